@@ -1,0 +1,7 @@
+"""``python -m rhoa`` is the command line."""
+
+import sys
+
+from rhoa.cli import main
+
+sys.exit(main())

@@ -1,0 +1,105 @@
+"""Pixels as pictures: grey levels, resizing without aliasing, PNG files."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def grey_range(pixels: NDArray[np.float32], saturate_percent: float = 0.0) -> tuple[float, float]:
+    """The values shown as black and white: the range without ``saturate_percent`` at each end."""
+    if pixels.size == 0:
+        return 0.0, 1.0
+    black, white = np.percentile(pixels, (saturate_percent, 100 - saturate_percent))
+    return float(black), float(white)
+
+
+def stretch(
+    pixels: ArrayLike, *, saturate_percent: float = 0.0, bits: Literal[8, 16] = 8
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Grey levels of an image, linear between the values of `grey_range`.
+
+    A constant image is black.
+
+    Examples
+    --------
+    >>> stretch([[0.0, 50.0, 100.0]])
+    array([[  0, 128, 255]], dtype=uint8)
+    """
+    image = np.asarray(pixels, np.float32)
+    black, white = grey_range(image, saturate_percent)
+    top = 2**bits - 1
+    scale = top / (white - black) if white > black else 0.0
+    levels = np.clip((image - black) * scale, 0, top) + 0.5
+    return levels.astype(np.uint8) if bits == 8 else levels.astype(np.uint16)
+
+
+def resize(image: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+    """``image`` over the same field at ``rows`` x ``columns`` pixels, bilinear, without aliasing.
+
+    Where pixels grow, each new one averages the old ones it covers (a triangle as wide as the
+    larger pixel).
+    """
+    height, width = image.shape
+    down = resampling_matrix(height, rows, 0.0, height)
+    across = resampling_matrix(width, columns, 0.0, width)
+    return (down @ image @ across.T).astype(np.float32)
+
+
+def resampling_matrix(length: int, count: int, start: float, stop: float) -> NDArray[np.float32]:
+    """Weights ``(count, length)`` that resample the interval [start, stop) of a line of pixels.
+
+    ``start`` and ``stop`` are pixel edges: pixel ``n`` covers [n, n + 1). Outside the line its end
+    pixels are repeated.
+    """
+    step = (stop - start) / count
+    centres = start + (np.arange(count) + 0.5) * step - 0.5
+    reach = max(step, 1.0)
+    taps = int(np.ceil(reach)) + 1
+    source = np.floor(centres)[:, None] + np.arange(-taps, taps + 1)
+    weights = np.maximum(0.0, 1.0 - np.abs(source - centres[:, None]) / reach)
+    weights /= weights.sum(axis=1, keepdims=True)
+    matrix = np.zeros((count, length), np.float32)
+    lines = np.broadcast_to(np.arange(count)[:, None], source.shape)
+    np.add.at(matrix, (lines, np.clip(source, 0, length - 1).astype(int)), weights)
+    return matrix
+
+
+def encode_png(
+    grey: NDArray[np.uint8] | NDArray[np.uint16],
+    *,
+    pixel_mm: float | None = None,
+    text: Mapping[str, str] | None = None,
+) -> bytes:
+    """A grey PNG file of 8 or 16 bits, with its pixel size and Latin-1 text fields."""
+    rows, columns = grey.shape
+    depth = grey.dtype.itemsize * 8
+    lines = np.ascontiguousarray(grey.astype(grey.dtype.newbyteorder(">")))
+    raw = np.zeros(
+        (rows, 1 + columns * grey.dtype.itemsize), np.uint8
+    )  # filter byte 0, then pixels
+    raw[:, 1:] = lines.view(np.uint8).reshape(rows, -1)
+    chunks = [_chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, depth, 0, 0, 0, 0))]
+    if pixel_mm is not None:
+        per_metre = round(1000 / pixel_mm)
+        chunks.append(_chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1)))
+    for key, value in (text or {}).items():
+        chunks.append(_chunk(b"tEXt", f"{key}\0{value}".encode("latin-1", "replace")))
+    chunks.append(_chunk(b"IDAT", zlib.compress(raw.tobytes(), 6)))
+    chunks.append(_chunk(b"IEND", b""))
+    return _PNG_SIGNATURE + b"".join(chunks)
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    checksum = zlib.crc32(kind + body)
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)

@@ -1,0 +1,213 @@
+"""Landmarks of the pelvis and the anterior pelvic frame they define."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from rhoa.errors import LandmarkError, MissingFileError, PoseError, require_point
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    from numpy.typing import ArrayLike, NDArray
+
+# Hard limits of a plausible adult supine pelvis: outside them an alignment is flagged, never used
+# unasked. Spread of real pelves: ASIS to ASIS 188-258 mm, height 74-111 mm, tubercles 7-49 mm.
+WIDTH_RANGE_MM = (140.0, 320.0)
+HEIGHT_RANGE_MM = (45.0, 150.0)
+TUBERCLE_RANGE_MM = (3.0, 90.0)
+TILT_LIMIT_DEG = 35.0
+TURN_LIMIT_DEG = 20.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Landmarks:
+    """Both anterior superior iliac spines and both pubic tubercles, in patient LPS mm.
+
+    Raises
+    ------
+    LandmarkError
+        If a point is not three finite numbers.
+
+    Examples
+    --------
+    >>> import rhoa
+    >>> points = rhoa.Landmarks((120, 0, 90), (-120, 0, 90), (15, 0, 0), (-15, 0, 0))
+    >>> rhoa.pose.from_landmarks(points).angles
+    Angles(tilt=0.0, obliquity=0.0, rotation=0.0)
+    """
+
+    asis_left: NDArray[np.float64]
+    asis_right: NDArray[np.float64]
+    pubic_tubercle_left: NDArray[np.float64]
+    pubic_tubercle_right: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        for name in _NAMES:
+            object.__setattr__(self, name, require_point(name, getattr(self, name)))
+
+    @classmethod
+    def from_json(cls, path: str | PathLike[str]) -> Landmarks:
+        """Read ``{"asis_left": [x, y, z], ...}``, patient LPS millimetres.
+
+        Raises
+        ------
+        LandmarkError
+            If the file is no JSON object or lacks one of the four points.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingFileError(f"{path.name}: no such landmark file; check the path.")
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise LandmarkError(f"{path.name}: not a JSON file ({error}).") from None
+        missing = [n for n in _NAMES if not isinstance(content, dict) or n not in content]
+        if missing:
+            raise LandmarkError(
+                f"{path.name}: lacks {', '.join(missing)}; "
+                "each must be [x, y, z] in patient LPS millimetres."
+            )
+        if content.get("space", "LPS") != "LPS":
+            raise LandmarkError(f'{path.name}: "space" must be "LPS"; convert the points first.')
+        try:
+            return cls(**{name: content[name] for name in _NAMES})
+        except LandmarkError as error:
+            raise LandmarkError(f"{path.name}: {error}") from None
+
+    def to_json(self, path: str | PathLike[str]) -> None:
+        """Write the points as `from_json` reads them."""
+        points = {name: getattr(self, name).tolist() for name in _NAMES}
+        text = json.dumps({"space": "LPS", "unit": "mm", **points}, indent=2)
+        Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+_NAMES = tuple(point.name for point in fields(Landmarks))
+
+
+class Angles(NamedTuple):
+    """Pose of the pelvis in the scanner, in degrees.
+
+    ``tilt`` > 0: anterior (ASIS in front of the pubic tubercles); ``obliquity`` > 0: left ASIS
+    higher; ``rotation`` > 0: right-hand turn about the superior axis.
+    """
+
+    tilt: float
+    obliquity: float
+    rotation: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alignment:
+    """The anterior pelvic (AP) frame of one pelvis: ``p_ap = matrix @ (p_lps - origin)``.
+
+    The rows of ``matrix`` are x (toward the patient's left through both ASIS), y (posterior, the
+    direction of projection) and z (superior); ``origin`` lies midway between the pubic tubercles.
+    ``quality`` holds measured numbers; ``flags`` name reasons not to trust the result, and ``ok``
+    is true when there are none.
+    """
+
+    matrix: NDArray[np.float64]
+    origin: NDArray[np.float64]
+    landmarks: Landmarks | None = None
+    quality: Mapping[str, float] = field(default_factory=dict)
+    flags: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        matrix = np.array(self.matrix, dtype=np.float64)
+        if matrix.shape != (3, 3) or not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-6):
+            raise PoseError("matrix must be a 3 x 3 rotation: its rows are not orthonormal.")
+        if np.linalg.det(matrix) < 0:
+            raise PoseError("matrix must be a rotation; this one mirrors left and right.")
+        matrix.flags.writeable = False
+        object.__setattr__(self, "matrix", matrix)
+        object.__setattr__(self, "origin", require_point("origin", self.origin))
+        object.__setattr__(self, "quality", MappingProxyType(dict(self.quality)))
+        object.__setattr__(self, "flags", frozenset(self.flags))
+
+    @property
+    def ok(self) -> bool:
+        """Whether no flag forbids automatic use."""
+        return not self.flags
+
+    @property
+    def angles(self) -> Angles:
+        """Tilt, obliquity and rotation in degrees (Baker 2001: rotation, obliquity, tilt)."""
+        columns = self.matrix.T
+        tilt = np.arctan2(columns[2, 1], columns[2, 2])
+        obliquity = np.arcsin(np.clip(columns[2, 0], -1, 1))
+        rotation = np.arctan2(columns[1, 0], columns[0, 0])
+        return Angles(*(float(np.degrees(angle)) for angle in (tilt, obliquity, rotation)))
+
+    def to_ap(self, lps_mm: ArrayLike) -> NDArray[np.float64]:
+        """AP-frame millimetres of patient LPS points ``(..., 3)``."""
+        ap: NDArray[np.float64] = (np.asarray(lps_mm, np.float64) - self.origin) @ self.matrix.T
+        return ap
+
+    def to_lps(self, ap_mm: ArrayLike) -> NDArray[np.float64]:
+        """Patient LPS millimetres of AP-frame points ``(..., 3)``."""
+        lps: NDArray[np.float64] = np.asarray(ap_mm, np.float64) @ self.matrix + self.origin
+        return lps
+
+
+def from_landmarks(landmarks: Landmarks) -> Alignment:
+    """The AP frame through four landmarks, with its quality numbers and flags.
+
+    Flags: ``landmarks_swapped`` (the left ASIS is on the patient's right, or the spines lie below
+    the tubercles), ``implausible`` (distances no adult pelvis has), ``extreme_pose`` (tilt beyond
+    35 deg, obliquity or rotation beyond 20 deg).
+
+    Raises
+    ------
+    LandmarkError
+        If the points are collinear or coincide, so that they span no plane.
+    """
+    asis_middle = (landmarks.asis_left + landmarks.asis_right) / 2
+    origin = (landmarks.pubic_tubercle_left + landmarks.pubic_tubercle_right) / 2
+    across = landmarks.asis_left - landmarks.asis_right
+    width = float(np.linalg.norm(across))
+    if width < 1.0:
+        raise LandmarkError("both ASIS are one point; four separate landmarks are needed.")
+    x = across / width
+    up = asis_middle - origin
+    up = up - (up @ x) * x
+    height = float(np.linalg.norm(up))
+    if height < 1.0:
+        raise LandmarkError(
+            "the landmarks are collinear: ASIS and pubic tubercles span no plane; "
+            "check that the tubercles lie below the spines."
+        )
+    z = up / height
+    matrix = np.stack([x, np.cross(z, x), z])
+    tubercles = landmarks.pubic_tubercle_left - landmarks.pubic_tubercle_right
+    quality = {
+        "asis_width_mm": width,
+        "height_mm": height,
+        "tubercle_distance_mm": float(np.linalg.norm(tubercles)),
+    }
+    alignment = Alignment(matrix, origin, landmarks, quality)
+    return Alignment(matrix, origin, landmarks, quality, _flags(alignment, tubercles))
+
+
+def _flags(alignment: Alignment, tubercles: NDArray[np.float64]) -> frozenset[str]:
+    flags = set()
+    left, superior = alignment.matrix[0, 0], alignment.matrix[2, 2]
+    if left <= 0 or superior <= 0 or tubercles[0] <= 0:
+        flags.add("landmarks_swapped")
+    ranges = (WIDTH_RANGE_MM, HEIGHT_RANGE_MM, TUBERCLE_RANGE_MM)
+    if any(
+        not low <= value <= high
+        for value, (low, high) in zip(alignment.quality.values(), ranges, strict=True)
+    ):
+        flags.add("implausible")
+    tilt, *turns = alignment.angles
+    if abs(tilt) > TILT_LIMIT_DEG or max(map(abs, turns)) > TURN_LIMIT_DEG:
+        flags.add("extreme_pose")
+    return frozenset(flags)

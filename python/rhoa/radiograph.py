@@ -1,0 +1,193 @@
+"""A radiograph-like image: pixels, their size, and where they lie in the patient."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rhoa.errors import ParameterError, require_extra, require_positive
+from rhoa.picture import encode_png, grey_range, resize, stretch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from rhoa.pose import Alignment
+
+DISPLAY_SATURATION_PERCENT = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Radiograph:
+    """A 2-D image: row 0 superior, column 0 the patient's right (radiological convention).
+
+    Parameters
+    ----------
+    pixels
+        2-D float32 array.
+    pixel_mm
+        Pixel size (row, column) in mm.
+    origin_mm
+        ``(x, z)`` of the centre of pixel (0, 0): in the AP frame where there is an ``alignment``,
+        else in patient LPS.
+    alignment
+        The AP frame the image was projected in; None for an image as scanned.
+    provenance
+        How it was made: window, method, depth, software.
+    coverage_mm
+        Millimetres of each pixel's ray that lie inside the scan; None where all of it does.
+
+    Examples
+    --------
+    >>> import numpy as np, rhoa
+    >>> image = rhoa.Radiograph(np.eye(3, dtype=np.float32), (1.0, 1.0), origin_mm=(-1.0, 1.0))
+    >>> image.to_mm(0, 2)
+    (1.0, 1.0)
+    """
+
+    pixels: NDArray[np.float32]
+    pixel_mm: tuple[float, float]
+    origin_mm: tuple[float, float] = (0.0, 0.0)
+    alignment: Alignment | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    coverage_mm: NDArray[np.float32] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        pixels = np.asarray(self.pixels, np.float32)
+        if pixels.ndim != 2:
+            raise ParameterError(f"pixels must be a 2-D array; got {pixels.ndim}-D.")
+        down, across = (require_positive("pixel_mm", size) for size in self.pixel_mm)
+        x, z = self.origin_mm
+        object.__setattr__(self, "pixels", pixels)
+        object.__setattr__(self, "pixel_mm", (down, across))
+        object.__setattr__(self, "origin_mm", (float(x), float(z)))
+        object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.pixels.shape
+        return rows, columns
+
+    def to_mm(self, row: float, column: float) -> tuple[float, float]:
+        """``(x, z)`` in mm of a pixel position; whole numbers are pixel centres."""
+        (down, across), (x, z) = self.pixel_mm, self.origin_mm
+        return x + column * across, z - row * down
+
+    def to_pixel(self, x_mm: float, z_mm: float) -> tuple[float, float]:
+        """``(row, column)`` of a position in mm; the inverse of `to_mm`."""
+        (down, across), (x, z) = self.pixel_mm, self.origin_mm
+        return (z - z_mm) / down, (x_mm - x) / across
+
+    def square(self) -> Radiograph:
+        """The same image with square pixels, the smaller of the two sizes."""
+        down, across = self.pixel_mm
+        size = min(down, across)
+        rows = max(1, round(self.shape[0] * down / size))
+        columns = max(1, round(self.shape[1] * across / size))
+        if (rows, columns) == self.shape or not self.pixels.size:
+            return self
+        pixel_mm = (self.shape[0] * down / rows, self.shape[1] * across / columns)
+        x = self.origin_mm[0] + (pixel_mm[1] - across) / 2
+        z = self.origin_mm[1] - (pixel_mm[0] - down) / 2
+        coverage = self.coverage_mm
+        return Radiograph(
+            resize(self.pixels, rows, columns),
+            pixel_mm,
+            (x, z),
+            self.alignment,
+            self.provenance,
+            None if coverage is None else resize(coverage, rows, columns),
+        )
+
+    def to_uint8(
+        self, *, saturate_percent: float = DISPLAY_SATURATION_PERCENT
+    ) -> NDArray[np.uint8]:
+        """Grey levels for the eye, linear, with ``saturate_percent`` of the pixels at each end."""
+        return stretch(self.pixels, saturate_percent=saturate_percent).astype(np.uint8)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the image; the suffix picks the format.
+
+        ``.png``: 16-bit grey with square pixels, linear from the smallest to the largest value
+        (both are stored in the file, so that values can be computed back). ``.npz``: pixels, pixel
+        size, alignment and provenance, without loss. ``.nii.gz`` and ``.nii``: one coronal slice in
+        patient space (needs ``rhoa[nifti]``).
+
+        Raises
+        ------
+        ParameterError
+            If the suffix is none of these.
+        """
+        path = Path(path)
+        name = path.name.lower()
+        if name.endswith(".png"):
+            path.write_bytes(self._to_png())
+        elif name.endswith(".npz"):
+            self._save_npz(path)
+        elif name.endswith((".nii.gz", ".nii")):
+            self._save_nifti(path)
+        else:
+            raise ParameterError(
+                f"{path.name}: unknown image format; use .png, .npz, .nii.gz or .nii."
+            )
+
+    def _to_png(self) -> bytes:
+        image = self.square()
+        black, white = grey_range(image.pixels)
+        text = {"Software": "rhoa", "black": repr(black), "white": repr(white)}
+        return encode_png(stretch(image.pixels, bits=16), pixel_mm=image.pixel_mm[1], text=text)
+
+    def _save_npz(self, path: Path) -> None:
+        content: dict[str, ArrayLike] = {
+            "pixels": self.pixels,
+            "pixel_mm": self.pixel_mm,
+            "origin_mm": self.origin_mm,
+            "provenance": json.dumps(dict(self.provenance), default=str),
+        }
+        if self.coverage_mm is not None:
+            content["coverage_mm"] = self.coverage_mm
+        if self.alignment is not None:
+            content["alignment_matrix"] = self.alignment.matrix
+            content["alignment_origin_mm"] = self.alignment.origin
+        with path.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **content)
+
+    def _save_nifti(self, path: Path) -> None:
+        nibabel = require_extra("nibabel", extra="nifti", purpose="writing NIfTI")
+        (down, across), (x, z) = self.pixel_mm, self.origin_mm
+        image_to_frame = np.array(  # (column, 0, row, 1) to frame x, y, z
+            [[across, 0, 0, x], [0, down, 0, 0], [0, 0, -down, z], [0, 0, 0, 1]], np.float64
+        )
+        frame_to_lps = np.eye(4)
+        if self.alignment is not None:
+            frame_to_lps[:3, :3] = self.alignment.matrix.T
+            frame_to_lps[:3, 3] = self.alignment.origin
+        lps_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
+        affine = lps_to_ras @ frame_to_lps @ image_to_frame
+        nibabel.save(nibabel.Nifti1Image(self.pixels.T[:, None, :], affine), path)
+
+    def __array__(
+        self,
+        dtype: DTypeLike | None = None,
+        copy: bool | None = None,  # noqa: FBT001  # NumPy's protocol
+    ) -> NDArray[Any]:
+        """The pixels."""
+        pixels = np.asarray(self.pixels, dtype=dtype)
+        return pixels.copy() if copy and pixels is self.pixels else pixels
+
+    def __repr__(self) -> str:
+        (rows, columns), (down, across) = self.shape, self.pixel_mm
+        pose = "as scanned" if self.alignment is None else "in the AP frame"
+        return f"Radiograph({rows} x {columns}, pixel_mm=({down:.4g}, {across:.4g}), {pose})"
+
+    def _repr_png_(self) -> bytes:
+        image = self.square()
+        return encode_png(image.to_uint8(), pixel_mm=image.pixel_mm[1])

@@ -1,0 +1,130 @@
+"""Where the samples of a posed image lie: the AP frame's grid over a scan."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from rhoa.errors import ParameterError, require_choice, require_positive
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rhoa.pose import Alignment
+    from rhoa.volume import Volume
+
+Depth = Literal["all", "pelvis", "hip"] | tuple[float, float]
+Triple = tuple[float, float, float]
+
+DEPTH_RANGES_MM = {"pelvis": (-20.0, 160.0), "hip": (15.0, 90.0)}
+"""Depths behind the anterior pelvic plane that hold the whole pelvis, and both hip joints."""
+
+_ON_GRID = 1e-6  # pixels; a position this near a multiple of the pixel size lies on it
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionGrid:
+    """Samples of a posed projection: rows run down, depth runs back, columns run left."""
+
+    alignment: Alignment
+    shape: tuple[int, int, int]
+    start_mm: NDArray[np.float64]  # AP (x, y, z) of the first sample
+    pixel_mm: float
+    depth_mm: tuple[float, float]
+    step_mm: float
+
+
+def projection_grid(
+    volume: Volume, alignment: Alignment, depth: Depth, pixel_mm: float | None
+) -> ProjectionGrid:
+    """The samples of a CT-AP of ``volume``; depth and pixels as in `rhoa.ctap`."""
+    low, high = extent_mm(volume, alignment)
+    between_slices, between_rows, between_columns = frame_spacing_mm(volume)
+    if pixel_mm is None:
+        pixel_mm = min(between_slices, between_columns)
+    pixel_mm = require_positive("pixel_mm", pixel_mm)
+    front, back = _depth_range(depth, (low[1], high[1]))
+    slices = max(1, math.ceil((back - front) / between_rows - _ON_GRID))
+    step_mm = (back - front) / slices
+    left, columns = multiples(low[0], high[0], pixel_mm)
+    bottom, rows = multiples(low[2], high[2], pixel_mm)
+    # Each sample stands for the depth of one step around it.
+    start = np.array([left, front + step_mm / 2, bottom + (rows - 1) * pixel_mm])
+    return ProjectionGrid(
+        alignment, (rows, slices, columns), start, pixel_mm, (front, back), step_mm
+    )
+
+
+def coronal_grid(
+    volume: Volume, frame: Alignment, spacing_mm: Triple
+) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
+    """Shape and LPS affine of the scan's bounding box in ``frame``: up, back and left."""
+    low, high = extent_mm(volume, frame)
+    lines = [multiples(low[2 - n], high[2 - n], step) for n, step in enumerate(spacing_mm)]
+    (up, rows), (back, slices), (left, columns) = lines
+    ap_steps = np.diag(spacing_mm)[:, ::-1]  # one row for each array axis: its step in x, y, z
+    affine = np.eye(4)
+    affine[:3, :3] = frame.matrix.T @ ap_steps.T
+    affine[:3, 3] = frame.to_lps([left, back, up])
+    return (rows, slices, columns), affine
+
+
+def _depth_range(depth: Depth, extent: tuple[float, float]) -> tuple[float, float]:
+    if isinstance(depth, str):
+        require_choice("depth", depth, ["all", *DEPTH_RANGES_MM])
+        return extent if depth == "all" else DEPTH_RANGES_MM[depth]
+    try:
+        front, back = (float(end) for end in depth)
+    except (TypeError, ValueError):
+        front, back = math.nan, math.nan
+    if not (front < back and math.isfinite(back - front)):
+        raise ParameterError(
+            'depth must be "all", "pelvis", "hip" or (front, back) in mm with front < back; '
+            f"got {depth!r}."
+        )
+    return front, back
+
+
+def extent_mm(volume: Volume, frame: Alignment) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Smallest and largest AP (x, y, z) of the scan's corner voxel centres."""
+    corners = frame.to_ap(volume.corners_lps_mm())
+    return corners.min(axis=0), corners.max(axis=0)
+
+
+def multiples(low: float, high: float, step: float) -> tuple[float, int]:
+    """The first multiple of ``step`` in [low, high], and how many there are (at least one)."""
+    first = math.ceil(low / step - _ON_GRID)
+    last = max(first, math.floor(high / step + _ON_GRID))
+    return first * step, last - first + 1
+
+
+def in_voxels(
+    volume: Volume, start_lps: NDArray[np.float64], steps_lps: NDArray[np.float64]
+) -> tuple[Triple, tuple[Triple, Triple, Triple]]:
+    """A start (3,) and steps (3, 3; one a row) of patient mm as fractional voxel indices."""
+    to_index = np.linalg.inv(volume.affine[:3, :3])
+    first, second, third = (_triple(step) for step in steps_lps @ to_index.T)
+    return _triple(volume.to_index(start_lps)), (first, second, third)
+
+
+def frame_spacing_mm(volume: Volume) -> Triple:
+    """The scan's spacing along its most superior, posterior and left axes."""
+    axes, spacing = volume.axes, volume.spacing_mm
+    return spacing[axes.superior], spacing[axes.posterior], spacing[axes.left]
+
+
+def spacing_triple(spacing_mm: float | Triple) -> Triple:
+    """One spacing for all axes, or one each, as three positive numbers."""
+    values = np.atleast_1d(np.asarray(spacing_mm, dtype=object))
+    if values.shape not in {(1,), (3,)}:
+        raise ParameterError(f"spacing_mm must be one number or three, in mm; got {spacing_mm!r}.")
+    k, j, i = (require_positive("spacing_mm", value) for value in np.broadcast_to(values, 3))
+    return k, j, i
+
+
+def _triple(values: NDArray[np.float64]) -> Triple:
+    k, j, i = values.tolist()
+    return k, j, i

@@ -1,0 +1,69 @@
+//! NumPy arrays as volumes, kernel errors as exceptions.
+
+use numpy::{PyArray3, PyArrayMethods, PyReadonlyArray3, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyBufferError, PyMemoryError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use rhoa_kernels::KernelError;
+
+/// A 3-D array of an element type the kernels know.
+#[derive(FromPyObject)]
+pub(crate) enum Voxels<'py> {
+    I16(Bound<'py, PyArray3<i16>>),
+    U16(Bound<'py, PyArray3<u16>>),
+    I8(Bound<'py, PyArray3<i8>>),
+    U8(Bound<'py, PyArray3<u8>>),
+    I32(Bound<'py, PyArray3<i32>>),
+    F32(Bound<'py, PyArray3<f32>>),
+    F64(Bound<'py, PyArray3<f64>>),
+}
+
+/// Evaluates `$body` with `$view` bound to the array's view, whatever its element type.
+macro_rules! with_view {
+    ($voxels:expr, |$view:ident| $body:expr) => {
+        match $voxels {
+            $crate::arrays::Voxels::I16(array) => $crate::arrays::with_view!(@ array, $view, $body),
+            $crate::arrays::Voxels::U16(array) => $crate::arrays::with_view!(@ array, $view, $body),
+            $crate::arrays::Voxels::I8(array) => $crate::arrays::with_view!(@ array, $view, $body),
+            $crate::arrays::Voxels::U8(array) => $crate::arrays::with_view!(@ array, $view, $body),
+            $crate::arrays::Voxels::I32(array) => $crate::arrays::with_view!(@ array, $view, $body),
+            $crate::arrays::Voxels::F32(array) => $crate::arrays::with_view!(@ array, $view, $body),
+            $crate::arrays::Voxels::F64(array) => $crate::arrays::with_view!(@ array, $view, $body),
+        }
+    };
+    (@ $array:ident, $view:ident, $body:expr) => {{
+        let borrowed = $crate::arrays::borrow(&$array)?;
+        let $view = borrowed.as_array();
+        $body
+    }};
+}
+pub(crate) use with_view;
+
+/// A read-only borrow. An array whose elements are misaligned, or lie a fraction of an element
+/// apart (a field of a record array), is refused: it cannot be viewed as elements.
+pub(crate) fn borrow<'py, T: numpy::Element>(
+    array: &Bound<'py, PyArray3<T>>,
+) -> PyResult<PyReadonlyArray3<'py, T>> {
+    let size = size_of::<T>().cast_signed();
+    let whole = array.strides().iter().all(|stride| stride % size == 0);
+    let aligned = array.data().cast_const().is_aligned();
+    if !(whole && aligned) {
+        return Err(PyValueError::new_err(
+            "the array's elements are not aligned",
+        ));
+    }
+    array
+        .try_readonly()
+        .map_err(|_| PyBufferError::new_err("the array is being written to"))
+}
+
+/// The exception for a kernel's error.
+pub(crate) fn to_python(error: KernelError) -> PyErr {
+    let message = error.to_string();
+    match error {
+        KernelError::Memory { .. } => PyMemoryError::new_err(message),
+        KernelError::Threads(_) => PyRuntimeError::new_err(message),
+        KernelError::Window | KernelError::Axis(_) | KernelError::Extent(_) => {
+            PyValueError::new_err(message)
+        }
+    }
+}

@@ -1,0 +1,52 @@
+"""What hypothesis draws: arrays of every type and layout, windows, rotations."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+DTYPES = ["i1", "u1", "i2", "u2", "i4", "f4", "f8", ">i2", ">f4"]
+INTEGER_DTYPES = [dtype for dtype in DTYPES if np.dtype(dtype).kind in "iu"]
+
+
+@st.composite
+def arrays(draw: st.DrawFn, dtypes: list[str] = DTYPES, least: int = 0) -> NDArray[np.generic]:
+    """3-D arrays, contiguous or not: transposed, stepped, reversed, read-only."""
+    dtype = np.dtype(draw(st.sampled_from(dtypes)))
+    shape = draw(hnp.array_shapes(min_dims=3, max_dims=3, min_side=max(least, 0), max_side=7))
+    bound = 5000 if dtype.itemsize > 1 else 127
+    low = 0 if dtype.kind == "u" else -bound
+    elements = st.floats(-bound, bound, width=32) if dtype.kind == "f" else st.integers(low, bound)
+    array = draw(hnp.arrays(dtype, shape, elements=elements, fill=elements))
+    array = array.transpose(draw(st.permutations(range(3))))
+    steps = [draw(st.sampled_from([1, -1, 2, -2])) for _ in range(3)]
+    view = array[tuple(slice(None, None, step) for step in steps)]
+    view.flags.writeable = draw(st.booleans()) and view.flags.writeable
+    return view
+
+
+def windows() -> st.SearchStrategy[tuple[float, float]]:
+    """Ascending windows, mostly whole numbers, sometimes fractional."""
+    bounds = st.one_of(st.integers(-6000, 6000), st.floats(-6000, 6000, allow_nan=False, width=32))
+    return (
+        st.tuples(bounds, bounds)
+        .map(lambda pair: (float(min(pair)), float(max(pair))))
+        .filter(lambda pair: pair[0] < pair[1])
+    )
+
+
+def rotations(limit_deg: float) -> st.SearchStrategy[NDArray[np.float64]]:
+    """Rotation matrices of up to ``limit_deg`` about each patient axis."""
+    angle = st.floats(-limit_deg, limit_deg)
+    return st.tuples(angle, angle, angle).map(lambda angles: rotation(*angles))
+
+
+def rotation(x_deg: float, y_deg: float, z_deg: float) -> NDArray[np.float64]:
+    """Right-hand turns about x, then y, then z."""
+    x, y, z = np.radians([x_deg, y_deg, z_deg])
+    about_x = np.array([[1, 0, 0], [0, np.cos(x), -np.sin(x)], [0, np.sin(x), np.cos(x)]])
+    about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
+    about_z = np.array([[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]])
+    return about_z @ about_y @ about_x

@@ -1,0 +1,74 @@
+"""Grey levels, resizing and PNG files."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rhoa.picture import encode_png, resampling_matrix, resize, stretch
+
+
+def decode_png(data: bytes) -> tuple[np.ndarray, dict[bytes, bytes]]:
+    """A reader for the files `encode_png` writes, checking every checksum."""
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    chunks: dict[bytes, bytes] = {}
+    place = 8
+    while place < len(data):
+        (length,) = struct.unpack_from(">I", data, place)
+        kind, body = data[place + 4 : place + 8], data[place + 8 : place + 8 + length]
+        (checksum,) = struct.unpack_from(">I", data, place + 8 + length)
+        assert checksum == zlib.crc32(kind + body)
+        chunks[kind] = body
+        place += 12 + length
+    columns, rows, depth = struct.unpack_from(">IIB", chunks[b"IHDR"])
+    dtype = np.dtype(">u2" if depth == 16 else "u1")
+    lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(rows, -1)
+    assert not lines[:, 0].any()
+    return np.ascontiguousarray(lines[:, 1:]).view(dtype).reshape(rows, columns), chunks
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_png_holds_the_pixels_and_their_size(dtype: type) -> None:
+    grey = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (5, 7)).astype(dtype)
+
+    pixels, chunks = decode_png(encode_png(grey, pixel_mm=0.5, text={"black": "-150.0"}))
+
+    assert np.array_equal(pixels, grey)
+    assert struct.unpack(">IIB", chunks[b"pHYs"]) == (2000, 2000, 1)
+    assert chunks[b"tEXt"] == b"black\0-150.0"
+
+
+def test_grey_levels_span_the_range_and_saturate_the_ends() -> None:
+    pixels = np.arange(101, dtype=np.float32)[None]
+
+    assert stretch(pixels)[0, [0, 50, 100]].tolist() == [0, 128, 255]
+    assert stretch(pixels, bits=16)[0, [0, 100]].tolist() == [0, 65535]
+    assert stretch(pixels, saturate_percent=10)[0, [0, 10, 90, 100]].tolist() == [0, 0, 255, 255]
+    assert not stretch(np.full((3, 3), 7.0)).any()
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_resizing_keeps_a_constant_and_the_mean_of_a_ramp(length: int, count: int) -> None:
+    """Weights sum to one, and are symmetric about the middle."""
+    matrix = resampling_matrix(length, count, 0, length)
+
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(matrix, matrix[::-1, ::-1], atol=1e-6)
+
+
+def test_resizing_to_the_same_size_changes_nothing() -> None:
+    image = np.random.default_rng(1).random((6, 9)).astype(np.float32)
+
+    np.testing.assert_allclose(resize(image, 6, 9), image, rtol=1e-6)
+
+
+def test_shrinking_averages_instead_of_skipping() -> None:
+    """One bright column of eight keeps its share of the mean (nearest neighbours would lose it)."""
+    image = np.zeros((8, 64), np.float32)
+    image[:, ::8] = 8
+
+    np.testing.assert_allclose(resize(image, 4, 8)[:, 1:-1], 1, atol=0.01)
