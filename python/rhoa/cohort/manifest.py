@@ -1,0 +1,229 @@
+"""The table of hips that models are trained and evaluated on."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from rhoa.cohort.split import PARTITIONS, require_disjoint, split
+from rhoa.errors import ManifestError, MissingFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from os import PathLike
+
+Source = Literal["ct", "xray"]
+Partition = Literal["train", "val", "test"]
+Side = Literal["left", "right"]
+
+SOURCES: tuple[Source, Source] = ("ct", "xray")
+REQUIRED = ("image", "subject", "side", "source", "kl", "visit", "label")
+COLUMNS = (*REQUIRED, "partition")
+
+# Gebre et al. 2022, "Data partitioning": X-rays (and all images together), and CT-APs.
+PAPER_FRACTIONS: dict[Source, tuple[float, float, float]] = {
+    "xray": (0.55, 0.30, 0.15),
+    "ct": (0.50, 0.25, 0.25),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hip:
+    """One hip in one image.
+
+    ``kl`` is the Kellgren-Lawrence grade or None; ``label`` is 0 (no rHOA), 1 (rHOA) or None where
+    the hip is excluded (KL 1, ungraded); ``partition`` is None until the cohort is split.
+    """
+
+    image: Path
+    subject: str
+    side: Side
+    source: Source
+    kl: int | None
+    visit: str
+    label: int | None
+    partition: Partition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """All hips of a cohort."""
+
+    hips: tuple[Hip, ...]
+
+    def __len__(self) -> int:
+        return len(self.hips)
+
+    def __iter__(self) -> Iterator[Hip]:
+        return iter(self.hips)
+
+    @property
+    def labelled(self) -> Manifest:
+        """The hips with a label."""
+        return Manifest(tuple(hip for hip in self.hips if hip.label is not None))
+
+    @property
+    def excluded(self) -> Mapping[str, int]:
+        """How many hips have no label, by reason."""
+        hips = [hip for hip in self.hips if hip.label is None]
+        reasons = ["not graded" if hip.kl is None else f"KL {hip.kl}" for hip in hips]
+        return dict(sorted(Counter(reasons).items()))
+
+    def counts(self) -> Mapping[tuple[str, str, int], int]:
+        """Labelled hips by (source, partition, label), as in Table 1 of the paper."""
+        return Counter(
+            (hip.source, hip.partition, hip.label)
+            for hip in self.labelled
+            if hip.partition is not None and hip.label is not None
+        )
+
+    def split(self, *, seed: int = 2020) -> Manifest:
+        """The manifest with its hips in partitions, each source by the paper's fractions.
+
+        CT-APs are split 50 / 25 / 25, X-rays 55 / 30 / 15. A subject with both stays in one
+        partition: the one its CT-APs were put in. Hips without a label follow their subject.
+
+        Raises
+        ------
+        ManifestError
+            If there is no labelled hip.
+        """
+        if not self.labelled.hips:
+            raise ManifestError("no hip has a label: there is nothing to split.")
+        placed: dict[str, str] = {}
+        for source in SOURCES:
+            hips = [h for h in self.labelled if h.source == source and h.subject not in placed]
+            if hips:
+                labels, subjects = [str(hip.label) for hip in hips], [hip.subject for hip in hips]
+                fractions = PAPER_FRACTIONS[source]
+                parts = split(labels, groups=subjects, fractions=fractions, seed=seed)
+                placed |= dict(zip(subjects, parts.tolist(), strict=True))
+        hips = [
+            replace(hip, partition=cast("Partition", placed.get(hip.subject, "train")))
+            for hip in self.hips
+        ]
+        require_disjoint([hip.subject for hip in hips], [str(hip.partition) for hip in hips])
+        return Manifest(tuple(hips))
+
+    def write(self, path: str | PathLike[str]) -> None:
+        """Write the table as `read` reads it; image paths relative to it where possible."""
+        path = Path(path)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(COLUMNS)
+            for hip in self.hips:
+                image = os.path.relpath(hip.image.absolute(), path.parent.absolute())
+                row = (image, hip.subject, hip.side, hip.source, hip.kl, hip.visit, hip.label)
+                table.writerow(["" if value is None else value for value in (*row, hip.partition)])
+
+
+def read(path: str | PathLike[str]) -> Manifest:
+    """Read a manifest: a CSV of one row per hip and image.
+
+    Columns: ``image`` (path, relative to the table), ``subject``, ``side`` (left, right),
+    ``source`` (ct, xray), ``kl`` (0-4 or empty), ``visit``, ``label`` (0, 1 or empty: then KL
+    decides, 0 for KL 0, 1 for KL >= 2, excluded for KL 1 and for no grade), and optionally
+    ``partition`` (train, val, test).
+
+    Raises
+    ------
+    ManifestError
+        With the line, if a value is none of these, a label contradicts its grade, a hip is listed
+        twice, an image is absent or a subject lies in two partitions.
+    """
+    path = Path(path)
+    rows = read_rows(path, REQUIRED)
+    hips = tuple(_hip(row, path, line) for line, row in rows)
+    if not hips:
+        raise ManifestError(f"{path.name}: the table has no rows.")
+    keys = Counter((hip.subject, hip.side, hip.visit, hip.source) for hip in hips)
+    for (line, _), hip in zip(rows, hips, strict=True):
+        if keys[hip.subject, hip.side, hip.visit, hip.source] > 1:
+            raise ManifestError(
+                f"{path.name}, line {line}: this hip (subject, side, visit, source) is repeated."
+            )
+    absent = [line for (line, _), hip in zip(rows, hips, strict=True) if not hip.image.is_file()]
+    if absent:
+        listed = ", ".join(map(str, absent[:5])) + (", ..." if len(absent) > 5 else "")
+        raise ManifestError(
+            f"{path.name}: {len(absent)} images do not exist (lines {listed}); "
+            "paths are relative to the table."
+        )
+    partitions = [hip.partition for hip in hips]
+    if any(partitions):
+        if not all(partitions):
+            raise ManifestError(f"{path.name}: some hips have a partition and some have none.")
+        require_disjoint([hip.subject for hip in hips], [str(part) for part in partitions])
+    return Manifest(hips)
+
+
+def read_rows(path: Path, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV with their line numbers, after checking its columns."""
+    if not path.is_file():
+        raise MissingFileError(f"{path.name}: no such table; check the path.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file, restval="")
+            missing = set(required) - set(table.fieldnames or ())
+            if missing:
+                raise ManifestError(
+                    f"{path.name}: lacks the columns {', '.join(sorted(missing))}; "
+                    f"a table needs {', '.join(required)}."
+                )
+            return [
+                (table.line_num, {key: (row[key] or "").strip() for key in row if key})
+                for row in table
+            ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"{path.name}: not a UTF-8 CSV table ({error}).") from None
+
+
+def grade(text: str, where: str) -> int | None:
+    """A Kellgren-Lawrence grade from its text; None where it is empty."""
+    if not text:
+        return None
+    if text not in {"0", "1", "2", "3", "4"}:
+        raise ManifestError(f"{where}: kl must be 0 to 4 or empty; got {text!r}.")
+    return int(text)
+
+
+def label_of(kl: int | None) -> int | None:
+    """0 for KL 0, 1 for KL >= 2; None (excluded) for the doubtful KL 1 and for no grade."""
+    return None if kl is None or kl == 1 else int(kl >= 2)
+
+
+def choice(text: str, choices: tuple[str, ...], where: str) -> str:
+    """``text`` if it is one of ``choices``."""
+    if text not in choices:
+        raise ManifestError(f"{where} must be {' or '.join(choices)}; got {text!r}.")
+    return text
+
+
+def _hip(row: dict[str, str], path: Path, line: int) -> Hip:
+    where = f"{path.name}, line {line}"
+    kl = grade(row["kl"], where)
+    label = label_of(kl)
+    if row["label"]:
+        stated = int(choice(row["label"], ("0", "1"), f"{where}: label"))
+        if kl is not None and label is not None and stated != label:
+            raise ManifestError(f"{where}: label {stated} contradicts KL {kl}.")
+        label = stated
+    if not row["subject"]:
+        raise ManifestError(f"{where}: subject is empty; without it partitions would leak.")
+    partition = row.get("partition", "")
+    return Hip(
+        image=path.parent / row["image"],
+        subject=row["subject"],
+        side=cast("Side", choice(row["side"], ("left", "right"), f"{where}: side")),
+        source=cast("Source", choice(row["source"], SOURCES, f"{where}: source")),
+        kl=kl,
+        visit=row["visit"],
+        label=label,
+        partition=cast("Partition", choice(partition, PARTITIONS, f"{where}: partition"))
+        if partition
+        else None,
+    )

@@ -1,0 +1,191 @@
+"""Boxes around the hip joints of an AP image, and crops of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from rhoa.errors import ParameterError, PoseError, require_choice, require_count
+from rhoa.picture import resampling_matrix
+from rhoa.pose import Alignment, Landmarks, from_landmarks
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from rhoa.radiograph import Radiograph
+
+Side = Literal["left", "right"]
+SIDES: tuple[Side, Side] = ("left", "right")
+
+# Where femoral heads lie in the AP frame of 40 real pelves, mean (SD) mm: 81 (7) to the side,
+# 51 (5) behind the plane, 22 (9) above the tubercles, for 224 mm between the ASIS.
+HIP_CENTRE_MM = (81.0, 51.0, 22.0)
+MEAN_ASIS_WIDTH_MM = 224.0
+
+# Gebre et al. 2022: 95 pixels of 0.74 mm, femoral head in the middle.
+BOX_MM = 70.0
+
+# A box that lies outside the image by more than this share of its area shows no hip to grade.
+MOST_OUTSIDE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle around the hip of one side, in pixel edges: pixel ``n`` covers [n, n + 1).
+
+    Raises
+    ------
+    ParameterError
+        If the side is neither "left" nor "right", or the rectangle is empty.
+
+    Examples
+    --------
+    >>> Box("left", top=10, left=20, bottom=30, right=50).centre
+    (20.0, 35.0)
+    """
+
+    side: Side
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+    def __post_init__(self) -> None:
+        require_choice("side", self.side, SIDES)
+        edges = (self.top, self.left, self.bottom, self.right)
+        if not all(map(math.isfinite, edges)) or not (
+            self.top < self.bottom and self.left < self.right
+        ):
+            raise ParameterError(
+                f"a box needs finite edges, top < bottom and left < right; got {edges}."
+            )
+
+    @property
+    def height(self) -> float:
+        """Pixels from top to bottom."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> float:
+        """Pixels from left to right."""
+        return self.right - self.left
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """(row, column) of the middle, in pixel edges."""
+        return (self.top + self.bottom) / 2, (self.left + self.right) / 2
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union of two boxes."""
+        high = min(self.bottom, other.bottom) - max(self.top, other.top)
+        wide = min(self.right, other.right) - max(self.left, other.left)
+        shared = max(high, 0.0) * max(wide, 0.0)
+        return shared / (self.height * self.width + other.height * other.width - shared)
+
+    def share_outside(self, shape: tuple[int, int]) -> float:
+        """Share of the box's area that lies outside an image of ``shape`` (rows, columns)."""
+        high = min(self.bottom, shape[0]) - max(self.top, 0.0)
+        wide = min(self.right, shape[1]) - max(self.left, 0.0)
+        return 1 - max(high, 0.0) * max(wide, 0.0) / (self.height * self.width)
+
+
+def boxes(radiograph: Radiograph, landmarks: Landmarks | None = None) -> dict[Side, Box]:
+    """A square around each hip joint, from the pelvis's landmarks.
+
+    The femoral heads are put where they lie in the mean pelvis, scaled by the distance between the
+    ASIS, and projected into the image. The square is 70 mm wide in the mean pelvis and scales
+    alike.
+
+    Parameters
+    ----------
+    radiograph
+        A CT-AP.
+    landmarks
+        Of the same scan. They may be left out where the image's alignment carries them.
+
+    Returns
+    -------
+    dict
+        ``{"left": Box, "right": Box}``, sides of the patient: the left box lies in the right half
+        of the image.
+
+    Raises
+    ------
+    PoseError
+        If there are no landmarks, or more than a quarter of a box lies outside the image.
+
+    References
+    ----------
+    Gebre et al. 2022, "Cropping and contrast adjustment of hip joints": femoral head in the middle,
+    up to but without the greater trochanter, with the iliopectineal line.
+    """
+    if landmarks is not None:
+        alignment = from_landmarks(landmarks)
+    elif radiograph.alignment is not None and radiograph.alignment.landmarks is not None:
+        alignment = radiograph.alignment
+    else:
+        raise PoseError(
+            "hip boxes need to know the pelvis: pass landmarks=, or an image projected with "
+            "rhoa.ctap(volume, pose=landmarks)."
+        )
+    return {side: _box(radiograph, alignment, side) for side in SIDES}
+
+
+def _box(radiograph: Radiograph, pelvis: Alignment, side: Side) -> Box:
+    scale = pelvis.quality["asis_width_mm"] / MEAN_ASIS_WIDTH_MM
+    lateral, posterior, superior = (scale * value for value in HIP_CENTRE_MM)
+    centre = pelvis.to_lps([lateral if side == "left" else -lateral, posterior, superior])
+    if radiograph.alignment is not None:
+        centre = radiograph.alignment.to_ap(centre)
+    row, column = radiograph.to_pixel(float(centre[0]), float(centre[2]))
+    row, column = row + 0.5, column + 0.5  # from pixel centres to pixel edges
+    half = scale * BOX_MM / 2
+    down, across = half / radiograph.pixel_mm[0], half / radiograph.pixel_mm[1]
+    box = Box(side, row - down, column - across, row + down, column + across)
+    outside = box.share_outside(radiograph.shape)
+    if outside > MOST_OUTSIDE:
+        raise PoseError(
+            f"{outside:.0%} of the {side} hip box lies outside the image; "
+            "the scan ends at the hip, or the landmarks are another scan's."
+        )
+    return box
+
+
+def crop(
+    image: Radiograph | ArrayLike, box: Box, *, size: int | None = 100, mirror: bool | None = None
+) -> NDArray[np.float32]:
+    """The part of an image inside ``box`` as a square of ``size`` pixels, float32.
+
+    Parameters
+    ----------
+    image
+        A `Radiograph` or a 2-D array.
+    box
+        In the image's pixel edges. Beyond the image its border pixels are repeated.
+    size
+        Rows and columns of the crop; None keeps about the image's own number of pixels.
+    mirror
+        Whether to turn left and right around. By default right hips are, so that every crop looks
+        like a left hip.
+
+    Raises
+    ------
+    ParameterError
+        If the image is not 2-D, or all of the box lies outside it.
+    """
+    pixels = np.asarray(image, np.float32)
+    if pixels.ndim != 2:
+        raise ParameterError(f"image must be 2-D; got {pixels.ndim}-D, shape {pixels.shape}.")
+    if box.share_outside((pixels.shape[0], pixels.shape[1])) >= 1:
+        raise ParameterError(f"the {box.side} box lies outside the image of {pixels.shape} pixels.")
+    if size is None:
+        size = max(1, round(max(box.height, box.width)))
+    size = require_count("size", size)
+    down = resampling_matrix(pixels.shape[0], size, box.top, box.bottom)
+    across = resampling_matrix(pixels.shape[1], size, box.left, box.right)
+    if box.side == "right" if mirror is None else mirror:
+        across = across[::-1]
+    return (down @ pixels @ across.T).astype(np.float32)
