@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rhoa.picture import encode_png, resampling_matrix, resize, stretch
 
 

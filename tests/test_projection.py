@@ -9,13 +9,13 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-import rhoa
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import ndimage
 
+import rhoa
 from tests.strategies import INTEGER_DTYPES, arrays, rotation, rotations, windows
 
 AXES = st.integers(0, 2)

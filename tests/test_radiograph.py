@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rhoa
 
+import rhoa
 from tests.strategies import rotation
 from tests.test_picture import decode_png
 
@@ -61,6 +61,30 @@ def test_an_npz_loses_nothing(tmp_path: Path) -> None:
         assert content["origin_mm"].tolist() == [-3.0, 50.0]
         np.testing.assert_array_equal(content["alignment_matrix"], image().alignment.matrix)
         assert json.loads(str(content["provenance"])) == {"kind": "CT-AP"}
+
+
+def test_a_saved_npz_comes_back_with_its_pelvis(tmp_path: Path) -> None:
+    landmarks = rhoa.Landmarks((112, 3, 93), (-112, 0, 93), (14, 0, 0), (-14, 0, 0))
+    volume = rhoa.Volume.from_array(np.zeros((9, 8, 7)), (10, 10, 10))
+    posed = rhoa.ctap(volume, pose=landmarks)
+    posed.save(tmp_path / "a.npz")
+
+    again = rhoa.Radiograph.load(tmp_path / "a.npz")
+
+    assert np.array_equal(again.pixels, posed.pixels)
+    assert np.array_equal(again.coverage_mm, posed.coverage_mm)
+    assert np.array_equal(again.alignment.matrix, posed.alignment.matrix)
+    assert again.alignment.angles == posed.alignment.angles
+    assert again.origin_mm == posed.origin_mm
+
+
+def test_what_is_no_saved_radiograph_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"PK nothing")
+
+    with pytest.raises(rhoa.RhoaError, match=r"a\.npz: not a radiograph saved as \.npz"):
+        rhoa.Radiograph.load(tmp_path / "a.npz")
+    with pytest.raises(rhoa.RhoaError, match=r"b\.npz: no such radiograph"):
+        rhoa.Radiograph.load(tmp_path / "b.npz")
 
 
 def test_a_nifti_lies_in_patient_space(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import rhoa
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import rhoa
 from tests.strategies import rotations
 
 

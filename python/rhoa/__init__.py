@@ -3,11 +3,28 @@
 Research use only: not a medical device.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from rhoa import cohort, errors, hips, pose
+from rhoa._core import __version__
 from rhoa.errors import RhoaError, RhoaWarning
+from rhoa.learning.recipes import recipes
 from rhoa.pose import Alignment, Landmarks
 from rhoa.projection import coronal, ctap, cumulative, thin_slab
 from rhoa.radiograph import Radiograph
+from rhoa.reading import read_ct
 from rhoa.volume import Volume
+
+if TYPE_CHECKING:
+    from rhoa import phantom
+    from rhoa.evaluation.metrics import evaluate
+    from rhoa.evaluation.sensitivity import occlusion
+    from rhoa.learning.inference import load_model
+    from rhoa.learning.training import train
+    from rhoa.versions import show_versions
 
 __all__ = [
     "Alignment",
@@ -16,8 +33,38 @@ __all__ = [
     "RhoaError",
     "RhoaWarning",
     "Volume",
+    "__version__",
+    "cohort",
     "coronal",
     "ctap",
     "cumulative",
+    "errors",
+    "evaluate",
+    "hips",
+    "load_model",
+    "occlusion",
+    "phantom",
+    "pose",
+    "read_ct",
+    "recipes",
+    "show_versions",
     "thin_slab",
+    "train",
 ]
+
+_ON_FIRST_USE = {
+    "evaluate": "rhoa.evaluation",
+    "load_model": "rhoa.learning",
+    "occlusion": "rhoa.evaluation.sensitivity",
+    "show_versions": "rhoa.versions",
+    "train": "rhoa.learning",
+}
+
+
+def __getattr__(name: str) -> object:
+    """What is not needed by everyone, imported on first use."""
+    if name == "phantom":
+        return importlib.import_module("rhoa.phantom")
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module 'rhoa' has no attribute {name!r}")
+    return getattr(importlib.import_module(_ON_FIRST_USE[name]), name)

@@ -1,13 +1,11 @@
-"""Kernels of rhoa; the Python layer checks and explains, these compute."""
-
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 __version__: str
 
-_Triple = tuple[float, float, float]
+_Triple: TypeAlias = tuple[float, float, float]
 
 def clipped_sum(
     hu: NDArray[Any], low: float, high: float, *, axis: int, threads: int

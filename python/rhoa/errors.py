@@ -14,7 +14,8 @@
   x ManifestError         a table of images that cannot be used
   x WeightsError          model weights that are absent or do not fit
 
-``RhoaWarning`` marks results that are usable but deserve a look.
+``MissingExtraError`` (an ImportError) names what to install; ``RhoaWarning`` marks results that are
+usable but deserve a look.
 A message says where, what was found, what is needed and what to do. It never holds patient data.
 """
 
@@ -92,6 +93,10 @@ class ManifestError(RhoaError):
 
 class WeightsError(RhoaError):
     """Model weights that are absent or do not fit."""
+
+
+class MissingExtraError(ImportError):
+    """Something that is not installed; the message is the pip line that brings it."""
 
 
 class RhoaWarning(UserWarning):
@@ -177,7 +182,7 @@ def require_extra(module: str, *, extra: str, purpose: str) -> Any:  # noqa: ANN
 
     Raises
     ------
-    ImportError
+    MissingExtraError
         ``rhoa.train needs torch: pip install 'rhoa[train]'`` and the like.
     """
     try:
@@ -186,4 +191,4 @@ def require_extra(module: str, *, extra: str, purpose: str) -> Any:  # noqa: ANN
         root = module.partition(".")[0]
         if error.name != root:
             raise
-        raise ImportError(f"{purpose} needs {root}: pip install 'rhoa[{extra}]'") from None
+        raise MissingExtraError(f"{purpose} needs {root}: pip install 'rhoa[{extra}]'") from None

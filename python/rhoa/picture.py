@@ -75,6 +75,21 @@ def resampling_matrix(length: int, count: int, start: float, stop: float) -> NDA
     return matrix
 
 
+def draw_box(
+    grey: NDArray[np.uint8], top: float, left: float, bottom: float, right: float
+) -> NDArray[np.uint8]:
+    """The picture with a white rectangle on a black one, at pixel edges; for the eye."""
+    marked = grey.copy()
+    rows = np.clip(np.round([top, bottom - 1]).astype(int), 0, grey.shape[0] - 1)
+    columns = np.clip(np.round([left, right - 1]).astype(int), 0, grey.shape[1] - 1)
+    for inset, level in ((1, 0), (0, 255)):
+        inward = np.array([inset, -inset])
+        (first, last), (start, stop) = rows + inward, columns + inward
+        marked[[first, last], start : stop + 1] = level
+        marked[first : last + 1, [start, stop]] = level
+    return marked
+
+
 def encode_png(
     grey: NDArray[np.uint8] | NDArray[np.uint16],
     *,

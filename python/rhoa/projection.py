@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -31,6 +30,7 @@ from rhoa.sampling import (
     projection_grid,
     spacing_triple,
 )
+from rhoa.threads import thread_count
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
     """
     low, high = require_window(window)
     require_choice("method", method, ["reslice"])
-    threads = _threads(threads)
+    threads = thread_count(threads)
     if not isinstance(volume, Volume):
         if pose is not None or depth != "all" or pixel_mm is not None:
             raise ParameterError(
@@ -147,7 +147,9 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
         return _as_scanned(volume, (low, high), threads)
     _require_scan(volume)
     if not math.isfinite(low):
-        raise ParameterError("with a pose, window must have a finite low end: it fills the outside.")
+        raise ParameterError(
+            "with a pose, the window's low end must be finite: it fills the outside."
+        )
     grid = projection_grid(volume, _alignment(pose), depth, pixel_mm)
     return _posed(volume, (low, high), grid, threads)
 
@@ -179,7 +181,7 @@ def cumulative(
     low, high = require_window(window)
     along, every = require_axis(axis), require_count("every", every)
     array = _kernel_array(hu)
-    threads = _threads(threads)
+    threads = thread_count(threads)
     return _core.running_sums(array, low, high, axis=along, every=every, threads=threads)
 
 
@@ -232,7 +234,7 @@ def thin_slab(  # noqa: PLR0913  # every option by keyword
         thickness=thickness,
         step=step,
         maximum=reduce == "max",
-        threads=_threads(threads),
+        threads=thread_count(threads),
     )
     return slabs / np.float32(thickness) if reduce == "mean" else slabs
 
@@ -285,7 +287,7 @@ def coronal(
         steps=steps,
         linear=order == 1,
         outside=OUTSIDE_HU,
-        threads=_threads(threads),
+        threads=thread_count(threads),
     )
     return Volume(hu, affine, volume.report)
 
@@ -387,14 +389,3 @@ def _kernel_array(hu: ArrayLike) -> NDArray[Any]:
     if array.dtype == native and array.flags.aligned and whole:
         return array.view(np.ndarray)
     return np.array(array, dtype=native, order="C")
-
-
-def _threads(threads: int | None) -> int:
-    if threads is not None:
-        return require_count("threads", threads)
-    setting = os.environ.get("RHOA_NUM_THREADS", "")
-    if not setting:
-        return os.cpu_count() or 1
-    if not setting.isdecimal() or int(setting) < 1:
-        raise ParameterError(f"RHOA_NUM_THREADS must be a whole number >= 1; got {setting!r}.")
-    return int(setting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -10,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.errors import ParameterError, require_extra, require_positive
+from rhoa.errors import (
+    MissingFileError,
+    ParameterError,
+    ReadError,
+    require_extra,
+    require_positive,
+)
 from rhoa.picture import encode_png, grey_range, resize, stretch
+from rhoa.pose import Alignment, Landmarks, from_landmarks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
-
-    from rhoa.pose import Alignment
 
 DISPLAY_SATURATION_PERCENT = 0.5
 
@@ -139,6 +145,34 @@ class Radiograph:
                 f"{path.name}: unknown image format; use .png, .npz, .nii.gz or .nii."
             )
 
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Radiograph:
+        """Read a ``.npz`` that `save` wrote.
+
+        Raises
+        ------
+        ReadError
+            If there is no such file, or it is no radiograph.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingFileError(f"{path.name}: no such radiograph; check the path.")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                content = dict(file)
+            down, across = content["pixel_mm"].tolist()
+            x, z = content["origin_mm"].tolist()
+            return cls(
+                content["pixels"],
+                (down, across),
+                (x, z),
+                _alignment(content),
+                json.loads(str(content["provenance"])),
+                content.get("coverage_mm"),
+            )
+        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile):
+            raise ReadError(f"{path.name}: not a radiograph saved as .npz.") from None
+
     def _to_png(self) -> bytes:
         image = self.square()
         black, white = grey_range(image.pixels)
@@ -157,6 +191,8 @@ class Radiograph:
         if self.alignment is not None:
             content["alignment_matrix"] = self.alignment.matrix
             content["alignment_origin_mm"] = self.alignment.origin
+            if self.alignment.landmarks is not None:
+                content["landmarks_lps_mm"] = self.alignment.landmarks.as_array()
         with path.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **content)
 
@@ -191,3 +227,11 @@ class Radiograph:
     def _repr_png_(self) -> bytes:
         image = self.square()
         return encode_png(image.to_uint8(), pixel_mm=image.pixel_mm[1])
+
+
+def _alignment(content: Mapping[str, NDArray[Any]]) -> Alignment | None:
+    if "landmarks_lps_mm" in content:
+        return from_landmarks(Landmarks(*content["landmarks_lps_mm"]))
+    if "alignment_matrix" in content:
+        return Alignment(content["alignment_matrix"], content["alignment_origin_mm"])
+    return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import rhoa
 from hypothesis import given
 from hypothesis import strategies as st
+
+import rhoa
 from rhoa.cohort import require_disjoint, split
 
 PARTITIONS = ("train", "val", "test")

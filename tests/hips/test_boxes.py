@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import rhoa
 from hypothesis import given
 from hypothesis import strategies as st
-from rhoa.hips import Box, boxes, crop
 
+import rhoa
+from rhoa.hips import Box, boxes, crop
 from tests.strategies import rotation
 
 UPRIGHT = rhoa.Landmarks((112, 0, 93), (-112, 0, 93), (14, 0, 0), (-14, 0, 0))

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-import rhoa
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+
+import rhoa
 from rhoa.hips import read_xray
 
 PIXELS = np.arange(12, dtype=np.uint16).reshape(3, 4)

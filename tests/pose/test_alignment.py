@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rhoa
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import rhoa
 from tests.strategies import rotation, rotations
 
 UPRIGHT = {

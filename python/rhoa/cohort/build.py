@@ -69,7 +69,7 @@ def build(
         ``landmarks`` a JSON file of `Landmarks`; for xray, ``scan`` is an image and the last four
         are the hip's box in pixel edges. Paths are relative to the table.
     out
-        Folder for ``ct-ap/NAME.png`` and ``.npz``, ``crops/SOURCE_NAME_SIDE.png`` (CT-AP crops
+        Folder for ``ct-ap/NAME.png`` and ``.npz``, ``crops/SOURCE/NAME_SIDE.png`` (CT-AP crops
         100 x 100; X-ray crops as large as they are, with 1 % saturated at either end; right hips
         mirrored), ``manifest.csv`` and, where scans failed, ``rejected.csv`` with the reasons.
     progress
@@ -87,7 +87,7 @@ def build(
     """
     scans_csv, out = Path(scans_csv), Path(out)
     scans = _scans(scans_csv)
-    for folder in ("ct-ap", "crops"):
+    for folder in ("ct-ap", "crops/ct", "crops/xray"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     hips: list[Hip] = []
     rejected: list[tuple[str, str, str]] = []
@@ -108,6 +108,12 @@ def build(
     manifest = Manifest(tuple(hips))
     manifest.write(out / "manifest.csv")
     return manifest
+
+
+def ct_ap_of(hip: Hip) -> Path:
+    """Where `build` keeps the CT-AP that the crop of ``hip`` was taken from."""
+    name = hip.image.stem.removesuffix(f"_{hip.side}")
+    return hip.image.parents[2] / "ct-ap" / f"{name}.npz"
 
 
 def _scans(table: Path) -> list[_Scan]:
@@ -147,7 +153,7 @@ def _crop_scan(scan: _Scan, table: Path, out: Path) -> list[Hip]:
     hips = []
     for line, row in scan.rows:
         side = cast("Side", row["side"])
-        file = out / "crops" / f"{scan.source}_{scan.name}_{side}.png"
+        file = out / "crops" / scan.source / f"{scan.name}_{side}.png"
         size = CT_CROP_PIXELS if scan.source == "ct" else None
         _write_crop(crop(image, hip_boxes[side], size=size), scan.source, file)
         kl = grade(row["kl"], f"{table.name}, line {line}")

@@ -82,6 +82,10 @@ class Landmarks:
         except LandmarkError as error:
             raise LandmarkError(f"{path.name}: {error}") from None
 
+    def as_array(self) -> NDArray[np.float64]:
+        """The points as rows ``(4, 3)``: ASIS left, right, pubic tubercle left, right."""
+        return np.stack([getattr(self, name) for name in _NAMES])
+
     def to_json(self, path: str | PathLike[str]) -> None:
         """Write the points as `from_json` reads them."""
         points = {name: getattr(self, name).tolist() for name in _NAMES}

@@ -1,0 +1,232 @@
+"""The command line: one verb a stage. It parses, calls the library and prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rhoa import _core, verbs
+from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Stages = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # has no other name
+
+DONE, FAILED, USAGE, MISSING_EXTRA, SOME_REJECTED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+DESCRIPTION = """\
+Radiograph-like images (CT-AP) from abdominopelvic CT, and models of hip osteoarthritis.
+
+  rhoa demo --out demo                         everything, on a phantom cohort
+  rhoa inspect patient/ct                      what is in a folder of DICOM files
+  rhoa ctap patient/ct -o out                  the CT-AP as scanned
+  rhoa ctap patient/ct -o out --pose lm.json   realigned to the anterior pelvic plane
+  rhoa hips patient/ct -o out --pose lm.json   both hips, cropped
+  rhoa hips scans.csv -o study                 a whole cohort: crops and manifest
+
+Research use only: not a medical device."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code.
+
+    0 done, 1 failed, 2 usage, 3 an optional dependency is missing, 4 done but some cases were
+    rejected, 130 interrupted.
+    """
+    options = parser().parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RhoaWarning)
+        warnings.showwarning = _show_warning
+        try:
+            result = options.run(options)
+        except RhoaError as error:
+            return _fail(options.verb, error, FAILED)
+        except MissingExtraError as error:
+            return _fail(options.verb, error, MISSING_EXTRA)
+        except OSError as error:
+            name = Path(str(error.filename)).name if error.filename else "the disk"
+            return _fail(options.verb, f"{name}: {error.strerror or error}", FAILED)
+        except MemoryError as error:
+            return _fail(options.verb, f"not enough memory ({error})", FAILED)
+        except KeyboardInterrupt:
+            return _fail(options.verb, "interrupted", INTERRUPTED)
+    if result.rows:
+        print(json.dumps(result.rows, indent=2) if options.json else verbs.table(result.rows))
+    for line in result.lines:
+        print(line, file=sys.stderr if options.json else sys.stdout)
+    return SOME_REJECTED if result.rejected else DONE
+
+
+def _fail(verb: str, error: object, code: int) -> int:
+    print(f"rhoa {verb}: {error}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"rhoa: warning: {message}", file=sys.stderr)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The grammar of the command line."""
+    root = argparse.ArgumentParser(
+        prog="rhoa", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    root.add_argument("--version", action="version", version=f"rhoa {_core.__version__}")
+    stages = root.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for add in (
+        _inspect,
+        _ctap,
+        _hips,
+        _split,
+        _train,
+        _evaluate,
+        _predict,
+        _explain,
+        _demo,
+        _info,
+    ):
+        add(stages)
+    return root
+
+
+def _verb(
+    stages: Stages, name: str, summary: str, run: Callable[[argparse.Namespace], verbs.Result]
+) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = stages.add_parser(
+        name, help=summary[0].lower() + summary[1:], description=f"{summary}."
+    )
+    verb.add_argument("--json", action="store_true", help="print JSON for programs")
+    verb.set_defaults(run=run)
+    return verb
+
+
+def _scan_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--series", metavar="UID|N", help="which series, if the folder holds several")
+    verb.add_argument(
+        "--window",
+        nargs=2,
+        type=float,
+        default=(-150.0, 600.0),
+        metavar=("LOW", "HIGH"),
+        help="HU window, clipped before summation (default: -150 600)",
+    )
+    verb.add_argument(
+        "--pose",
+        metavar="FILE|force:FILE",
+        help="landmarks (JSON: asis_left, asis_right, pubic_tubercle_left, pubic_tubercle_right, "
+        "each [x, y, z] in patient LPS mm); flagged ones are used only after force:",
+    )
+    verb.add_argument(
+        "--depth",
+        nargs="+",
+        default=["all"],
+        metavar="all|pelvis|hip|FRONT BACK",
+        help="with --pose: part of the ray that counts, mm behind the anterior pelvic plane",
+    )
+    verb.add_argument(
+        "--pixel-mm", type=float, help="with --pose: pixel size (default: the scan's)"
+    )
+    verb.add_argument("--threads", type=int, help="default: RHOA_NUM_THREADS, else all processors")
+
+
+def _inspect(stages: Stages) -> None:
+    verb = _verb(
+        stages, "inspect", "List the series of a folder and what becomes of each", verbs.inspect
+    )
+    verb.add_argument("scan", help="a folder of DICOM files, or a NIfTI file")
+
+
+def _ctap(stages: Stages) -> None:
+    verb = _verb(stages, "ctap", "Project a CT to a radiograph-like image", verbs.ctap)
+    verb.add_argument("scan", help="a folder of CT DICOM files, or a NIfTI file")
+    verb.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        help="a folder (gets ct-ap.png and ct-ap.npz), or a .png, .npz or .nii.gz file",
+    )
+    _scan_options(verb)
+
+
+def _hips(stages: Stages) -> None:
+    verb = _verb(
+        stages, "hips", "Find and crop both hips of a CT, or of a table of scans", verbs.hips
+    )
+    verb.add_argument("scan", help="a CT (folder or NIfTI) with --pose, or scans.csv")
+    verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
+    _scan_options(verb)
+
+
+def _split(stages: Stages) -> None:
+    verb = _verb(
+        stages, "split", "Part a manifest by subject: training, validation, test", verbs.split
+    )
+    verb.add_argument(
+        "manifest", type=Path, help="manifest.csv, as `rhoa hips scans.csv` writes it"
+    )
+    verb.add_argument("-o", "--out", type=Path, help="default: the manifest itself")
+    verb.add_argument("--seed", type=int, default=2020)
+
+
+def _train(stages: Stages) -> None:
+    verb = _verb(stages, "train", "Train one model", verbs.train)
+    verb.add_argument("manifest", type=Path, help="manifest.csv with partitions")
+    verb.add_argument("--recipe", default="model-3", help="model-1 ... model-5 (default: model-3)")
+    verb.add_argument("-o", "--out", type=Path, required=True, help="run folder to write")
+    verb.add_argument(
+        "--weights", default="imagenet", metavar="imagenet|none|FILE", help="where to start from"
+    )
+    verb.add_argument("--epochs", type=int, help="default: the recipe's")
+    verb.add_argument("--image-size", type=int, help="network input, pixels (default: 224)")
+    verb.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
+    verb.add_argument("--seed", type=int, default=2020)
+
+
+def _evaluate(stages: Stages) -> None:
+    verb = _verb(
+        stages, "evaluate", "Measure trained models, with intervals, and report", verbs.evaluate
+    )
+    verb.add_argument("runs", nargs="+", type=Path, help="run folders of `rhoa train`")
+    verb.add_argument(
+        "--manifest", type=Path, required=True, help="the manifest they were trained on"
+    )
+    verb.add_argument("-o", "--out", type=Path, required=True, help="folder for report.html")
+
+
+def _predict(stages: Stages) -> None:
+    verb = _verb(
+        stages, "predict", "Probability of hip osteoarthritis for crops of hips", verbs.predict
+    )
+    verb.add_argument("crops", nargs="+", type=Path, help="crops, right hips mirrored (rhoa hips)")
+    verb.add_argument("--model", type=Path, required=True, help="run folder of `rhoa train`")
+
+
+def _explain(stages: Stages) -> None:
+    verb = _verb(stages, "explain", "Show which parts of a crop a model looks at", verbs.explain)
+    verb.add_argument("crop", type=Path, help="a crop of a hip, right hips mirrored (rhoa hips)")
+    verb.add_argument("--model", type=Path, required=True, help="run folder of `rhoa train`")
+    verb.add_argument("-o", "--out", type=Path, required=True, help="PNG to write")
+    verb.add_argument(
+        "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
+    )
+    verb.add_argument("--stride", type=int, default=5, help="its step, pixels (default: 5)")
+
+
+def _demo(stages: Stages) -> None:
+    verb = _verb(stages, "demo", "Run everything on a phantom cohort and report", verbs.demo)
+    verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
+    verb.add_argument("--seed", type=int, default=2020)
+    verb.add_argument("--ct-subjects", type=int, help="phantom CTs (default: 24)")
+    verb.add_argument("--xray-subjects", type=int, help="phantom X-rays (default: 36)")
+    verb.add_argument("--epochs", type=int, help="of each model (default: 12)")
+    verb.add_argument("--full", action="store_true", help="fail (exit 3) where torch is missing")
+
+
+def _info(stages: Stages) -> None:
+    _verb(stages, "info", "Print versions, for a bug report", verbs.info)

@@ -1,0 +1,292 @@
+"""The numbers of a study: its hips counted, its models read back and measured on them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rhoa.errors import ManifestError, MissingFileError
+from rhoa.evaluation.metrics import Evaluation, evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from os import PathLike
+
+    from numpy.typing import NDArray
+
+    from rhoa.cohort import Hip, Manifest
+
+    HipKey = tuple[str, str, str, str]
+
+PARTITIONS = ("train", "val", "test")
+SOURCES = ("xray", "ct")  # in the order of the paper's tables
+CLASSES = ("rHOA", "no-rHOA")
+FIGURES = (
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "specificity",
+    "f1",
+    "pr_auc",
+    "roc_auc",
+    "brier",
+    "ece",
+)
+HISTORY = ("iteration", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+PREDICTIONS = ("subject", "side", "source", "visit", "label", "partition", "score")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What one model says of the hips of one source and partition."""
+
+    truth: NDArray[np.int_]
+    score: NDArray[np.float64]
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """A trained model: its recipe, its history, its scores by (source, partition)."""
+
+    name: str
+    recipe: Mapping[str, Any]
+    history: Mapping[str, NDArray[np.float64]]
+    sets: Mapping[tuple[str, str], Scores]
+
+
+def read_runs(folders: Iterable[str | PathLike[str]], hips: Sequence[Hip]) -> list[Run]:
+    """The runs of ``folders``, measured on ``hips``, which are all labelled and have partitions.
+
+    Raises
+    ------
+    MissingFileError
+        If a folder lacks a file.
+    ManifestError
+        If a file cannot be read, or predictions are of other hips, labels or partitions.
+    """
+    paths = [Path(folder) for folder in folders]
+    recipes = [_read_recipe(path) for path in paths]
+    names = [str(recipe["name"]) for recipe in recipes]
+    return [
+        Run(
+            _displayed(name if names.count(name) == 1 else f"{name} ({path.name})"),
+            recipe,
+            _read_history(path),
+            _read_sets(path, hips),
+        )
+        for path, recipe, name in zip(paths, recipes, names, strict=True)
+    ]
+
+
+def _displayed(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _read_recipe(folder: Path) -> dict[str, Any]:
+    path = _require_file(folder / "recipe.json")
+    try:
+        recipe = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{_where(path)}: not a JSON file ({error}).") from None
+    if not isinstance(recipe, dict) or not {"name", "sources"} <= recipe.keys():
+        raise ManifestError(f"{_where(path)}: no recipe; pass folders written by rhoa.train.")
+    return recipe
+
+
+def _read_history(folder: Path) -> dict[str, NDArray[np.float64]]:
+    path = folder / "history.csv"
+    rows = _read_csv(path, HISTORY)
+    try:
+        return {
+            name: np.array([float(row[name] or "nan") for row in rows], np.float64)
+            for name in HISTORY
+        }
+    except ValueError as error:
+        raise ManifestError(f"{_where(path)}: not a table of numbers ({error}).") from None
+
+
+def _read_sets(folder: Path, hips: Sequence[Hip]) -> dict[tuple[str, str], Scores]:
+    """Scores by (source, partition), in the manifest's order of hips."""
+    path = folder / "predictions.csv"
+    said = _read_predictions(path)
+    known = {_key(hip): hip for hip in hips}
+    strange = sum(
+        key not in known or (str(known[key].label), known[key].partition) != (label, part)
+        for key, (label, part, _) in said.items()
+    )
+    if strange:
+        raise ManifestError(
+            f"{_where(path)}: {strange} of {len(said)} hips are absent from the manifest, or have "
+            "another label or partition there; report runs with the manifest they were trained on."
+        )
+    sets: dict[tuple[str, str], Scores] = {}
+    for source, part in sorted({(key[2], part) for key, (_, part, _) in said.items()}):
+        expected = [hip for hip in hips if (hip.source, hip.partition) == (source, part)]
+        present = [hip for hip in expected if _key(hip) in said]
+        if len(present) < len(expected):
+            raise ManifestError(
+                f"{_where(path)}: holds {len(present)} of the {len(expected)} {source} hips of "
+                f"partition {part}; train again on this manifest."
+            )
+        truth = np.array([hip.label for hip in present], int)
+        score = np.array([said[_key(hip)][2] for hip in present], np.float64)
+        groups = [hip.subject for hip in present]
+        sets[source, part] = Scores(truth, score, evaluate(truth, score, groups=groups))
+    return sets
+
+
+def _read_predictions(path: Path) -> dict[HipKey, tuple[str, str, float]]:
+    """(label, partition, score) by hip; unlabelled hips are left out."""
+    rows = [row for row in _read_csv(path, PREDICTIONS) if row["label"]]
+    said = {}
+    for number, row in enumerate(rows, start=1):
+        try:
+            score = float(row["score"])
+        except ValueError:
+            raise ManifestError(f"{_where(path)}: labelled hip {number} has no score.") from None
+        key = (row["subject"], row["side"], row["source"], row["visit"])
+        said[key] = (row["label"], row["partition"], score)
+    if len(said) < len(rows):
+        raise ManifestError(f"{_where(path)}: {len(rows) - len(said)} hips are listed twice.")
+    return said
+
+
+def _key(hip: Hip) -> HipKey:
+    return hip.subject, hip.side, hip.source, hip.visit
+
+
+def _read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    with _require_file(path).open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file, restval="")
+        rows = list(reader)
+    missing = [name for name in columns if name not in (reader.fieldnames or ())]
+    if missing:
+        raise ManifestError(f"{_where(path)}: lacks the columns {', '.join(missing)}.")
+    return rows
+
+
+def _require_file(path: Path) -> Path:
+    if not path.is_file():
+        raise MissingFileError(
+            f"{path.parent.name}: no {path.name} in it; pass folders written by rhoa.train."
+        )
+    return path
+
+
+def _where(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def numbers(manifest: Manifest, runs: Sequence[Run]) -> dict[str, Any]:
+    """Every number of the tables, for ``metrics.json``: plain types, None where undefined."""
+    hips = manifest.labelled.hips
+    return {
+        "cohort": _cohort(hips) | {"excluded": dict(manifest.excluded)},
+        "models": [_model(run) for run in runs],
+        "baselines": {
+            source: {part: _baseline(_members(hips, [source], [part])) for part in PARTITIONS}
+            for source in SOURCES
+        },
+    }
+
+
+def _members(hips: Iterable[Hip], sources: Iterable[str], parts: Iterable[str | None]) -> list[Hip]:
+    return [hip for hip in hips if hip.source in sources and hip.partition in parts]
+
+
+def _cohort(labelled: Sequence[Hip]) -> dict[str, Any]:
+    """Labelled hips by source, partition and class, and their subjects."""
+    partitions: dict[str, set[str | None]] = {}
+    for hip in labelled:
+        partitions.setdefault(hip.subject, set()).add(hip.partition)
+
+    def subjects(sources: Iterable[str], parts: Iterable[str]) -> int:
+        return len({hip.subject for hip in _members(labelled, sources, parts)})
+
+    return {
+        "hips": {
+            source: {part: _classes(_members(labelled, [source], [part])) for part in PARTITIONS}
+            for source in SOURCES
+        },
+        "subjects": {
+            **{part: subjects(SOURCES, [part]) for part in PARTITIONS},
+            "all": subjects(SOURCES, PARTITIONS),
+        },
+        "subjects_by_source": {
+            source: {part: subjects([source], [part]) for part in PARTITIONS} for source in SOURCES
+        },
+        "subjects_in_several_partitions": sum(len(parts) > 1 for parts in partitions.values()),
+    }
+
+
+def _classes(hips: Sequence[Hip]) -> dict[str, int]:
+    positive = sum(hip.label == 1 for hip in hips)
+    return dict(zip(CLASSES, (positive, len(hips) - positive), strict=True))
+
+
+def _model(run: Run) -> dict[str, Any]:
+    last = {name: _finite(values[-1]) for name, values in run.history.items() if values.size}
+    return {
+        "name": run.name,
+        "description": run.recipe.get("description", ""),
+        "sources": run.recipe["sources"],
+        "xray_size": run.recipe.get("xray_size"),
+        "epochs": run.recipe.get("epochs"),
+        "last_iteration": last,
+        "results": {
+            source: {
+                part: _evaluation(run.sets[source, part].evaluation)
+                if (source, part) in run.sets
+                else None
+                for part in ("val", "test")
+            }
+            for source in SOURCES
+        },
+    }
+
+
+def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    estimates = {
+        name: {key: _finite(value) for key, value in getattr(evaluation, name)._asdict().items()}
+        for name in FIGURES
+    }
+    return {
+        "hips": evaluation.hips,
+        "subjects": evaluation.groups,
+        "confusion": {key: int(count) for key, count in evaluation.confusion._asdict().items()},
+        **estimates,
+    }
+
+
+def _baseline(hips: Sequence[Hip]) -> dict[str, Any] | None:
+    """Figures of who gives every hip the same score and calls the larger class."""
+    if not hips:
+        return None
+    share = sum(hip.label == 1 for hip in hips) / len(hips)
+    both, positive = 0 < share < 1, share >= 0.5
+    values = {
+        "accuracy": max(share, 1 - share),
+        "balanced_accuracy": 0.5 if both else None,
+        "precision": share if positive else None,
+        "recall": (1.0 if positive else 0.0) if share else None,
+        "f1": (2 * share / (1 + share) if positive else 0.0) if share else None,
+        "pr_auc": share if both else None,
+        "roc_auc": 0.5 if both else None,
+    }
+    estimates = {
+        name: {"value": value, "low": None, "high": None} for name, value in values.items()
+    }
+    return {"answer": CLASSES[0 if positive else 1], **estimates}
+
+
+def _finite(value: float) -> float | None:
+    """``value`` for JSON, which knows no NaN."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,18 @@
+"""Digital pelves: imaginary subjects with graded hips, as CT and as X-ray, with known truth."""
+
+from rhoa.phantom.anatomy import Anatomy, Joint
+from rhoa.phantom.export import write_cohort, write_dicom, write_xray
+from rhoa.phantom.pelvis import Phantom, ct
+from rhoa.phantom.xray import XRay, xray
+
+__all__ = [
+    "Anatomy",
+    "Joint",
+    "Phantom",
+    "XRay",
+    "ct",
+    "write_cohort",
+    "write_dicom",
+    "write_xray",
+    "xray",
+]

@@ -1,0 +1,214 @@
+"""Phantoms as files: a DICOM series, an X-ray, and a whole cohort as a user's would lie."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    generate_uid,
+)
+
+from rhoa.cohort.build import COLUMNS
+from rhoa.errors import ParameterError, require_count
+from rhoa.phantom.anatomy import SIDES, Anatomy
+from rhoa.phantom.pelvis import ct
+from rhoa.phantom.xray import xray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+
+    from pydicom.uid import UID
+
+    from rhoa.phantom.xray import XRay
+    from rhoa.volume import Volume
+
+INTERCEPT_HU = -1024
+# How often each KL grade is met in a cohort, and how alike the hips of one subject are.
+KL_SHARES = (0.40, 0.10, 0.22, 0.16, 0.12)
+SAME_GRADE = 0.5
+# Spread of the pose of patients on a CT table, degrees: tilt, obliquity, rotation.
+POSE_SD_DEG = (6.0, 2.0, 3.0)
+
+
+def write_dicom(
+    volume: Volume, folder: str | PathLike[str], *, subject: str = "PHANTOM", seed: int = 0
+) -> None:
+    """Write a volume as a CT series: one uncompressed DICOM file a slice, in shuffled order.
+
+    File names and InstanceNumber say nothing about the order of the slices, as in real archives:
+    positions do.
+
+    Raises
+    ------
+    ParameterError
+        If HU are not integers of -1024 or more.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if volume.hu.dtype.kind not in "iu" or volume.hu.min(initial=0) < INTERCEPT_HU:
+        raise ParameterError("a CT series holds whole HU of -1024 or more.")
+    stored = (volume.hu.astype(np.int32) - INTERCEPT_HU).astype("<u2")
+    order = np.random.default_rng([seed, 3]).permutation(len(stored))
+    series, study = (_uid(subject, seed, what) for what in ("series", "study"))
+    directions = volume.affine[:3, :3] / volume.spacing_mm
+    for number, k in enumerate(order.tolist()):
+        file = _file(CTImageStorage, _uid(subject, seed, f"slice {k}"), subject)
+        file.Modality = "CT"
+        file.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+        file.StudyInstanceUID, file.SeriesInstanceUID = study, series
+        file.FrameOfReferenceUID = _uid(subject, seed, "frame")
+        file.InstanceNumber = number + 1
+        file.PatientPosition = "HFS"
+        file.ImageOrientationPatient = _decimals([*directions[:, 2], *directions[:, 1]])
+        file.ImagePositionPatient = _decimals(volume.to_lps([k, 0, 0]))
+        file.PixelSpacing = _decimals(volume.spacing_mm[1:])
+        file.SliceThickness = _decimals(volume.spacing_mm[:1])[0]
+        file.RescaleSlope, file.RescaleIntercept, file.RescaleType = 1, INTERCEPT_HU, "HU"
+        _set_pixels(file, stored[k], bits=16)
+        file.save_as(folder / f"IM{number:04d}.dcm", enforce_file_format=True)
+
+
+def write_xray(image: XRay, path: str | PathLike[str], *, subject: str = "PHANTOM") -> None:
+    """Write an X-ray as a digital X-ray (DX) DICOM file."""
+    radiograph = image.radiograph
+    seed = image.anatomy.seed
+    file = _file(DigitalXRayImageStorageForPresentation, _uid(subject, seed, "xray"), subject)
+    file.Modality = "DX"
+    file.ImageType = ["DERIVED", "PRIMARY"]
+    file.BodyPartExamined, file.ViewPosition = "PELVIS", "AP"
+    file.StudyInstanceUID = _uid(subject, seed, "xray study")
+    file.SeriesInstanceUID = _uid(subject, seed, "xray series")
+    file.InstanceNumber = 1
+    file.PatientOrientation = ["L", "F"]
+    file.ImagerPixelSpacing = file.PixelSpacing = _decimals(radiograph.pixel_mm)
+    file.PresentationIntentType = "FOR PRESENTATION"
+    _set_pixels(file, radiograph.pixels.astype("<u2"), bits=12)
+    file.save_as(path, enforce_file_format=True)
+
+
+def write_cohort(  # noqa: PLR0913  # every option by keyword
+    folder: str | PathLike[str],
+    *,
+    ct_subjects: int,
+    xray_subjects: int,
+    seed: int = 0,
+    spacing_mm: tuple[float, float, float] = (2.0, 1.5, 1.5),
+    pixel_mm: float = 0.2,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Path:
+    """Write a cohort of phantoms as a user's own would lie on disk; the path of its table.
+
+    ``ct/SUBJECT/*.dcm`` with ``ct/SUBJECT.landmarks.json``, ``xray/SUBJECT.dcm``, and ``scans.csv``
+    with one row per hip, as `rhoa.cohort.build` reads it. The same seed gives the same cohort.
+
+    Raises
+    ------
+    ParameterError
+        If a number of subjects is negative.
+    """
+    folder = Path(folder)
+    counts = [("ct", ct_subjects), ("xray", xray_subjects)]
+    rows: list[dict[str, object]] = []
+    total = sum(require_count(f"{source}_subjects", count, least=0) for source, count in counts)
+    for source, count in counts:
+        (folder / source).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            if progress is not None:
+                progress(len(rows) // 2, total, "making phantoms")
+            random = np.random.default_rng([seed, number, len(source)])
+            subject = f"{'CT' if source == 'ct' else 'XR'}-{number + 1:03d}"
+            left, right = _grades(random)
+            anatomy = Anatomy.random(int(random.integers(1 << 31)), kl_left=left, kl_right=right)
+            if source == "ct":
+                scan = _write_ct(folder, subject, anatomy, spacing_mm, random)
+            else:
+                scan = _write_xray(folder, subject, anatomy, pixel_mm)
+            rows += [
+                {"subject": subject, "source": source, "side": side, "kl": anatomy.joint(side).kl}
+                | scan[side]
+                for side in SIDES
+            ]
+    if progress is not None:
+        progress(total, total, "making phantoms")
+    table = folder / "scans.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return table
+
+
+def _grades(random: np.random.Generator) -> tuple[int, int]:
+    left, right = random.choice(len(KL_SHARES), 2, p=KL_SHARES).tolist()
+    return (left, left) if random.random() < SAME_GRADE else (left, right)
+
+
+def _write_ct(
+    folder: Path,
+    subject: str,
+    anatomy: Anatomy,
+    spacing_mm: tuple[float, float, float],
+    random: np.random.Generator,
+) -> dict[str, dict[str, object]]:
+    tilt, obliquity, rotation = random.normal(0, POSE_SD_DEG).clip(-18, 18).tolist()
+    phantom = ct(anatomy, spacing_mm=spacing_mm, angles=(tilt, obliquity, rotation))
+    write_dicom(phantom.volume, folder / "ct" / subject, subject=subject, seed=anatomy.seed)
+    phantom.landmarks.to_json(folder / "ct" / f"{subject}.landmarks.json")
+    row: dict[str, object] = {
+        "scan": f"ct/{subject}",
+        "landmarks": f"ct/{subject}.landmarks.json",
+    }
+    return dict.fromkeys(SIDES, row)
+
+
+def _write_xray(
+    folder: Path, subject: str, anatomy: Anatomy, pixel_mm: float
+) -> dict[str, dict[str, object]]:
+    image = xray(anatomy, pixel_mm=pixel_mm)
+    write_xray(image, folder / "xray" / f"{subject}.dcm", subject=subject)
+    return {
+        side: {
+            "scan": f"xray/{subject}.dcm",
+            "top": round(box.top, 2),
+            "left": round(box.left, 2),
+            "bottom": round(box.bottom, 2),
+            "right": round(box.right, 2),
+        }
+        for side, box in image.boxes.items()
+    }
+
+
+def _file(storage: UID, uid: UID, subject: str) -> Dataset:
+    file = Dataset()
+    file.file_meta = FileMetaDataset()
+    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file.file_meta.MediaStorageSOPClassUID = storage
+    file.file_meta.MediaStorageSOPInstanceUID = uid
+    file.SOPClassUID, file.SOPInstanceUID = storage, uid
+    file.PatientName, file.PatientID = "PHANTOM", subject
+    return file
+
+
+def _set_pixels(file: Dataset, pixels: np.ndarray, *, bits: int) -> None:
+    file.Rows, file.Columns = pixels.shape
+    file.SamplesPerPixel, file.PixelRepresentation = 1, 0
+    file.PhotometricInterpretation = "MONOCHROME2"
+    file.BitsAllocated, file.BitsStored, file.HighBit = 16, bits, bits - 1
+    file.PixelData = pixels.astype("<u2").tobytes()
+
+
+def _uid(subject: str, seed: int, what: str) -> UID:
+    return generate_uid(entropy_srcs=["rhoa", subject, str(seed), what])
+
+
+def _decimals(values: object) -> list[str]:
+    """DICOM decimal strings of at most 16 characters."""
+    return [f"{float(value):.8g}"[:16] for value in np.asarray(values).ravel()]

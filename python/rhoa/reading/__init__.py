@@ -1,0 +1,140 @@
+"""Reading CT: a folder of DICOM files or a NIfTI file becomes a `Volume`, or a clear error."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rhoa.errors import ParameterError, RhoaWarning, require_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+    from os import PathLike
+
+    from rhoa.reading.series import SeriesSummary
+    from rhoa.volume import Volume
+
+    Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
+
+__all__ = ["inspect", "read_ct"]
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+
+
+def read_ct(
+    path: Paths,
+    *,
+    series: str | int | None = None,
+    repair: Collection[str] = (),
+    strict: bool = False,
+    max_bytes: int = 4 << 30,
+    progress: Callable[[int, int, str], object] | None = None,
+) -> Volume:
+    """Read one CT volume.
+
+    Order, side and spacing of the slices come from their positions and orientations alone; file
+    names, InstanceNumber and SliceThickness are not looked at. What forms no even stack of slices
+    of Hounsfield units is an error.
+
+    Parameters
+    ----------
+    path
+        A folder of CT DICOM files (nested, with other files among them), a list of files, or a
+        NIfTI file (needs ``rhoa[nifti]``).
+    series
+        Which series, where there are several: its UID, the start or end of it, or its index in
+        ``rhoa inspect``.
+    repair
+        Names of lossy repairs to allow. There are none yet.
+    strict
+        Whether what is otherwise a `RhoaWarning` (lossy compression, localizers among the slices)
+        is an error.
+    max_bytes
+        Largest volume to allocate, in bytes.
+    progress
+        Called with (done, total, what is being done).
+
+    Returns
+    -------
+    Volume
+        ``hu[k, j, i]`` = (slice, row, column), slices in ascending order along the normal (row x
+        column direction), rows and columns as stored; int16, or float32 where that cannot hold
+        the values. Padding is -1024 HU. ``report`` tells what was found.
+
+    Raises
+    ------
+    ReadError
+        Of a kind that tells what is wrong (see `rhoa.errors`); it names the file.
+    MissingExtraError
+        If a decoder or nibabel is not installed; it says what to install.
+
+    Examples
+    --------
+    >>> import tempfile, rhoa
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     try:
+    ...         rhoa.read_ct(folder)
+    ...     except rhoa.RhoaError as error:
+    ...         print(type(error).__name__)
+    NoSeriesError
+    """
+    from rhoa.reading.findings import Findings
+
+    max_bytes = require_count("max_bytes", max_bytes)
+    unknown = sorted({repair} if isinstance(repair, str) else set(repair))
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        raise ParameterError(f"repair must name repairs that exist: there are none; got {names}.")
+    findings = Findings(strict)
+    nifti = _nifti(path)
+    if nifti is not None:
+        from rhoa.reading.nifti import read_nifti
+
+        if series is not None:
+            raise ParameterError(f"series= is for DICOM; {nifti.name} is one NIfTI volume.")
+        volume = read_nifti(nifti, max_bytes=max_bytes, findings=findings, progress=progress)
+    else:
+        from rhoa.reading.series import read_series
+
+        volume = read_series(
+            path, series=series, max_bytes=max_bytes, findings=findings, progress=progress
+        )
+    for message in findings.warnings:
+        warnings.warn(message, RhoaWarning, stacklevel=2)
+    return volume
+
+
+def inspect(
+    path: Paths, *, progress: Callable[[int, int, str], object] | None = None
+) -> list[SeriesSummary]:
+    """What is at ``path``: one `SeriesSummary` a series, the largest first.
+
+    Raises
+    ------
+    ReadError
+        If there is no image at all, or a DICOM file cannot be parsed.
+
+    Examples
+    --------
+    >>> from rhoa.reading import inspect
+    >>> [series.reason for series in inspect("patient/ct")]  # doctest: +SKIP
+    ['', 'localizers only, not CT slices.']
+    """
+    nifti = _nifti(path)
+    if nifti is not None:
+        from rhoa.reading.nifti import summarise_nifti
+
+        return [summarise_nifti(nifti)]
+    from rhoa.reading.series import summarise
+
+    return summarise(path, progress=progress)
+
+
+def _nifti(path: Paths) -> Path | None:
+    """The path of one NIfTI file; None where ``path`` is something else."""
+    if not isinstance(path, str | os.PathLike):
+        return None
+    file = Path(path)
+    return file if file.name.lower().endswith(NIFTI_SUFFIXES) and not file.is_dir() else None

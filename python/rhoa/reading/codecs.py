@@ -1,0 +1,238 @@
+"""Compressed frames to samples: checks before a codec sees them, and processes that decode."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rhoa.errors import MissingExtraError, PixelDataError
+from rhoa.reading import worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from rhoa.reading.headers import PixelFormat
+
+    Samples = NDArray[np.generic]
+    Decompress = Callable[[bytes, str, PixelFormat, str], Samples]
+
+RLE = "1.2.840.10008.1.2.5"
+LOSSY = frozenset(
+    f"1.2.840.10008.1.2.4.{n}" for n in ("50", "51", "81", "91", "203")
+)  # JPEG, JPEG, JPEG-LS near-lossless, JPEG 2000, HTJ2K
+_NO_EXTRA = {
+    "1.2.840.10008.1.2.4.57": "pip install python-gdcm",
+    "1.2.840.10008.1.2.4.70": "pip install python-gdcm",
+    "1.2.840.10008.1.2.4.50": "pip install python-gdcm",
+    "1.2.840.10008.1.2.4.51": "pip install python-gdcm",
+}
+
+_ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+_WORTH_A_PROCESS = 12  # frames; a process takes as long to start as ten frames to decode
+_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # JPEG SOFn, JPEG-LS
+
+
+def syntax_name(syntax: str) -> str:
+    """The name of a transfer syntax as the standard prints it."""
+    from pydicom.uid import UID
+
+    return UID(syntax).name
+
+
+def require_codec(name: str, syntax: str) -> None:
+    """Check that this machine can decode ``syntax``.
+
+    Raises
+    ------
+    MissingExtraError
+        Naming the syntax and the pip line that brings its decoder.
+    PixelDataError
+        If no decoder for it exists.
+    """
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
+
+    uid = UID(syntax)
+    try:
+        available = syntax == RLE or get_decoder(uid).is_available
+    except NotImplementedError:
+        raise PixelDataError(
+            f"{name}: transfer syntax {uid.name} ({syntax}) is not supported; "
+            "convert the series to an uncompressed or JPEG 2000 syntax."
+        ) from None
+    if not available:
+        remedy = _NO_EXTRA.get(syntax, "pip install 'rhoa[codecs]'")
+        raise MissingExtraError(
+            f"{name}: transfer syntax {uid.name} needs a decoder that is not installed: {remedy}"
+        )
+
+
+def check_frame(value: bytes, form: PixelFormat, name: str) -> None:
+    """Check that an encapsulated frame is whole and of the size its header states.
+
+    Raises
+    ------
+    PixelDataError
+        If a fragment is cut short, or the code stream declares other rows and columns.
+    """
+    stream = b""
+    for fragment in _fragments(value, name):
+        stream += fragment
+        if len(stream) >= 1 << 16:
+            break
+    size = _stream_size(stream)
+    if size is not None and size != (form.rows, form.columns):
+        raise PixelDataError(
+            f"{name}: the compressed image is {size[0]} x {size[1]}, but the header says "
+            f"{form.rows} x {form.columns}; the file is damaged: export it again."
+        )
+
+
+def _fragments(value: bytes, name: str) -> list[bytes]:
+    """The fragments after the offset table; all of them must lie inside the file."""
+    fragments, place = [], 0
+    while value[place : place + 4] == _ITEM:
+        (length,) = struct.unpack_from("<I", value.ljust(place + 8, b"\0"), place + 4)
+        place += 8
+        if place + length > len(value):
+            raise PixelDataError(
+                f"{name}: the compressed pixels end after {len(value) - place} of {length} bytes; "
+                "the file is cut short: export it again."
+            )
+        fragments.append(value[place : place + length])
+        place += length
+    if value[place : place + 4] != _DELIMITER or len(fragments) < 2:
+        raise PixelDataError(
+            f"{name}: the compressed pixels have no end mark; "
+            "the file is cut short: export it again."
+        )
+    return fragments[1:]
+
+
+def _stream_size(stream: bytes) -> tuple[int, int] | None:
+    """Rows and columns that a JPEG 2000, JPEG or JPEG-LS code stream declares."""
+    if stream[:4] == b"\xff\x4f\xff\x51" and len(stream) >= 24:
+        width, height, left, top = struct.unpack(">4I", stream[8:24])
+        return height - top, width - left
+    if stream[:2] != b"\xff\xd8":
+        return None
+    place = 2
+    while place + 9 <= len(stream) and stream[place] == 0xFF:
+        if stream[place + 1] in _FRAME_HEADERS:
+            height, width = struct.unpack_from(">HH", stream, place + 5)
+            return height, width
+        place += 2 + struct.unpack_from(">H", stream, place + 2)[0]
+    return None
+
+
+@contextlib.contextmanager
+def decompressors(frames: int, threads: int) -> Iterator[tuple[Decompress, int]]:
+    """A function that decompresses a frame, and the number of threads that may call it at once.
+
+    Many frames are shared among child processes; few are decoded here.
+    """
+    count = min(threads, frames // _WORTH_A_PROCESS)
+    started = [child for child in (_start() for _ in range(count)) if child is not None]
+    children = [child for child in started if child.stdout and worker.receive(child.stdout)]
+    if not children:
+        _stop(started)
+        yield _decompress_here, 1
+        return
+    idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
+    for child in children:
+        idle.put(child)
+
+    def decompress(value: bytes, syntax: str, form: PixelFormat, name: str) -> Samples:
+        child = idle.get()
+        try:
+            return _ask(child, value, syntax, form, name)
+        finally:
+            idle.put(child)
+
+    try:
+        yield decompress, len(children)
+    finally:
+        _stop(started)
+
+
+def _stop(children: list[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        child.kill()
+        child.communicate()
+
+
+def _decompress_here(value: bytes, syntax: str, form: PixelFormat, name: str) -> Samples:
+    try:
+        samples: Samples = worker.decompress(value, syntax, _options(form))
+    except Exception as error:  # noqa: BLE001  # codecs raise anything
+        raise _undecodable(name, syntax, str(error)) from None
+    return samples
+
+
+def _start() -> subprocess.Popen[bytes] | None:
+    """A worker, which says when it is ready; None where this Python cannot start one."""
+    if "python" not in Path(sys.executable or "").name.lower():  # embedded in another program
+        return None
+    paths = [path for path in sys.path if path]
+    try:
+        child = subprocess.Popen(  # noqa: S603  # this interpreter, our own file
+            [sys.executable, "-P", worker.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+        )
+    except OSError:
+        return None
+    return child
+
+
+def _ask(
+    child: subprocess.Popen[bytes], value: bytes, syntax: str, form: PixelFormat, name: str
+) -> Samples:
+    """The samples that a worker decodes from one frame."""
+    if child.stdin is None or child.stdout is None:
+        raise _undecodable(name, syntax, "the decoder has no pipes")
+    try:
+        worker.send(child.stdin, {"syntax": syntax, "options": _options(form)}, value)
+        reply = worker.receive(child.stdout)
+    except OSError:
+        reply = None
+    if reply is None:
+        raise _undecodable(name, syntax, "the decoder crashed")
+    head, body = reply
+    if "error" in head:
+        raise _undecodable(name, syntax, head["error"])
+    return np.frombuffer(body, head["dtype"]).reshape(head["shape"])
+
+
+def _options(form: PixelFormat) -> dict[str, Any]:
+    return {
+        "rows": form.rows,
+        "columns": form.columns,
+        "samples_per_pixel": 1,
+        "bits_allocated": form.bits_allocated,
+        "bits_stored": form.bits_stored,
+        "pixel_representation": int(form.signed),
+        "photometric_interpretation": "MONOCHROME2",
+        "number_of_frames": 1,
+        "pixel_keyword": "PixelData",
+    }
+
+
+def _undecodable(name: str, syntax: str, why: str) -> PixelDataError:
+    reason = " ".join(why.split())[-160:]
+    return PixelDataError(
+        f"{name}: its {syntax_name(syntax)} pixels cannot be decoded ({reason}); "
+        "the file is damaged: export it again."
+    )

@@ -1,0 +1,373 @@
+"""From the pixels of sorted slices to Hounsfield units, in one array.
+
+Stored values are cut to their bits and signed first; padding becomes air before anything is
+computed; rescaling is exact. The array is int16 where that holds every value, else float32.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rhoa.errors import PixelDataError, ReadError
+from rhoa.reading.codecs import check_frame, decompressors, require_codec
+from rhoa.reading.headers import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE, inflate
+from rhoa.threads import thread_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from rhoa.reading.codecs import Decompress
+    from rhoa.reading.findings import Findings
+    from rhoa.reading.headers import Header, PixelFormat, PixelPlace
+
+    Progress = Callable[[int, int, str], object]
+
+AIR_HU = -1024
+"""What padding becomes."""
+IMPOSSIBLE_HU = -1500
+"""Below it no value is a measurement, even after ringing and interpolation: it is padding."""
+DENSEST_PADDING_HU = -900
+"""Declared padding above it would erase tissue."""
+MOST_PIXELS_A_SIDE = 8192
+UNCOMPRESSED = frozenset([IMPLICIT_LITTLE, "1.2.840.10008.1.2.1", EXPLICIT_BIG, DEFLATED])
+_NOT_HU = frozenset(["PERFUSION", "MONO", "IODINE", "VNC", "VIRTUAL", "ZEFF", "MIP", "MINIP"])
+"""Words of Image Type that name values derived from HU, or projections of them."""
+
+
+class Decoded(NamedTuple):
+    """Slices as one volume, and what their pixels were."""
+
+    hu: NDArray[np.int16] | NDArray[np.float32]
+    padding_voxels: int
+    hu_range: tuple[float, float]
+
+
+@dataclass(slots=True)
+class _Tally:
+    padding: int = 0
+    low: float = math.inf
+    high: float = -math.inf
+
+    def add(self, padding: int, low: float, high: float) -> None:
+        self.padding += padding
+        self.low, self.high = min(self.low, low), max(self.high, high)
+
+
+class _TooLargeForInt16Error(Exception):
+    """HU beyond int16: the volume is decoded as float32."""
+
+
+def check_pixels(header: Header, findings: Findings) -> None:
+    """Check, before anything is allocated, that a slice can be decoded to HU.
+
+    Raises
+    ------
+    PixelDataError
+        If its pixels are absent, short, larger than any CT's, no grey image of Hounsfield units,
+        or of a transfer syntax that no decoder knows.
+    MissingExtraError
+        If its decoder is not installed.
+    """
+    name, form = header.name, header.format
+    _check_meaning(header, findings)
+    if max(form.rows, form.columns) > MOST_PIXELS_A_SIDE or min(form.rows, form.columns) < 1:
+        raise PixelDataError(
+            f"{name}: {form.rows} x {form.columns} pixels; a CT slice has 1 to "
+            f"{MOST_PIXELS_A_SIDE} rows and columns; the file is damaged: export it again."
+        )
+    bits = (form.bits_allocated, form.bits_stored, form.high_bit)
+    if bits[0] not in {8, 16, 32} or not 1 <= bits[1] <= bits[2] + 1 <= bits[0]:
+        raise PixelDataError(
+            f"{name}: BitsAllocated {bits[0]}, BitsStored {bits[1]}, HighBit {bits[2]}; "
+            "stored bits must lie inside 8, 16 or 32 allocated ones; export the file again."
+        )
+    place = header.pixels
+    if place is None:
+        raise PixelDataError(
+            f"{name}: it holds no pixel data (7FE0,0010); the file is cut short or was stripped: "
+            "export it again."
+        )
+    if place.syntax in UNCOMPRESSED:
+        _check_length(name, form, place, findings)
+    else:
+        require_codec(name, place.syntax)
+
+
+def _check_meaning(header: Header, findings: Findings) -> None:
+    """Check that pixels are Hounsfield units and nothing else."""
+    name, form = header.name, header.format
+    if header.photometric != "MONOCHROME2":
+        raise PixelDataError(
+            f"{name}: PhotometricInterpretation {header.photometric or 'missing'}; a CT slice is "
+            "MONOCHROME2; with another one readers disagree about its values: export it again."
+        )
+    if header.burned_in:
+        raise PixelDataError(
+            f"{name}: BurnedInAnnotation is YES: its pixels hold text, perhaps a name; "
+            "leave the file out."
+        )
+    for tag, number in (
+        ("RescaleSlope (0028,1053)", form.slope),
+        ("RescaleIntercept (0028,1052)", form.intercept),
+    ):
+        if number is None or not math.isfinite(number):
+            raise PixelDataError(
+                f"{name}: {tag} is missing or no number; stored values are no Hounsfield units "
+                "without it; export the original series."
+            )
+    if form.slope == 0:
+        raise PixelDataError(
+            f"{name}: RescaleSlope (0028,1053) is 0, which makes every voxel equal; "
+            "export the original series."
+        )
+    words = {word for part in header.image_type for word in part.replace("_", " ").split()}
+    if header.rescale_type == "US":
+        findings.warn(
+            "RescaleType is US (unspecified); values are taken as Hounsfield units.", PixelDataError
+        )
+    elif header.rescale_type not in {"", "HU"} or words & _NOT_HU:
+        what = " ".join(sorted(words & _NOT_HU)) or f"RescaleType {header.rescale_type}"
+        raise PixelDataError(
+            f"{name}: {what}: the values are no plain Hounsfield units; "
+            "read_ct needs the ordinary CT reconstruction."
+        )
+
+
+def _check_length(name: str, form: PixelFormat, place: PixelPlace, findings: Findings) -> None:
+    needed = form.bytes_per_frame
+    if place.syntax != DEFLATED and (place.length or 0) > place.available:
+        raise PixelDataError(
+            f"{name}: pixel data of {place.length} bytes are declared, {place.available} are there;"
+            " the file is cut short: export it again."
+        )
+    found = min(place.length or 0, place.available)
+    if found < needed:
+        raise PixelDataError(
+            f"{name}: {found} bytes of pixel data; {form.rows} x {form.columns} pixels of "
+            f"{form.bits_allocated} bits need {needed}; the file is damaged: export it again."
+        )
+    if found > needed + 1:  # one byte of padding is the standard's
+        findings.warn(
+            f"{name}: {found - needed} bytes more than its pixels need; they are ignored.",
+            PixelDataError,
+        )
+
+
+def decode(
+    headers: Sequence[Header],
+    *,
+    max_bytes: int,
+    findings: Findings,
+    progress: Progress | None = None,
+) -> Decoded:
+    """The slices in the given order as one array of HU.
+
+    Raises
+    ------
+    ReadError
+        If the volume would take more than ``max_bytes``.
+    PixelDataError
+        If a slice cannot be decoded.
+    """
+    forms = [header.format for header in headers]
+    shape = (len(headers), forms[0].rows, forms[0].columns)
+    whole = all(_rescales_to_whole(form) for form in forms)
+    for kind in ("i2", "f4") if whole else ("f4",):
+        require_budget(shape, np.dtype(kind), max_bytes)
+        hu = np.empty(shape, kind)
+        try:
+            tally = _fill(hu, headers, progress)
+        except _TooLargeForInt16Error:
+            continue
+        _warn_of_padding(headers, findings)
+        return Decoded(hu, tally.padding, (tally.low, tally.high))
+    raise PixelDataError(f"{headers[0].name}: its values fit neither int16 nor float32.")
+
+
+def require_budget(shape: tuple[int, ...], dtype: np.dtype[np.generic], max_bytes: int) -> None:
+    """Check that a volume fits into ``max_bytes`` before it is allocated."""
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > max_bytes:
+        size = " x ".join(map(str, shape))
+        raise ReadError(
+            f"the volume of {size} voxels takes {needed} bytes, more than max_bytes = {max_bytes};"
+            " pass a larger max_bytes if the scan is really that large."
+        )
+
+
+def _fill(
+    hu: NDArray[np.int16] | NDArray[np.float32],
+    headers: Sequence[Header],
+    progress: Progress | None,
+) -> _Tally:
+    """Decode every slice into its place of ``hu``."""
+    compressed = sum(h.pixels is not None and h.pixels.syntax not in UNCOMPRESSED for h in headers)
+    threads = thread_count()
+    tally, lock = _Tally(), threading.Lock()
+    with decompressors(compressed, threads) as (decompress, at_once):
+
+        def fill(k: int) -> None:
+            counts = _slice_hu(hu[k], headers[k], decompress)
+            with lock:
+                tally.add(*counts)
+
+        workers = at_once if compressed else threads
+        with ThreadPoolExecutor(workers) as pool:
+            jobs = [pool.submit(fill, k) for k in range(len(headers))]
+            try:
+                for done, job in enumerate(jobs, 1):
+                    job.result()
+                    if progress is not None:
+                        progress(done, len(jobs), "decoding slices")
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    return tally
+
+
+def _slice_hu(
+    out: NDArray[np.int16] | NDArray[np.float32], header: Header, decompress: Decompress
+) -> tuple[int, float, float]:
+    raw = raw_samples(header, decompress)
+    form = header.format
+    padding = padding_mask(raw, form)
+    return to_hu(stored_values(raw, form), form, padding, out)
+
+
+def raw_samples(header: Header, decompress: Decompress) -> NDArray[Any]:
+    """The samples of one slice as unsigned integers of the allocated size, all bits as stored."""
+    place, form = header.pixels, header.format
+    if place is None:
+        raise PixelDataError(f"{header.name}: it holds no pixel data; export it again.")
+    kind = np.dtype(f"u{form.bits_allocated // 8}")
+    compressed = place.syntax not in UNCOMPRESSED
+    length = place.available if compressed else form.bytes_per_frame
+    try:
+        with header.path.open("rb") as file:
+            source = inflate(file) if place.syntax == DEFLATED else file
+            source.seek(place.offset)
+            value = source.read(length)
+    except OSError as error:
+        raise ReadError(f"{header.name}: the file cannot be read ({error.strerror}).") from None
+    if len(value) < length:
+        raise PixelDataError(f"{header.name}: the file became shorter while it was read.")
+    if not compressed:
+        kind = kind.newbyteorder(">" if place.syntax == EXPLICIT_BIG else "<")
+        return np.frombuffer(value, kind).reshape(form.rows, form.columns)
+    check_frame(value, form, header.name)
+    samples = decompress(value, place.syntax, form, header.name)
+    if samples.shape != (form.rows, form.columns) or samples.dtype.kind not in "iu":
+        raise PixelDataError(
+            f"{header.name}: it decodes to {samples.shape} of {samples.dtype}, the header says "
+            f"{form.rows} x {form.columns}; the file is damaged: export it again."
+        )
+    signed = np.dtype(f"i{kind.itemsize}")
+    return samples.astype(signed if samples.dtype.kind == "i" else kind, copy=False).view(kind)
+
+
+def stored_values(raw: NDArray[Any], form: PixelFormat) -> NDArray[Any]:
+    """Stored values: the ``bits_stored`` bits up to ``high_bit``, sign-extended where signed.
+
+    Bits outside them may hold overlays or leftovers, also after decompression.
+    """
+    bits = raw.dtype.itemsize * 8
+    unsigned = raw.astype(raw.dtype.newbyteorder("="), copy=False)
+    if form.bits_stored == bits:
+        return unsigned.view(f"i{bits // 8}") if form.signed else unsigned
+    raised = np.left_shift(unsigned, bits - 1 - form.high_bit)
+    if form.signed:
+        raised = raised.view(f"i{bits // 8}")
+    values: NDArray[Any] = np.right_shift(raised, bits - form.bits_stored)
+    return values
+
+
+def padding_mask(raw: NDArray[Any], form: PixelFormat) -> NDArray[np.bool_] | None:
+    """Where pixels are declared padding; None where nothing is declared.
+
+    The tag is often written with the wrong sign (63536 for -2000), and padding may lie outside the
+    stored bits: it is compared as the bits that the file holds.
+    """
+    if form.padding is None:
+        return None
+    bits = raw.dtype.itemsize * 8
+    mask: NDArray[np.bool_] = raw == _pattern(form.padding, bits)
+    if form.padding_limit is not None:
+        ends = [_wrapped(value, form) for value in (form.padding, form.padding_limit)]
+        stored = stored_values(raw, form)
+        mask |= (stored >= min(ends)) & (stored <= max(ends))
+    elif form.bits_stored < bits:
+        mask |= stored_values(raw, form) == _wrapped(form.padding, form)
+    return mask
+
+
+def _pattern(value: int, bits: int) -> int:
+    return value & ((1 << bits) - 1)
+
+
+def _wrapped(value: int, form: PixelFormat) -> int:
+    """A tag's value with the sign that the pixels have."""
+    pattern = _pattern(value, form.bits_allocated)
+    if form.signed and pattern >= 1 << (form.bits_allocated - 1):
+        return pattern - (1 << form.bits_allocated)
+    return pattern
+
+
+def _rescales_to_whole(form: PixelFormat) -> bool:
+    """Whether HU are whole numbers that int32 holds on the way to int16."""
+    slope, intercept = form.slope or 0.0, form.intercept or 0.0
+    small = form.bits_allocated <= 16 and abs(slope) < 2**14 and abs(intercept) < 2**29
+    return small and slope.is_integer() and intercept.is_integer()
+
+
+def to_hu(
+    stored: NDArray[Any],
+    form: PixelFormat,
+    padding: NDArray[np.bool_] | None,
+    out: NDArray[np.int16] | NDArray[np.float32],
+) -> tuple[int, float, float]:
+    """Write the HU of one slice to ``out``; the number of padding voxels, lowest and highest HU."""
+    slope, intercept = form.slope or 0.0, form.intercept or 0.0
+    work: NDArray[Any]
+    if out.dtype == np.int16:
+        work = stored.astype(np.int32)
+        if slope != 1:
+            work *= int(slope)
+        work += int(intercept)
+    else:
+        work = stored * np.float64(slope) + intercept
+    if padding is not None:
+        work[padding] = AIR_HU
+    count = 0 if padding is None else int(padding.sum())
+    low, high = work.min(), work.max()
+    if low < IMPOSSIBLE_HU:
+        impossible = work < IMPOSSIBLE_HU
+        work[impossible] = AIR_HU
+        count += int(impossible.sum())
+        low = work.min()
+    if out.dtype == np.int16 and high > np.iinfo(np.int16).max:
+        raise _TooLargeForInt16Error
+    out[...] = work
+    return count, float(low), float(high)
+
+
+def _warn_of_padding(headers: Sequence[Header], findings: Findings) -> None:
+    for header in headers:
+        form = header.format
+        if form.padding is None:
+            continue
+        hu = _wrapped(form.padding, form) * (form.slope or 0.0) + (form.intercept or 0.0)
+        if hu > DENSEST_PADDING_HU:
+            findings.warn(
+                f"PixelPaddingValue means {hu:g} HU, a value that tissue has; "
+                "voxels that hold it were set to air.",
+                PixelDataError,
+            )
+            return

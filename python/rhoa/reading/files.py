@@ -1,0 +1,76 @@
+"""From what the user names (a folder, a file, a list of files) to files on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rhoa.errors import MissingFileError, ParameterError, ReadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from os import PathLike
+
+    PathOrPaths = str | PathLike[str] | Iterable[str | PathLike[str]]
+
+MOST_FILES = 200_000
+DEEPEST_FOLDER = 16
+
+
+def list_files(path: PathOrPaths) -> list[Path]:
+    """All regular files of ``path`` in a fixed order; folders are walked, links to them are not.
+
+    Raises
+    ------
+    MissingFileError
+        If there is nothing at a path.
+    ReadError
+        If a folder cannot be opened, or holds more files or deeper folders than any CT study.
+    """
+    files: list[Path] = []
+    for root in _roots(path):
+        if root.is_dir():
+            for file in _walk(root, depth=0):
+                files.append(file)
+                if len(files) > MOST_FILES:
+                    raise ReadError(
+                        f"the folder holds more than {MOST_FILES} files; "
+                        "read_ct needs one study; pass the folder of one study or a list of files."
+                    )
+        elif root.is_file():
+            files.append(root)
+        else:
+            raise MissingFileError(f"{root.name}: no such file or folder; check the path.")
+    return files
+
+
+def _roots(path: PathOrPaths) -> list[Path]:
+    try:
+        if isinstance(path, str | os.PathLike):
+            return [Path(path)]
+        return [Path(one) for one in path]
+    except TypeError:
+        raise ParameterError(
+            f"path must be a folder, a file or a list of files; got {type(path).__name__}."
+        ) from None
+
+
+def _walk(folder: Path, depth: int) -> Iterator[Path]:
+    if depth > DEEPEST_FOLDER:
+        raise ReadError(
+            f"the folder is nested more than {DEEPEST_FOLDER} deep; "
+            "pass the folder that holds the scan itself."
+        )
+    try:
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+    except OSError as error:
+        raise ReadError(
+            f"{folder.name}: the folder cannot be opened ({error.strerror}); check its permissions."
+        ) from None
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), depth + 1)
+        elif entry.is_file():  # not a socket or pipe, which would block
+            yield Path(entry.path)

@@ -1,0 +1,309 @@
+"""One DICOM file without its pixels: what the reader needs to know, and where the pixels lie."""
+
+from __future__ import annotations
+
+import math
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from rhoa.errors import ReadError
+from rhoa.reading.geometry import Plane
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+MOST_INFLATED_BYTES = 64 << 20
+"""A deflated slice larger than this is no CT slice: 4096 x 4096 pixels take 32 MiB."""
+
+_MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+_HEAD_BYTES = 1024  # holds the file meta group, which names the transfer syntax
+_PIXELS, _FLOAT_PIXELS, _DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+
+_WANTED = [
+    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType",
+    "PatientPosition", "ConvolutionKernel", "BurnedInAnnotation", "LossyImageCompression",
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
+    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+    "PixelPaddingValue", "PixelPaddingRangeLimit",
+    "RescaleSlope", "RescaleIntercept", "RescaleType",
+]  # fmt: skip  # one line a topic
+
+
+class SkippedFileError(Exception):
+    """A file that is no DICOM image; the reason is its message. Never reaches the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """How stored values lie in the file, and how they become Hounsfield units."""
+
+    rows: int
+    columns: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    padding: int | None = None
+    padding_limit: int | None = None
+    slope: float | None = 1.0
+    intercept: float | None = 0.0
+
+    @property
+    def bytes_per_frame(self) -> int:
+        """Bytes of one uncompressed frame."""
+        return self.rows * self.columns * self.bits_allocated // 8
+
+
+@dataclass(frozen=True, slots=True)
+class PixelPlace:
+    """Where the Pixel Data value lies: its offset, declared length and transfer syntax."""
+
+    syntax: str
+    offset: int
+    length: int | None
+    """None where it is undefined, as for compressed pixels."""
+    available: int
+    """Bytes that the file really holds from ``offset`` on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the reader keeps of one DICOM file. It holds nothing about the patient."""
+
+    path: Path
+    series_uid: str
+    instance_uid: str
+    sop_class: str
+    modality: str
+    image_type: tuple[str, ...]
+    frames: int
+    samples: int
+    photometric: str
+    kernel: str
+    patient_position: str
+    burned_in: bool
+    lossy: bool
+    rescale_type: str
+    plane: Plane
+    format: PixelFormat
+    pixels: PixelPlace | None
+    """None where the file holds no (integer) Pixel Data."""
+
+    @property
+    def name(self) -> str:
+        """The file's name, for messages."""
+        return self.path.name
+
+
+def read_header(path: Path) -> Header:
+    """The header of one DICOM file.
+
+    Raises
+    ------
+    SkippedFileError
+        If the file is no DICOM image.
+    ReadError
+        If it is a DICOM file that cannot be parsed.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            if head[128:132] != b"DICM":
+                reason = "no DICOM file" if head else "empty file"
+                raise SkippedFileError(reason)
+            file.seek(0)
+            return _parse(path, file, deflated=_is_deflated(head))
+    except OSError as error:
+        raise ReadError(
+            f"{path.name}: the file cannot be read ({error.strerror}); check its permissions."
+        ) from None
+
+
+def inflate(file: BinaryIO) -> BytesIO:
+    """The data set of a deflated DICOM file, inflated up to a limit.
+
+    Raises
+    ------
+    ReadError
+        If the stream is damaged, or inflates to more than any CT slice.
+    """
+    head = file.read(144)  # preamble, DICM and the meta group's length
+    file.seek(144 + struct.unpack("<I", head[140:144])[0])
+    name = getattr(file, "name", "").replace("\\", "/").rpartition("/")[2]
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = stream.decompress(file.read(), MOST_INFLATED_BYTES)
+    except zlib.error:
+        raise ReadError(f"{name}: the deflated data are damaged; export the file again.") from None
+    if stream.unconsumed_tail:
+        raise ReadError(
+            f"{name}: the deflated data exceed {MOST_INFLATED_BYTES >> 20} MiB; "
+            "no CT slice is that large; export the file uncompressed."
+        )
+    if not stream.eof:
+        raise ReadError(f"{name}: the deflated data end early; the file is cut short.")
+    return BytesIO(data)
+
+
+def _is_deflated(head: bytes) -> bool:
+    meta = head[132 : 144 + int.from_bytes(head[140:144], "little")]
+    return DEFLATED.encode() in meta
+
+
+def _parse(path: Path, file: BinaryIO, *, deflated: bool) -> Header:
+    import pydicom
+    from pydicom.filereader import read_dataset
+
+    dataset: Any
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd but readable values; what matters is checked here
+            if deflated:
+                source: BinaryIO = inflate(file)
+                syntax = DEFLATED
+                dataset = read_dataset(
+                    source,
+                    is_implicit_VR=False,
+                    is_little_endian=True,
+                    stop_when=lambda tag, _vr, _length: tag >= _FLOAT_PIXELS,
+                    specific_tags=[pydicom.tag.Tag(name) for name in _WANTED],
+                )
+            else:
+                source = file
+                dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*_WANTED])
+                syntax = str(dataset.file_meta.get("TransferSyntaxUID") or IMPLICIT_LITTLE)
+            return _header(path, dataset, _locate_pixels(source, syntax))
+    except (SkippedFileError, ReadError):
+        raise
+    except Exception as error:  # noqa: BLE001  # pydicom raises whatever its parser met
+        raise ReadError(
+            f"{path.name}: a DICOM file that cannot be parsed ({type(error).__name__}); "
+            "it is damaged or cut short: export it again, or leave it out."
+        ) from None
+
+
+def _locate_pixels(source: BinaryIO, syntax: str) -> PixelPlace | None:
+    """The place of the pixels; ``source`` stands at the tag that follows the header."""
+    order = ">" if syntax == EXPLICIT_BIG else "<"
+    start = source.read(8)
+    if len(start) < 8:
+        return None
+    group, element = struct.unpack(order + "HH", start[:4])
+    if group << 16 | element != _PIXELS:
+        return None
+    length = start[4:]
+    if syntax != IMPLICIT_LITTLE:
+        length = source.read(4)  # after the VR, OB or OW, and two reserved bytes
+        if len(length) < 4:
+            return None
+    (declared,) = struct.unpack(order + "I", length)
+    offset = source.tell()
+    available = source.seek(0, 2) - offset
+    known = None if declared == _UNDEFINED_LENGTH else declared
+    return PixelPlace(syntax, offset, known, available)
+
+
+def _header(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  # noqa: ANN401  # untyped
+    sop_class = _text(dataset, "SOPClassUID")
+    modality = _text(dataset, "Modality")
+    if getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY:
+        raise SkippedFileError("DICOMDIR (never followed)")
+    rows, columns = _whole(dataset, "Rows") or 0, _whole(dataset, "Columns") or 0
+    series_uid = _text(dataset, "SeriesInstanceUID")
+    if pixels is None and not rows and modality != "CT":
+        raise SkippedFileError(f"DICOM without an image ({modality or 'no modality'})")
+    if not series_uid and pixels is None:  # with pixels, the UID was stripped by a de-identifier
+        raise ReadError(
+            f"{path.name}: a DICOM image that ends before SeriesInstanceUID (0020,000E); "
+            "the file is cut short: export it again, or leave it out."
+        )
+    kind = _values(dataset, "ImageType")
+    bits = _whole(dataset, "BitsAllocated") or 0
+    stored = _whole(dataset, "BitsStored") or bits
+    high_bit = _whole(dataset, "HighBit")
+    return Header(
+        path=path,
+        series_uid=series_uid,
+        instance_uid=_text(dataset, "SOPInstanceUID"),
+        sop_class=sop_class,
+        modality=modality,
+        image_type=tuple(str(part).upper() for part in kind),
+        frames=_whole(dataset, "NumberOfFrames") or 1,
+        samples=_whole(dataset, "SamplesPerPixel") or 1,
+        photometric=_text(dataset, "PhotometricInterpretation"),
+        kernel=" ".join(str(part) for part in _values(dataset, "ConvolutionKernel")),
+        patient_position=_text(dataset, "PatientPosition"),
+        burned_in=_text(dataset, "BurnedInAnnotation") == "YES",
+        lossy=_text(dataset, "LossyImageCompression") == "01",
+        rescale_type=_text(dataset, "RescaleType"),
+        plane=Plane(
+            name=path.name,
+            position_mm=_numbers(dataset, "ImagePositionPatient", 3),
+            orientation=_numbers(dataset, "ImageOrientationPatient", 6),
+            pixel_mm=_numbers(dataset, "PixelSpacing", 2),
+            rows=rows,
+            columns=columns,
+        ),
+        format=PixelFormat(
+            rows=rows,
+            columns=columns,
+            bits_allocated=bits,
+            bits_stored=stored,
+            high_bit=stored - 1 if high_bit is None else high_bit,
+            signed=_whole(dataset, "PixelRepresentation") == 1,
+            padding=_whole(dataset, "PixelPaddingValue"),
+            padding_limit=_whole(dataset, "PixelPaddingRangeLimit"),
+            slope=_number(dataset, "RescaleSlope"),
+            intercept=_number(dataset, "RescaleIntercept"),
+        ),
+        pixels=pixels,
+    )
+
+
+def _values(dataset: Any, name: str) -> list[Any]:  # noqa: ANN401  # untyped in pydicom
+    """All values of an element; none where it is absent, empty or unreadable."""
+    try:
+        value = dataset.get(name)
+    except Exception:  # noqa: BLE001  # a damaged value counts as absent, which is then refused
+        return []
+    if value is None or value == "":
+        return []
+    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
+        return [value]
+    return list(value)
+
+
+def _text(dataset: Any, name: str) -> str:  # noqa: ANN401  # untyped in pydicom
+    values = _values(dataset, name)
+    return str(values[0]).strip().strip("\0") if values else ""
+
+
+def _numbers(dataset: Any, name: str, count: int) -> tuple[float, ...] | None:  # noqa: ANN401
+    values = _values(dataset, name)
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        return None
+    return numbers if len(numbers) == count else None
+
+
+def _number(dataset: Any, name: str) -> float | None:  # noqa: ANN401  # untyped in pydicom
+    numbers = _numbers(dataset, name, 1)
+    return numbers[0] if numbers else None
+
+
+def _whole(dataset: Any, name: str) -> int | None:  # noqa: ANN401  # untyped in pydicom
+    values = _values(dataset, name)
+    if values and isinstance(values[0], bytes):  # an ambiguous VR that pydicom left unread
+        return int.from_bytes(values[0][:2], "little")
+    number = _number(dataset, name)
+    return int(number) if number is not None and math.isfinite(number) else None

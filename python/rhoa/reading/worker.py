@@ -1,0 +1,84 @@
+"""A child process that decompresses frames: `python worker.py`, jobs on stdin, samples on stdout.
+
+The codecs hold Python's global lock, so threads of one process decode one frame at a time; and a
+codec that crashes on a damaged frame takes only this process with it. The file imports nothing of
+rhoa, which keeps its start short. A message is two lengths (uint64), a JSON head and raw bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+import warnings
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_LENGTHS = struct.Struct("<QQ")
+
+
+def decompress(value: bytes, syntax: str, options: dict[str, Any]) -> NDArray[np.generic]:
+    """The samples (rows, columns) of one encapsulated Pixel Data value, as pydicom decodes them.
+
+    RLE goes to pydicom's own decoder: the faster one aborts the process on a false size.
+    """
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID, RLELossless
+
+    plugin = "pydicom" if syntax == RLELossless else ""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # codestream and header disagree: rhoa masks the bits itself
+        samples, _ = get_decoder(UID(syntax)).as_array(
+            value, raw=True, decoding_plugin=plugin, **options
+        )
+    return samples
+
+
+def send(stream: IO[bytes], head: dict[str, Any], body: bytes | memoryview = b"") -> None:
+    """Write one message."""
+    text = json.dumps(head).encode()
+    stream.write(_LENGTHS.pack(len(text), len(body)) + text)
+    stream.write(body)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
+    """Read one message; None where the other side has gone."""
+    lengths = stream.read(_LENGTHS.size)
+    if len(lengths) < _LENGTHS.size:
+        return None
+    text, body = _LENGTHS.unpack(lengths)
+    head, content = stream.read(text), stream.read(body)
+    if len(head) < text or len(content) < body:
+        return None
+    return json.loads(head), content
+
+
+def main() -> None:
+    """Decompress frames until stdin ends."""
+    jobs = sys.stdin.buffer
+    results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # codecs may print
+    import numpy as np
+    import pydicom.pixels  # noqa: F401  # loaded before the worker says that it is ready
+
+    send(results, {"ready": True})
+    while (message := receive(jobs)) is not None:
+        job, value = message
+        try:
+            samples = np.ascontiguousarray(decompress(value, job["syntax"], job["options"]))
+        except Exception as error:  # noqa: BLE001  # codecs raise anything; the parent names the file
+            send(results, {"error": str(error)})
+            continue
+        head = {"dtype": samples.dtype.str, "shape": samples.shape}
+        send(results, head, samples.reshape(-1).view(np.uint8).data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""The table of hips: what it accepts, what it excludes and counts, what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rhoa
+from rhoa.cohort import Hip, Manifest, read
+
+HEAD = "image,subject,side,source,kl,visit,label"
+
+
+def table(folder: Path, *lines: str, head: str = HEAD) -> Path:
+    for line in lines:
+        (folder / line.partition(",")[0]).write_bytes(b"image")
+    (folder / "manifest.csv").write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
+    return folder / "manifest.csv"
+
+
+def cohort(subjects: int = 40) -> Manifest:
+    random = np.random.default_rng(0)
+    hips = []
+    for n in range(subjects):
+        source = "ct" if n % 2 else "xray"
+        for side in ("left", "right"):
+            kl = int(random.integers(0, 5))
+            label = None if kl == 1 else int(kl >= 2)
+            hips.append(Hip(Path(f"{n}-{side}.png"), f"S{n}", side, source, kl, "", label))
+    return Manifest(tuple(hips))
+
+
+def test_the_label_follows_the_grade_and_kl_1_is_excluded_and_counted(tmp_path: Path) -> None:
+    file = table(
+        tmp_path,
+        "a.png,S1,left,ct,0,,",
+        "b.png,S1,right,ct,1,,",
+        "c.png,S2,left,xray,2,T00,",
+        "d.png,S2,right,xray,4,T00,1",
+        "e.png,S3,right,xray,,T00,",
+        "f.png,S3,left,xray,,T00,0",
+    )
+
+    manifest = read(file)
+
+    assert [hip.label for hip in manifest] == [0, None, 1, 1, None, 0]
+    assert manifest.excluded == {"KL 1": 1, "not graded": 1}
+    assert len(manifest.labelled) == 4
+    assert manifest.hips[0].image == tmp_path / "a.png"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("b.png,S9,left,ct,5,,", "line 3: kl must be 0 to 4 or empty; got '5'"),
+        ("b.png,S9,left,ct,0,,1", "line 3: label 1 contradicts KL 0"),
+        ("b.png,S9,left,ct,0,,2", "line 3: label must be 0 or 1; got '2'"),
+        ("b.png,S9,links,ct,0,,", "line 3: side must be left or right; got 'links'"),
+        ("b.png,S9,left,mr,0,,", "line 3: source must be ct or xray; got 'mr'"),
+        ("b.png,,left,ct,0,,", "line 3: subject is empty"),
+        ("b.png,S1,left,ct,2,,", "line 2: this hip .* is repeated"),
+    ],
+)
+def test_a_wrong_row_is_named_by_its_line(tmp_path: Path, line: str, message: str) -> None:
+    file = table(tmp_path, "a.png,S1,left,ct,0,,", line)
+
+    with pytest.raises(rhoa.errors.ManifestError, match=message):
+        read(file)
+
+
+def test_absent_images_and_columns_and_tables_are_named(tmp_path: Path) -> None:
+    file = table(tmp_path, "a.png,S1,left,ct,0,,")
+    (tmp_path / "a.png").unlink()
+
+    with pytest.raises(rhoa.RhoaError, match=r"1 images do not exist \(lines 2\)"):
+        read(file)
+    with pytest.raises(rhoa.RhoaError, match="lacks the columns kl, label"):
+        read(table(tmp_path, head="image,subject,side,source,visit"))
+    with pytest.raises(rhoa.RhoaError, match="the table has no rows"):
+        read(table(tmp_path))
+    with pytest.raises(rhoa.RhoaError, match=r"none\.csv: no such table"):
+        read(tmp_path / "none.csv")
+
+
+def test_partitions_that_share_a_subject_are_refused(tmp_path: Path) -> None:
+    file = table(
+        tmp_path,
+        "a.png,S1,left,ct,0,,,train",
+        "b.png,S1,right,ct,0,,,test",
+        head=HEAD + ",partition",
+    )
+
+    with pytest.raises(rhoa.RhoaError, match="1 of 1 subjects lie in more than one partition"):
+        read(file)
+
+
+def test_a_written_manifest_reads_the_same(tmp_path: Path) -> None:
+    (tmp_path / "crops").mkdir()
+    manifest = Manifest(
+        tuple(
+            Hip(tmp_path / "crops" / hip.image, *list(hip_fields(hip))) for hip in cohort(6).split()
+        )
+    )
+    for hip in manifest:
+        hip.image.write_bytes(b"image")
+    (tmp_path / "tables").mkdir()
+
+    manifest.write(tmp_path / "tables" / "manifest.csv")
+    again = read(tmp_path / "tables" / "manifest.csv")
+
+    assert "../crops/" in (tmp_path / "tables" / "manifest.csv").read_text()
+    assert [hip_fields(hip) for hip in again] == [hip_fields(hip) for hip in manifest]
+    assert [hip.image.resolve() for hip in again] == [hip.image for hip in manifest]
+
+
+def hip_fields(hip: Hip) -> tuple[object, ...]:
+    return (hip.subject, hip.side, hip.source, hip.kl, hip.visit, hip.label, hip.partition)
+
+
+def test_splitting_keeps_both_hips_and_both_sources_of_a_subject_together() -> None:
+    both = [
+        Hip(Path("x.png"), hip.subject, hip.side, "xray", hip.kl, "T00", hip.label)
+        for hip in cohort()
+        if hip.source == "ct"
+    ]
+    manifest = Manifest(cohort().hips + tuple(both)).split()
+
+    partitions: dict[str, set[str | None]] = {}
+    for hip in manifest:
+        partitions.setdefault(hip.subject, set()).add(hip.partition)
+    assert all(len(parts) == 1 for parts in partitions.values())
+
+
+def test_sources_are_split_by_the_papers_fractions() -> None:
+    manifest = cohort(400).split()
+
+    for source, fractions in (("xray", (0.55, 0.30, 0.15)), ("ct", (0.5, 0.25, 0.25))):
+        hips = [hip for hip in manifest.labelled if hip.source == source]
+        shares = [
+            sum(hip.partition == part for hip in hips) / len(hips)
+            for part in ("train", "val", "test")
+        ]
+        np.testing.assert_allclose(shares, fractions, atol=0.02)
+    assert sum(manifest.counts().values()) == len(manifest.labelled)
+
+
+def test_nothing_labelled_cannot_be_split() -> None:
+    hip = Hip(Path("a.png"), "S1", "left", "ct", 1, "", None)
+
+    with pytest.raises(rhoa.RhoaError, match="no hip has a label"):
+        Manifest((hip,)).split()

@@ -1,0 +1,84 @@
+"""The report's figures: what is drawn is where and as large as the numbers say."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rhoa.evaluation import evaluate, figures
+from rhoa.hips import Box
+from rhoa.pose import Landmarks, from_landmarks
+from rhoa.radiograph import Radiograph
+from tests.evaluation.studies import radiograph
+
+pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'rhoa[train]'")
+
+
+def test_an_overlay_mixes_grey_with_red_and_blue_by_strength() -> None:
+    """Opacity is 0.7 |map| / max: the strongest pixel is 0.3 of its grey and 0.7 of the colour."""
+    from matplotlib.image import imread
+
+    grey = np.array([[255, 255], [255, 0]], np.float32)
+    influence = np.array([[2.0, -1.0], [0.0, 0.0]], np.float32)
+
+    pixels = np.rint(255 * imread(io.BytesIO(figures.overlay_png(grey, influence))))[..., :3]
+
+    red = 0.3 * 255 + 0.7 * figures.SUPPORTS
+    blue = 0.65 * 255 + 0.35 * figures.OPPOSES
+    expected = [[red, blue], [[255, 255, 255], [0, 0, 0]]]
+    np.testing.assert_allclose(pixels, np.array(expected), atol=0.51)
+
+
+def test_an_overlay_of_no_influence_is_the_grey_image() -> None:
+    from matplotlib.image import imread
+
+    grey = np.arange(16, dtype=np.float32).reshape(4, 4) * 17
+
+    pixels = imread(io.BytesIO(figures.overlay_png(grey, np.zeros_like(grey))))[..., :3]
+
+    np.testing.assert_allclose(255 * pixels, np.repeat(grey[..., None], 3, axis=2), atol=1e-3)
+
+
+def test_boxes_are_drawn_in_millimetres() -> None:
+    """Rows of 2 mm and columns of 1 mm: edges (10, 20, 30, 60) span 40 x 40 mm."""
+    box = Box("left", top=10, left=20, bottom=30, right=60)
+
+    drawn = figures.gallery([("one", radiograph(), {"left": box})])
+
+    assert 'viewBox="0 0 80.0 120.0"' in drawn
+    assert '<rect x="20.0" y="20.0" width="40.0" height="40.0"/>' in drawn
+
+
+def test_known_landmarks_give_both_boxes() -> None:
+    points = Landmarks((112, 0, 90), (-112, 0, 90), (15, 0, 0), (-15, 0, 0))
+    image = Radiograph(
+        np.zeros((200, 300), np.float32), (1.0, 1.0), (-150.0, 120.0), from_landmarks(points)
+    )
+
+    assert figures.gallery([("posed", image)]).count("<rect") == 2
+    assert figures.gallery([("unposed", radiograph())]).count("<rect") == 0
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(0, 8).map(lambda step: step / 8)), min_size=2
+    ).filter(lambda pairs: len({positive for positive, _ in pairs}) == 2)
+)
+def test_the_areas_under_the_drawn_curves_are_the_printed_ones(
+    pairs: list[tuple[bool, float]],
+) -> None:
+    truth = np.array([positive for positive, _ in pairs], int)
+    score = np.array([value for _, value in pairs])
+    curve = figures.RankCurve("", truth, score)
+
+    false_positive, sensitivity = figures.rank_points(curve, "roc")
+    recall, precision = figures.rank_points(curve, "pr")
+
+    result = evaluate(truth, score, resamples=1)
+    assert np.trapezoid(sensitivity, false_positive) == pytest.approx(result.roc_auc.value)
+    # Steps keep the height of the point before: recall falls from 1 to 0.
+    assert -np.sum(np.diff(recall) * precision[:-1]) == pytest.approx(result.pr_auc.value)

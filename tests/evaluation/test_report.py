@@ -1,0 +1,306 @@
+"""The report: its numbers are exact, its page stands alone, its files repeat to the byte."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from rhoa.cohort import Manifest
+from rhoa.errors import ManifestError, ParameterError
+from rhoa.evaluation import evaluate
+from rhoa.evaluation.report import OcclusionExample, write_report
+from rhoa.picture import encode_png
+from tests.evaluation.studies import (
+    hip_picture,
+    hips_of,
+    make_manifest,
+    occlusion_examples,
+    radiograph,
+    write_run,
+    write_scores,
+)
+
+pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'rhoa[train]'")
+
+
+class Study(NamedTuple):
+    manifest: Manifest
+    runs: list[Path]
+    page: str
+    metrics: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Two models on a small cohort, with every kind of figure."""
+    folder = tmp_path_factory.mktemp("study")
+    parts = {"train": 6, "val": 5, "test": 6}
+    manifest = make_manifest(folder, {"xray": parts, "ct": parts})
+    runs = [
+        write_run(folder / name, manifest, name, seed)
+        for seed, name in enumerate(["model-4", "model-5"])
+    ]
+    page = write_report(
+        folder / "report",
+        manifest=manifest,
+        runs=runs,
+        gallery=[("CT-AP of <one>", radiograph())],
+        occlusions=occlusion_examples(),
+        notes=["Phantoms & no patients."],
+        title="A <study>",
+    )
+    metrics = json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))
+    return Study(manifest, runs, page.read_text(encoding="utf-8"), metrics)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "hip.png"
+    path.write_bytes(encode_png(hip_picture(2, np.random.default_rng(0), size=40)))
+    return path
+
+
+def rows_of(page: str) -> list[tuple[str, list[str]]]:
+    """Name and cells of every row of every table, in the page's order."""
+    rows = []
+    for row in re.findall(r"<tr[^>]*>(.*?)</tr>", page, flags=re.DOTALL):
+        head = re.search(r"<th[^>]*>(.*?)</th>", row, flags=re.DOTALL)
+        cells = re.findall(r"<td[^>]*>(.*?)</td>", row, flags=re.DOTALL)
+        rows.append((html.unescape(re.sub("<.*?>", "", head[1])) if head else "", cells))
+    return rows
+
+
+def row_named(page: str, name: str, *, occurrence: int = 0) -> list[str]:
+    return [cells for row, cells in rows_of(page) if row == name][occurrence]
+
+
+def test_table_1_is_the_papers_for_the_papers_cohort(tmp_path: Path, image: Path) -> None:
+    """Gebre et al. 2022, Table 1, printed figures."""
+    hips = []
+    for source, counts in (
+        ("xray", {"train": (1093, 2019), "val": (597, 1101), "test": (298, 551)}),
+        ("ct", {"train": (29, 17), "val": (15, 9), "test": (15, 9)}),
+    ):
+        for partition, (positive, negative) in counts.items():
+            hips += hips_of(image, source, partition, positive, negative)
+
+    page = write_report(tmp_path, manifest=Manifest(tuple(hips)), runs=[]).read_text("utf-8")
+
+    printed = {
+        "Training": ["1093", "2019", "29", "17", "1122", "2036", "3158 (55%)"],
+        "Validation": ["597", "1101", "15", "9", "612", "1110", "1722 (30%)"],
+        "Test": ["298", "551", "15", "9", "313", "560", "873 (15%)"],
+        "Total": ["1988", "3671", "59", "35", "2047", "3706", "5753 (100%)"],
+    }
+    for name, cells in printed.items():
+        assert row_named(page, name)[:-1] == cells
+
+
+def test_table_3_prints_the_papers_accuracies_for_its_confusion_matrix(
+    tmp_path: Path, image: Path
+) -> None:
+    """13 of 15 rHOA and 7 of 9 no-rHOA right: the paper prints 83.3 and 82.2 (Table 3, Model-3)."""
+    manifest = Manifest(tuple(hips_of(image, "ct", "test", 15, 9)))
+    scores = [0.9] * 13 + [0.1] * 2 + [0.8] * 2 + [0.2] * 7
+    run = write_scores(tmp_path / "run", manifest, scores)
+
+    page = write_report(tmp_path, manifest=manifest, runs=[run]).read_text("utf-8")
+
+    validation, test = (row_named(page, "Model-3", occurrence=n) for n in (0, 1))
+    assert test[:5] == ["83.3", "82.2", "0.87", "0.87", "0.87"]
+    assert all(re.fullmatch(r"0\.\d\d \[0\.\d\d\u2013[01]\.\d\d\]", cell) for cell in test[5:])
+    assert validation == ["\u2014"] * 7
+    assert row_named(page, "Always rHOA")[:5] == ["62.5", "50.0", "0.62", "1.00", "0.77"]
+    assert row_named(page, "Model-3", occurrence=2)[:4] == ["13", "2", "2", "7"]
+    assert "X-ray images of the" not in page
+
+
+def test_results_are_those_of_evaluate_with_subjects_as_groups(study: Study) -> None:
+    text = (study.runs[1] / "predictions.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(io.StringIO(text))
+    some = [row for row in rows if (row["source"], row["partition"]) == ("ct", "test")]
+
+    expected = evaluate(
+        [int(row["label"]) for row in some],
+        [float(row["score"]) for row in some],
+        groups=[row["subject"] for row in some],
+    )
+
+    result = study.metrics["models"][1]["results"]["ct"]["test"]
+    assert result["roc_auc"] == pytest.approx(expected.roc_auc._asdict())
+    assert result["f1"] == pytest.approx(expected.f1._asdict())
+    assert result["hips"] == len(some)
+    assert result["subjects"] == len({row["subject"] for row in some}) < len(some)
+
+
+def test_undefined_figures_are_dashes_and_nulls(tmp_path: Path, image: Path) -> None:
+    """With one class there is no specificity, no balanced accuracy and no area."""
+    manifest = Manifest((*hips_of(image, "ct", "val", 4, 0), *hips_of(image, "ct", "test", 3, 0)))
+    run = write_scores(tmp_path / "run", manifest, [0.9, 0.8, 0.2, 0.7, 0.6, 0.9, 0.7])
+
+    page = write_report(tmp_path, manifest=manifest, runs=[run]).read_text("utf-8")
+
+    cells = row_named(page, "Model-3")
+    assert cells[0] == "75.0"
+    assert cells[1] == cells[5] == cells[6] == "\u2014"
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", page).lower()
+    assert "NaN" not in (tmp_path / "metrics.json").read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_beside_itself(study: Study) -> None:
+    addresses = re.findall(r'(?:src|srcset|<image href|url)="?\(?([^"\s)]*)', study.page)
+
+    assert addresses
+    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    assert not re.search(r"<(script|link|iframe)|@import", study.page)
+
+
+def test_every_chart_has_a_light_and_a_dark_face(study: Study) -> None:
+    faces = re.findall(
+        r'prefers-color-scheme: dark\)" srcset="([^"]*)"><img src="([^"]*)"', study.page
+    )
+
+    # two models' training, and ROC and PR on two test sets
+    assert len(faces) == 2 + 4
+    assert all(dark != light for dark, light in faces)
+
+
+def test_the_same_study_gives_the_same_bytes(study: Study, tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {
+        "manifest": study.manifest,
+        "runs": study.runs[:1],
+        "occlusions": occlusion_examples()[:1],
+    }
+
+    pages = [write_report(tmp_path / name, **arguments) for name in ("one", "two")]
+
+    for name in ("report.html", "metrics.json"):
+        one, two = (page.with_name(name).read_bytes() for page in pages)
+        assert one == two
+        assert str(tmp_path).encode() not in one
+
+
+def test_what_users_write_is_escaped(study: Study) -> None:
+    assert "<h1>A &lt;study&gt;</h1>" in study.page
+    assert "CT-AP of &lt;one&gt;" in study.page
+    assert "Phantoms &amp; no patients." in study.page
+
+
+def test_no_subject_is_named(study: Study) -> None:
+    for hip in study.manifest:
+        assert hip.subject not in study.page
+        assert hip.subject not in json.dumps(study.metrics)
+
+
+def test_misclassified_occlusions_come_first(study: Study) -> None:
+    verdicts = re.findall(r"<b>(Misclassified|Correct)\.</b>", study.page)
+
+    assert verdicts == ["Misclassified"] * 2 + ["Correct"] * 4
+    assert [case["probability"] for case in study.metrics["occlusions"][:2]] == [0.31, 0.64]
+
+
+def test_crops_run_from_the_lowest_grade_to_the_highest(study: Study) -> None:
+    for row in re.findall(r'<div class="grid crops">(.*?)</div>', study.page, flags=re.DOTALL):
+        grades = re.findall(r"<figcaption>KL (\d)</figcaption>", row)
+        assert grades == sorted(grades)
+        assert "1" not in grades
+
+
+def test_excluded_hips_are_counted(study: Study) -> None:
+    excluded = sum(hip.kl == 1 for hip in study.manifest)
+
+    assert f"KL 1: {excluded}" in study.page
+    assert study.metrics["cohort"]["excluded"] == {"KL 1": excluded}
+
+
+@pytest.mark.parametrize(("negative", "warned"), [(29, True), (30, False)])
+def test_a_class_of_fewer_than_30_hips_is_a_small_sample(
+    tmp_path: Path, image: Path, negative: int, *, warned: bool
+) -> None:
+    manifest = Manifest(tuple(hips_of(image, "ct", "test", 30, negative)))
+    run = write_scores(tmp_path / "run", manifest, [0.5] * (30 + negative))
+
+    page = write_report(tmp_path, manifest=manifest, runs=[run]).read_text("utf-8")
+
+    assert ("Small sample (test)" in page) is warned
+
+
+def test_a_subject_in_two_partitions_is_told(tmp_path: Path, image: Path) -> None:
+    hips = [*hips_of(image, "ct", "train", 2, 2), *hips_of(image, "ct", "test", 2, 2)]
+    hips[4] = replace(hips[4], subject=hips[0].subject)
+
+    page = write_report(tmp_path, manifest=Manifest(tuple(hips)), runs=[]).read_text("utf-8")
+
+    assert "1 subject lies in more than one partition" in page
+
+
+def test_two_runs_of_one_recipe_are_told_apart(tmp_path: Path, image: Path) -> None:
+    manifest = Manifest(tuple(hips_of(image, "ct", "test", 2, 2)))
+    runs = [write_scores(tmp_path / name, manifest, [0.5] * 4) for name in ("a", "b")]
+
+    page = write_report(tmp_path, manifest=manifest, runs=runs).read_text("utf-8")
+
+    assert row_named(page, "Model-3 (a)")
+    assert row_named(page, "Model-3 (b)")
+
+
+def test_a_manifest_without_partitions_is_refused(tmp_path: Path, image: Path) -> None:
+    hips = [replace(hip, partition=None) for hip in hips_of(image, "ct", "test", 2, 2)]
+
+    with pytest.raises(ManifestError, match="rhoa split"):
+        write_report(tmp_path, manifest=Manifest(tuple(hips)), runs=[])
+
+
+def test_an_unreadable_crop_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "crop.png"
+    path.write_bytes(b"no picture")
+
+    with pytest.raises(ManifestError, match=r"crop\.png: no readable picture"):
+        write_report(tmp_path, manifest=Manifest(tuple(hips_of(path, "ct", "test", 1, 1))), runs=[])
+
+
+def test_without_matplotlib_the_message_tells_what_to_install(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Absent:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "matplotlib":
+                raise ModuleNotFoundError(name=name)
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+
+    with pytest.raises(ImportError, match=r"needs matplotlib: pip install 'rhoa\[train\]'"):
+        write_report(
+            tmp_path, manifest=Manifest(tuple(hips_of(image, "ct", "test", 1, 1))), runs=[]
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"map": np.zeros((4, 5))}, "2-D of one shape"),
+        ({"image": np.zeros(4), "map": np.zeros(4)}, "2-D of one shape"),
+        ({"label": 2}, "label must be 0 or 1"),
+        ({"probability": float("nan")}, "probability in"),
+    ],
+)
+def test_an_occlusion_example_is_checked(changes: dict[str, Any], message: str) -> None:
+    blank = np.zeros((4, 4))
+
+    with pytest.raises(ParameterError, match=message):
+        OcclusionExample(
+            **{"caption": "", "image": blank, "map": blank, "label": 1, "probability": 0.5}
+            | changes
+        )

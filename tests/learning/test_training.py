@@ -1,0 +1,366 @@
+"""Training on squares: it learns, repeats to the bit, and leaves a complete run folder."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rhoa import RhoaError, RhoaWarning
+from rhoa.errors import ManifestError, WeightsError
+from rhoa.learning import Recipe, recipes
+from rhoa.picture import encode_png, resize
+from tests.learning.squares import QUICK, STILL, Squares, squares
+
+pytestmark = pytest.mark.torch
+
+
+def train(*arguments: object, **options: object) -> Path:
+    """`rhoa.train`, which imports torch, imported when called."""
+    from rhoa import learning
+
+    return learning.train(*arguments, **options)
+
+
+def load_model(*arguments: object, **options: object) -> object:
+    """`rhoa.load_model`, imported when called."""
+    from rhoa import learning
+
+    return learning.load_model(*arguments, **options)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Squares:
+    return squares(tmp_path_factory.mktemp("crops"))
+
+
+@pytest.fixture(scope="module")
+def run(cohort: Squares, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(cohort, QUICK, tmp_path_factory.mktemp("run") / "quick", weights="none", seed=7)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def sha256(run: Path) -> str:
+    return hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
+
+
+class TestLearning:
+    def test_eight_different_images_are_learnt_and_new_ones_told_apart(
+        self, cohort: Squares, tmp_path: Path
+    ) -> None:
+        recipe = replace(QUICK, epochs=15, drop_period=15, augmentation=STILL, batch=8)
+
+        folder = train(cohort, recipe, tmp_path / "run", weights="none")
+
+        assert float(rows(folder / "history.csv")[-1]["train_loss"]) < 0.05
+        predictions = rows(folder / "predictions.csv")
+        assert all((float(row["score"]) > 0.5) == (row["label"] == "1") for row in predictions)
+
+    def test_one_seed_gives_one_set_of_weights(
+        self, cohort: Squares, run: Path, tmp_path: Path
+    ) -> None:
+        again = train(cohort, QUICK, tmp_path / "again", weights="none", seed=7)
+        other = train(cohort, QUICK, tmp_path / "other", weights="none", seed=8)
+
+        assert sha256(again) == sha256(run)
+        assert sha256(other) != sha256(run)
+        for name in ("history.csv", "predictions.csv", "recipe.json", "model.json"):
+            assert (again / name).read_bytes() == (run / name).read_bytes()
+
+    def test_torchs_settings_and_random_state_come_back(
+        self, cohort: Squares, tmp_path: Path
+    ) -> None:
+        import torch
+
+        before = torch.get_rng_state(), torch.are_deterministic_algorithms_enabled()
+        train(cohort, replace(QUICK, epochs=1), tmp_path / "run", weights="none")
+
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert torch.are_deterministic_algorithms_enabled() == before[1]
+
+    @pytest.mark.parametrize(("sources", "hips"), [(("ct",), 4), (("xray", "ct"), 8)])
+    def test_only_the_recipes_sources_are_trained_on(
+        self, cohort: Squares, tmp_path: Path, sources: tuple[str, ...], hips: int
+    ) -> None:
+        """Other X-rays (black ones) change nothing in a model of CT-APs alone."""
+        recipe = replace(QUICK, sources=sources, epochs=1)
+        changed = squares(tmp_path)
+        for hip in changed.hips:
+            if hip.source == "xray":
+                hip.image.write_bytes(encode_png(np.zeros((40, 40), np.uint8)))
+
+        first = train(cohort, recipe, tmp_path / "first", weights="none")
+        second = train(changed, recipe, tmp_path / "second", weights="none")
+
+        assert (sha256(first) == sha256(second)) == (sources == ("ct",))
+        assert json.loads((first / "model.json").read_text())["trained_hips"] == hips
+
+    def test_it_goes_on_from_another_run(self, cohort: Squares, run: Path, tmp_path: Path) -> None:
+        """The X-ray then CT-AP transfer: with no learning to speak of, the weights stay."""
+        from rhoa.learning.network import read_safetensors
+
+        recipe = replace(QUICK, sources=("ct",), epochs=1, learning_rate=1e-30)
+
+        folder = train(cohort, recipe, tmp_path / "more", weights=run)
+
+        before, after = (read_safetensors(f / "model.safetensors") for f in (run, folder))
+        np.testing.assert_array_equal(before["fc.weight"], after["fc.weight"])
+
+    def test_a_smallest_image_in_a_set_smaller_than_the_batch_trains(
+        self, cohort: Squares, tmp_path: Path
+    ) -> None:
+        """At 32 pixels the last layers see one pixel, which batch normalisation cannot do alone."""
+        pair = Squares(tuple(hip for hip in cohort.hips if hip.subject == "ct-train-0"))
+        recipe = replace(QUICK, image_size=32, batch=32, epochs=1)
+
+        folder = train(pair, recipe, tmp_path / "run", weights="none")
+
+        assert len(rows(folder / "history.csv")) == 1
+
+
+class TestRunFolder:
+    def test_it_holds_these_files_and_nothing_else(self, run: Path) -> None:
+        assert sorted(path.name for path in run.iterdir()) == [
+            "history.csv",
+            "model.json",
+            "model.safetensors",
+            "predictions.csv",
+            "recipe.json",
+        ]
+
+    def test_history_has_a_row_per_iteration_and_validates_on_time(self, run: Path) -> None:
+        history = rows(run / "history.csv")
+
+        assert ",".join(history[0]) == (
+            "iteration,epoch,learning_rate,train_loss,train_accuracy,val_loss,val_accuracy"
+        )
+        assert [row["iteration"] for row in history] == ["1", "2", "3", "4"]
+        assert [row["epoch"] for row in history] == ["1", "1", "2", "2"]
+        assert [float(row["learning_rate"]) for row in history] == pytest.approx(
+            [1e-3, 1e-3, 1e-4, 1e-4]
+        )
+        assert [bool(row["val_loss"]) for row in history] == [False, True, False, True]
+
+    def test_predictions_cover_validation_and_test_of_both_sources(
+        self, cohort: Squares, run: Path
+    ) -> None:
+        predictions = rows(run / "predictions.csv")
+
+        assert ",".join(predictions[0]) == (
+            "image,subject,side,source,visit,partition,kl,label,score"
+        )
+        expected = [hip for hip in cohort.hips if hip.partition != "train"]
+        assert [row["image"] for row in predictions] == [str(hip.image) for hip in expected]
+        assert {(row["source"], row["partition"]) for row in predictions} == {
+            (source, part) for source in ("xray", "ct") for part in ("val", "test")
+        }
+        assert all(0 <= float(row["score"]) <= 1 for row in predictions)
+
+    def test_an_xray_model_is_evaluated_on_ct_too(self, cohort: Squares, tmp_path: Path) -> None:
+        recipe = replace(QUICK, sources=("xray",), epochs=1)
+
+        folder = train(cohort, recipe, tmp_path / "run", weights="none")
+
+        assert {row["source"] for row in rows(folder / "predictions.csv")} == {"xray", "ct"}
+
+    def test_the_recipe_is_written_whole(self, run: Path) -> None:
+        assert Recipe.from_dict(json.loads((run / "recipe.json").read_text())) == QUICK
+
+    def test_the_card_says_what_the_model_is(self, run: Path) -> None:
+        card = json.loads((run / "model.json").read_text())
+
+        assert card["architecture"] == "resnet18"
+        assert (card["image_size"], card["xray_size"], card["recipe"]) == (40, None, "quick")
+        assert (card["seed"], card["pretrained"], card["iterations"]) == (7, "none", 4)
+        assert card["weights_sha256"] == sha256(run)
+
+    def test_the_best_iteration_is_that_of_the_lowest_validation_loss(self, run: Path) -> None:
+        card = json.loads((run / "model.json").read_text())
+        losses = {
+            int(row["iteration"]): float(row["val_loss"])
+            for row in rows(run / "history.csv")
+            if row["val_loss"]
+        }
+
+        assert card["best_val_loss"] == min(losses.values())
+        assert losses[card["best_iteration"]] == card["best_val_loss"]
+
+    def test_validation_cells_are_empty_without_validation_hips(
+        self, cohort: Squares, tmp_path: Path
+    ) -> None:
+        kept = Squares(tuple(hip for hip in cohort.hips if hip.partition != "val"))
+
+        folder = train(kept, replace(QUICK, epochs=1), tmp_path / "run", weights="none")
+
+        assert not any(row["val_loss"] for row in rows(folder / "history.csv"))
+        assert json.loads((folder / "model.json").read_text())["best_iteration"] is None
+
+    def test_augmented_validation_changes_history_but_neither_weights_nor_predictions(
+        self, cohort: Squares, run: Path, tmp_path: Path
+    ) -> None:
+        recipe = replace(QUICK, augment_validation=True)
+
+        folder = train(cohort, recipe, tmp_path / "run", weights="none", seed=7)
+
+        assert sha256(folder) == sha256(run)
+        assert (folder / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
+        assert (folder / "history.csv").read_bytes() != (run / "history.csv").read_bytes()
+
+    def test_progress_counts_every_iteration(self, cohort: Squares, tmp_path: Path) -> None:
+        seen = []
+
+        train(
+            cohort,
+            QUICK,
+            tmp_path / "run",
+            weights="none",
+            progress=lambda done, total, text: seen.append((done, total, text)),
+        )
+
+        assert [(done, total) for done, total, _ in seen] == [(n, 4) for n in (1, 2, 3, 4)]
+        assert seen[-1][2] == "quick: epoch 2 of 2"
+
+
+class TestRefusals:
+    def test_a_manifest_without_partitions_is_sent_to_split(
+        self, cohort: Squares, tmp_path: Path
+    ) -> None:
+        with pytest.raises(ManifestError, match="rhoa split"):
+            train(cohort.change(partition=None), QUICK, tmp_path / "run", weights="none")
+
+    def test_a_manifest_without_labels_is_refused(self, cohort: Squares, tmp_path: Path) -> None:
+        with pytest.raises(ManifestError, match="no labelled hips"):
+            train(cohort.change(label=None), QUICK, tmp_path / "run", weights="none")
+
+    def test_excluded_hips_need_no_partition_and_are_not_read(
+        self, cohort: Squares, tmp_path: Path
+    ) -> None:
+        doubtful = replace(
+            cohort.hips[0], kl=1, label=None, partition=None, image=tmp_path / "gone.png"
+        )
+        manifest = Squares((*cohort.hips, doubtful))
+
+        folder = train(manifest, replace(QUICK, epochs=1), tmp_path / "run", weights="none")
+
+        assert len(rows(folder / "predictions.csv")) == 8
+
+    def test_one_class_in_training_is_refused(self, cohort: Squares, tmp_path: Path) -> None:
+        with pytest.raises(ManifestError, match="0 without and 8 with rHOA"):
+            train(cohort.change(label=1), QUICK, tmp_path / "run", weights="none")
+
+    def test_a_subject_in_two_partitions_is_warned_of_without_its_name(
+        self, cohort: Squares, tmp_path: Path
+    ) -> None:
+        with pytest.warns(RhoaWarning, match="1 of 1 subjects") as caught:
+            train(
+                cohort.change(subject="Jane Doe"),
+                replace(QUICK, epochs=1),
+                tmp_path / "run",
+                weights="none",
+            )
+
+        assert "Jane" not in str(caught[0].message)
+
+    def test_a_loss_that_is_not_finite_names_the_iteration(
+        self, cohort: Squares, tmp_path: Path
+    ) -> None:
+        recipe = replace(QUICK, learning_rate=1e30, epochs=20, drop_period=20)
+
+        with pytest.raises(RhoaError, match=r"quick, iteration \d+ of 40: the training loss is"):
+            train(cohort, recipe, tmp_path / "run", weights="none")
+
+    def test_a_name_is_no_recipe(self, cohort: Squares, tmp_path: Path) -> None:
+        with pytest.raises(RhoaError, match=r"rhoa\.recipes"):
+            train(cohort, "model-1", tmp_path / "run")
+
+    def test_an_unknown_device_is_refused(self, cohort: Squares, tmp_path: Path) -> None:
+        with pytest.raises(RhoaError, match="device"):
+            train(cohort, QUICK, tmp_path / "run", weights="none", device="abacus")
+
+
+class TestLoadedModel:
+    def test_it_gives_the_probabilities_the_run_wrote(self, cohort: Squares, run: Path) -> None:
+        from PIL import Image
+
+        images = [np.asarray(Image.open(h.image)) for h in cohort.hips if h.partition != "train"]
+        written = [float(row["score"]) for row in rows(run / "predictions.csv")]
+
+        scores = load_model(run, device="cpu").predict_proba(images)
+
+        assert scores.shape == (8, 2)
+        np.testing.assert_allclose(scores[:, 1], written, atol=1e-6)
+        np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-12)
+
+    def test_neither_batch_nor_company_nor_number_type_matters(self, run: Path) -> None:
+        random = np.random.default_rng(0)
+        images = [random.integers(0, 256, (n, n)).astype(np.uint8) for n in (30, 40, 90)]
+        model = load_model(run)
+
+        together = model.predict_proba(images)
+
+        np.testing.assert_allclose(model.predict_proba(images, batch=2), together, atol=1e-6)
+        floats = [image.astype(np.float64) for image in images]
+        np.testing.assert_allclose(model.predict_proba(floats), together, atol=1e-6)
+
+    def test_no_images_give_no_rows(self, run: Path) -> None:
+        assert load_model(run).predict_proba([]).shape == (0, 2)
+
+    def test_a_downsampling_model_downsamples_what_it_is_asked_too(
+        self, cohort: Squares, tmp_path: Path
+    ) -> None:
+        folder = train(
+            cohort, replace(QUICK, epochs=1, xray_size=16), tmp_path / "run", weights="none"
+        )
+        image = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.float32)
+        model = load_model(folder)
+
+        np.testing.assert_array_equal(
+            model.predict_proba([image]), model.predict_proba([resize(image, 16, 16)])
+        )
+
+    def test_weights_the_card_does_not_describe_are_refused(
+        self, cohort: Squares, tmp_path: Path
+    ) -> None:
+        folder = train(cohort, replace(QUICK, epochs=1), tmp_path / "run", weights="none")
+        weights = folder / "model.safetensors"
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(content)
+
+        with pytest.raises(WeightsError, match="sha256 differs"):
+            load_model(folder)
+
+    @pytest.mark.parametrize(
+        "card", ["{", "[]", "{}", '{"architecture": "resnet18", "image_size": "big"}']
+    )
+    def test_a_card_of_something_else_is_refused(self, tmp_path: Path, card: str) -> None:
+        (tmp_path / "model.json").write_text(card)
+
+        with pytest.raises(WeightsError, match=r"model\.json"):
+            load_model(tmp_path)
+
+    def test_a_folder_that_is_no_run_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(WeightsError, match=r"no model\.json"):
+            load_model(tmp_path)
+
+
+def test_chance_is_the_loss_of_untrained_equal_odds(cohort: Squares, tmp_path: Path) -> None:
+    """With a learning rate of nearly zero the loss stays near ln 2."""
+    recipe = replace(
+        recipes["model-3"], image_size=40, epochs=1, learning_rate=1e-30, validation_every=1
+    )
+
+    folder = train(cohort, recipe, tmp_path / "run", weights="none")
+
+    (row,) = rows(folder / "history.csv")
+    assert float(row["train_loss"]) == pytest.approx(math.log(2), abs=0.5)
