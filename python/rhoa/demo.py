@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rhoa.cohort import build
 from rhoa.cohort.build import CT_CROP_PIXELS, ct_ap_of
 from rhoa.errors import require_count
+from rhoa.hips import boxes
+from rhoa.picture import draw_box, encode_png, resize
 from rhoa.radiograph import Radiograph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from rhoa.cohort import Manifest
     from rhoa.evaluation.report import OcclusionExample
@@ -25,6 +31,8 @@ PHANTOM_NOTE = (
     "is measured honestly; they say nothing about how well rhoa grades patients."
 )
 OCCLUSION_EXAMPLES = 6
+GALLERY_IMAGES = 12
+OVERVIEW_ROWS = 420
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +50,7 @@ class DemoSize:
     batch: int = 16
     learning_rate: float = 1e-3
     spacing_mm: tuple[float, float, float] = (2.0, 1.5, 1.5)
+    pixel_mm: float = 0.2
 
     def __post_init__(self) -> None:
         for name in ("ct_subjects", "xray_subjects", "epochs", "batch"):
@@ -74,6 +83,7 @@ def make_cohort(out: Path, size: DemoSize, *, seed: int, progress: Progress | No
         ct_subjects=size.ct_subjects,
         xray_subjects=size.xray_subjects,
         spacing_mm=size.spacing_mm,
+        pixel_mm=size.pixel_mm,
         seed=seed,
         progress=progress,
     )
@@ -85,7 +95,10 @@ def make_cohort(out: Path, size: DemoSize, *, seed: int, progress: Progress | No
 def train_and_report(
     out: Path, manifest: Manifest, size: DemoSize, *, seed: int, progress: Progress | None
 ) -> Path:
-    """The five models of the paper, trained, evaluated and reported in ``out/report.html``."""
+    """The five models of the paper, trained, evaluated and reported in ``out/report.html``.
+
+    Beside it, ``overview.png`` shows a CT-AP and hips by grade.
+    """
     from rhoa.learning import recipes, train
 
     runs = [
@@ -102,6 +115,7 @@ def train_and_report(
     if progress is not None:
         progress(0, 1, "writing the report")
     report = write_study_report(out, manifest, runs, notes=[PHANTOM_NOTE])
+    (out / "overview.png").write_bytes(encode_png(_overview(manifest)))
     if progress is not None:
         progress(1, 1, "writing the report")
     return report
@@ -123,10 +137,31 @@ def write_study_report(
     )
 
 
+def _overview(manifest: Manifest) -> NDArray[np.uint8]:
+    """A CT-AP with its hips, and beside it hips by KL grade: as CT-AP above, as X-ray below."""
+    from rhoa.evaluation.figures import read_grey
+
+    image = Radiograph.load(next(ct_ap_of(hip) for hip in manifest if hip.source == "ct")).square()
+    grey = image.to_uint8()
+    for box in boxes(image).values():
+        grey = draw_box(grey, box.top, box.left, box.bottom, box.right)
+    columns = round(grey.shape[1] * OVERVIEW_ROWS / grey.shape[0])
+    parts = [resize(grey.astype(np.float32), OVERVIEW_ROWS, columns)]
+    half = OVERVIEW_ROWS // 2
+    first = {(hip.source, hip.kl): hip.image for hip in reversed(manifest.hips)}
+    for kl in range(5):
+        files = [first.get((source, kl)) for source in ("ct", "xray")]
+        crops = [read_grey(file, half) for file in files if file is not None]
+        if len(crops) == len(files):
+            parts.append(np.vstack([resize(crop, half, half) for crop in crops]))
+    return np.rint(np.hstack(parts)).clip(0, 255).astype(np.uint8)
+
+
 def _gallery(manifest: Manifest) -> list[tuple[str, Radiograph]]:
-    """The CT-APs that `rhoa.cohort.build` wrote beside the crops, by subject."""
-    files = {hip.subject: ct_ap_of(hip) for hip in manifest if hip.source == "ct"}
-    return [(name, Radiograph.load(file)) for name, file in files.items() if file.is_file()]
+    """The CT-APs that `rhoa.cohort.build` wrote beside the crops, numbered, without names."""
+    files = dict.fromkeys(ct_ap_of(hip) for hip in manifest if hip.source == "ct")
+    shown = [file for file in files if file.is_file()][:GALLERY_IMAGES]
+    return [(f"CT-AP {n}", Radiograph.load(file)) for n, file in enumerate(shown, start=1)]
 
 
 def _occlusions(manifest: Manifest, runs: Sequence[Path]) -> list[OcclusionExample]:
@@ -144,7 +179,7 @@ def _occlusions(manifest: Manifest, runs: Sequence[Path]) -> list[OcclusionExamp
         image = read_grey(hip.image, CT_CROP_PIXELS)
         influence = occlusion(model, image, patch=20, stride=8)
         probability = float(model.predict_proba([image])[0, 1])
-        caption = f"{hip.subject} {hip.side}, KL {hip.kl}"
+        caption = f"{hip.side} hip, KL {hip.kl}"
         examples.append(
             OcclusionExample(caption, image, influence, int(hip.label or 0), probability)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
+import importlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rhoa import Alignment, Radiograph
 
 Rows = list[dict[str, Any]]
+TRAINING_LIBRARIES = ("torch", "torchvision", "safetensors", "matplotlib")
 IMAGE_SUFFIXES = (".png", ".npz", ".nii", ".nii.gz")
 
 
@@ -194,11 +195,7 @@ def demo(options: Namespace) -> Result:
     manifest = make_cohort(options.out, size, seed=options.seed, progress=progress)
     study = options.out / "study"
     lines = [f"CT-APs, crops and manifest are in {study}"]
-    missing = [
-        name
-        for name in ("torch", "torchvision", "safetensors", "matplotlib")
-        if importlib.util.find_spec(name) is None
-    ]
+    missing = [name for name in TRAINING_LIBRARIES if not _importable(name)]
     if missing:
         lines.append(
             "skipped: training, evaluation and report, because they need "
@@ -207,6 +204,14 @@ def demo(options: Namespace) -> Result:
         return Result([], lines)
     report = train_and_report(options.out, manifest, size, seed=options.seed, progress=progress)
     return Result(_test_figures(options.out / "metrics.json"), [*lines, f"open {report}"])
+
+
+def _importable(library: str) -> bool:
+    try:
+        importlib.import_module(library)
+    except ImportError:
+        return False
+    return True
 
 
 def info(_: Namespace) -> Result:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
@@ -132,9 +133,11 @@ def save(image: FileDataset, path: Path, syntax: UID = ExplicitVRLittleEndian) -
         image.compress(syntax, generate_instance_uid=False)
     else:
         image.file_meta.TransferSyntaxUID = syntax
-    if syntax == ExplicitVRBigEndian:
-        image.PixelData = np.frombuffer(image.PixelData, "<u2").astype(">u2").tobytes()
-    image.save_as(path, enforce_file_format=True)
+    if syntax != ExplicitVRBigEndian:
+        image.save_as(path, enforce_file_format=True)
+        return
+    image.PixelData = np.frombuffer(image.PixelData, "<u2").byteswap().tobytes()
+    dcmwrite(path, image, implicit_vr=False, little_endian=False, force_encoding=True)
 
 
 def decimals(numbers: ArrayLike) -> list[str]:

@@ -58,7 +58,7 @@ def split(
     Examples
     --------
     >>> parts = split([1] * 59, groups=range(59), fractions=(0.5, 0.25, 0.25))
-    >>> [(parts == part).sum() for part in ("train", "val", "test")]
+    >>> [int((parts == part).sum()) for part in ("train", "val", "test")]
     [29, 15, 15]
     """
     require_choice("rule", rule, ["paper", "largest"])

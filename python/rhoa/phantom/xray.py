@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rhoa.phantom.anatomy import Anatomy, Side
 
 SOURCE_TO_DETECTOR_MM = 1150.0
-BACK_TO_DETECTOR_MM = 60.0
+FIELD_TO_DETECTOR_MM = 10.0
 DETECTOR_MM = (300.0, 400.0)  # rows, columns
 COARSE_MM = 0.75  # detector pixels of the line integrals; finer ones are interpolated
 VOXEL_MM = 1.5
@@ -91,7 +91,8 @@ def xray(anatomy: Anatomy, *, pixel_mm: float = 0.2, seed: int = 0) -> XRay:
     for side in SIDES:
         u, v = beam.project(patient.hip_centres[side])
         row, column = radiograph.to_pixel(u, v)
-        centres[side] = (row + 0.5, column + 0.5)
+        row, column = row + 0.5, column + 0.5  # from pixel centres to pixel edges
+        centres[side] = (row, column)
         magnification = beam.magnification(float(patient.hip_centres[side][1]))
         half = magnification * BOX_MM / 2 * anatomy.width / 224 / pixel_mm
         boxes[side] = Box(side, row - half, column - half, row + half, column + half)
@@ -111,7 +112,7 @@ class _Beam:
         points = patient.landmarks.as_array()
         x, z = (float((points[:2, axis].mean() + points[2:, axis].mean()) / 2) for axis in (0, 2))
         back = float(patient.volume.corners_lps_mm()[:, 1].max())
-        return cls(x, back + BACK_TO_DETECTOR_MM - SOURCE_TO_DETECTOR_MM, z)
+        return cls(x, back + FIELD_TO_DETECTOR_MM - SOURCE_TO_DETECTOR_MM, z)
 
     def magnification(self, y: float) -> float:
         """Of a coronal plane."""
@@ -142,7 +143,8 @@ def _line_integrals(patient: Phantom, beam: _Beam) -> NDArray[np.float32]:
         total += _interpolated(_interpolated(slice_mu, k).T, i).T
     # A ray crosses the slices at an angle: its path through each is longer than the slice.
     slant = np.sqrt(1 + (up[:, None] ** 2 + left**2) / SOURCE_TO_DETECTOR_MM**2)
-    return (total * slant * np.float32(dj)).astype(np.float32)
+    integrals: NDArray[np.float32] = np.asarray(total * slant * dj, np.float32)
+    return integrals
 
 
 def _attenuation(hu: NDArray[np.int16]) -> NDArray[np.float32]:

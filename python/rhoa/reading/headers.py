@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rhoa.errors import ReadError
+from rhoa.errors import PixelDataError, ReadError
 from rhoa.reading.geometry import Plane
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ MOST_INFLATED_BYTES = 64 << 20
 """A deflated slice larger than this is no CT slice: 4096 x 4096 pixels take 32 MiB."""
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+_CT_IMAGES = frozenset(f"1.2.840.10008.5.1.4.1.1.2{kind}" for kind in ("", ".1", ".2"))
 _HEAD_BYTES = 1024  # holds the file meta group, which names the transfer syntax
 _PIXELS, _FLOAT_PIXELS, _DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -215,24 +216,25 @@ def _locate_pixels(source: BinaryIO, syntax: str) -> PixelPlace | None:
 def _header(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  # noqa: ANN401  # untyped
     sop_class = _text(dataset, "SOPClassUID")
     modality = _text(dataset, "Modality")
-    if getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID") == _MEDIA_DIRECTORY:
+    declared = str(getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID") or sop_class)
+    if declared == _MEDIA_DIRECTORY:
         raise SkippedFileError("DICOMDIR (never followed)")
     rows, columns = _whole(dataset, "Rows") or 0, _whole(dataset, "Columns") or 0
-    series_uid = _text(dataset, "SeriesInstanceUID")
-    if pixels is None and not rows and modality != "CT":
-        raise SkippedFileError(f"DICOM without an image ({modality or 'no modality'})")
-    if not series_uid and pixels is None:  # with pixels, the UID was stripped by a de-identifier
-        raise ReadError(
-            f"{path.name}: a DICOM image that ends before SeriesInstanceUID (0020,000E); "
-            "the file is cut short: export it again, or leave it out."
+    if pixels is None and (not modality or declared in _CT_IMAGES):
+        # Also where another tag is absent: a header cut inside a UID would look like a new series.
+        raise PixelDataError(
+            f"{path.name}: it holds no pixel data (7FE0,0010); the file is cut short or was "
+            "stripped: export it again, or leave it out."
         )
+    if pixels is None and not rows:
+        raise SkippedFileError(f"DICOM without an image ({modality})")
     kind = _values(dataset, "ImageType")
     bits = _whole(dataset, "BitsAllocated") or 0
     stored = _whole(dataset, "BitsStored") or bits
     high_bit = _whole(dataset, "HighBit")
     return Header(
         path=path,
-        series_uid=series_uid,
+        series_uid=_text(dataset, "SeriesInstanceUID"),
         instance_uid=_text(dataset, "SOPInstanceUID"),
         sop_class=sop_class,
         modality=modality,

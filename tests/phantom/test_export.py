@@ -1,0 +1,120 @@
+"""Phantoms as files: what is written is read back where it was."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+import rhoa
+from rhoa.cohort import build
+from rhoa.phantom import Anatomy, ct, write_cohort, write_dicom, write_xray, xray
+
+
+def test_landmarks_survive_the_way_through_dicom(tmp_path: Path) -> None:
+    """A landmark's voxel in the phantom is the same place in the volume that is read, to 0.1 mm."""
+    phantom = ct(Anatomy.random(5), spacing_mm=(3, 2, 2.5), angles=(5, 1, -2))
+    write_dicom(phantom.volume, tmp_path / "series")
+
+    volume = rhoa.read_ct(tmp_path / "series")
+
+    assert np.array_equal(volume.hu, phantom.volume.hu)
+    index = phantom.volume.to_index(phantom.landmarks.as_array())
+    np.testing.assert_allclose(volume.to_lps(index), phantom.landmarks.as_array(), atol=0.1)
+
+
+def test_file_names_and_instance_numbers_do_not_tell_the_order(tmp_path: Path) -> None:
+    write_dicom(ct(Anatomy.random(5), spacing_mm=(20, 9, 9)).volume, tmp_path)
+
+    headers = [pydicom.dcmread(file) for file in sorted(tmp_path.iterdir())]
+
+    heights = [float(header.ImagePositionPatient[2]) for header in headers]
+    assert heights != sorted(heights)
+    assert [int(header.InstanceNumber) for header in headers] == list(range(1, len(heights) + 1))
+    assert {str(header.PatientName) for header in headers} == {"PHANTOM"}
+
+
+def test_hu_that_a_ct_cannot_store_are_refused(tmp_path: Path) -> None:
+    volume = rhoa.Volume.from_array(np.full((2, 2, 2), -2000, np.int16), (1, 1, 1))
+
+    with pytest.raises(rhoa.RhoaError, match="whole HU of -1024 or more"):
+        write_dicom(volume, tmp_path)
+
+
+def test_an_xray_reads_as_it_was(tmp_path: Path) -> None:
+    image = xray(Anatomy.random(5), pixel_mm=1.0)
+    write_xray(image, tmp_path / "a.dcm")
+
+    again = rhoa.hips.read_xray(tmp_path / "a.dcm")
+
+    assert np.array_equal(again, image.radiograph)
+    assert again.pixel_mm == (1.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cohort(
+        tmp_path_factory.mktemp("cohort"),
+        ct_subjects=2,
+        xray_subjects=2,
+        spacing_mm=(4, 3, 3),
+        pixel_mm=0.8,
+        seed=3,
+    )
+
+
+def test_a_cohort_lists_every_hip_with_files_that_exist(cohort: Path) -> None:
+    with cohort.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+
+    assert len(rows) == 8
+    assert {(row["source"], row["side"]) for row in rows} == {
+        (source, side) for source in ("ct", "xray") for side in ("left", "right")
+    }
+    for row in rows:
+        assert (cohort.parent / row["scan"]).exists()
+        if row["source"] == "ct":
+            rhoa.Landmarks.from_json(cohort.parent / row["landmarks"])
+
+
+def test_a_cohort_becomes_crops_through_the_public_functions(cohort: Path, tmp_path: Path) -> None:
+    steps = []
+
+    manifest = build(cohort, tmp_path / "study", progress=lambda *step: steps.append(step))
+
+    assert len(manifest) == 8
+    assert all(hip.image.is_file() for hip in manifest)
+    assert steps[-1] == (4, 4, "making crops")
+    ct_aps = sorted(path.name for path in (tmp_path / "study" / "ct-ap").iterdir())
+    assert ct_aps == ["CT-001.npz", "CT-001.png", "CT-002.npz", "CT-002.png"]
+
+
+def test_one_bad_scan_is_reported_and_the_rest_goes_on(cohort: Path, tmp_path: Path) -> None:
+    text = cohort.read_text(encoding="utf-8").replace("ct/CT-001,", "ct/none,")
+    table = cohort.with_name("with-a-bad-scan.csv")
+    table.write_text(text, encoding="utf-8")
+
+    with pytest.warns(rhoa.RhoaWarning, match=r"1 scans were rejected; rejected\.csv has the"):
+        manifest = build(table, tmp_path)
+
+    assert len(manifest) == 6
+    assert "CT-001,ct,none: no such" in (tmp_path / "rejected.csv").read_text(encoding="utf-8")
+
+
+def test_the_same_seed_gives_the_same_cohort(tmp_path: Path) -> None:
+    files = []
+    for name in ("first", "second"):
+        options = {"ct_subjects": 1, "xray_subjects": 1, "seed": 9}
+        write_cohort(tmp_path / name, spacing_mm=(20, 15, 15), pixel_mm=4, **options)
+        files.append(
+            {
+                path.relative_to(tmp_path / name): path.read_bytes()
+                for path in sorted((tmp_path / name).rglob("*"))
+                if path.is_file()
+            }
+        )
+
+    assert files[0] == files[1]

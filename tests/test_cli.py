@@ -1,0 +1,168 @@
+"""The command line: what each verb writes, what each mistake says, with which exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rhoa
+from rhoa import cli
+from rhoa.phantom import Anatomy, ct, write_dicom
+
+VERBS = "inspect ctap hips split train evaluate predict explain demo info".split()  # noqa: SIM905
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small CT series and its landmarks."""
+    folder = tmp_path_factory.mktemp("patient")
+    phantom = ct(Anatomy.random(8), spacing_mm=(4, 3, 3), angles=(6, 1, -2))
+    write_dicom(phantom.volume, folder / "ct")
+    phantom.landmarks.to_json(folder / "landmarks.json")
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    try:
+        code = cli.main([str(word) for word in words])
+    except SystemExit as leave:
+        code = int(leave.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_a_scan_becomes_a_picture_and_its_values(
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(capsys, "ctap", patient / "ct", "-o", tmp_path / "out")
+
+    assert code == 0
+    assert "ct-ap.png" in out
+    image = rhoa.Radiograph.load(tmp_path / "out" / "ct-ap.npz")
+    assert np.array_equal(image, rhoa.ctap(rhoa.read_ct(patient / "ct")))
+
+
+def test_landmarks_realign_it(
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("ctap", patient / "ct", "-o", tmp_path / "a.npz", "--depth", "-20", "160", "--json")
+    code, out, _ = run(capsys, *words, "--pose", patient / "landmarks.json")
+
+    assert code == 0
+    assert json.loads(out)[0]["tilt_deg"] == pytest.approx(6, abs=0.01)
+    image = rhoa.Radiograph.load(tmp_path / "a.npz")
+    assert image.provenance["depth_mm"] == [-20.0, 160.0]
+
+
+def test_hips_are_cropped(
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("hips", patient / "ct", "-o", tmp_path, "--pose", patient / "landmarks.json")
+    code, out, _ = run(capsys, *words)
+
+    assert code == 0
+    boxes = json.loads((tmp_path / "boxes.json").read_text())
+    assert [box["side"] for box in boxes] == ["left", "right"]
+    for name in ("hip-left.png", "hip-right.png", "boxes.png", "ct-ap.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+        assert name in out
+
+
+def test_inspect_lists_the_series(patient: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "inspect", patient / "ct", "--json")
+
+    assert code == 0
+    (series,) = json.loads(out)
+    assert series["modality"] == "CT"
+    assert series["spacing_mm"] == [4.0, 3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["ctap", "none", "-o", "out"], 1, "rhoa ctap: none"),
+        (["ctap", "EMPTY", "-o", "out"], 1, "rhoa ctap: "),
+        (["ctap", "CT", "-o", "out", "--window", "600", "-150"], 1, "low < high, in HU; got (600"),
+        (["ctap", "CT", "-o", "out", "--window", "nan", "600"], 1, "low < high, in HU; got (nan"),
+        (["ctap", "CT", "-o", "out", "--depth", "hip"], 1, "pass --pose"),
+        (["ctap", "CT", "-o", "out.bmp/x.tif", "--pose", "LINE"], 1, "landmarks"),
+        (["hips", "CT", "-o", "out"], 1, "pass --pose landmarks.json"),
+        (["hips", "none.csv", "-o", "out"], 1, "none.csv: no such table"),
+        (["split", "none.csv"], 1, "none.csv: no such table"),
+        (["train", "none.csv", "-o", "run", "--recipe", "model-9"], 1, "no recipe 'model-9'"),
+        (["ctap", "CT"], 2, "required: -o/--out"),
+        (["ctap", "CT", "-o", "out", "--window", "high", "low"], 2, "invalid float value"),
+        (["demo", "--out", "out", "--ct-subjects", "0"], 1, "ct_subjects must be a whole number"),
+        (["sing"], 2, "invalid choice: 'sing'"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    patient: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    line = {name: [n, 0, 0] for n, name in enumerate(("asis_left", "asis_right"))}
+    line |= {"pubic_tubercle_left": [5, 0, 0], "pubic_tubercle_right": [9, 0, 0]}
+    (tmp_path / "line.json").write_text(json.dumps(line))
+    places = {"CT": patient / "ct", "EMPTY": "empty", "LINE": "line.json"}
+
+    given, _, err = run(capsys, *(places.get(word, word) for word in words))
+
+    assert given == code
+    assert message in err
+    assert "Traceback" not in err
+    lines = [text for text in err.splitlines() if text.startswith("rhoa")]
+    assert len(lines) == 1
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_flagged_landmarks_are_used_only_by_force(
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    landmarks = rhoa.Landmarks.from_json(patient / "landmarks.json")
+    near = landmarks.as_array().mean(axis=0)
+    rhoa.Landmarks(*(near + (landmarks.as_array() - near) / 2)).to_json(tmp_path / "small.json")
+    words = ["ctap", patient / "ct", "-o", tmp_path / "a.png", "--pose"]
+
+    refused = run(capsys, *words, tmp_path / "small.json")
+    forced = run(capsys, *words, f"force:{tmp_path / 'small.json'}")
+
+    assert refused[0] == 1
+    assert "flagged implausible" in refused[2]
+    assert forced[0] == 0
+    assert "warning: the alignment is flagged: implausible" in forced[2]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, verb, "--help")
+
+    assert code == 0
+    assert f"usage: rhoa {verb}" in out
+    assert len(out.splitlines()) > 5
+
+
+def test_info_names_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "info", "--json")
+
+    assert code == 0
+    assert {"what": "rhoa", "version": rhoa.__version__} in json.loads(out)
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rhoa", "--version"], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (0, f"rhoa {rhoa.__version__}\n")

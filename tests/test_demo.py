@@ -1,0 +1,110 @@
+"""The whole road at tiny size, with torch and without."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from rhoa import cli, cohort
+from rhoa.demo import DemoSize, make_cohort, train_and_report
+
+TINY = DemoSize(
+    ct_subjects=10,
+    xray_subjects=10,
+    epochs=2,
+    image_size=32,
+    batch=4,
+    spacing_mm=(5.0, 4.0, 4.0),
+    pixel_mm=1.0,
+)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, cohort.Manifest]:
+    out = tmp_path_factory.mktemp("demo")
+    return out, make_cohort(out, TINY, seed=5, progress=None)
+
+
+def test_the_imaging_half_leaves_a_study_a_user_could_have_made(
+    study: tuple[Path, cohort.Manifest],
+) -> None:
+    out, manifest = study
+
+    assert len(manifest) == 40
+    assert {hip.partition for hip in manifest} == {"train", "val", "test"}
+    assert cohort.read(out / "study" / "manifest.csv").counts() == manifest.counts()
+    assert len(list((out / "study" / "ct-ap").glob("*.png"))) == 10
+
+
+@pytest.mark.torch
+def test_the_learning_half_reports_what_the_runs_predicted(
+    study: tuple[Path, cohort.Manifest],
+) -> None:
+    """The report's figures are those of the predictions on disk, computed again here."""
+    import rhoa
+
+    out, manifest = study
+    report = train_and_report(out, manifest, TINY, seed=5, progress=None)
+
+    page = report.read_text(encoding="utf-8")
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert [model["name"] for model in metrics["models"]] == [f"Model-{n}" for n in range(1, 6)]
+    for title in ("Table 1", "Table 2", "Table 3", "digital phantom", "Occlusion"):
+        assert title in page
+    assert "<script src" not in page
+    assert 'src="http' not in page
+    lines = (out / "runs" / "model-3" / "predictions.csv").read_text().splitlines()
+    columns = lines[0].split(",")
+    rows = [dict(zip(columns, line.split(","), strict=True)) for line in lines[1:]]
+    test = [row for row in rows if (row["source"], row["partition"]) == ("xray", "test")]
+    again = rhoa.evaluate(
+        [int(row["label"]) for row in test],
+        [float(row["score"]) for row in test],
+        groups=[row["subject"] for row in test],
+    )
+    told = metrics["models"][2]["results"]["xray"]["test"]
+    assert told["accuracy"]["value"] == pytest.approx(again.accuracy.value)
+    assert told["hips"] == len(test)
+
+
+@pytest.mark.torch
+def test_the_same_seed_gives_the_same_metrics(
+    study: tuple[Path, cohort.Manifest], tmp_path: Path
+) -> None:
+    out, manifest = study
+    first = out / "metrics.json"
+    if not first.exists():
+        train_and_report(out, manifest, TINY, seed=5, progress=None)
+
+    again = make_cohort(tmp_path, TINY, seed=5, progress=None)
+    train_and_report(tmp_path, again, TINY, seed=5, progress=None)
+
+    assert (tmp_path / "metrics.json").read_bytes() == first.read_bytes()
+
+
+def test_without_torch_the_demo_says_what_it_skipped_and_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    code = cli.main(["demo", "--out", str(tmp_path), "--ct-subjects", "3", "--xray-subjects", "3"])
+
+    out, _ = capsys.readouterr()
+    assert code == 0
+    assert "skipped: training, evaluation and report, because they need torch" in out
+    assert (tmp_path / "study" / "manifest.csv").exists()
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_without_torch_the_full_demo_fails_and_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    code = cli.main(["demo", "--out", str(tmp_path), "--full"])
+
+    assert code == 3
+    assert "rhoa demo --full needs torch: pip install 'rhoa[train]'" in capsys.readouterr().err
