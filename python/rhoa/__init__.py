@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from rhoa import cohort, errors, hips, pose
+from rhoa import errors, pose
 from rhoa._core import __version__
 from rhoa.errors import RhoaError, RhoaWarning
 from rhoa.learning.recipes import recipes
@@ -19,7 +19,7 @@ from rhoa.reading import read_ct
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from rhoa import phantom
+    from rhoa import cohort, hips, phantom
     from rhoa.evaluation.metrics import evaluate
     from rhoa.evaluation.sensitivity import occlusion
     from rhoa.learning.inference import load_model
@@ -52,6 +52,7 @@ __all__ = [
     "train",
 ]
 
+_ROOMS = ("cohort", "hips", "phantom")
 _ON_FIRST_USE = {
     "evaluate": "rhoa.evaluation",
     "load_model": "rhoa.learning",
@@ -63,8 +64,8 @@ _ON_FIRST_USE = {
 
 def __getattr__(name: str) -> object:
     """What is not needed by everyone, imported on first use."""
-    if name == "phantom":
-        return importlib.import_module("rhoa.phantom")
+    if name in _ROOMS:
+        return importlib.import_module(f"rhoa.{name}")
     if name not in _ON_FIRST_USE:
         raise AttributeError(f"module 'rhoa' has no attribute {name!r}")
     return getattr(importlib.import_module(_ON_FIRST_USE[name]), name)

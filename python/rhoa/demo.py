@@ -32,7 +32,7 @@ PHANTOM_NOTE = (
 )
 OCCLUSION_EXAMPLES = 6
 GALLERY_IMAGES = 12
-OVERVIEW_ROWS = 420
+OVERVIEW_ROWS = 320
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from rhoa import _core
 
 LIBRARIES = (
     *("numpy", "pydicom", "scikit-learn", "scipy"),
-    *("nibabel", "pylibjpeg-openjpeg", "pylibjpeg-rle", "pyjpegls"),
+    *("nibabel", "pylibjpeg-openjpeg", "pyjpegls"),
     *("torch", "torchvision", "safetensors", "matplotlib"),
 )
 

@@ -34,11 +34,12 @@ def stored(path: Path) -> NDArray[np.int64]:
         return stored_values(raw_samples(header, decompress), header.format).astype(np.int64)
 
 
-class TestColonography:
-    @pytest.fixture(scope="class")
-    def volume(self, real_data: Path) -> rhoa.Volume:
-        return read_ct(real_data / "real-ct" / "ct_colonography_02", strict=True)
+@pytest.fixture(scope="module", name="volume")
+def colonography(real_data: Path) -> rhoa.Volume:
+    return read_ct(real_data / "real-ct" / "ct_colonography_02", strict=True)
 
+
+class TestColonography:
     def test_the_whole_abdomen_is_read_voxel_for_voxel(self, volume: rhoa.Volume) -> None:
         assert volume.shape == (497, 512, 512)
         assert volume.hu.dtype == np.int16

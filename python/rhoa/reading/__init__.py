@@ -115,12 +115,6 @@ def inspect(
     ------
     ReadError
         If there is no image at all, or a DICOM file cannot be parsed.
-
-    Examples
-    --------
-    >>> from rhoa.reading import inspect
-    >>> [series.reason for series in inspect("patient/ct")]  # doctest: +SKIP
-    ['', 'localizers only, not CT slices.']
     """
     nifti = _nifti(path)
     if nifti is not None:
