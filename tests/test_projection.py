@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from itertools import permutations, product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -467,3 +468,21 @@ class TestCoronal:
     def test_cubic_order_is_refused(self) -> None:
         with pytest.raises(rhoa.RhoaError, match="order must be one of 0, 1; got 3"):
             rhoa.coronal(noise_volume(), order=3)
+
+
+@pytest.mark.real
+def test_a_real_implant_in_the_left_femur_is_on_the_right_of_the_image(real_data: Path) -> None:
+    """`totalseg_example_ct`: 429 voxels above 2500 HU, mean RAS x -118 mm; liver at +64 mm."""
+    pytest.importorskip("nibabel", reason="needs rhoa[nifti]")
+    volume = rhoa.read_ct(real_data / "real-ct" / "totalseg_example_ct.nii.gz")
+
+    metal = rhoa.ctap(volume, window=(2499, 2500))  # counts voxels above 2499 HU
+    flesh = rhoa.ctap(volume)
+
+    counts = metal.pixels - 2499 * volume.shape[1]
+    rows, columns = np.nonzero(counts > 0)
+    x = [flesh.to_mm(row, column)[0] for row, column in zip(rows, columns, strict=True)]
+    assert counts.sum() == pytest.approx(429, abs=5)
+    assert np.mean(columns) > 0.75 * flesh.shape[1]
+    assert np.average(x, weights=counts[rows, columns]) == pytest.approx(118, abs=1)
+    assert np.mean(rows) > 0.75 * flesh.shape[0]

@@ -34,6 +34,19 @@ def test_square_pixels_cover_the_same_field() -> None:
     assert square.pixels.mean() == pytest.approx(image().pixels.mean(), rel=1e-3)
 
 
+def test_square_pixels_are_square_and_centred_on_any_grid() -> None:
+    pixels = np.tile(np.arange(7, dtype=np.float32), (3, 1))
+    oblong = rhoa.Radiograph(pixels, (1.0, 0.81), (10.0, 20.0))
+
+    square = oblong.square()
+
+    assert square.pixel_mm == (0.81, 0.81)
+    assert square.shape == (4, 7)
+    middle = np.add(square.to_mm(-0.5, -0.5), square.to_mm(3.5, 6.5)) / 2
+    np.testing.assert_allclose(middle, oblong.to_mm(1, 3))
+    np.testing.assert_allclose(square.pixels, np.tile(np.arange(7), (4, 1)), atol=1e-5)
+
+
 def test_it_is_an_array() -> None:
     assert np.array_equal(np.asarray(image()), image().pixels)
     assert np.asarray(image(), dtype=np.float64).dtype == np.float64

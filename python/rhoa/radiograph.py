@@ -18,7 +18,7 @@ from rhoa.errors import (
     require_extra,
     require_positive,
 )
-from rhoa.picture import encode_png, grey_range, resize, stretch
+from rhoa.picture import encode_png, grey_range, resampling_matrix, stretch
 from rhoa.pose import Alignment, Landmarks, from_landmarks
 
 if TYPE_CHECKING:
@@ -93,24 +93,33 @@ class Radiograph:
         return (z - z_mm) / down, (x_mm - x) / across
 
     def square(self) -> Radiograph:
-        """The same image with square pixels, the smaller of the two sizes."""
+        """The same image with square pixels, the smaller of the two sizes.
+
+        The field stays centred; it may grow or shrink by less than half a pixel at each border.
+        """
         down, across = self.pixel_mm
         size = min(down, across)
-        rows = max(1, round(self.shape[0] * down / size))
-        columns = max(1, round(self.shape[1] * across / size))
-        if (rows, columns) == self.shape or not self.pixels.size:
+        if down == across or not self.pixels.size:
             return self
-        pixel_mm = (self.shape[0] * down / rows, self.shape[1] * across / columns)
-        x = self.origin_mm[0] + (pixel_mm[1] - across) / 2
-        z = self.origin_mm[1] - (pixel_mm[0] - down) / 2
+        rows, columns = (
+            max(1, round(count * step / size))
+            for count, step in zip(self.shape, self.pixel_mm, strict=True)
+        )
+        over = (self.shape[0] - rows * size / down) / 2  # of old pixels left out above and below,
+        aside = (self.shape[1] - columns * size / across) / 2  # and at either side
+        lines = resampling_matrix(self.shape[0], rows, over, self.shape[0] - over)
+        places = resampling_matrix(self.shape[1], columns, aside, self.shape[1] - aside)
+        x, z = self.to_mm(over - 0.5, aside - 0.5)  # the corner of the field
         coverage = self.coverage_mm
         return Radiograph(
-            resize(self.pixels, rows, columns),
-            pixel_mm,
-            (x, z),
+            (lines @ self.pixels @ places.T).astype(np.float32, copy=False),
+            (size, size),
+            (x + size / 2, z - size / 2),
             self.alignment,
             self.provenance,
-            None if coverage is None else resize(coverage, rows, columns),
+            None
+            if coverage is None
+            else (lines @ coverage @ places.T).astype(np.float32, copy=False),
         )
 
     def to_uint8(
