@@ -74,7 +74,8 @@ def test_no_module_bears_the_name_of_a_public_function() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["torch", "torchvision", "scipy", "sklearn", "pydicom", "matplotlib", "nibabel"]
+    "module",
+    ["numpy", "torch", "torchvision", "scipy", "sklearn", "pydicom", "matplotlib", "nibabel"],
 )
 def test_import_rhoa_stays_light(module: str) -> None:
     code = f"import sys, rhoa; sys.exit({module!r} in sys.modules)"

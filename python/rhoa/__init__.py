@@ -8,23 +8,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from rhoa import errors, pose
 from rhoa._core import __version__
-from rhoa.errors import RhoaError, RhoaWarning
-from rhoa.learning.recipes import recipes
-from rhoa.pose import Alignment, Landmarks
-from rhoa.projection import coronal, ctap, cumulative, thin_slab
-from rhoa.radiograph import Radiograph
-from rhoa.reading import read_ct
-from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from rhoa import cohort, hips, phantom
-    from rhoa.evaluation.metrics import evaluate
+    from rhoa import cohort, errors, hips, phantom, pose
+    from rhoa.errors import RhoaError, RhoaWarning
+    from rhoa.evaluation import evaluate
     from rhoa.evaluation.sensitivity import occlusion
-    from rhoa.learning.inference import load_model
-    from rhoa.learning.training import train
+    from rhoa.learning import load_model, recipes, train
+    from rhoa.pose import Alignment, Landmarks
+    from rhoa.projection import coronal, ctap, cumulative, thin_slab
+    from rhoa.radiograph import Radiograph
+    from rhoa.reading import read_ct
     from rhoa.versions import show_versions
+    from rhoa.volume import Volume
 
 __all__ = [
     "Alignment",
@@ -52,20 +49,38 @@ __all__ = [
     "train",
 ]
 
-_ROOMS = ("cohort", "hips", "phantom")
-_ON_FIRST_USE = {
-    "evaluate": "rhoa.evaluation",
-    "load_model": "rhoa.learning",
-    "occlusion": "rhoa.evaluation.sensitivity",
-    "show_versions": "rhoa.versions",
-    "train": "rhoa.learning",
+_ROOMS = ("cohort", "errors", "hips", "phantom", "pose")
+_HOME = {
+    "Alignment": "pose",
+    "Landmarks": "pose",
+    "Radiograph": "radiograph",
+    "RhoaError": "errors",
+    "RhoaWarning": "errors",
+    "Volume": "volume",
+    "coronal": "projection",
+    "ctap": "projection",
+    "cumulative": "projection",
+    "evaluate": "evaluation",
+    "load_model": "learning",
+    "occlusion": "evaluation.sensitivity",
+    "read_ct": "reading",
+    "recipes": "learning",
+    "show_versions": "versions",
+    "thin_slab": "projection",
+    "train": "learning",
 }
 
 
 def __getattr__(name: str) -> object:
-    """What is not needed by everyone, imported on first use."""
+    """A public name, from its room, on first use: a program pays only for what it uses."""
     if name in _ROOMS:
         return importlib.import_module(f"rhoa.{name}")
-    if name not in _ON_FIRST_USE:
+    if name not in _HOME:
         raise AttributeError(f"module 'rhoa' has no attribute {name!r}")
-    return getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
+    value = getattr(importlib.import_module(f"rhoa.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
