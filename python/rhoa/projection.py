@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -11,15 +10,13 @@ import numpy as np
 from rhoa import _core
 from rhoa.errors import (
     ParameterError,
-    PoseError,
-    RhoaWarning,
     require_axis,
     require_choice,
     require_count,
     require_volume,
     require_window,
 )
-from rhoa.pose import Alignment, Landmarks, from_landmarks
+from rhoa.pose import Alignment, Landmarks, usable_alignment
 from rhoa.radiograph import Radiograph
 from rhoa.sampling import (
     Depth,
@@ -150,7 +147,7 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
         raise ParameterError(
             "with a pose, the window's low end must be finite: it fills the outside."
         )
-    grid = projection_grid(volume, _alignment(pose), depth, pixel_mm)
+    grid = projection_grid(volume, usable_alignment(pose), depth, pixel_mm)
     return _posed(volume, (low, high), grid, threads)
 
 
@@ -276,7 +273,7 @@ def coronal(
     """
     _require_scan(volume)
     require_choice("order", order, [0, 1])
-    frame = Alignment(np.eye(3), np.zeros(3)) if pose is None else _alignment(pose)
+    frame = Alignment(np.eye(3), np.zeros(3)) if pose is None else usable_alignment(pose)
     spacing = frame_spacing_mm(volume) if spacing_mm is None else spacing_triple(spacing_mm)
     shape, affine = coronal_grid(volume, frame, spacing)
     origin, steps = in_voxels(volume, affine[:3, 3], affine[:3, :3].T)
@@ -345,28 +342,6 @@ def _posed(volume: Volume, window: Window, grid: ProjectionGrid, threads: int) -
         provenance,
         inside * np.float32(grid.step_mm),
     )
-
-
-def _alignment(pose: object) -> Alignment:
-    """The alignment that ``pose`` is or defines, fit for projection."""
-    alignment = from_landmarks(pose) if isinstance(pose, Landmarks) else pose
-    if not isinstance(alignment, Alignment):
-        raise ParameterError(
-            f"pose must be None, a rhoa.Landmarks or a rhoa.Alignment; got {type(pose).__name__}."
-        )
-    if alignment.matrix[0, 0] <= 0 or alignment.matrix[2, 2] <= 0:
-        raise PoseError(
-            "the alignment points the patient's left to the right, or the head down; "
-            "check that left and right landmarks are not swapped."
-        )
-    if not alignment.ok:
-        listed = ", ".join(sorted(alignment.flags))
-        warnings.warn(
-            f"the alignment is flagged: {listed}; check its landmarks before you use the image.",
-            RhoaWarning,
-            stacklevel=3,
-        )
-    return alignment
 
 
 def _require_scan(volume: object) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 TRAINING_LIBRARIES = ("torch", "torchvision", "safetensors", "matplotlib")
 IMAGE_SUFFIXES = (".png", ".npz", ".nii", ".nii.gz")
+OTHER_IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif", ".dcm", ".mha", ".nrrd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,12 @@ def inspect(options: Namespace) -> Result:
 
 def ctap(options: Namespace) -> Result:
     """A CT-AP."""
-    image = _project(options)
     out: Path = options.out
+    if out.suffix.lower() in OTHER_IMAGE_SUFFIXES:
+        raise ParameterError(
+            f"{out.name}: rhoa writes {', '.join(IMAGE_SUFFIXES)}, or all it can into a folder."
+        )
+    image = _project(options)
     if out.name.lower().endswith(IMAGE_SUFFIXES):
         files = [out]
     else:

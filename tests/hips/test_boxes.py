@@ -75,6 +75,18 @@ def test_an_image_without_a_pelvis_is_refused() -> None:
         boxes(rhoa.ctap(scan_with_heads()))
 
 
+def test_swapped_landmarks_are_refused() -> None:
+    swapped = rhoa.Landmarks(
+        UPRIGHT.asis_right,
+        UPRIGHT.asis_left,
+        UPRIGHT.pubic_tubercle_right,
+        UPRIGHT.pubic_tubercle_left,
+    )
+
+    with pytest.raises(rhoa.RhoaError, match="left and right landmarks are not swapped"):
+        boxes(rhoa.ctap(scan_with_heads()), swapped)
+
+
 def test_a_scan_that_ends_at_the_hips_is_refused_by_side() -> None:
     volume = scan_with_heads()
     cut = rhoa.Volume(volume.hu[:, :, :130], volume.affine)  # ends 78 mm left of the middle

@@ -10,7 +10,7 @@ import numpy as np
 
 from rhoa.errors import ParameterError, PoseError, require_choice, require_count
 from rhoa.picture import resampling_matrix
-from rhoa.pose import Alignment, Landmarks, from_landmarks
+from rhoa.pose import Alignment, Landmarks, usable_alignment
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -115,7 +115,8 @@ def boxes(radiograph: Radiograph, landmarks: Landmarks | None = None) -> dict[Si
     Raises
     ------
     PoseError
-        If there are no landmarks, or more than a quarter of a box lies outside the image.
+        If there are no landmarks, left and right are swapped, or more than a quarter of a box lies
+        outside the image.
 
     References
     ----------
@@ -123,7 +124,7 @@ def boxes(radiograph: Radiograph, landmarks: Landmarks | None = None) -> dict[Si
     up to but without the greater trochanter, with the iliopectineal line.
     """
     if landmarks is not None:
-        alignment = from_landmarks(landmarks)
+        alignment = usable_alignment(landmarks)
     elif radiograph.alignment is not None and radiograph.alignment.landmarks is not None:
         alignment = radiograph.alignment
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -10,7 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rhoa.errors import LandmarkError, MissingFileError, PoseError, require_point
+from rhoa.errors import (
+    LandmarkError,
+    MissingFileError,
+    ParameterError,
+    PoseError,
+    RhoaWarning,
+    require_point,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -198,6 +206,41 @@ def from_landmarks(landmarks: Landmarks) -> Alignment:
     }
     alignment = Alignment(matrix, origin, landmarks, quality)
     return Alignment(matrix, origin, landmarks, quality, _flags(alignment, tubercles))
+
+
+def usable_alignment(pose: object) -> Alignment:
+    """The alignment that ``pose`` is, or that its landmarks define, if its sides can be trusted.
+
+    Warns
+    -----
+    RhoaWarning
+        If it is flagged.
+
+    Raises
+    ------
+    ParameterError
+        If ``pose`` is neither `Alignment` nor `Landmarks`.
+    PoseError
+        If it points the patient's left to the right, or the head down.
+    """
+    alignment = from_landmarks(pose) if isinstance(pose, Landmarks) else pose
+    if not isinstance(alignment, Alignment):
+        raise ParameterError(
+            f"pose must be None, a rhoa.Landmarks or a rhoa.Alignment; got {type(pose).__name__}."
+        )
+    if alignment.matrix[0, 0] <= 0 or alignment.matrix[2, 2] <= 0:
+        raise PoseError(
+            "the alignment points the patient's left to the right, or the head down; "
+            "check that left and right landmarks are not swapped."
+        )
+    if not alignment.ok:
+        listed = ", ".join(sorted(alignment.flags))
+        warnings.warn(
+            f"the alignment is flagged: {listed}; check its landmarks before you use the image.",
+            RhoaWarning,
+            stacklevel=3,
+        )
+    return alignment
 
 
 def _flags(alignment: Alignment, tubercles: NDArray[np.float64]) -> frozenset[str]:
