@@ -94,6 +94,7 @@ def test_inspect_lists_the_series(patient: Path, capsys: pytest.CaptureFixture[s
         (["ctap", "CT", "-o", "out.tif"], 1, "out.tif: rhoa writes .png, .npz"),
         (["hips", "CT", "-o", "out"], 1, "pass --pose landmarks.json"),
         (["hips", "none.csv", "-o", "out"], 1, "none.csv: no such table"),
+        (["hips", "none.csv", "-o", "out", "--depth", "hip"], 1, "names its own landmarks"),
         (["split", "none.csv"], 1, "none.csv: no such table"),
         (["train", "none.csv", "-o", "run", "--recipe", "model-9"], 1, "no recipe 'model-9'"),
         (["ctap", "CT"], 2, "required: -o/--out"),

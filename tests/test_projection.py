@@ -229,6 +229,23 @@ class TestAsScanned:
         assert np.unravel_index(image.pixels.argmax(), image.shape) == (0, 6)
         assert image.to_mm(0, 6) == (6.0, 8.0)
 
+    @given(rotations(30.0))
+    def test_an_oblique_scans_pixels_know_their_place_along_its_own_axes(
+        self, turn: NDArray[np.float64]
+    ) -> None:
+        """The scan's frame brings the marker's LPS position to its pixel's millimetres."""
+        upright = marked_volume((0, 1, 2), (0, 0, 0))
+        affine = np.eye(4)
+        affine[:3, :3] = turn
+        affine[:3, 3] = [7, -8, 9]
+        volume = rhoa.Volume(upright.hu, affine @ upright.affine)
+
+        image = rhoa.ctap(volume)
+
+        row, column = np.unravel_index(image.pixels.argmax(), image.shape)
+        x, _, z = image.frame.to_ap(volume.to_lps([4, 5, 6]))
+        np.testing.assert_allclose(image.to_mm(row, column), (x, z), atol=1e-6)
+
     def test_pixels_equal_the_array_sum(self) -> None:
         hu = np.random.default_rng(1).integers(-1000, 2000, (4, 5, 6)).astype(np.int16)
 
@@ -368,6 +385,12 @@ class TestPosed:
 
         np.testing.assert_allclose(image.coverage_mm, 10.0, atol=0.51)
 
+    def test_landmarks_of_another_scan_are_refused(self) -> None:
+        far = rhoa.Alignment(np.eye(3), np.array([0, 900, 0]))
+
+        with pytest.raises(rhoa.RhoaError, match="no ray meets the scan"):
+            rhoa.ctap(noise_volume(), pose=far, depth="pelvis")
+
     def test_landmarks_are_a_pose(self) -> None:
         volume = noise_volume()
         landmarks = rhoa.Landmarks((120, 2, 90), (-120, 0, 90), (15, 0, 0), (-15, 0, 0))
@@ -394,6 +417,8 @@ class TestPosed:
         [
             ({"depth": (5, 5)}, "front < back"),
             ({"depth": "thigh"}, "depth must be one of 'all', 'pelvis', 'hip'"),
+            ({"pixel_mm": 1e-6}, "samples are too many; choose larger pixels"),
+            ({"depth": (0, 1e22)}, "samples are too many"),
             ({"pixel_mm": 0}, "pixel_mm must be a positive finite number"),
             ({"pose": "manual"}, "pose must be None, a rhoa.Landmarks or a rhoa.Alignment"),
             ({"method": "magic"}, "method must be one of 'reslice'"),

@@ -88,7 +88,24 @@ def test_a_saved_npz_comes_back_with_its_pelvis(tmp_path: Path) -> None:
     assert np.array_equal(again.coverage_mm, posed.coverage_mm)
     assert np.array_equal(again.alignment.matrix, posed.alignment.matrix)
     assert again.alignment.angles == posed.alignment.angles
+    assert again.alignment.quality == posed.alignment.quality
     assert again.origin_mm == posed.origin_mm
+
+
+def test_a_pose_and_its_flags_come_back_as_they_were_not_as_the_landmarks_say(
+    tmp_path: Path,
+) -> None:
+    landmarks = rhoa.Landmarks((112, 3, 93), (-112, 0, 93), (14, 0, 0), (-14, 0, 0))
+    tilted = rhoa.Alignment(
+        rotation(11, 0, 0).T, np.zeros(3), landmarks, {"mirror": 1.5}, frozenset({"by_hand"})
+    )
+    rhoa.Radiograph(np.zeros((3, 3)), (1, 1), alignment=tilted).save(tmp_path / "a.npz")
+
+    again = rhoa.Radiograph.load(tmp_path / "a.npz").alignment
+
+    assert again.angles.tilt == pytest.approx(11)
+    assert again.flags == {"by_hand"}
+    assert again.quality == {"mirror": 1.5}
 
 
 def test_what_is_no_saved_radiograph_is_named(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _fail(options.verb, f"not enough memory ({error})", FAILED)
         except KeyboardInterrupt:
             return _fail(options.verb, "interrupted", INTERRUPTED)
-    if result.rows:
+    if result.rows or options.json:
         print(json.dumps(result.rows, indent=2) if options.json else verbs.table(result.rows))
     for line in result.lines:
         print(line, file=sys.stderr if options.json else sys.stdout)

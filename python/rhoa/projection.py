@@ -10,6 +10,7 @@ import numpy as np
 from rhoa import _core
 from rhoa.errors import (
     ParameterError,
+    PoseError,
     require_axis,
     require_choice,
     require_count,
@@ -25,6 +26,7 @@ from rhoa.sampling import (
     frame_spacing_mm,
     in_voxels,
     projection_grid,
+    scan_axes,
     spacing_triple,
 )
 from rhoa.threads import thread_count
@@ -302,7 +304,8 @@ def _as_scanned(volume: Volume, window: Window, threads: int) -> Radiograph:
     corner[axes.superior] = volume.shape[axes.superior] - 1 if up > 0 else 0
     corner[axes.left] = 0 if left > 0 else volume.shape[axes.left] - 1
     corner[axes.posterior] = (volume.shape[axes.posterior] - 1) / 2
-    x, _, z = volume.to_lps(corner)
+    frame = scan_axes(volume)
+    x, _, z = frame.to_ap(volume.to_lps(corner))
     spacing = volume.spacing_mm
     provenance = {"kind": "CT-AP", "window_hu": window, "pose": "as scanned"}
     return Radiograph(
@@ -310,6 +313,7 @@ def _as_scanned(volume: Volume, window: Window, threads: int) -> Radiograph:
         (spacing[axes.superior], spacing[axes.left]),
         (x, z),
         provenance=provenance,
+        scan_frame=frame,
     )
 
 
@@ -326,6 +330,11 @@ def _posed(volume: Volume, window: Window, grid: ProjectionGrid, threads: int) -
         steps=steps,
         threads=threads,
     )
+    if not inside.any():
+        raise PoseError(
+            "no ray meets the scan within the depth range: are the landmarks of another scan, "
+            "or not in patient LPS millimetres?"
+        )
     row_spacing_mm = volume.spacing_mm[volume.axes.posterior]
     provenance = {
         "kind": "CT-AP",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +21,7 @@ from rhoa.errors import (
     require_positive,
 )
 from rhoa.picture import encode_png, grey_range, resampling_matrix, stretch
-from rhoa.pose import Alignment, Landmarks, from_landmarks
+from rhoa.pose import Alignment, Landmarks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 DISPLAY_SATURATION_PERCENT = 0.5
+DAMAGED = (zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,14 +44,15 @@ class Radiograph:
     pixel_mm
         Pixel size (row, column) in mm.
     origin_mm
-        ``(x, z)`` of the centre of pixel (0, 0): in the AP frame where there is an ``alignment``,
-        else in patient LPS.
+        ``(x, z)`` of the centre of pixel (0, 0) in the image's ``frame``.
     alignment
         The AP frame the image was projected in; None for an image as scanned.
     provenance
         How it was made: window, method, depth, software.
     coverage_mm
         Millimetres of each pixel's ray that lie inside the scan; None where all of it does.
+    scan_frame
+        The scan's own axes, for an image as scanned: where the scan is not oblique, patient LPS.
 
     Examples
     --------
@@ -64,13 +68,20 @@ class Radiograph:
     alignment: Alignment | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     coverage_mm: NDArray[np.float32] | None = field(default=None, repr=False)
+    scan_frame: Alignment | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         pixels = np.asarray(self.pixels, np.float32)
         if pixels.ndim != 2:
             raise ParameterError(f"pixels must be a 2-D array; got {pixels.ndim}-D.")
-        down, across = (require_positive("pixel_mm", size) for size in self.pixel_mm)
-        x, z = self.origin_mm
+        try:
+            (down, across), (x, z) = self.pixel_mm, self.origin_mm
+        except (TypeError, ValueError):
+            raise ParameterError(
+                "pixel_mm must be (row, column) and origin_mm (x, z); "
+                f"got {self.pixel_mm!r} and {self.origin_mm!r}."
+            ) from None
+        down, across = require_positive("pixel_mm", down), require_positive("pixel_mm", across)
         object.__setattr__(self, "pixels", pixels)
         object.__setattr__(self, "pixel_mm", (down, across))
         object.__setattr__(self, "origin_mm", (float(x), float(z)))
@@ -81,6 +92,11 @@ class Radiograph:
         """Rows and columns."""
         rows, columns = self.pixels.shape
         return rows, columns
+
+    @property
+    def frame(self) -> Alignment | None:
+        """What `to_mm` refers to: the AP frame, the scan's own axes, or (None) patient LPS."""
+        return self.alignment or self.scan_frame
 
     def to_mm(self, row: float, column: float) -> tuple[float, float]:
         """``(x, z)`` in mm of a pixel position; whole numbers are pixel centres."""
@@ -120,6 +136,7 @@ class Radiograph:
             None
             if coverage is None
             else (lines @ coverage @ places.T).astype(np.float32, copy=False),
+            self.scan_frame,
         )
 
     def to_uint8(
@@ -175,11 +192,12 @@ class Radiograph:
                 content["pixels"],
                 (down, across),
                 (x, z),
-                _alignment(content),
+                _frame(content, "alignment"),
                 json.loads(str(content["provenance"])),
                 content.get("coverage_mm"),
+                _frame(content, "scan_frame"),
             )
-        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile):
+        except (KeyError, ValueError, OSError, EOFError, TypeError, SyntaxError, *DAMAGED):
             raise ReadError(f"{path.name}: not a radiograph saved as .npz.") from None
 
     def _to_png(self) -> bytes:
@@ -197,9 +215,16 @@ class Radiograph:
         }
         if self.coverage_mm is not None:
             content["coverage_mm"] = self.coverage_mm
+        for name in ("alignment", "scan_frame"):
+            frame = getattr(self, name)
+            if frame is not None:
+                content[f"{name}_matrix"], content[f"{name}_origin_mm"] = frame.matrix, frame.origin
         if self.alignment is not None:
-            content["alignment_matrix"] = self.alignment.matrix
-            content["alignment_origin_mm"] = self.alignment.origin
+            findings = {
+                "quality": dict(self.alignment.quality),
+                "flags": sorted(self.alignment.flags),
+            }
+            content["alignment_findings"] = json.dumps(findings)
             if self.alignment.landmarks is not None:
                 content["landmarks_lps_mm"] = self.alignment.landmarks.as_array()
         with path.open("wb") as file:
@@ -212,9 +237,9 @@ class Radiograph:
             [[across, 0, 0, x], [0, down, 0, 0], [0, 0, -down, z], [0, 0, 0, 1]], np.float64
         )
         frame_to_lps = np.eye(4)
-        if self.alignment is not None:
-            frame_to_lps[:3, :3] = self.alignment.matrix.T
-            frame_to_lps[:3, 3] = self.alignment.origin
+        if self.frame is not None:
+            frame_to_lps[:3, :3] = self.frame.matrix.T
+            frame_to_lps[:3, 3] = self.frame.origin
         lps_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
         affine = lps_to_ras @ frame_to_lps @ image_to_frame
         nibabel.save(nibabel.Nifti1Image(self.pixels.T[:, None, :], affine), path)
@@ -238,9 +263,19 @@ class Radiograph:
         return encode_png(image.to_uint8(), pixel_mm=image.pixel_mm[1])
 
 
-def _alignment(content: Mapping[str, NDArray[Any]]) -> Alignment | None:
-    if "landmarks_lps_mm" in content:
-        return from_landmarks(Landmarks(*content["landmarks_lps_mm"]))
-    if "alignment_matrix" in content:
-        return Alignment(content["alignment_matrix"], content["alignment_origin_mm"])
-    return None
+def _frame(content: Mapping[str, NDArray[Any]], name: str) -> Alignment | None:
+    if f"{name}_matrix" not in content:
+        return None
+    landmarks: Landmarks | None = None
+    findings: dict[str, Any] = {"quality": {}, "flags": ()}
+    if name == "alignment":
+        findings = json.loads(str(content["alignment_findings"]))
+        if "landmarks_lps_mm" in content:
+            landmarks = Landmarks(*content["landmarks_lps_mm"])
+    return Alignment(
+        content[f"{name}_matrix"],
+        content[f"{name}_origin_mm"],
+        landmarks,
+        findings["quality"],
+        frozenset(findings["flags"]),
+    )

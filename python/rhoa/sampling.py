@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from rhoa.errors import ParameterError, require_choice, require_positive
+from rhoa.pose import Alignment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rhoa.pose import Alignment
     from rhoa.volume import Volume
 
 Depth = Literal["all", "pelvis", "hip"] | tuple[float, float]
@@ -22,6 +22,7 @@ Triple = tuple[float, float, float]
 DEPTH_RANGES_MM = {"pelvis": (-20.0, 160.0), "hip": (15.0, 90.0)}
 """Depths behind the anterior pelvic plane that hold the whole pelvis, and both hip joints."""
 
+MOST_SAMPLES = 1 << 36
 _ON_GRID = 1e-6  # pixels; a position this near a multiple of the pixel size lies on it
 
 
@@ -51,6 +52,7 @@ def projection_grid(
     step_mm = (back - front) / slices
     left, columns = multiples(low[0], high[0], pixel_mm)
     bottom, rows = multiples(low[2], high[2], pixel_mm)
+    _require_feasible((rows, slices, columns))
     # Each sample stands for the depth of one step around it.
     start = np.array([left, front + step_mm / 2, bottom + (rows - 1) * pixel_mm])
     return ProjectionGrid(
@@ -65,11 +67,33 @@ def coronal_grid(
     low, high = extent_mm(volume, frame)
     lines = [multiples(low[2 - n], high[2 - n], step) for n, step in enumerate(spacing_mm)]
     (up, rows), (back, slices), (left, columns) = lines
+    _require_feasible((rows, slices, columns))
     ap_steps = np.diag(spacing_mm)[:, ::-1]  # one row for each array axis: its step in x, y, z
     affine = np.eye(4)
     affine[:3, :3] = frame.matrix.T @ ap_steps.T
     affine[:3, 3] = frame.to_lps([left, back, up])
     return (rows, slices, columns), affine
+
+
+def scan_axes(volume: Volume) -> Alignment:
+    """The scan's own left, posterior and superior axes; patient LPS where it is not oblique.
+
+    The nearest rotation, where the axes are not quite square to each other.
+    """
+    axes = volume.axes
+    order = (axes.left, axes.posterior, axes.superior)
+    signs = np.array(axes.signs[::-1])
+    directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    left, _, right = np.linalg.svd(directions[:, order].T * signs[:, None])
+    return Alignment((left @ right).round(12), np.zeros(3))
+
+
+def _require_feasible(counts: tuple[int, int, int]) -> None:
+    if math.prod(counts) > MOST_SAMPLES:
+        raise ParameterError(
+            f"{counts[0]} x {counts[1]} x {counts[2]} samples are too many; "
+            "choose larger pixels or spacing, or a smaller depth."
+        )
 
 
 def _depth_range(depth: Depth, extent: tuple[float, float]) -> tuple[float, float]:

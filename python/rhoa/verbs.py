@@ -15,6 +15,7 @@ from rhoa.errors import ParameterError, PoseError, require_extra
 from rhoa.hips.boxes import SIDES, Box
 from rhoa.picture import draw_box, encode_png, stretch
 from rhoa.progress import bar
+from rhoa.projection import DEFAULT_WINDOW
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -87,11 +88,18 @@ def ctap(options: Namespace) -> Result:
 def hips(options: Namespace) -> Result:
     """Crops of one scan, or of a table of scans."""
     if str(options.scan).lower().endswith(".csv"):
+        given = (options.pose, options.series, options.pixel_mm, options.threads)
+        if any(given) or options.depth != ["all"] or tuple(options.window) != DEFAULT_WINDOW:
+            raise ParameterError(
+                "a table of scans names its own landmarks and is made with the defaults; "
+                "leave out --pose, --series, --window, --depth, --pixel-mm and --threads."
+            )
         manifest = cohort.build(options.scan, options.out, progress=bar())
         rejected = options.out / "rejected.csv"
         lines = [f"wrote {options.out / 'manifest.csv'}: {len(manifest)} hips"]
         lines += [f"{count} hips excluded: {why}" for why, count in manifest.excluded.items()]
-        return Result([], lines, rejected.exists())
+        rows = [{"manifest": str(options.out / "manifest.csv"), "hips": len(manifest)}]
+        return Result(rows, lines, rejected.exists())
     if options.pose is None:
         raise ParameterError("cropping hips needs the pelvis: pass --pose landmarks.json.")
     image = _project(options)
@@ -150,7 +158,7 @@ def train(options: Namespace) -> Result:
         seed=options.seed,
         progress=bar(),
     )
-    return Result([], [f"wrote {run}; measure it with `rhoa evaluate`"])
+    return Result([{"run": str(run)}], [f"wrote {run}; measure it with `rhoa evaluate`"])
 
 
 def evaluate(options: Namespace) -> Result:

@@ -108,12 +108,19 @@ def test_the_seed_decides() -> None:
         ({"fractions": (0.5, 0.5, 0.5)}, "three shares that sum to 1"),
         ({"fractions": (1.5, -0.5, 0.0)}, "three shares that sum to 1"),
         ({"rule": "fair"}, "rule must be one of 'paper', 'largest'"),
+        ({"fractions": 0.5}, "three shares that sum to 1"),
+        ({"seed": -1}, "seed must be a whole number >= 0"),
         ({"groups": [1, 2]}, "as long; got 3 and 2"),
     ],
 )
 def test_bad_options_are_named(options: dict[str, object], message: str) -> None:
     with pytest.raises(rhoa.RhoaError, match=message):
         split([0, 1, 0], **({"groups": [1, 2, 3]} | options))
+
+
+def test_hips_without_a_label_cannot_be_split() -> None:
+    with pytest.raises(rhoa.RhoaError, match="labels must not be None"):
+        split([0, 1, None], groups=[1, 2, 3])
 
 
 def test_a_leak_is_counted_without_names() -> None:

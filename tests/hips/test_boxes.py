@@ -70,6 +70,25 @@ def test_boxes_follow_the_pelvis_into_an_unposed_image() -> None:
     assert z == pytest.approx(22)
 
 
+def test_boxes_of_an_oblique_scan_hold_the_heads() -> None:
+    """The scan and its landmarks are turned together: the image does not change, nor do boxes."""
+    volume, turn = scan_with_heads(), rotation(15, -10, 0)
+    affine = np.eye(4)
+    affine[:3, :3] = turn
+    turned = rhoa.Landmarks(*(turn @ point for point in UPRIGHT.as_array()))
+
+    found = boxes(rhoa.ctap(rhoa.Volume(volume.hu, affine @ volume.affine)), turned)
+
+    for side, box in boxes(rhoa.ctap(volume), UPRIGHT).items():
+        np.testing.assert_allclose(found[side].centre, box.centre, atol=1e-6)
+
+
+def test_an_alignment_made_by_hand_needs_no_quality_numbers() -> None:
+    by_hand = rhoa.Alignment(np.eye(3), np.zeros(3), UPRIGHT)
+
+    assert boxes(rhoa.ctap(scan_with_heads(), pose=by_hand))["left"].height * 2 == pytest.approx(70)
+
+
 def test_an_image_without_a_pelvis_is_refused() -> None:
     with pytest.raises(rhoa.RhoaError, match="hip boxes need to know the pelvis"):
         boxes(rhoa.ctap(scan_with_heads()))

@@ -92,10 +92,25 @@ def test_a_picture_needs_its_pixel_size(tmp_path: Path) -> None:
         read_xray(tmp_path / "a.png")
 
 
+def test_pictures_keep_their_levels_and_are_one_grey_image(tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image", reason="needs Pillow (rhoa[train])")
+    levels = np.linspace(0, 4000, 12, dtype=np.float32).reshape(3, 4)
+    pillow.fromarray(levels).save(tmp_path / "float.tif")
+    pillow.fromarray(np.zeros((3, 4, 3), np.uint8)).save(tmp_path / "colour.png")
+    pages = [pillow.fromarray(PIXELS.astype(np.uint8))] * 2
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+
+    assert np.array_equal(read_xray(tmp_path / "float.tif", pixel_mm=1), levels)
+    for name in ("colour.png", "pages.tif"):
+        with pytest.raises(rhoa.RhoaError, match="an X-ray is one grey image"):
+            read_xray(tmp_path / name, pixel_mm=1)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"PixelSpacing": None}, "its pixel size is unknown"),
+        ({"PixelSpacing": 0.2}, "its pixel size is unknown"),
         ({"PixelData": None}, "holds no image"),
         ({"PixelData": b"\0\0"}, "its pixels cannot be decoded"),
         ({"PhotometricInterpretation": "RGB"}, "an X-ray is grey; this image is RGB|decoded"),

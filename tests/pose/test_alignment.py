@@ -189,6 +189,14 @@ class TestFiles:
         with pytest.raises(rhoa.RhoaError, match=message):
             rhoa.Landmarks.from_json(tmp_path / "a.json")
 
+    def test_points_in_another_unit_are_refused(self, tmp_path: Path) -> None:
+        turned(np.eye(3)).to_json(tmp_path / "a.json")
+        text = (tmp_path / "a.json").read_text().replace('"mm"', '"cm"')
+        (tmp_path / "a.json").write_text(text)
+
+        with pytest.raises(rhoa.RhoaError, match='"unit" must be "mm"; convert the points first'):
+            rhoa.Landmarks.from_json(tmp_path / "a.json")
+
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(rhoa.RhoaError, match=r"none\.json: no such landmark file"):
             rhoa.Landmarks.from_json(tmp_path / "none.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 import warnings
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from rhoa.cohort.manifest import SOURCES, Hip, Manifest, choice, grade, label_of, read_rows
 from rhoa.errors import ManifestError, RhoaError, RhoaWarning
 from rhoa.hips import Box, boxes, crop, read_xray
+from rhoa.hips.xray import PICTURES
 from rhoa.picture import encode_png, stretch
 from rhoa.pose import Landmarks, from_landmarks
 from rhoa.projection import ctap
@@ -49,8 +51,13 @@ class _Scan:
     @property
     def name(self) -> str:
         """A file name made of the subject and the visit."""
-        parts = [self.subject, self.visit] if self.visit else [self.subject]
-        return re.sub(r"[^A-Za-z0-9.-]+", "-", "_".join(parts)).strip(".-") or "scan"
+        whole = "_".join([self.subject, self.visit] if self.visit else [self.subject])
+        safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", whole).strip(".-")
+        if safe == whole and "_" not in self.subject + self.visit:
+            return safe
+        # Different subjects must not share a name because a file system would not take theirs.
+        digest = hashlib.blake2s(f"{self.subject}\0{self.visit}".encode()).hexdigest()[:8]
+        return f"{safe or 'scan'}-{digest}"
 
 
 def build(
@@ -67,7 +74,8 @@ def build(
         One row per hip; columns ``subject, source, scan, side, visit, kl, landmarks, top, left,
         bottom, right``. For ``source`` ct, ``scan`` is a DICOM folder or a NIfTI file and
         ``landmarks`` a JSON file of `Landmarks`; for xray, ``scan`` is an image and the last four
-        are the hip's box in pixel edges. Paths are relative to the table.
+        are the hip's box in pixel edges of the image as `rhoa.hips.read_xray` turns it. Paths are
+        relative to the table.
     out
         Folder for ``ct-ap/NAME.png`` and ``.npz``, ``crops/SOURCE/NAME_SIDE.png`` (CT-AP crops
         100 x 100; X-ray crops as large as they are, with 1 % saturated at either end; right hips
@@ -121,6 +129,11 @@ def _scans(table: Path) -> list[_Scan]:
     for line, row in read_rows(table, COLUMNS):
         choice(row["source"], SOURCES, f"{table.name}, line {line}: source")
         choice(row["side"], ("left", "right"), f"{table.name}, line {line}: side")
+        grade(row["kl"], f"{table.name}, line {line}")
+        if any(row["side"] == other["side"] for _, other in grouped.get(row["scan"], ())):
+            raise ManifestError(
+                f"{table.name}, line {line}: the {row['side']} hip of this scan is listed twice."
+            )
         if not row["subject"] or not row["scan"]:
             raise ManifestError(f"{table.name}, line {line}: subject or scan is empty.")
         grouped.setdefault(row["scan"], []).append((line, row))
@@ -137,7 +150,7 @@ def _scans(table: Path) -> list[_Scan]:
         source = cast("Source", first["source"])
         path = table.parent / first["scan"]
         scans.append(_Scan(path, first["subject"], source, first["visit"], tuple(rows)))
-    names = [(scan.source, scan.name) for scan in scans]
+    names = [(scan.source, scan.name.casefold()) for scan in scans]
     if len(set(names)) < len(names):
         raise ManifestError(
             f"{table.name}: two scans have the same subject and visit; number the visits."
@@ -180,7 +193,9 @@ def _project(scan: _Scan, table: Path, out: Path) -> tuple[Radiograph, Mapping[S
 
 
 def _xray(scan: _Scan, table: Path) -> tuple[Radiograph, Mapping[Side, Box]]:
-    image = read_xray(scan.path)
+    # The box is in pixels: a picture need not know their size.
+    is_picture = scan.path.suffix.lower() in PICTURES
+    image = read_xray(scan.path, pixel_mm=1.0 if is_picture else None)
     hip_boxes: dict[Side, Box] = {}
     for line, row in scan.rows:
         side = cast("Side", row["side"])
@@ -192,6 +207,13 @@ def _xray(scan: _Scan, table: Path) -> tuple[Radiograph, Mapping[Side, Box]]:
                 "right, in pixels."
             ) from None
         hip_boxes[side] = Box(side, *edges)
+    columns = {side: box.centre[1] for side, box in hip_boxes.items()}
+    if len(columns) == 2 and columns["left"] <= columns["right"]:
+        raise ManifestError(
+            f"{table.name}, line {scan.rows[0][0]}: the left hip's box lies to the left of the "
+            "right hip's; boxes are in the image as rhoa.hips.read_xray turns it, with the "
+            "patient's left on the right."
+        )
     return image, hip_boxes
 
 

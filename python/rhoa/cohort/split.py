@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from rhoa.errors import ManifestError, ParameterError, require_choice
+from rhoa.errors import ManifestError, ParameterError, require_choice, require_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,10 @@ def split(
     [29, 15, 15]
     """
     require_choice("rule", rule, ["paper", "largest"])
-    if len(fractions) != 3 or min(fractions) < 0 or not math.isclose(sum(fractions), 1):
+    require_count("seed", seed, least=0)
+    if any(label is None for label in np.asarray(labels, dtype=object).ravel()):
+        raise ParameterError("labels must not be None; split the hips that have one.")
+    if np.shape(fractions) != (3,) or min(fractions) < 0 or not math.isclose(sum(fractions), 1):
         raise ParameterError(f"fractions must be three shares that sum to 1; got {fractions}.")
     classes, codes = np.unique(np.asarray(labels), return_inverse=True)
     subjects, members = np.unique(np.asarray(groups).astype(str), return_inverse=True)

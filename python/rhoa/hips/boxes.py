@@ -123,24 +123,26 @@ def boxes(radiograph: Radiograph, landmarks: Landmarks | None = None) -> dict[Si
     Gebre et al. 2022, "Cropping and contrast adjustment of hip joints": femoral head in the middle,
     up to but without the greater trochanter, with the iliopectineal line.
     """
+    own = radiograph.alignment
     if landmarks is not None:
-        alignment = usable_alignment(landmarks)
-    elif radiograph.alignment is not None and radiograph.alignment.landmarks is not None:
-        alignment = radiograph.alignment
+        pelvis = usable_alignment(landmarks)
+    elif own is not None and own.landmarks is not None:
+        pelvis, landmarks = own, own.landmarks
     else:
         raise PoseError(
             "hip boxes need to know the pelvis: pass landmarks=, or an image projected with "
             "rhoa.ctap(volume, pose=landmarks)."
         )
-    return {side: _box(radiograph, alignment, side) for side in SIDES}
+    return {side: _box(radiograph, pelvis, landmarks, side) for side in SIDES}
 
 
-def _box(radiograph: Radiograph, pelvis: Alignment, side: Side) -> Box:
-    scale = pelvis.quality["asis_width_mm"] / MEAN_ASIS_WIDTH_MM
+def _box(radiograph: Radiograph, pelvis: Alignment, landmarks: Landmarks, side: Side) -> Box:
+    spines = landmarks.asis_left - landmarks.asis_right
+    scale = float(np.linalg.norm(spines)) / MEAN_ASIS_WIDTH_MM
     lateral, posterior, superior = (scale * value for value in HIP_CENTRE_MM)
     centre = pelvis.to_lps([lateral if side == "left" else -lateral, posterior, superior])
-    if radiograph.alignment is not None:
-        centre = radiograph.alignment.to_ap(centre)
+    if radiograph.frame is not None:
+        centre = radiograph.frame.to_ap(centre)
     row, column = radiograph.to_pixel(float(centre[0]), float(centre[2]))
     row, column = row + 0.5, column + 0.5  # from pixel centres to pixel edges
     half = scale * BOX_MM / 2

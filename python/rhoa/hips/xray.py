@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 def read_xray(path: str | PathLike[str], *, pixel_mm: float | None = None) -> Radiograph:
@@ -44,7 +44,7 @@ def read_xray(path: str | PathLike[str], *, pixel_mm: float | None = None) -> Ra
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f"{path.name}: no such X-ray file; check the path.")
-    if path.suffix.lower() in _PICTURES:
+    if path.suffix.lower() in PICTURES:
         pixels, size = _picture(path), None
     else:
         pixels, size = _dicom(path)
@@ -62,10 +62,16 @@ def _picture(path: Path) -> NDArray[np.float32]:
     pillow = require_extra("PIL.Image", extra="train", purpose="reading X-ray pictures")
     try:
         with pillow.open(path) as picture:
-            grey = picture if picture.mode.startswith("I") else picture.convert("L")
-            return np.asarray(grey, np.float32)
+            frames, mode = getattr(picture, "n_frames", 1), picture.mode
+            pixels = np.asarray(picture, np.float32)
     except (OSError, SyntaxError) as error:
         raise PixelDataError(f"{path.name}: not a readable picture ({error}).") from None
+    if frames > 1 or not mode.startswith(("1", "L", "I", "F")) or pixels.ndim != 2:
+        raise PixelDataError(
+            f"{path.name}: an X-ray is one grey image; this picture has {frames} frames of mode "
+            f"{mode}. Save it as 8- or 16-bit grey."
+        )
+    return pixels
 
 
 def _dicom(path: Path) -> tuple[NDArray[np.float32], tuple[float, float] | None]:
@@ -94,8 +100,8 @@ def _dicom(path: Path) -> tuple[NDArray[np.float32], tuple[float, float] | None]
 
 def _pixel_size(dataset: Any) -> tuple[float, float] | None:  # noqa: ANN401  # untyped in pydicom
     for name in ("PixelSpacing", "ImagerPixelSpacing"):
-        size = dataset.get(name)
-        if size is not None and len(size) == 2 and min(size) > 0:
+        size = np.atleast_1d(np.asarray(dataset.get(name) or (), np.float64))
+        if size.shape == (2,) and np.isfinite(size).all() and size.min() > 0:
             return float(size[0]), float(size[1])
     return None
 

@@ -115,6 +115,7 @@ def write_cohort(  # noqa: PLR0913  # every option by keyword
         If a number of subjects is negative.
     """
     folder = Path(folder)
+    require_count("seed", seed, least=0)
     counts = [("ct", ct_subjects), ("xray", xray_subjects)]
     rows: list[dict[str, object]] = []
     total = sum(require_count(f"{source}_subjects", count, least=0) for source, count in counts)

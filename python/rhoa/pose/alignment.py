@@ -85,6 +85,8 @@ class Landmarks:
             )
         if content.get("space", "LPS") != "LPS":
             raise LandmarkError(f'{path.name}: "space" must be "LPS"; convert the points first.')
+        if content.get("unit", "mm") != "mm":
+            raise LandmarkError(f'{path.name}: "unit" must be "mm"; convert the points first.')
         try:
             return cls(**{name: content[name] for name in _NAMES})
         except LandmarkError as error:
