@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rhoa import _core, verbs
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
+from rhoa.projection import DEFAULT_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,7 +112,7 @@ def _scan_options(verb: argparse.ArgumentParser) -> None:
         "--window",
         nargs=2,
         type=float,
-        default=(-150.0, 600.0),
+        default=DEFAULT_WINDOW,
         metavar=("LOW", "HIGH"),
         help="HU window, clipped before summation (default: -150 600)",
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from rhoa.cohort.manifest import SOURCES, Hip, Manifest, choice, grade, label_of, read_rows
 from rhoa.errors import ManifestError, RhoaError, RhoaWarning
 from rhoa.hips import Box, boxes, crop, read_xray
+from rhoa.hips.boxes import SIDES
 from rhoa.hips.xray import PICTURES
 from rhoa.picture import encode_png, stretch
 from rhoa.pose import Landmarks, from_landmarks
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rhoa.cohort.manifest import Side, Source
+    from rhoa.cohort.manifest import Source
+    from rhoa.hips.boxes import Side
     from rhoa.radiograph import Radiograph
 
 COLUMNS = (
@@ -128,7 +130,7 @@ def _scans(table: Path) -> list[_Scan]:
     grouped: dict[str, list[tuple[int, dict[str, str]]]] = {}
     for line, row in read_rows(table, COLUMNS):
         choice(row["source"], SOURCES, f"{table.name}, line {line}: source")
-        choice(row["side"], ("left", "right"), f"{table.name}, line {line}: side")
+        choice(row["side"], SIDES, f"{table.name}, line {line}: side")
         grade(row["kl"], f"{table.name}, line {line}")
         if any(row["side"] == other["side"] for _, other in grouped.get(row["scan"], ())):
             raise ManifestError(

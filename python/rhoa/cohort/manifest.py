@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from rhoa.cohort.split import PARTITIONS, require_disjoint, split
 from rhoa.errors import ManifestError, MissingFileError
+from rhoa.hips.boxes import SIDES, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 Source = Literal["ct", "xray"]
 Partition = Literal["train", "val", "test"]
-Side = Literal["left", "right"]
 
 SOURCES: tuple[Source, Source] = ("ct", "xray")
 REQUIRED = ("image", "subject", "side", "source", "kl", "visit", "label")
@@ -218,7 +218,7 @@ def _hip(row: dict[str, str], path: Path, line: int) -> Hip:
     return Hip(
         image=path.parent / row["image"],
         subject=row["subject"],
-        side=cast("Side", choice(row["side"], ("left", "right"), f"{where}: side")),
+        side=cast("Side", choice(row["side"], SIDES, f"{where}: side")),
         source=cast("Source", choice(row["source"], SOURCES, f"{where}: source")),
         kl=kl,
         visit=row["visit"],

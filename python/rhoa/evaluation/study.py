@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rhoa.cohort.split import PARTITIONS
 from rhoa.errors import ManifestError, MissingFileError
 from rhoa.evaluation.metrics import Evaluation, evaluate
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     HipKey = tuple[str, str, str, str]
 
-PARTITIONS = ("train", "val", "test")
 SOURCES = ("xray", "ct")  # in the order of the paper's tables
 CLASSES = ("rHOA", "no-rHOA")
 FIGURES = (

@@ -8,7 +8,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
-from rhoa.evaluation.study import CLASSES, PARTITIONS, SOURCES
+from rhoa.cohort.split import PARTITIONS
+from rhoa.evaluation.study import CLASSES, SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

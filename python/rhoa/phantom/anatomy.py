@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rhoa.errors import ParameterError, require_choice
 
-Side = Literal["left", "right"]
-SIDES: tuple[Side, Side] = ("left", "right")
+if TYPE_CHECKING:
+    from rhoa.hips.boxes import Side
+
 GRADES = (0, 1, 2, 3, 4)
 
 # How each feature grows with the severity, which is the KL grade with a spread of SEVERITY_SD, so

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rhoa.phantom.anatomy import SIDES
+from rhoa.hips.boxes import SIDES
 from rhoa.phantom.shapes import ball, below_plane, capsule, ellipsoid, plate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rhoa.phantom.anatomy import Anatomy, Side
+    from rhoa.hips.boxes import Side
+    from rhoa.phantom.anatomy import Anatomy
     from rhoa.phantom.shapes import Field, Solid
 
 Point = tuple[float, float, float]

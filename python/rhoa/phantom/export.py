@@ -17,7 +17,8 @@ from pydicom.uid import (
 
 from rhoa.cohort.build import COLUMNS
 from rhoa.errors import ParameterError, require_count
-from rhoa.phantom.anatomy import SIDES, Anatomy
+from rhoa.hips.boxes import SIDES
+from rhoa.phantom.anatomy import Anatomy
 from rhoa.phantom.pelvis import ct
 from rhoa.phantom.xray import xray
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rhoa.errors import ParameterError, require_positive
+from rhoa.hips.boxes import SIDES
 from rhoa.phantom import bones
-from rhoa.phantom.anatomy import SIDES
 from rhoa.phantom.shapes import Field, Grid, ball
 from rhoa.pose import Landmarks
 from rhoa.volume import Volume
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rhoa.phantom.anatomy import Anatomy, Side
+    from rhoa.hips.boxes import Side
+    from rhoa.phantom.anatomy import Anatomy
 
 AIR_HU, FAT_HU, MUSCLE_HU, SKIN_HU = -1000.0, -100.0, 55.0, 0.0
 CORTEX_HU, CARTILAGE_HU = 1150.0, 90.0

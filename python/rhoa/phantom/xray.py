@@ -9,8 +9,7 @@ import numpy as np
 
 from rhoa.errors import require_positive
 from rhoa.hips import Box
-from rhoa.hips.boxes import BOX_MM
-from rhoa.phantom.anatomy import SIDES
+from rhoa.hips.boxes import BOX_MM, SIDES
 from rhoa.phantom.pelvis import Phantom, ct
 from rhoa.picture import resize
 from rhoa.radiograph import Radiograph
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rhoa.phantom.anatomy import Anatomy, Side
+    from rhoa.hips.boxes import Side
+    from rhoa.phantom.anatomy import Anatomy
 
 SOURCE_TO_DETECTOR_MM = 1150.0
 FIELD_TO_DETECTOR_MM = 10.0

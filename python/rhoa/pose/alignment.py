@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -207,7 +207,7 @@ def from_landmarks(landmarks: Landmarks) -> Alignment:
         "tubercle_distance_mm": float(np.linalg.norm(tubercles)),
     }
     alignment = Alignment(matrix, origin, landmarks, quality)
-    return Alignment(matrix, origin, landmarks, quality, _flags(alignment, tubercles))
+    return replace(alignment, flags=_flags(alignment, tubercles))
 
 
 def usable_alignment(pose: object) -> Alignment:
