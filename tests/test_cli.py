@@ -146,6 +146,24 @@ def test_flagged_landmarks_are_used_only_by_force(
     assert "warning: the alignment is flagged: implausible" in forced[2]
 
 
+def test_swapped_sides_cannot_be_forced_and_the_message_does_not_say_so(
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The likeliest cause: points taken from a viewer that shows RAS."""
+    lps = rhoa.Landmarks.from_json(patient / "landmarks.json").as_array()
+    rhoa.Landmarks(*(lps * [-1, -1, 1])).to_json(tmp_path / "ras.json")
+    words = ["ctap", patient / "ct", "-o", tmp_path / "a.png", "--pose"]
+
+    refused = run(capsys, *words, tmp_path / "ras.json")
+    forced = run(capsys, *words, f"force:{tmp_path / 'ras.json'}")
+
+    assert (refused[0], forced[0]) == (1, 1)
+    assert "landmarks_swapped; correct them (patient LPS: x to the patient's left)" in refused[2]
+    assert "force:" not in refused[2]
+    assert "left and right landmarks are not swapped" in forced[2]
+    assert not (tmp_path / "a.png").exists()
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, verb, "--help")

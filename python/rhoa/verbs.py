@@ -257,9 +257,10 @@ def _pose(text: str) -> Alignment:
     name = text.removeprefix("force:")
     alignment = rhoa.pose.from_landmarks(rhoa.Landmarks.from_json(name))
     if not alignment.ok and name == text:
+        remedy = f", or use them as they are with --pose force:{name}" if alignment.upright else ""
         raise PoseError(
             f"{Path(name).name}: the landmarks are flagged {', '.join(sorted(alignment.flags))}; "
-            f"correct them, or use them as they are with --pose force:{name}"
+            f"correct them (patient LPS: x to the patient's left){remedy}."
         )
     return alignment
 

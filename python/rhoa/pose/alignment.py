@@ -152,6 +152,11 @@ class Alignment:
         return not self.flags
 
     @property
+    def upright(self) -> bool:
+        """Whether x points toward the patient's left, and z toward the head."""
+        return bool(self.matrix[0, 0] > 0 and self.matrix[2, 2] > 0)
+
+    @property
     def angles(self) -> Angles:
         """Tilt, obliquity and rotation in degrees (Baker 2001: rotation, obliquity, tilt)."""
         columns = self.matrix.T
@@ -230,7 +235,7 @@ def usable_alignment(pose: object) -> Alignment:
         raise ParameterError(
             f"pose must be None, a rhoa.Landmarks or a rhoa.Alignment; got {type(pose).__name__}."
         )
-    if alignment.matrix[0, 0] <= 0 or alignment.matrix[2, 2] <= 0:
+    if not alignment.upright:
         raise PoseError(
             "the alignment points the patient's left to the right, or the head down; "
             "check that left and right landmarks are not swapped."
@@ -247,8 +252,7 @@ def usable_alignment(pose: object) -> Alignment:
 
 def _flags(alignment: Alignment, tubercles: NDArray[np.float64]) -> frozenset[str]:
     flags = set()
-    left, superior = alignment.matrix[0, 0], alignment.matrix[2, 2]
-    if left <= 0 or superior <= 0 or tubercles[0] <= 0:
+    if not alignment.upright or tubercles[0] <= 0:
         flags.add("landmarks_swapped")
     ranges = (WIDTH_RANGE_MM, HEIGHT_RANGE_MM, TUBERCLE_RANGE_MM)
     if any(
