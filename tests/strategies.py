@@ -1,4 +1,4 @@
-"""What hypothesis draws: arrays of every type and layout, windows, rotations."""
+"""What hypothesis draws: arrays of every type and layout, windows, rotations; small volumes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+from scipy import ndimage
+
+import rhoa
 
 DTYPES = ["i1", "u1", "i2", "u2", "i4", "f4", "f8", ">i2", ">f4"]
 INTEGER_DTYPES = [dtype for dtype in DTYPES if np.dtype(dtype).kind in "iu"]
@@ -50,3 +53,36 @@ def rotation(x_deg: float, y_deg: float, z_deg: float) -> NDArray[np.float64]:
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     about_z = np.array([[np.cos(z), -np.sin(z), 0], [np.sin(z), np.cos(z), 0], [0, 0, 1]])
     return about_z @ about_y @ about_x
+
+
+def clipped(hu: NDArray[np.generic], window: tuple[float, float]) -> NDArray[np.float64]:
+    return np.clip(hu.astype(np.float64), *window)
+
+
+def marked_volume(order: tuple[int, ...], flips: tuple[int, ...]) -> rhoa.Volume:
+    """Air with one bright voxel left, superior and posterior in the patient, stored in any order.
+
+    ``order`` permutes the array axes and ``flips`` reverses them; the affine follows.
+    """
+    hu = np.full((5, 6, 7), -1000, np.int16)
+    hu[4, 5, 6] = 600
+    affine = rhoa.Volume.from_array(hu, (2, 1.5, 1)).affine
+    stored = np.eye(4)
+    stored[:3, :3] = np.eye(3)[:, list(order)]
+    for axis, flip in enumerate(flips):
+        if flip:
+            step = np.eye(4)
+            step[axis, axis], step[axis, 3] = -1, hu.shape[order[axis]] - 1
+            stored = stored @ step
+    view = hu.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+    return rhoa.Volume(view, affine @ stored)
+
+
+def noise_volume(shape: tuple[int, int, int] = (20, 24, 22)) -> rhoa.Volume:
+    smooth = ndimage.gaussian_filter(np.random.default_rng(2).normal(0, 1, shape), 2)
+    return rhoa.Volume.from_array((smooth * 3000).astype(np.float32), (1.3, 0.9, 0.8))
+
+
+def posed(volume: rhoa.Volume, matrix: NDArray[np.float64]) -> rhoa.Alignment:
+    """An AP frame about the middle of the volume."""
+    return rhoa.Alignment(matrix, volume.to_lps((np.array(volume.shape) - 1) / 2))

@@ -14,8 +14,19 @@ import rhoa
 PACKAGE = Path(rhoa.__file__).parent
 ROOMS = [
     *("errors", "threads", "picture", "volume", "reading", "pose", "radiograph", "sampling"),
-    *("projection", "hips", "cohort", "learning", "evaluation", "phantom", "versions", "demo"),
-    *("progress", "verbs", "cli"),
+    *(
+        "channels",
+        "projection",
+        "stacks",
+        "hips",
+        "cohort",
+        "learning",
+        "evaluation",
+        "phantom",
+        "versions",
+        "demo",
+    ),
+    *("progress", "bench", "verbs", "cli"),
 ]
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from rhoa.evaluation.sensitivity import occlusion
     from rhoa.learning import load_model, recipes, train
     from rhoa.pose import Alignment, Landmarks
-    from rhoa.projection import coronal, ctap, cumulative, thin_slab
+    from rhoa.projection import ctap, sweep
     from rhoa.radiograph import Radiograph
     from rhoa.reading import read_ct
+    from rhoa.stacks import coronal, cumulative, thin_slab
     from rhoa.versions import show_versions
     from rhoa.volume import Volume
 
@@ -45,6 +46,7 @@ __all__ = [
     "read_ct",
     "recipes",
     "show_versions",
+    "sweep",
     "thin_slab",
     "train",
 ]
@@ -57,16 +59,17 @@ _HOME = {
     "RhoaError": "errors",
     "RhoaWarning": "errors",
     "Volume": "volume",
-    "coronal": "projection",
+    "coronal": "stacks",
     "ctap": "projection",
-    "cumulative": "projection",
+    "cumulative": "stacks",
     "evaluate": "evaluation",
     "load_model": "learning",
     "occlusion": "evaluation.sensitivity",
     "read_ct": "reading",
     "recipes": "learning",
     "show_versions": "versions",
-    "thin_slab": "projection",
+    "sweep": "projection",
+    "thin_slab": "stacks",
     "train": "learning",
 }
 

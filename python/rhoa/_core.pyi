@@ -5,18 +5,19 @@ from numpy.typing import NDArray
 
 __version__: str
 
+_Window: TypeAlias = tuple[float, float]
 _Triple: TypeAlias = tuple[float, float, float]
+_Channel: TypeAlias = tuple[_Window, float, int | None]
 
-def clipped_sum(
-    hu: NDArray[Any], low: float, high: float, *, axis: int, threads: int
+def reduced(
+    hu: NDArray[Any], bounds: list[_Window], *, axis: int, maximum: bool, threads: int
 ) -> NDArray[np.float32]: ...
 def running_sums(
-    hu: NDArray[Any], low: float, high: float, *, axis: int, every: int, threads: int
+    hu: NDArray[Any], window: _Window, *, axis: int, every: int, threads: int
 ) -> NDArray[np.float32]: ...
 def sliding_slab(
     hu: NDArray[Any],
-    low: float,
-    high: float,
+    window: _Window,
     *,
     axis: int,
     thickness: int,
@@ -24,23 +25,53 @@ def sliding_slab(
     maximum: bool,
     threads: int,
 ) -> NDArray[np.float32]: ...
-def oblique_sum(
+def masked_sums(
     hu: NDArray[Any],
-    low: float,
-    high: float,
+    labels: NDArray[np.uint8],
+    channels: list[_Channel],
+    *,
+    axis: int,
+    threads: int,
+) -> NDArray[np.float32]: ...
+def sheared(
+    hu: NDArray[Any],
+    channels: list[_Channel],
+    *,
+    labels: NDArray[np.uint8] | None,
+    shape: tuple[int, int],
+    origin: _Triple,
+    steps: tuple[_Triple, _Triple, _Triple],
+    depth_mm: tuple[float, float],
+    threads: int,
+) -> NDArray[np.float32]: ...
+def inside_mm(
+    hu: NDArray[Any],
+    *,
+    shape: tuple[int, int],
+    origin: _Triple,
+    steps: tuple[_Triple, _Triple, _Triple],
+    depth_mm: tuple[float, float],
+    threads: int,
+) -> NDArray[np.float32]: ...
+def projected(
+    hu: NDArray[Any],
+    window: _Window,
     *,
     shape: tuple[int, int, int],
     origin: _Triple,
     steps: tuple[_Triple, _Triple, _Triple],
+    order: int,
+    depth: tuple[str, int, int],
     threads: int,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+) -> NDArray[np.float32]: ...
 def resliced(
     hu: NDArray[Any],
     *,
     shape: tuple[int, int, int],
     origin: _Triple,
     steps: tuple[_Triple, _Triple, _Triple],
-    linear: bool,
+    order: int,
     outside: float,
     threads: int,
 ) -> NDArray[np.float32]: ...
+def read_once(words: NDArray[np.int64], *, threads: int) -> int: ...

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rhoa import _core, verbs
+from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
-from rhoa.projection import DEFAULT_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
         _predict,
         _explain,
         _demo,
+        _bench,
         _info,
     ):
         add(stages)
@@ -112,7 +113,6 @@ def _scan_options(verb: argparse.ArgumentParser) -> None:
         "--window",
         nargs=2,
         type=float,
-        default=DEFAULT_WINDOW,
         metavar=("LOW", "HIGH"),
         help="HU window, clipped before summation (default: -150 600)",
     )
@@ -153,6 +153,29 @@ def _ctap(stages: Stages) -> None:
         help="a folder (gets ct-ap.png and ct-ap.npz), or a .png, .npz or .nii.gz file",
     )
     _scan_options(verb)
+    verb.add_argument(
+        "--method",
+        choices=["shear", "reslice"],
+        default="shear",
+        help="with --pose: shear-warp with cubic splines, one pass (default), or the sum of every "
+        "re-sliced coronal slice",
+    )
+    verb.add_argument(
+        "--order", type=int, choices=[1, 3], default=1, help="of reslice: 1 trilinear, 3 cubic"
+    )
+    verb.add_argument(
+        "--reduce",
+        choices=["sum", "mean", "max"],
+        default="sum",
+        help="sum of HU along each ray (default), their mean, or the largest (MIP)",
+    )
+    verb.add_argument(
+        "--transform",
+        choices=["hu", "attenuation", "transmission"],
+        default="hu",
+        help="sum HU (default), X-ray attenuation, or exp(-attenuation); the latter two in a "
+        "window of -1000 3071 unless --window says otherwise",
+    )
 
 
 def _hips(stages: Stages) -> None:
@@ -227,6 +250,22 @@ def _demo(stages: Stages) -> None:
     verb.add_argument("--xray-subjects", type=int, help="phantom X-rays (default: 36)")
     verb.add_argument("--epochs", type=int, help="of each model (default: 12)")
     verb.add_argument("--full", action="store_true", help="fail (exit 3) where torch is missing")
+
+
+def _bench(stages: Stages) -> None:
+    verb = _verb(
+        stages, "bench", "Time the projections beside a plain read of memory and NumPy", verbs.bench
+    )
+    verb.add_argument(
+        "--shape",
+        nargs=3,
+        type=int,
+        default=SHAPE,
+        metavar=("K", "J", "I"),
+        help="slices, rows and columns of the noisy scan (default: 600 512 512, 0.6 GB)",
+    )
+    verb.add_argument("--rounds", type=int, default=7, help="timed calls of each (default: 7)")
+    verb.add_argument("--threads", type=int, help="default: RHOA_NUM_THREADS, else all processors")
 
 
 def _info(stages: Stages) -> None:

@@ -1,79 +1,99 @@
-"""From a volume to images along one direction: CT-AP, running sums, slabs, coronal slices."""
+"""From a volume to one image along one direction: the CT-AP."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from rhoa import _core
-from rhoa.errors import (
-    ParameterError,
-    PoseError,
-    require_axis,
-    require_choice,
-    require_count,
-    require_volume,
-    require_window,
-)
+from rhoa.channels import Content, Reduce, Transform, Window, content_of
+from rhoa.errors import ParameterError, PoseError, VolumeError, require_axis, require_choice
 from rhoa.pose import Alignment, Landmarks, usable_alignment
 from rhoa.radiograph import Radiograph
 from rhoa.sampling import (
     Depth,
     ProjectionGrid,
-    coronal_grid,
-    frame_spacing_mm,
-    in_voxels,
+    facing,
+    kernel_array,
     projection_grid,
+    require_scan,
     scan_axes,
-    spacing_triple,
 )
 from rhoa.threads import thread_count
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
-Window = tuple[float, float]
-
-DEFAULT_WINDOW: Window = (-150.0, 600.0)
-"""Gebre et al. 2022: HU outside it are clipped before summation."""
-
-OUTSIDE_HU = -1024.0
-_KERNEL_TYPES = frozenset(["i1", "u1", "i2", "u2", "i4", "f4", "f8"])
+Method = Literal["shear", "reslice"]
 
 
 @overload
 def ctap(
     volume: Volume,
     *,
-    window: Window = DEFAULT_WINDOW,
+    window: Window | None = None,
     pose: Alignment | Landmarks | None = None,
     depth: Depth = "all",
     pixel_mm: float | None = None,
-    method: Literal["reslice"] = "reslice",
+    method: Method = "shear",
+    order: Literal[1, 3] = 1,
+    reduce: Reduce = "sum",
+    transform: Transform = "hu",
+    mask: NDArray[np.bool_] | None = None,
     threads: int | None = None,
 ) -> Radiograph: ...
 @overload
 def ctap(
     volume: ArrayLike,
     *,
-    window: Window = DEFAULT_WINDOW,
+    window: Window | None = None,
     axis: int = 1,
+    reduce: Reduce = "sum",
+    mask: NDArray[np.bool_] | None = None,
     threads: int | None = None,
 ) -> NDArray[np.float32]: ...
+@overload
+def ctap(
+    volume: Volume,
+    *,
+    window: Window | None = None,
+    pose: Alignment | Landmarks | None = None,
+    depth: Depth = "all",
+    pixel_mm: float | None = None,
+    transform: Transform = "hu",
+    mask: NDArray[np.integer[Any]],
+    threads: int | None = None,
+) -> dict[int, Radiograph]: ...
+@overload
+def ctap(
+    volume: ArrayLike,
+    *,
+    window: Window | None = None,
+    axis: int = 1,
+    mask: NDArray[np.integer[Any]],
+    threads: int | None = None,
+) -> dict[int, NDArray[np.float32]]: ...
 def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by keyword
     volume: Volume | ArrayLike,
     *,
-    window: Window = DEFAULT_WINDOW,
+    window: Window | None = None,
     axis: int | None = None,
     pose: Alignment | Landmarks | None = None,
     depth: Depth = "all",
     pixel_mm: float | None = None,
-    method: Literal["reslice"] = "reslice",
+    method: Method = "shear",
+    order: Literal[1, 3] = 1,
+    reduce: Reduce = "sum",
+    transform: Transform = "hu",
+    mask: NDArray[Any] | None = None,
     threads: int | None = None,
-) -> NDArray[np.float32] | Radiograph:
+) -> Any:
     """The CT-AP: HU clipped to ``window`` and summed from front to back.
 
     Parameters
@@ -83,7 +103,7 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
         numeric type, which gives the float32 array ``np.clip(hu, *window).sum(axis)``, exact for
         integers while the sums stay below 2**24.
     window
-        (low, high) in HU.
+        (low, high) in HU; by default (-150, 600), and (-1000, 3071) for attenuation.
     axis
         Array only: the axis to sum along (default 1, the rows of axial slices).
     pose
@@ -99,11 +119,25 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
         With a pose: size of the square pixels; by default the finer of the scan's spacings between
         slices and between columns.
     method
-        With a pose: ``"reslice"`` sums trilinear samples of every re-sliced coronal slice, one
-        row spacing apart.
+        With a pose: ``"shear"`` shifts every slice of the scan by cubic B-splines, sums them and
+        warps the sum to the pixels, in one pass over the voxels; ``"reslice"`` sums samples of
+        every re-sliced coronal slice, one row spacing apart.
+    order
+        Of ``"reslice"``: 1 for trilinear samples, 3 for cubic B-splines (exact but slow; needs a
+        float32 copy of the scan).
+    reduce
+        ``"sum"``; ``"mean"``, in HU; ``"max"``, the maximum intensity projection (with a pose
+        always of re-sliced samples).
+    transform
+        Volume only. ``"hu"`` sums HU, as the paper does. ``"attenuation"`` is the line integral of
+        linear attenuation, what radiograph simulators call a DRR: ``mu = mu_water (1 + HU / 1000)``
+        with 0.01929 / mm at 70 keV, a number without unit. ``"transmission"`` is ``exp(-that)``.
+    mask
+        An array of the volume's shape. Boolean: the sum over the marked voxels only. Integers: a
+        dict from each label but 0 to the image of its voxels, all made in one pass.
     threads
         Number of threads; by default ``RHOA_NUM_THREADS``, else all processors. The result does
-        not depend on it.
+        not depend on it, nor on the processor's instruction set.
 
     Raises
     ------
@@ -114,6 +148,8 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
     ----------
     Gebre et al. 2022, "Detecting hip osteoarthritis on clinical CT: a deep learning application
     based on 2-D summation images derived from CT", Osteoporosis International 33:355-365.
+    Lacroute and Levoy 1994, "Fast volume rendering using a shear-warp factorization of the viewing
+    transformation", SIGGRAPH 451-458.
 
     Examples
     --------
@@ -125,251 +161,220 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
     >>> rhoa.ctap(rhoa.Volume.from_array(hu, spacing_mm=(2, 1, 1))).pixel_mm
     (2.0, 1.0)
     """
-    low, high = require_window(window)
-    require_choice("method", method, ["reslice"])
-    threads = thread_count(threads)
+    content = content_of(volume, [window], reduce, transform, mask)
+    view = _View(axis, pose, depth, pixel_mm, method, order)
+    images = _images(volume, content, view, thread_count(threads))
+    if content.labels is not None and np.asarray(mask).dtype != bool:
+        return dict(zip(content.wanted, images, strict=True))
+    return images[0]
+
+
+@overload
+def sweep(
+    volume: Volume,
+    windows: Sequence[Window],
+    *,
+    pose: Alignment | Landmarks | None = None,
+    depth: Depth = "all",
+    pixel_mm: float | None = None,
+    threads: int | None = None,
+) -> list[Radiograph]: ...
+@overload
+def sweep(
+    volume: ArrayLike,
+    windows: Sequence[Window],
+    *,
+    axis: int = 1,
+    threads: int | None = None,
+) -> list[NDArray[np.float32]]: ...
+def sweep(  # noqa: PLR0913  # as ctap
+    volume: Volume | ArrayLike,
+    windows: Sequence[Window],
+    *,
+    axis: int | None = None,
+    pose: Alignment | Landmarks | None = None,
+    depth: Depth = "all",
+    pixel_mm: float | None = None,
+    threads: int | None = None,
+) -> Any:
+    """The CT-AP in several ``windows``, made in one read of the volume; options as in `ctap`.
+
+    The same bone reads higher at 80 than at 120 kVp: which window suits a task is a question for a
+    sweep.
+
+    Returns
+    -------
+    list
+        One image a window, in their order; each equals ``ctap(..., window=window)``.
+
+    Raises
+    ------
+    RhoaError
+        As `ctap`; or if there is no window.
+
+    Examples
+    --------
+    >>> import numpy as np, rhoa
+    >>> hu = np.array([-500, 300, 1200]).reshape(1, 3, 1)
+    >>> [image.item() for image in rhoa.sweep(hu, [(-150, 600), (0, 1000)])]
+    [750.0, 1300.0]
+    """
+    if len(windows) == 0:
+        raise ParameterError("windows must hold at least one (low, high).")
+    content = content_of(volume, windows, "sum", "hu", None)
+    view = _View(axis, pose, depth, pixel_mm, "shear", 1)
+    return _images(volume, content, view, thread_count(threads))
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Which way, and how."""
+
+    axis: int | None
+    pose: Alignment | Landmarks | None
+    depth: Depth
+    pixel_mm: float | None
+    method: Method
+    order: Literal[1, 3]
+
+    def __post_init__(self) -> None:
+        require_choice("method", self.method, ["shear", "reslice"])
+        require_choice("order", self.order, [1, 3])
+
+
+def _images(volume: Volume | ArrayLike, content: Content, view: _View, threads: int) -> list[Any]:
     if not isinstance(volume, Volume):
-        if pose is not None or depth != "all" or pixel_mm is not None:
+        if view.pose is not None or view.depth != "all" or view.pixel_mm is not None:
             raise ParameterError(
                 "pose, depth and pixel_mm need to know where the voxels lie; "
                 "pass rhoa.Volume(hu, affine) or rhoa.Volume.from_array(hu, spacing_mm)."
             )
-        along = require_axis(1 if axis is None else axis)
-        return _core.clipped_sum(_kernel_array(volume), low, high, axis=along, threads=threads)
-    if axis is not None:
+        axis = require_axis(1 if view.axis is None else view.axis)
+        return list(_reduced(kernel_array(volume), content.labels, content, axis, threads))
+    if view.axis is not None:
         raise ParameterError("axis is for arrays; a Volume knows which of its axes is front-back.")
-    if pose is None:
-        if depth != "all" or pixel_mm is not None:
+    require_scan(volume)
+    if view.pose is None:
+        if view.depth != "all" or view.pixel_mm is not None:
             raise ParameterError(
                 "depth and pixel_mm are measured in the AP frame; pass pose= as well."
             )
-        return _as_scanned(volume, (low, high), threads)
-    _require_scan(volume)
-    if not math.isfinite(low):
+        return _as_scanned(volume, content, threads)
+    if not all(math.isfinite(low) for low, _ in content.windows):
         raise ParameterError(
             "with a pose, the window's low end must be finite: it fills the outside."
         )
-    grid = projection_grid(volume, usable_alignment(pose), depth, pixel_mm)
-    return _posed(volume, (low, high), grid, threads)
+    return _posed(volume, content, view, threads)
 
 
-def cumulative(
-    hu: ArrayLike,
-    *,
-    window: Window = DEFAULT_WINDOW,
-    axis: int = 1,
-    every: int = 1,
-    threads: int | None = None,
+def _reduced(
+    hu: NDArray[Any],
+    labels: NDArray[np.uint8] | None,
+    content: Content,
+    axis: int,
+    threads: int,
 ) -> NDArray[np.float32]:
-    """Running sums of clipped HU along ``axis``; the last one equals `ctap`.
-
-    The paper's sequential summation made visible: one image after every ``every`` slices,
-    stacked along the first axis.
-
-    Raises
-    ------
-    RhoaError
-        If the array is not 3-D and real, the window is not ascending or ``every`` is below 1.
-
-    Examples
-    --------
-    >>> import numpy as np, rhoa
-    >>> rhoa.cumulative(np.full((1, 3, 1), 100), every=2).ravel()
-    array([200., 300.], dtype=float32)
-    """
-    low, high = require_window(window)
-    along, every = require_axis(axis), require_count("every", every)
-    array = _kernel_array(hu)
-    threads = thread_count(threads)
-    return _core.running_sums(array, low, high, axis=along, every=every, threads=threads)
+    """An array's images along one axis, one a channel."""
+    if labels is not None:
+        return _core.masked_sums(hu, labels, content.channels, axis=axis, threads=threads)
+    length = hu.shape[axis]
+    if content.reduce != "sum" and not length:
+        raise ParameterError(f'reduce="{content.reduce}" needs voxels; axis {axis} has none.')
+    maximum = content.reduce == "max"
+    images = _core.reduced(hu, content.windows, axis=axis, maximum=maximum, threads=threads)
+    if content.base:
+        images -= np.float32(content.base * length)
+    return images / np.float32(length) if content.reduce == "mean" else images
 
 
-def thin_slab(  # noqa: PLR0913  # every option by keyword
-    hu: ArrayLike,
-    *,
-    thickness: int,
-    step: int = 1,
-    reduce: Literal["max", "mean", "sum"] = "max",
-    window: Window | None = None,
-    axis: int = 1,
-    threads: int | None = None,
-) -> NDArray[np.float32]:
-    """Slabs of ``thickness`` slices sliding along ``axis``, each reduced to one image.
-
-    The images are stacked along the first axis: one for every ``step``-th place where a whole slab
-    fits, ``(n - thickness) // step + 1`` in all. ``window`` clips HU first; None does not clip.
-
-    Raises
-    ------
-    RhoaError
-        If the array is not 3-D and real, or the slab is thicker than the array.
-
-    References
-    ----------
-    Napel et al. 1992, "CT angiography with spiral CT and maximum intensity projection", Radiology
-    185:607-610 (sliding thin-slab maximum intensity projection).
-
-    Examples
-    --------
-    >>> import numpy as np, rhoa
-    >>> hu = np.array([3, 1, 4, 1, 5]).reshape(1, 5, 1)
-    >>> rhoa.thin_slab(hu, thickness=2).ravel()
-    array([3., 4., 4., 5.], dtype=float32)
-    """
-    low, high = (-math.inf, math.inf) if window is None else require_window(window)
-    require_choice("reduce", reduce, ["max", "mean", "sum"])
-    along, array = require_axis(axis), _kernel_array(hu)
-    thickness, step = require_count("thickness", thickness), require_count("step", step)
-    if thickness > array.shape[along]:
-        raise ParameterError(
-            f"thickness must be at most the {array.shape[along]} slices along axis {along}; "
-            f"got {thickness}."
-        )
-    slabs = _core.sliding_slab(
-        array,
-        low,
-        high,
-        axis=along,
-        thickness=thickness,
-        step=step,
-        maximum=reduce == "max",
-        threads=thread_count(threads),
-    )
-    return slabs / np.float32(thickness) if reduce == "mean" else slabs
-
-
-def coronal(
-    volume: Volume,
-    pose: Alignment | Landmarks | None = None,
-    *,
-    spacing_mm: float | tuple[float, float, float] | None = None,
-    order: int = 1,
-    threads: int | None = None,
-) -> Volume:
-    """The volume re-sliced into the AP frame: coronal slices are ``hu[:, j, :]``.
-
-    Parameters
-    ----------
-    volume
-        The scan.
-    pose
-        The AP frame; None keeps the patient's own axes (LPS) as they were scanned.
-    spacing_mm
-        Voxel spacing of the result: one number, or ``(superior, posterior, left)``. By default the
-        scan's own along the nearest axes.
-    order
-        1 for trilinear samples, 0 for the nearest voxel (label maps).
-    threads
-        As in `ctap`.
-
-    Returns
-    -------
-    Volume
-        float32 HU, ``k`` superior, ``j`` posterior, ``i`` left, voxel centres at whole multiples
-        of the spacing from the origin of the frame; -1024 HU outside the scan.
-
-    Raises
-    ------
-    RhoaError
-        If the pose cannot be used or ``order`` is neither 0 nor 1.
-    """
-    _require_scan(volume)
-    require_choice("order", order, [0, 1])
-    frame = Alignment(np.eye(3), np.zeros(3)) if pose is None else usable_alignment(pose)
-    spacing = frame_spacing_mm(volume) if spacing_mm is None else spacing_triple(spacing_mm)
-    shape, affine = coronal_grid(volume, frame, spacing)
-    origin, steps = in_voxels(volume, affine[:3, 3], affine[:3, :3].T)
-    hu = _core.resliced(
-        _kernel_array(volume.hu),
-        shape=shape,
-        origin=origin,
-        steps=steps,
-        linear=order == 1,
-        outside=OUTSIDE_HU,
-        threads=thread_count(threads),
-    )
-    return Volume(hu, affine, volume.report)
-
-
-def _as_scanned(volume: Volume, window: Window, threads: int) -> Radiograph:
-    _require_scan(volume)
-    axes = volume.axes
-    hu = _kernel_array(volume.hu)
-    image = _core.clipped_sum(hu, *window, axis=axes.posterior, threads=threads)
-    if axes.superior > axes.left:
-        image = image.T
+def _as_scanned(volume: Volume, content: Content, threads: int) -> list[Radiograph]:
+    labels = None if content.labels is None else facing(volume, content.labels)
+    images = _reduced(kernel_array(facing(volume, volume.hu)), labels, content, 1, threads)
+    axes, spacing = volume.axes, volume.spacing_mm
     up, _, left = axes.signs
-    image = image[::-up, ::left]  # row 0 superior, column 0 the patient's right
-    corner = np.zeros(3)
+    corner = np.zeros(3)  # of row 0 and column 0
     corner[axes.superior] = volume.shape[axes.superior] - 1 if up > 0 else 0
     corner[axes.left] = 0 if left > 0 else volume.shape[axes.left] - 1
     corner[axes.posterior] = (volume.shape[axes.posterior] - 1) / 2
     frame = scan_axes(volume)
     x, _, z = frame.to_ap(volume.to_lps(corner))
-    spacing = volume.spacing_mm
-    provenance = {"kind": "CT-AP", "window_hu": window, "pose": "as scanned"}
-    return Radiograph(
-        np.ascontiguousarray(image),
-        (spacing[axes.superior], spacing[axes.left]),
-        (x, z),
-        provenance=provenance,
-        scan_frame=frame,
-    )
+    return [
+        Radiograph(
+            content.pixels(image, spacing[axes.posterior], 1.0),
+            (spacing[axes.superior], spacing[axes.left]),
+            (x, z),
+            provenance=content.provenance(number) | {"pose": "as scanned"},
+            scan_frame=frame,
+        )
+        for number, image in enumerate(images)
+    ]
 
 
-def _posed(volume: Volume, window: Window, grid: ProjectionGrid, threads: int) -> Radiograph:
-    frame = grid.alignment
-    # AP steps of one row down, one sample back, one column to the left.
-    ap_steps = np.array([[0, 0, -grid.pixel_mm], [0, grid.step_mm, 0], [grid.pixel_mm, 0, 0]])
-    origin, steps = in_voxels(volume, frame.to_lps(grid.start_mm), ap_steps @ frame.matrix)
-    sums, inside = _core.oblique_sum(
-        _kernel_array(volume.hu),
-        *window,
-        shape=grid.shape,
-        origin=origin,
-        steps=steps,
-        threads=threads,
-    )
-    if not inside.any():
+def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[Radiograph]:
+    grid = projection_grid(volume, usable_alignment(view.pose), view.depth, view.pixel_mm)
+    hu = kernel_array(volume.hu)
+    coverage = _core.inside_mm(hu, **grid.rays(volume), threads=threads)
+    if not coverage.any():
         raise PoseError(
             "no ray meets the scan within the depth range: are the landmarks of another scan, "
             "or not in patient LPS millimetres?"
         )
-    row_spacing_mm = volume.spacing_mm[volume.axes.posterior]
-    provenance = {
-        "kind": "CT-AP",
-        "window_hu": window,
+    method = "reslice" if content.reduce == "max" else view.method
+    if method == "shear":
+        step_mm, images = 1.0, list(_sheared(volume, hu, content, grid, threads))
+    else:
+        step_mm, images = grid.step_mm, _resliced(volume, hu, content, grid, view.order, threads)
+    front, back = grid.depth_mm
+    row_spacing = volume.spacing_mm[volume.axes.posterior]
+    scale = {"sum": step_mm / row_spacing, "mean": step_mm / (back - front), "max": 1.0}
+    made = {
         "pose": "anterior pelvic plane",
-        "method": "reslice",
+        "method": method,
+        "order": 3 if method == "shear" else view.order,
         "depth_mm": grid.depth_mm,
     }
-    return Radiograph(
-        sums * np.float32(grid.step_mm / row_spacing_mm),
-        (grid.pixel_mm, grid.pixel_mm),
-        (grid.start_mm[0], grid.start_mm[2]),
-        frame,
-        provenance,
-        inside * np.float32(grid.step_mm),
-    )
-
-
-def _require_scan(volume: object) -> None:
-    if not isinstance(volume, Volume):
-        raise ParameterError(
-            f"volume must be a rhoa.Volume; got {type(volume).__name__}. "
-            "Build one with rhoa.Volume.from_array(hu, spacing_mm)."
+    return [
+        Radiograph(
+            content.pixels(image, step_mm, scale[content.reduce]),
+            (grid.pixel_mm, grid.pixel_mm),
+            (grid.start_mm[0], grid.start_mm[2]),
+            grid.alignment,
+            content.provenance(number) | made,
+            coverage,
         )
-    if 0 in volume.shape:
-        raise ParameterError(f"the volume is empty: its shape is {volume.shape}.")
+        for number, image in enumerate(images)
+    ]
 
 
-def _kernel_array(hu: ArrayLike) -> NDArray[Any]:
-    """``hu`` in an element type and layout the kernels read; a copy only where it has to be."""
-    array = require_volume(hu)
-    native = array.dtype.newbyteorder("=")
-    if f"{native.kind}{native.itemsize}" not in _KERNEL_TYPES:
-        native = np.dtype(np.float64)
-    whole = all(stride % array.itemsize == 0 for stride in array.strides)
-    if array.dtype == native and array.flags.aligned and whole:
-        return array.view(np.ndarray)
-    return np.array(array, dtype=native, order="C")
+def _sheared(
+    volume: Volume, hu: NDArray[Any], content: Content, grid: ProjectionGrid, threads: int
+) -> NDArray[np.float32]:
+    """Line integrals in HU mm, one image a channel."""
+    rays = grid.rays(volume)
+    try:
+        return _core.sheared(hu, content.channels, labels=content.labels, **rays, threads=threads)
+    except ValueError as error:
+        raise VolumeError(
+            f"{error}; a posed projection needs finite HU: replace them, for example "
+            "by np.nan_to_num(hu, nan=-1024)."
+        ) from None
+
+
+def _resliced(  # what, of what, where, how
+    volume: Volume,
+    hu: NDArray[Any],
+    content: Content,
+    grid: ProjectionGrid,
+    order: int,
+    threads: int,
+) -> list[NDArray[np.float32]]:
+    """Sums, or maxima, of samples one step of the grid apart, one image a window."""
+    if content.labels is not None:
+        raise ParameterError('mask needs method="shear".')
+    depth = ("max" if content.reduce == "max" else "sum", 0, 0)
+    samples = grid.samples(volume)
+    images = [
+        _core.projected(hu, window, **samples, order=order, depth=depth, threads=threads)[0]
+        for window in content.windows
+    ]
+    return [image - np.float32(content.base * grid.shape[1]) for image in images]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rhoa.errors import ParameterError, require_choice, require_positive
+from rhoa.errors import ParameterError, require_choice, require_positive, require_volume
 from rhoa.pose import Alignment
+from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from rhoa.volume import Volume
+    from numpy.typing import ArrayLike, NDArray
 
 Depth = Literal["all", "pelvis", "hip"] | tuple[float, float]
 Triple = tuple[float, float, float]
@@ -23,6 +22,7 @@ DEPTH_RANGES_MM = {"pelvis": (-20.0, 160.0), "hip": (15.0, 90.0)}
 """Depths behind the anterior pelvic plane that hold the whole pelvis, and both hip joints."""
 
 MOST_SAMPLES = 1 << 36
+_KERNEL_TYPES = frozenset(["i1", "u1", "i2", "u2", "i4", "f4", "f8"])
 _ON_GRID = 1e-6  # pixels; a position this near a multiple of the pixel size lies on it
 
 
@@ -36,6 +36,26 @@ class ProjectionGrid:
     pixel_mm: float
     depth_mm: tuple[float, float]
     step_mm: float
+
+    def rays(self, volume: Volume) -> dict[str, Any]:
+        """One ray a pixel, as the kernels take them: a step of depth is one millimetre."""
+        left, _, top = self.start_mm
+        origin, steps = self._in_voxels(volume, [left, 0, top], 1.0)
+        shape = (self.shape[0], self.shape[2])
+        return {"shape": shape, "origin": origin, "steps": steps, "depth_mm": self.depth_mm}
+
+    def samples(self, volume: Volume) -> dict[str, Any]:
+        """All samples, as the kernels take them."""
+        origin, steps = self._in_voxels(volume, self.start_mm, self.step_mm)
+        return {"shape": self.shape, "origin": origin, "steps": steps}
+
+    def _in_voxels(
+        self, volume: Volume, start_mm: ArrayLike, step_mm: float
+    ) -> tuple[Triple, tuple[Triple, Triple, Triple]]:
+        # AP steps of one row down, one step back, one column to the left.
+        steps = np.array([[0, 0, -self.pixel_mm], [0, step_mm, 0], [self.pixel_mm, 0, 0]])
+        frame = self.alignment
+        return in_voxels(volume, frame.to_lps(start_mm), steps @ frame.matrix)
 
 
 def projection_grid(
@@ -147,6 +167,37 @@ def spacing_triple(spacing_mm: float | Triple) -> Triple:
         raise ParameterError(f"spacing_mm must be one number or three, in mm; got {spacing_mm!r}.")
     k, j, i = (require_positive("spacing_mm", value) for value in np.broadcast_to(values, 3))
     return k, j, i
+
+
+def require_scan(volume: object) -> None:
+    """Check that ``volume`` is a `Volume` with voxels."""
+    if not isinstance(volume, Volume):
+        raise ParameterError(
+            f"volume must be a rhoa.Volume; got {type(volume).__name__}. "
+            "Build one with rhoa.Volume.from_array(hu, spacing_mm)."
+        )
+    if 0 in volume.shape:
+        raise ParameterError(f"the volume is empty: its shape is {volume.shape}.")
+
+
+def facing(volume: Volume, voxels: NDArray[Any]) -> NDArray[Any]:
+    """An array of the scan's shape, viewed from the front: down, back and left."""
+    axes = volume.axes
+    up, back, left = axes.signs
+    turned = voxels.transpose(axes.superior, axes.posterior, axes.left)
+    return turned[::-up, ::back, ::left]
+
+
+def kernel_array(hu: ArrayLike) -> NDArray[Any]:
+    """``hu`` in an element type and layout the kernels read; a copy only where it has to be."""
+    array = require_volume(hu)
+    native = array.dtype.newbyteorder("=")
+    if f"{native.kind}{native.itemsize}" not in _KERNEL_TYPES:
+        native = np.dtype(np.float64)
+    whole = all(stride % array.itemsize == 0 for stride in array.strides)
+    if array.dtype == native and array.flags.aligned and whole:
+        return array.view(np.ndarray)
+    return np.array(array, dtype=native, order="C")
 
 
 def _triple(values: NDArray[np.float64]) -> Triple:

@@ -7,15 +7,16 @@ import importlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import rhoa
 from rhoa import cohort, projection
+from rhoa.bench import run as run_bench
 from rhoa.errors import ParameterError, PoseError, require_extra
 from rhoa.hips.boxes import SIDES, Box
 from rhoa.picture import draw_box, encode_png, stretch
 from rhoa.progress import bar
-from rhoa.projection import DEFAULT_WINDOW
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -74,7 +75,8 @@ def ctap(options: Namespace) -> Result:
         raise ParameterError(
             f"{out.name}: rhoa writes {', '.join(IMAGE_SUFFIXES)}, or all it can into a folder."
         )
-    image = _project(options)
+    style = ("method", "order", "reduce", "transform")
+    image = _project(options, {name: getattr(options, name) for name in style})
     if out.name.lower().endswith(IMAGE_SUFFIXES):
         files = [out]
     else:
@@ -89,7 +91,7 @@ def hips(options: Namespace) -> Result:
     """Crops of one scan, or of a table of scans."""
     if str(options.scan).lower().endswith(".csv"):
         given = (options.pose, options.series, options.pixel_mm, options.threads)
-        if any(given) or options.depth != ["all"] or tuple(options.window) != DEFAULT_WINDOW:
+        if any(given) or options.depth != ["all"] or options.window is not None:
             raise ParameterError(
                 "a table of scans names its own landmarks and is made with the defaults; "
                 "leave out --pose, --series, --window, --depth, --pixel-mm and --threads."
@@ -227,6 +229,15 @@ def _importable(library: str) -> bool:
     return True
 
 
+def bench(options: Namespace) -> Result:
+    """Timings of the projections."""
+    if min(options.shape) < 1:
+        raise ParameterError(f"--shape must be three lengths above zero; got {options.shape}.")
+    shape = (options.shape[0], options.shape[1], options.shape[2])
+    rows = run_bench(shape, rounds=options.rounds, threads=options.threads, progress=bar())
+    return Result(rows)
+
+
 def info(_: Namespace) -> Result:
     """Versions."""
     from rhoa.versions import versions
@@ -234,23 +245,26 @@ def info(_: Namespace) -> Result:
     return Result([{"what": name, "version": value} for name, value in versions().items()])
 
 
-def _project(options: Namespace) -> Radiograph:
+def _project(options: Namespace, style: Mapping[str, Any] = MappingProxyType({})) -> Radiograph:
     volume = rhoa.read_ct(options.scan, series=options.series, progress=bar())
-    window = (options.window[0], options.window[1])
+    window = None if options.window is None else (options.window[0], options.window[1])
     if options.pose is None:
         if options.depth != ["all"] or options.pixel_mm is not None:
             raise ParameterError(
                 "--depth and --pixel-mm are measured in the AP frame: pass --pose."
             )
-        return projection.ctap(volume, window=window, threads=options.threads)
-    return projection.ctap(
-        volume,
-        window=window,
-        pose=_pose(options.pose),
-        depth=_depth(options.depth),
-        pixel_mm=options.pixel_mm,
-        threads=options.threads,
-    )
+        image: Radiograph = projection.ctap(volume, window=window, threads=options.threads, **style)
+    else:
+        image = projection.ctap(
+            volume,
+            window=window,
+            pose=_pose(options.pose),
+            depth=_depth(options.depth),
+            pixel_mm=options.pixel_mm,
+            threads=options.threads,
+            **style,
+        )
+    return image
 
 
 def _pose(text: str) -> Alignment:

@@ -12,17 +12,34 @@
 //! integers where voxels and window are integers and in `f64` otherwise, each output pixel by one
 //! thread in index order, so that results depend on neither layout nor thread count.
 
-pub mod parallel;
+pub mod coverage;
+mod lanes;
+pub mod mask;
+mod parallel;
+pub mod read;
 pub mod reslice;
+pub mod shear;
+pub mod simd;
 pub mod slab;
+mod spline;
 pub mod sum;
 mod voxel;
 pub mod window;
 
+pub use parallel::Machine;
 pub use voxel::Voxel;
 pub use window::Window;
 
 use std::fmt;
+
+/// How the voxels along a ray become one pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduce {
+    /// Their sum.
+    Sum,
+    /// The largest.
+    Max,
+}
 
 /// Why a kernel could not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +55,15 @@ pub enum KernelError {
         /// Elements asked for.
         elements: usize,
     },
-    /// The threads could not be started.
-    Threads(String),
+    /// Voxels are NaN or infinite where they would spoil the image.
+    NotFinite,
+    /// The processor lacks the instructions asked for.
+    Simd {
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        present: Vec<&'static str>,
+    },
 }
 
 impl fmt::Display for KernelError {
@@ -54,7 +78,13 @@ impl fmt::Display for KernelError {
                     "an output of {elements} float32 values does not fit into memory"
                 )
             }
-            Self::Threads(cause) => write!(f, "threads could not be started: {cause}"),
+            Self::NotFinite => write!(f, "the volume holds NaN or infinite voxels"),
+            Self::Simd { wanted, present } => write!(
+                f,
+                "{} must be one of {} on this processor; got {wanted:?}",
+                simd::VARIABLE,
+                present.join(", ")
+            ),
         }
     }
 }

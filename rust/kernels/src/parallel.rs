@@ -1,54 +1,83 @@
 //! The split of work over threads.
 //!
 //! Work is cut into fixed pieces, independent of the number of threads, and each piece is computed
-//! whole by one thread: results cannot depend on how many there are. A pool lives for one call, so
+//! whole by one thread: results cannot depend on how many there are. Threads live for one call, so
 //! that there is no state to break when a process forks.
 
-use ndarray::parallel::prelude::*;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
 use ndarray::{Array3, ArrayViewMut3, Axis};
 
+use crate::simd::Level;
 use crate::{KernelError, Result};
 
 /// Below this many voxels starting threads costs more than it saves.
 const LEAST_VOXELS: usize = 1 << 18;
 
-/// Calls `work(line, output)` for every line along `axis` 1 of `output`, on `threads` threads.
+/// What a kernel may use: threads, and instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    /// Threads, at least one.
+    pub threads: usize,
+    /// Instructions.
+    pub level: Level,
+}
+
+impl Machine {
+    /// `threads` threads, and the instructions that the environment allows.
+    ///
+    /// # Errors
+    /// As [`Level::from_environment`].
+    pub fn with_threads(threads: usize) -> Result<Self> {
+        let level = Level::from_environment()?;
+        Ok(Self { threads, level })
+    }
+}
+
+/// Calls `work(first line, block)` for every block of `lines` lines along axis 1 of `output`, whose
+/// making reads `voxels` voxels in all.
 ///
-/// # Errors
-/// [`KernelError::Threads`] when the system refuses to start them.
-pub fn for_each_line<F>(
+/// Where the system refuses to start threads, those that there are do the work.
+pub(crate) fn for_each_block<F>(
     output: &mut ArrayViewMut3<'_, f32>,
+    lines: usize,
     voxels: usize,
     threads: usize,
     work: F,
-) -> Result<()>
-where
+) where
     F: Fn(usize, ArrayViewMut3<'_, f32>) + Sync,
 {
-    let threads = threads.min(output.len_of(Axis(1)));
-    let lines = output.axis_chunks_iter_mut(Axis(1), 1);
-    if threads <= 1 || voxels < LEAST_VOXELS {
-        lines.enumerate().for_each(|(line, out)| work(line, out));
-        return Ok(());
-    }
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|error| KernelError::Threads(error.to_string()))?
-        .install(|| {
-            lines
-                .into_par_iter()
-                .enumerate()
-                .for_each(|(line, out)| work(line, out));
-        });
-    Ok(())
+    let lines = lines.max(1);
+    let blocks = output.len_of(Axis(1)).div_ceil(lines);
+    let threads = if voxels < LEAST_VOXELS {
+        1
+    } else {
+        threads.min(blocks)
+    };
+    let queue = Mutex::new(output.axis_chunks_iter_mut(Axis(1), lines).enumerate());
+    let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let drain = || {
+        while let Some((block, out)) = take() {
+            work(block * lines, out);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            let helper = thread::Builder::new().spawn_scoped(scope, drain);
+            if helper.is_err() {
+                break;
+            }
+        }
+        drain();
+    });
 }
 
 /// An array of zeros, or an error where there is no memory for it.
 ///
 /// # Errors
 /// [`KernelError::Memory`] when the size overflows or the allocation fails.
-pub fn zeros(shape: [usize; 3]) -> Result<Array3<f32>> {
+pub(crate) fn zeros(shape: [usize; 3]) -> Result<Array3<f32>> {
     let elements = shape
         .iter()
         .try_fold(1_usize, |product, &length| product.checked_mul(length));
@@ -57,10 +86,8 @@ pub fn zeros(shape: [usize; 3]) -> Result<Array3<f32>> {
             elements: usize::MAX,
         });
     };
-    let mut values = Vec::new();
-    values
-        .try_reserve_exact(elements)
-        .map_err(|_| KernelError::Memory { elements })?;
-    values.resize(elements, 0.0);
+    // Untouched pages of zeros cost nothing until the thread that fills them comes by.
+    let values = bytemuck::allocation::try_zeroed_vec(elements)
+        .map_err(|()| KernelError::Memory { elements })?;
     Array3::from_shape_vec(shape, values).map_err(|_| KernelError::Memory { elements })
 }

@@ -10,18 +10,11 @@
 
 use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut3, Axis};
 
-use crate::sum::{ShapeWithout, accumulate, length_along, oriented};
-use crate::voxel::{Number, Reduction, in_exact_numbers};
-use crate::{KernelError, Result, Voxel, Window, parallel};
-
-/// How the voxels of a slab are combined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Combine {
-    /// Their sum.
-    Sum,
-    /// The largest.
-    Max,
-}
+use crate::parallel::{self, Machine};
+use crate::simd::{Kernel, Level};
+use crate::sum::{ShapeWithout, Walk, accumulate, length_along};
+use crate::voxel::{Combine, Max, Number, Sum};
+use crate::{KernelError, Reduce, Result, Voxel, Window};
 
 /// A slab of `thickness` voxels at every `step`-th place where it fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,78 +24,125 @@ pub struct Slab {
     /// Voxels from one slab to the next.
     pub step: usize,
     /// How they are combined.
-    pub combine: Combine,
+    pub reduce: Reduce,
+}
+
+impl Slab {
+    /// How many slabs there are among `length` voxels.
+    ///
+    /// # Errors
+    /// A zero thickness or step, or a slab thicker than that.
+    pub(crate) fn images(self, length: usize) -> Result<usize> {
+        if self.thickness == 0 || self.step == 0 {
+            return Err(KernelError::Extent("thickness and step must be at least 1"));
+        }
+        if self.thickness > length {
+            return Err(KernelError::Extent("the slab is thicker than the volume"));
+        }
+        Ok((length - self.thickness) / self.step + 1)
+    }
 }
 
 /// Slabs along `axis` of the volume clipped to `window`, stacked first.
 ///
 /// # Errors
-/// An axis above 2, a zero thickness or step, a slab thicker than the volume, no memory or threads.
+/// An axis above 2, a zero thickness or step, a slab thicker than the volume, or no memory.
 pub fn sliding<T: Voxel>(
     volume: ArrayView3<'_, T>,
     window: Window,
     axis: usize,
     slab: Slab,
-    threads: usize,
+    machine: Machine,
 ) -> Result<Array3<f32>> {
-    let length = length_along(&volume, axis)?;
-    if slab.thickness == 0 || slab.step == 0 {
-        return Err(KernelError::Extent("thickness and step must be at least 1"));
-    }
-    if slab.thickness > length {
-        return Err(KernelError::Extent("the slab is thicker than the volume"));
-    }
+    let images = slab.images(length_along(&volume, axis)?)?;
     let [outer, inner] = volume.shape_without(axis);
-    let count = (length - slab.thickness) / slab.step + 1;
-    let mut output = parallel::zeros([count, outer, inner])?;
-    let (volume, out) = oriented(volume, output.view_mut(), axis);
-    in_exact_numbers(
-        window,
-        slab.thickness,
-        Sliding {
-            volume,
-            out,
+    let mut output = parallel::zeros([images, outer, inner])?;
+    if output.is_empty() {
+        return Ok(output);
+    }
+    let walk = Walk::new(&volume, axis);
+    let (volume, mut out) = (walk.volume(volume), walk.images(output.view_mut()));
+    let voxels = volume.len();
+    parallel::for_each_block(&mut out, 1, voxels, machine.threads, |line, out| {
+        let plane = volume.index_axis(Axis(1), line);
+        machine.level.run(Plane {
+            voxels: plane,
+            window,
             slab,
-            threads,
-        },
-    )?;
+            out,
+        });
+    });
     Ok(output)
 }
 
-struct Sliding<'a, T> {
-    volume: ArrayView3<'a, T>,
-    out: ArrayViewMut3<'a, f32>,
+/// Slabs along the first axis of samples `(y, 1, x)`.
+pub(crate) fn slide_samples(
+    samples: ArrayView3<'_, f32>,
+    out: ArrayViewMut3<'_, f32>,
     slab: Slab,
-    threads: usize,
+    level: Level,
+) {
+    let plane = samples.index_axis_move(Axis(1), 0);
+    level.run(Plane {
+        voxels: plane,
+        window: Window::ALL,
+        slab,
+        out,
+    });
 }
 
-impl<T: Voxel> Reduction<T> for Sliding<'_, T> {
-    type Output = Result<()>;
+/// The slabs of one plane.
+struct Plane<'a, T> {
+    voxels: ArrayView2<'a, T>,
+    window: Window,
+    slab: Slab,
+    out: ArrayViewMut3<'a, f32>,
+}
 
-    fn run<A: Number>(mut self, clip: impl Fn(T) -> A + Sync) -> Result<()> {
-        let (volume, slab) = (self.volume, self.slab);
-        parallel::for_each_line(&mut self.out, volume.len(), self.threads, |line, out| {
-            let plane = volume.index_axis(Axis(1), line);
-            match slab.combine {
-                Combine::Sum => slide(plane, out, slab, &clip, |into: &mut A, other| {
-                    *into += other;
-                }),
-                Combine::Max => {
-                    slide(plane, out, slab, &clip, |into: &mut A, other| {
-                        *into = into.larger(other);
-                    });
-                }
-            }
-        })
+impl<T: Voxel> Kernel for Plane<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        match self.slab.reduce {
+            Reduce::Sum => self.with(Sum),
+            Reduce::Max => self.with(Max),
+        }
     }
 }
 
-fn slide<T: Voxel, A: Number>(
+impl<T: Voxel> Plane<'_, T> {
+    #[inline(always)]
+    fn with<C: Combine>(self, combine: C) {
+        let Self {
+            voxels: plane,
+            window,
+            slab,
+            out,
+        } = self;
+        match T::integer_bounds(window) {
+            Some((low, high)) if slab.thickness <= T::LONGEST_I32_SUM => {
+                let clip = |voxel: T| voxel.at_least(low).at_most(high).to_i64() as i32;
+                slide(plane, out, slab, combine, clip);
+            }
+            Some((low, high)) => {
+                let clip = |voxel: T| voxel.at_least(low).at_most(high).to_i64();
+                slide(plane, out, slab, combine, clip);
+            }
+            None => slide(plane, out, slab, combine, |voxel: T| {
+                window.clip(voxel.to_f64())
+            }),
+        }
+    }
+}
+
+#[inline(always)]
+fn slide<T: Voxel, A: Number, C: Combine>(
     plane: ArrayView2<'_, T>,
     mut out: ArrayViewMut3<'_, f32>,
     slab: Slab,
+    _: C,
     clip: impl Fn(T) -> A,
-    combine: impl Fn(&mut A, A),
 ) {
     let (length, width) = plane.dim();
     let Slab {
@@ -116,14 +156,14 @@ fn slide<T: Voxel, A: Number>(
         for (column, (pixel, &from)) in image.iter_mut().zip(tail).enumerate() {
             let mut value = from;
             if let Some(&up_to) = head.and_then(|head| head.get(column)) {
-                combine(&mut value, up_to);
+                C::add(&mut value, up_to);
             }
             *pixel = value.to_f32();
         }
     };
     let mut head = vec![A::default(); width];
     for block in (0..=length - thickness).step_by(thickness) {
-        let tails = tails_of_block(plane, block..block + thickness, &clip, &combine);
+        let tails = tails_of_block::<T, A, C>(plane, block..block + thickness, &clip);
         let mut tails = tails.chunks_exact(width.max(1));
         if let Some(whole) = tails.next() {
             write(block, whole, None);
@@ -138,7 +178,7 @@ fn slide<T: Voxel, A: Number>(
                 accumulate(&mut head, voxels, |value, voxel| *value = clip(voxel));
             } else {
                 accumulate(&mut head, voxels, |value, voxel| {
-                    combine(value, clip(voxel));
+                    C::add(value, clip(voxel));
                 });
             }
             write(block + 1 + offset, tail, Some(&head));
@@ -147,11 +187,11 @@ fn slide<T: Voxel, A: Number>(
 }
 
 /// For each row of a block, its combination with all later rows of the block; row-major.
-fn tails_of_block<T: Voxel, A: Number>(
+#[inline(always)]
+fn tails_of_block<T: Voxel, A: Number, C: Combine>(
     plane: ArrayView2<'_, T>,
     rows: std::ops::Range<usize>,
     clip: impl Fn(T) -> A,
-    combine: impl Fn(&mut A, A),
 ) -> Vec<A> {
     let width = plane.ncols();
     let mut tails = vec![A::default(); rows.len() * width];
@@ -162,7 +202,7 @@ fn tails_of_block<T: Voxel, A: Number>(
         });
         if let Some(later) = &later {
             for (value, &rest) in tail.iter_mut().zip(later) {
-                combine(value, rest);
+                C::add(value, rest);
             }
         }
         later = Some(tail.to_vec());

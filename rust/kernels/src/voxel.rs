@@ -1,13 +1,16 @@
-//! The element types of volumes, and the types their sums are formed in.
+//! The element types of volumes, and the numbers that their sums and maxima are formed in.
 
 use std::ops::AddAssign;
 
 use crate::Window;
 
 /// An element of a volume.
-pub trait Voxel: Copy + Send + Sync + 'static {
+pub trait Voxel: Copy + Default + Send + Sync + 'static {
     /// Longest sum of any such voxels that fits `i32`; zero where one voxel may not fit.
     const LONGEST_I32_SUM: usize;
+
+    /// Whether the element is an integer of at most 16 bits.
+    const NARROW: bool;
 
     /// The value in HU.
     fn to_f64(self) -> f64;
@@ -26,14 +29,21 @@ pub trait Voxel: Copy + Send + Sync + 'static {
 
     /// The value as `i64`, exact for integers; not used for floating-point voxels.
     fn to_i64(self) -> i64;
+
+    /// The value as `f32`, rounded to nearest.
+    fn to_f32(self) -> f32;
+
+    /// How far the clipped voxel lies above `low`; for [`Self::NARROW`] voxels, where it fits.
+    fn above(self, low: Self, high: Self) -> u16;
 }
 
 macro_rules! integer_voxel {
-    ($($type:ty => $longest:expr),*) => {$(
+    ($($type:ty: $longest:expr, $narrow:expr);*) => {$(
         impl Voxel for $type {
             const LONGEST_I32_SUM: usize = $longest;
+            const NARROW: bool = $narrow;
 
-            #[inline]
+            #[inline(always)]
             fn to_f64(self) -> f64 {
                 f64::from(self)
             }
@@ -45,33 +55,51 @@ macro_rules! integer_voxel {
                 (whole && low <= high).then_some((low as Self, high as Self))
             }
 
-            #[inline]
+            #[inline(always)]
             fn at_most(self, high: Self) -> Self {
                 self.min(high)
             }
 
-            #[inline]
+            #[inline(always)]
             fn at_least(self, low: Self) -> Self {
                 self.max(low)
             }
 
-            #[inline]
+            #[inline(always)]
             fn to_i64(self) -> i64 {
                 i64::from(self)
+            }
+
+            #[inline(always)]
+            fn to_f32(self) -> f32 {
+                self as f32
+            }
+
+            #[inline(always)]
+            fn above(self, low: Self, high: Self) -> u16 {
+                // Clipping in the voxel's own type: twice the lanes of a vector register.
+                (self.at_least(low).at_most(high) as u16).wrapping_sub(low as u16)
             }
         }
     )*};
 }
 
 // 2^31 / 2^16 = 32768 voxels of at most 16 bits cannot overflow i32.
-integer_voxel!(i8 => 32_767, u8 => 32_767, i16 => 32_767, u16 => 32_767, i32 => 0);
+integer_voxel!(
+    i8: 32_767, true;
+    u8: 32_767, true;
+    i16: 32_767, true;
+    u16: 32_767, true;
+    i32: 0, false
+);
 
 macro_rules! float_voxel {
     ($($type:ty),*) => {$(
         impl Voxel for $type {
             const LONGEST_I32_SUM: usize = 0;
+            const NARROW: bool = false;
 
-            #[inline]
+            #[inline(always)]
             fn to_f64(self) -> f64 {
                 f64::from(self)
             }
@@ -80,19 +108,29 @@ macro_rules! float_voxel {
                 None
             }
 
-            #[inline]
+            #[inline(always)]
             fn at_most(self, high: Self) -> Self {
                 self.min(high)
             }
 
-            #[inline]
+            #[inline(always)]
             fn at_least(self, low: Self) -> Self {
                 self.max(low)
             }
 
-            #[inline]
+            #[inline(always)]
             fn to_i64(self) -> i64 {
                 self as i64
+            }
+
+            #[inline(always)]
+            fn to_f32(self) -> f32 {
+                self as f32
+            }
+
+            #[inline(always)]
+            fn above(self, low: Self, high: Self) -> u16 {
+                (self.at_least(low).at_most(high) - low) as u16
             }
         }
     )*};
@@ -102,6 +140,9 @@ float_voxel!(f32, f64);
 
 /// A number that sums and maxima are formed in.
 pub(crate) trait Number: Copy + Default + AddAssign + Send + Sync {
+    /// What no number is smaller than.
+    const LEAST: Self;
+
     /// Rounded once, to nearest.
     fn to_f32(self) -> f32;
 
@@ -112,12 +153,14 @@ pub(crate) trait Number: Copy + Default + AddAssign + Send + Sync {
 macro_rules! integer_number {
     ($($type:ty),*) => {$(
         impl Number for $type {
-            #[inline]
+            const LEAST: Self = <$type>::MIN;
+
+            #[inline(always)]
             fn to_f32(self) -> f32 {
                 self as f32
             }
 
-            #[inline]
+            #[inline(always)]
             fn larger(self, other: Self) -> Self {
                 self.max(other)
             }
@@ -125,15 +168,17 @@ macro_rules! integer_number {
     )*};
 }
 
-integer_number!(i32, i64);
+integer_number!(u16, i32, i64);
 
 impl Number for f64 {
-    #[inline]
+    const LEAST: Self = Self::NEG_INFINITY;
+
+    #[inline(always)]
     fn to_f32(self) -> f32 {
         self as f32
     }
 
-    #[inline]
+    #[inline(always)]
     fn larger(self, other: Self) -> Self {
         if self > other || self.is_nan() {
             self
@@ -143,27 +188,57 @@ impl Number for f64 {
     }
 }
 
-/// A computation that is written once for every number type its sums can be formed in.
-pub(crate) trait Reduction<T: Voxel> {
-    /// What it returns.
-    type Output;
+/// How voxels become one number.
+pub(crate) trait Combine: Copy + Send + Sync {
+    /// The result of no voxels at all.
+    fn nothing<A: Number>() -> A;
 
-    /// Runs with `clip` turning voxels into clipped numbers.
-    fn run<A: Number>(self, clip: impl Fn(T) -> A + Sync) -> Self::Output;
+    /// `into` combined with one more number.
+    fn add<A: Number>(into: &mut A, other: A);
+
+    /// `count` voxels of value `low`, combined; with the combination of how far the voxels lie
+    /// above `low`, it adds up to that of the voxels.
+    fn of_lows<T: Voxel>(low: T, count: usize) -> i32;
 }
 
-/// Runs `reduction` in the narrowest numbers in which a sum of `length` clipped voxels is exact.
-pub(crate) fn in_exact_numbers<T: Voxel, R: Reduction<T>>(
-    window: Window,
-    length: usize,
-    reduction: R,
-) -> R::Output {
-    match T::integer_bounds(window) {
-        // Clipping happens in the voxel's own type: twice the lanes of a vector register.
-        Some((low, high)) if length <= T::LONGEST_I32_SUM => {
-            reduction.run(|voxel| voxel.at_least(low).at_most(high).to_i64() as i32)
-        }
-        Some((low, high)) => reduction.run(|voxel| voxel.at_least(low).at_most(high).to_i64()),
-        None => reduction.run(|voxel| window.clip(voxel.to_f64())),
+/// Their sum.
+#[derive(Clone, Copy)]
+pub(crate) struct Sum;
+
+impl Combine for Sum {
+    #[inline(always)]
+    fn nothing<A: Number>() -> A {
+        A::default()
+    }
+
+    #[inline(always)]
+    fn add<A: Number>(into: &mut A, other: A) {
+        *into += other;
+    }
+
+    #[inline(always)]
+    fn of_lows<T: Voxel>(low: T, count: usize) -> i32 {
+        low.to_i64() as i32 * count as i32
+    }
+}
+
+/// The largest.
+#[derive(Clone, Copy)]
+pub(crate) struct Max;
+
+impl Combine for Max {
+    #[inline(always)]
+    fn nothing<A: Number>() -> A {
+        A::LEAST
+    }
+
+    #[inline(always)]
+    fn add<A: Number>(into: &mut A, other: A) {
+        *into = into.larger(other);
+    }
+
+    #[inline(always)]
+    fn of_lows<T: Voxel>(low: T, _: usize) -> i32 {
+        low.to_i64() as i32
     }
 }

@@ -1,6 +1,9 @@
 //! The Hounsfield window.
 
-use crate::{KernelError, Result};
+use ndarray::ArrayView1;
+
+use crate::sum::accumulate;
+use crate::{KernelError, Result, Voxel};
 
 /// The interval that voxels are clipped to: `clip(v) = min(max(v, low), high)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +51,7 @@ impl Window {
     /// assert_eq!([-1000.0, 40.0, 3000.0].map(|hu| window.clip(hu)), [-150.0, 40.0, 600.0]);
     /// # Ok::<(), rhoa_kernels::KernelError>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn clip(self, value: f64) -> f64 {
         let raised = if value < self.low { self.low } else { value };
@@ -56,6 +59,22 @@ impl Window {
             self.high
         } else {
             raised
+        }
+    }
+
+    /// How far clipped voxels lie above the window's low end; NaN stays NaN.
+    #[inline(always)]
+    pub(crate) fn above<T: Voxel>(self, voxels: ArrayView1<'_, T>, values: &mut [f32]) {
+        if let Some((low, high)) = T::integer_bounds(self) {
+            let base = low.to_f32();
+            let raise = (low.to_f64() - self.low) as f32;
+            accumulate(values, voxels, |value, voxel| {
+                *value = (voxel.at_least(low).at_most(high).to_f32() - base) + raise;
+            });
+        } else {
+            accumulate(values, voxels, |value, voxel| {
+                *value = (self.clip(voxel.to_f64()) - self.low) as f32;
+            });
         }
     }
 }

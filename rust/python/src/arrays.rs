@@ -3,7 +3,9 @@
 use numpy::{PyArray3, PyArrayMethods, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyBufferError, PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use rhoa_kernels::KernelError;
+use rhoa_kernels::reslice::Interpolation;
+use rhoa_kernels::shear::{Beam, Channel};
+use rhoa_kernels::{KernelError, Window};
 
 /// A 3-D array of an element type the kernels know.
 #[derive(FromPyObject)]
@@ -61,9 +63,59 @@ pub(crate) fn to_python(error: KernelError) -> PyErr {
     let message = error.to_string();
     match error {
         KernelError::Memory { .. } => PyMemoryError::new_err(message),
-        KernelError::Threads(_) => PyRuntimeError::new_err(message),
-        KernelError::Window | KernelError::Axis(_) | KernelError::Extent(_) => {
-            PyValueError::new_err(message)
-        }
+        KernelError::Simd { .. } => PyRuntimeError::new_err(message),
+        KernelError::NotFinite
+        | KernelError::Window
+        | KernelError::Axis(_)
+        | KernelError::Extent(_) => PyValueError::new_err(message),
+    }
+}
+
+/// Windows from their bounds.
+pub(crate) fn windows(bounds: &[(f64, f64)]) -> PyResult<Vec<Window>> {
+    let windows = bounds.iter().map(|&(low, high)| Window::new(low, high));
+    windows.collect::<Result<_, _>>().map_err(to_python)
+}
+
+/// The interpolation of a spline's order.
+pub(crate) fn interpolation(order: u8) -> PyResult<Interpolation> {
+    match order {
+        0 => Ok(Interpolation::Nearest),
+        1 => Ok(Interpolation::Trilinear),
+        3 => Ok(Interpolation::Cubic),
+        _ => Err(PyValueError::new_err("order must be 0, 1 or 3")),
+    }
+}
+
+/// (low, high), base and label of a channel.
+pub(crate) type ChannelTuple = ((f64, f64), f64, Option<u8>);
+
+/// Channels from tuples.
+pub(crate) fn to_channels(channels: &[ChannelTuple]) -> PyResult<Vec<Channel>> {
+    let channels = channels.iter().map(|&((low, high), base, label)| {
+        Window::new(low, high).map(|window| Channel {
+            window,
+            base,
+            label,
+        })
+    });
+    channels.collect::<Result<_, _>>().map_err(to_python)
+}
+
+/// Rays from the voxel index steps of one row, one millimetre of depth and one column.
+pub(crate) fn beam(
+    shape: [usize; 2],
+    origin: [f64; 3],
+    steps: [[f64; 3]; 3],
+    depth_mm: [f64; 2],
+) -> Beam {
+    let [down, along, across] = steps;
+    Beam {
+        shape,
+        origin,
+        down,
+        along,
+        across,
+        depth_mm,
     }
 }

@@ -7,13 +7,17 @@ use pyo3::prelude::*;
 /// Kernels of rhoa; the Python layer checks and explains, these compute.
 #[pymodule]
 mod _core {
-    use numpy::{IntoPyArray, PyArray2, PyArray3};
+    use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods};
     use pyo3::prelude::*;
-    use rhoa_kernels::reslice::{self, Grid, Interpolation};
-    use rhoa_kernels::slab::{self, Combine, Slab};
-    use rhoa_kernels::{Window, sum};
+    use rhoa_kernels::reslice::{self, Depth, Grid};
+    use rhoa_kernels::shear;
+    use rhoa_kernels::slab::{self, Slab};
+    use rhoa_kernels::{Machine, Reduce, Window, coverage, mask, read, sum};
 
-    use super::arrays::{Voxels, to_python, with_view};
+    use super::arrays::{
+        ChannelTuple, Voxels, beam, borrow, interpolation, to_channels, to_python, windows,
+        with_view,
+    };
 
     #[pymodule_export]
     #[allow(
@@ -22,43 +26,54 @@ mod _core {
     )]
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
-    /// Sum along `axis` of the volume clipped to [low, high].
+    fn reduce(maximum: bool) -> Reduce {
+        if maximum { Reduce::Max } else { Reduce::Sum }
+    }
+
+    /// The volume clipped to each window and reduced along `axis`: one image a window.
     #[pyfunction]
-    #[pyo3(signature = (hu, low, high, *, axis, threads))]
-    fn clipped_sum<'py>(
+    #[pyo3(signature = (hu, bounds, *, axis, maximum, threads))]
+    fn reduced<'py>(
         py: Python<'py>,
         hu: Voxels<'py>,
-        low: f64,
-        high: f64,
+        bounds: Vec<(f64, f64)>,
         axis: usize,
+        maximum: bool,
         threads: usize,
-    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let window = Window::new(low, high).map_err(to_python)?;
-        let image = with_view!(hu, |v| py.detach(|| sum::clipped(v, window, axis, threads)));
-        Ok(image.map_err(to_python)?.into_pyarray(py))
+    ) -> PyResult<Bound<'py, PyArray3<f32>>> {
+        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let windows = windows(&bounds)?;
+        let images = with_view!(hu, |v| py.detach(|| sum::reduced(
+            v,
+            &windows,
+            reduce(maximum),
+            axis,
+            machine
+        )));
+        Ok(images.map_err(to_python)?.into_pyarray(py))
     }
 
     /// Running sums along `axis`, one after every `every` voxels, stacked first.
     #[pyfunction]
-    #[pyo3(signature = (hu, low, high, *, axis, every, threads))]
+    #[pyo3(signature = (hu, window, *, axis, every, threads))]
     fn running_sums<'py>(
         py: Python<'py>,
         hu: Voxels<'py>,
-        low: f64,
-        high: f64,
+        window: (f64, f64),
         axis: usize,
         every: usize,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
-        let window = Window::new(low, high).map_err(to_python)?;
+        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let window = Window::new(window.0, window.1).map_err(to_python)?;
         let sums = with_view!(hu, |v| py
-            .detach(|| sum::running(v, window, axis, every, threads)));
+            .detach(|| sum::running(v, window, axis, every, machine)));
         Ok(sums.map_err(to_python)?.into_pyarray(py))
     }
 
     /// Slabs of `thickness` voxels sliding along `axis` by `step`: their sums, or their maxima.
     #[pyfunction]
-    #[pyo3(signature = (hu, low, high, *, axis, thickness, step, maximum, threads))]
+    #[pyo3(signature = (hu, window, *, axis, thickness, step, maximum, threads))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword-only, called from one place"
@@ -66,59 +81,149 @@ mod _core {
     fn sliding_slab<'py>(
         py: Python<'py>,
         hu: Voxels<'py>,
-        low: f64,
-        high: f64,
+        window: (f64, f64),
         axis: usize,
         thickness: usize,
         step: usize,
         maximum: bool,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
-        let window = Window::new(low, high).map_err(to_python)?;
-        let combine = if maximum { Combine::Max } else { Combine::Sum };
+        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let window = Window::new(window.0, window.1).map_err(to_python)?;
         let slab = Slab {
             thickness,
             step,
-            combine,
+            reduce: reduce(maximum),
         };
         let slabs = with_view!(hu, |v| py
-            .detach(|| slab::sliding(v, window, axis, slab, threads)));
+            .detach(|| slab::sliding(v, window, axis, slab, machine)));
         Ok(slabs.map_err(to_python)?.into_pyarray(py))
     }
 
-    /// Sums along a grid's depth of clipped trilinear samples, and how many lay inside the volume.
+    /// Sums along `axis` of the voxels that carry a label: one image a channel.
     #[pyfunction]
-    #[pyo3(signature = (hu, low, high, *, shape, origin, steps, threads))]
+    #[pyo3(signature = (hu, labels, channels, *, axis, threads))]
+    fn masked_sums<'py>(
+        py: Python<'py>,
+        hu: Voxels<'py>,
+        labels: Bound<'py, PyArray3<u8>>,
+        channels: Vec<ChannelTuple>,
+        axis: usize,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyArray3<f32>>> {
+        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let channels = to_channels(&channels)?;
+        let labels = borrow(&labels)?;
+        let labels = labels.as_array();
+        let images = with_view!(hu, |v| py
+            .detach(|| mask::summed(v, labels, &channels, axis, machine)));
+        Ok(images.map_err(to_python)?.into_pyarray(py))
+    }
+
+    /// Integrals of clipped HU along parallel rays, in HU mm: one image a channel.
+    #[pyfunction]
+    #[pyo3(signature = (hu, channels, *, labels, shape, origin, steps, depth_mm, threads))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword-only, called from one place"
     )]
-    #[allow(clippy::type_complexity, reason = "two images")]
-    fn oblique_sum<'py>(
+    fn sheared<'py>(
         py: Python<'py>,
         hu: Voxels<'py>,
-        low: f64,
-        high: f64,
+        channels: Vec<ChannelTuple>,
+        labels: Option<Bound<'py, PyArray3<u8>>>,
+        shape: [usize; 2],
+        origin: [f64; 3],
+        steps: [[f64; 3]; 3],
+        depth_mm: [f64; 2],
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyArray3<f32>>> {
+        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let channels = to_channels(&channels)?;
+        let beam = beam(shape, origin, steps, depth_mm);
+        let labels = labels.as_ref().map(borrow).transpose()?;
+        let labels = labels.as_ref().map(|labels| labels.as_array());
+        let images = with_view!(hu, |v| py
+            .detach(|| shear::projected(v, labels, &channels, &beam, machine)));
+        Ok(images.map_err(to_python)?.into_pyarray(py))
+    }
+
+    /// Millimetres of each ray inside the volume and between two depths.
+    #[pyfunction]
+    #[pyo3(signature = (hu, *, shape, origin, steps, depth_mm, threads))]
+    fn inside_mm<'py>(
+        py: Python<'py>,
+        hu: Voxels<'py>,
+        shape: [usize; 2],
+        origin: [f64; 3],
+        steps: [[f64; 3]; 3],
+        depth_mm: [f64; 2],
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let beam = beam(shape, origin, steps, depth_mm);
+        let image = with_view!(hu, |v| py.detach(|| coverage::inside_mm(v, &beam, machine)));
+        Ok(image.map_err(to_python)?.into_pyarray(py))
+    }
+
+    /// Reads an array once, for benchmarks: the wrapping sum of its 64-bit words.
+    #[pyfunction]
+    #[pyo3(signature = (words, *, threads))]
+    fn read_once(py: Python<'_>, words: Bound<'_, PyArray1<i64>>, threads: usize) -> PyResult<i64> {
+        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let words = words.try_readonly()?;
+        let words = words.as_slice()?;
+        Ok(py.detach(|| read::once(words, machine)))
+    }
+
+    /// Clipped samples of a grid, reduced along its depth.
+    #[pyfunction]
+    #[pyo3(signature = (hu, window, *, shape, origin, steps, order, depth, threads))]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "keyword-only, called from one place"
+    )]
+    fn projected<'py>(
+        py: Python<'py>,
+        hu: Voxels<'py>,
+        window: (f64, f64),
         shape: [usize; 3],
         origin: [f64; 3],
         steps: [[f64; 3]; 3],
+        order: u8,
+        depth: (&str, usize, usize),
         threads: usize,
-    ) -> PyResult<(Bound<'py, PyArray2<f32>>, Bound<'py, PyArray2<f32>>)> {
-        let window = Window::new(low, high).map_err(to_python)?;
+    ) -> PyResult<Bound<'py, PyArray3<f32>>> {
+        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let window = Window::new(window.0, window.1).map_err(to_python)?;
         let grid = Grid {
             shape,
             origin,
             steps,
         };
+        let (kind, order) = (depth.0, interpolation(order)?);
+        let slab = |reduce| {
+            Depth::Sliding(Slab {
+                thickness: depth.1,
+                step: depth.2,
+                reduce,
+            })
+        };
+        let depth = match kind {
+            "max" => Depth::Reduced(Reduce::Max),
+            "running" => Depth::Running(depth.1),
+            "slab sum" => slab(Reduce::Sum),
+            "slab max" => slab(Reduce::Max),
+            _ => Depth::Reduced(Reduce::Sum),
+        };
         let images = with_view!(hu, |v| py
-            .detach(|| reslice::summed(v, window, &grid, threads)));
-        let (sums, inside) = images.map_err(to_python)?;
-        Ok((sums.into_pyarray(py), inside.into_pyarray(py)))
+            .detach(|| reslice::projected(v, window, &grid, order, depth, machine)));
+        Ok(images.map_err(to_python)?.into_pyarray(py))
     }
 
     /// Samples of the volume on a grid; `outside` beyond it.
     #[pyfunction]
-    #[pyo3(signature = (hu, *, shape, origin, steps, linear, outside, threads))]
+    #[pyo3(signature = (hu, *, shape, origin, steps, order, outside, threads))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword-only, called from one place"
@@ -129,22 +234,19 @@ mod _core {
         shape: [usize; 3],
         origin: [f64; 3],
         steps: [[f64; 3]; 3],
-        linear: bool,
+        order: u8,
         outside: f64,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
+        let machine = Machine::with_threads(threads).map_err(to_python)?;
         let grid = Grid {
             shape,
             origin,
             steps,
         };
-        let kind = if linear {
-            Interpolation::Trilinear
-        } else {
-            Interpolation::Nearest
-        };
+        let order = interpolation(order)?;
         let stack = with_view!(hu, |v| py
-            .detach(|| reslice::stacked(v, &grid, kind, outside, threads)));
+            .detach(|| reslice::stacked(v, &grid, order, outside, machine)));
         Ok(stack.map_err(to_python)?.into_pyarray(py))
     }
 }

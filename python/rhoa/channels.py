@@ -1,0 +1,134 @@
+"""What an image is the sum of: windows, labels, and what HU stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from rhoa.errors import ParameterError, require_choice, require_volume, require_window
+from rhoa.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+Window = tuple[float, float]
+Reduce = Literal["sum", "mean", "max"]
+Transform = Literal["hu", "attenuation", "transmission"]
+
+DEFAULT_WINDOW: Window = (-150.0, 600.0)
+"""Gebre et al. 2022: HU outside it are clipped before summation."""
+
+PHYSICAL_WINDOW: Window = (-1000.0, 3071.0)
+"""What attenuation is computed from: all that a CT scanner stores, from air on."""
+
+WATER_ATTENUATION_PER_MM = 0.01929
+"""Linear attenuation of water at 70 keV, a usual effective energy of CT (NIST XCOM)."""
+
+MOST_LABELS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is summed: an image for each window, or for each label."""
+
+    windows: list[Window]
+    reduce: Reduce
+    transform: Transform
+    labels: NDArray[np.uint8] | None
+    wanted: list[int]
+
+    @property
+    def base(self) -> float:
+        """HU that are subtracted after clipping."""
+        return 0.0 if self.transform == "hu" else -1000.0
+
+    @property
+    def channels(self) -> list[tuple[Window, float, int | None]]:
+        """The images, as the kernels know them."""
+        if self.labels is None:
+            return [(window, self.base, None) for window in self.windows]
+        return [(self.windows[0], self.base, label) for label in self.wanted]
+
+    def pixels(
+        self, image: NDArray[np.float32], step_mm: float, scale: float
+    ) -> NDArray[np.float32]:
+        """An image of sums over samples ``step_mm`` apart, as what it stands for."""
+        if self.transform == "hu":
+            return image if scale == 1 else image * np.float32(scale)
+        attenuation = image * np.float32(step_mm * WATER_ATTENUATION_PER_MM / 1000)
+        return np.exp(-attenuation) if self.transform == "transmission" else attenuation
+
+    def provenance(self, number: int) -> dict[str, Any]:
+        """How image ``number`` was made."""
+        made: dict[str, Any] = {"kind": "CT-AP"}
+        made["window_hu"] = self.windows[number if self.labels is None else 0]
+        if self.reduce != "sum":
+            made["reduce"] = self.reduce
+        if self.transform != "hu":
+            made["transform"] = self.transform
+            made["water_attenuation_per_mm"] = WATER_ATTENUATION_PER_MM
+        if self.labels is not None:
+            made["label"] = self.wanted[number]
+        return made
+
+
+def content_of(
+    volume: Volume | ArrayLike,
+    windows: Sequence[Window | None],
+    reduce: Reduce,
+    transform: Transform,
+    mask: NDArray[Any] | None,
+) -> Content:
+    """What is asked for, checked.
+
+    Raises
+    ------
+    ParameterError
+        If the options contradict each other or the mask does not fit the volume.
+    """
+    require_choice("reduce", reduce, ["sum", "mean", "max"])
+    require_choice("transform", transform, ["hu", "attenuation", "transmission"])
+    default = DEFAULT_WINDOW if transform == "hu" else PHYSICAL_WINDOW
+    bounds = [default if window is None else require_window(window) for window in windows]
+    if transform != "hu" and not isinstance(volume, Volume):
+        raise ParameterError(f'transform="{transform}" needs spacings in mm; pass a rhoa.Volume.')
+    if transform != "hu" and (reduce != "sum" or bounds[0][0] < -1000):
+        raise ParameterError(
+            f'transform="{transform}" is a sum of attenuation, which is negative below -1000 HU; '
+            'leave reduce="sum" and use a window from -1000 HU or higher.'
+        )
+    if mask is None:
+        return Content(bounds, reduce, transform, None, [])
+    if reduce != "sum":
+        raise ParameterError('with a mask only reduce="sum" is defined.')
+    shape = volume.shape if isinstance(volume, Volume) else require_volume(volume).shape
+    labels, wanted = _labels(mask, shape)
+    return Content(bounds, reduce, transform, labels, wanted)
+
+
+def _labels(mask: ArrayLike, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], list[int]]:
+    """A mask as bytes, and the labels in it."""
+    array = np.asarray(mask)
+    if array.shape != shape:
+        raise ParameterError(
+            f"mask must have the volume's shape {shape}; got {array.shape}. "
+            "Resample it to the scan first (nearest neighbour)."
+        )
+    if array.dtype == bool:
+        return array.view(np.uint8), [1]
+    if array.dtype.kind not in "iu":
+        raise ParameterError(f"mask must be boolean or hold integer labels; got {array.dtype}.")
+    if array.size and (array.min() < 0 or array.max() > MOST_LABELS):
+        raise ParameterError(
+            f"labels must be 0 to {MOST_LABELS}; got {array.min()} to {array.max()}."
+        )
+    labels = array.astype(np.uint8, copy=False)
+    present = np.zeros(MOST_LABELS + 1, bool)
+    for part in labels:
+        present |= np.bincount(part.ravel(), minlength=MOST_LABELS + 1) > 0
+    wanted = [int(label) for label in np.flatnonzero(present) if label]
+    return labels, wanted

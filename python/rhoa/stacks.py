@@ -1,0 +1,290 @@
+"""From a volume to stacks of images: running sums, slabs, coronal slices."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rhoa import _core
+from rhoa.channels import DEFAULT_WINDOW
+from rhoa.errors import (
+    ParameterError,
+    require_axis,
+    require_choice,
+    require_count,
+    require_positive,
+    require_window,
+)
+from rhoa.pose import Alignment, Landmarks, usable_alignment
+from rhoa.sampling import (
+    Depth,
+    coronal_grid,
+    facing,
+    frame_spacing_mm,
+    in_voxels,
+    kernel_array,
+    projection_grid,
+    require_scan,
+    spacing_triple,
+)
+from rhoa.threads import thread_count
+from rhoa.volume import Volume
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from rhoa.channels import Reduce, Window
+
+    Pose = Alignment | Landmarks | None
+
+OUTSIDE_HU = -1024.0
+
+
+def cumulative(  # noqa: PLR0913  # every option by keyword
+    hu: Volume | ArrayLike,
+    *,
+    window: Window = DEFAULT_WINDOW,
+    axis: int | None = None,
+    every: int = 1,
+    pose: Pose = None,
+    depth: Depth = "all",
+    pixel_mm: float | None = None,
+    threads: int | None = None,
+) -> NDArray[np.float32]:
+    """Running sums of clipped HU from front to back; the last one equals `ctap`.
+
+    The paper's sequential summation made visible: one image after every ``every`` slices,
+    stacked along the first axis.
+
+    Parameters
+    ----------
+    hu
+        A 3-D array, summed along ``axis`` (default 1); or a `Volume`, summed from front to back.
+        Images of a volume have row 0 superior and column 0 to the patient's right.
+    window
+        (low, high) in HU.
+    every
+        Slices from one image to the next.
+    pose, depth, pixel_mm
+        Volume only, as in `ctap`: the sums run over re-sliced coronal slices, as with
+        ``method="reslice"``.
+    threads
+        As in `ctap`.
+
+    Raises
+    ------
+    RhoaError
+        If the array is not 3-D and real, the window is not ascending or ``every`` is below 1.
+
+    Examples
+    --------
+    >>> import numpy as np, rhoa
+    >>> rhoa.cumulative(np.full((1, 3, 1), 100), every=2).ravel()
+    array([200., 300.], dtype=float32)
+    """
+    bounds, every = require_window(window), require_count("every", every)
+    slices = _slices(hu, axis, pose, depth, pixel_mm)
+    return slices.running(bounds, every, thread_count(threads))
+
+
+def thin_slab(  # noqa: PLR0913  # every option by keyword
+    hu: Volume | ArrayLike,
+    *,
+    thickness: int | None = None,
+    thickness_mm: float | None = None,
+    step: int = 1,
+    reduce: Reduce = "max",
+    window: Window | None = None,
+    axis: int | None = None,
+    pose: Pose = None,
+    depth: Depth = "all",
+    pixel_mm: float | None = None,
+    threads: int | None = None,
+) -> NDArray[np.float32]:
+    """Slabs of ``thickness`` slices sliding from front to back, each reduced to one image.
+
+    The images are stacked along the first axis: one for every ``step``-th slice where a whole slab
+    fits, ``(n - thickness) // step + 1`` in all. The cost does not depend on the thickness.
+
+    Parameters
+    ----------
+    hu
+        A 3-D array, whose slabs slide along ``axis`` (default 1); or a `Volume`, from front to
+        back. Images of a volume have row 0 superior and column 0 to the patient's right.
+    thickness, thickness_mm
+        Array: slices in a slab. Volume: its thickness in mm, to the nearest slice.
+    step
+        Slices from one slab to the next.
+    reduce
+        ``"max"``, ``"mean"`` or ``"sum"`` of the slices.
+    window
+        (low, high) in HU to clip to first; by default nothing is clipped.
+    pose, depth, pixel_mm
+        Volume only, as in `ctap`; the slabs are of re-sliced coronal slices.
+    threads
+        As in `ctap`.
+
+    Raises
+    ------
+    RhoaError
+        If the array is not 3-D and real, or the slab is thicker than the array.
+
+    References
+    ----------
+    Napel et al. 1992, "CT angiography with spiral CT and maximum intensity projection", Radiology
+    185:607-610 (sliding thin-slab maximum intensity projection).
+
+    Examples
+    --------
+    >>> import numpy as np, rhoa
+    >>> hu = np.array([3, 1, 4, 1, 5]).reshape(1, 5, 1)
+    >>> rhoa.thin_slab(hu, thickness=2).ravel()
+    array([3., 4., 4., 5.], dtype=float32)
+    """
+    bounds = (-math.inf, math.inf) if window is None else require_window(window)
+    require_choice("reduce", reduce, ["max", "mean", "sum"])
+    step, slices = require_count("step", step), _slices(hu, axis, pose, depth, pixel_mm)
+    count = slices.in_slab(thickness, thickness_mm)
+    slabs = slices.slabs(bounds, count, step, reduce, thread_count(threads))
+    return slabs / np.float32(count) if reduce == "mean" else slabs
+
+
+def coronal(
+    volume: Volume,
+    pose: Alignment | Landmarks | None = None,
+    *,
+    spacing_mm: float | tuple[float, float, float] | None = None,
+    order: int = 1,
+    threads: int | None = None,
+) -> Volume:
+    """The volume re-sliced into the AP frame: coronal slices are ``hu[:, j, :]``.
+
+    Parameters
+    ----------
+    volume
+        The scan.
+    pose
+        The AP frame; None keeps the patient's own axes (LPS) as they were scanned.
+    spacing_mm
+        Voxel spacing of the result: one number, or ``(superior, posterior, left)``. By default the
+        scan's own along the nearest axes.
+    order
+        1 for trilinear samples, 3 for cubic B-splines, 0 for the nearest voxel (label maps).
+    threads
+        As in `ctap`.
+
+    Returns
+    -------
+    Volume
+        float32 HU, ``k`` superior, ``j`` posterior, ``i`` left, voxel centres at whole multiples
+        of the spacing from the origin of the frame; -1024 HU outside the scan.
+
+    Raises
+    ------
+    RhoaError
+        If the pose cannot be used or ``order`` is not 0, 1 or 3.
+    """
+    require_scan(volume)
+    require_choice("order", order, [0, 1, 3])
+    frame = Alignment(np.eye(3), np.zeros(3)) if pose is None else usable_alignment(pose)
+    spacing = frame_spacing_mm(volume) if spacing_mm is None else spacing_triple(spacing_mm)
+    shape, affine = coronal_grid(volume, frame, spacing)
+    origin, steps = in_voxels(volume, affine[:3, 3], affine[:3, :3].T)
+    hu = _core.resliced(
+        kernel_array(volume.hu),
+        shape=shape,
+        origin=origin,
+        steps=steps,
+        order=order,
+        outside=OUTSIDE_HU,
+        threads=thread_count(threads),
+    )
+    return Volume(hu, affine, volume.report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slices:
+    """Slices along one axis of an array, or along the depth of a grid over it."""
+
+    hu: NDArray[Any]
+    axis: int
+    count: int
+    slice_mm: float | None
+    samples: dict[str, Any] | None = None
+
+    def running(self, window: Window, every: int, threads: int) -> NDArray[np.float32]:
+        """Sums of the first slices."""
+        if self.samples is None:
+            return _core.running_sums(self.hu, window, axis=self.axis, every=every, threads=threads)
+        return self._projected(window, ("running", every, 0), threads)
+
+    def slabs(
+        self, window: Window, thickness: int, step: int, reduce: Reduce, threads: int
+    ) -> NDArray[np.float32]:
+        """The largest of each slab, or their sum."""
+        maximum = reduce == "max"
+        if self.samples is None:
+            return _core.sliding_slab(
+                self.hu,
+                window,
+                axis=self.axis,
+                thickness=thickness,
+                step=step,
+                maximum=maximum,
+                threads=threads,
+            )
+        kind = "slab max" if maximum else "slab sum"
+        return self._projected(window, (kind, thickness, step), threads)
+
+    def _projected(
+        self, window: Window, depth: tuple[str, int, int], threads: int
+    ) -> NDArray[np.float32]:
+        low, high = window
+        bounds = (max(low, OUTSIDE_HU), high)  # the low end fills the outside
+        return _core.projected(
+            self.hu, bounds, **(self.samples or {}), order=1, depth=depth, threads=threads
+        )
+
+    def in_slab(self, thickness: int | None, thickness_mm: float | None) -> int:
+        """Slices in a slab of a thickness given in slices (of an array) or mm (of a volume)."""
+        if self.slice_mm is None:
+            if thickness is None or thickness_mm is not None:
+                raise ParameterError("an array has no millimetres: pass thickness, in slices.")
+            count = require_count("thickness", thickness)
+        else:
+            if thickness_mm is None or thickness is not None:
+                raise ParameterError("a volume has millimetres: pass thickness_mm.")
+            count = max(1, round(require_positive("thickness_mm", thickness_mm) / self.slice_mm))
+        if count > self.count:
+            raise ParameterError(
+                f"thickness must be at most the {self.count} slices that there are; got {count}."
+            )
+        return count
+
+
+def _slices(
+    hu: Volume | ArrayLike, axis: int | None, pose: Pose, depth: Depth, pixel_mm: float | None
+) -> _Slices:
+    if not isinstance(hu, Volume):
+        if pose is not None or depth != "all" or pixel_mm is not None:
+            raise ParameterError(
+                "pose, depth and pixel_mm need to know where the voxels lie; "
+                "pass rhoa.Volume(hu, affine) or rhoa.Volume.from_array(hu, spacing_mm)."
+            )
+        array, along = kernel_array(hu), require_axis(1 if axis is None else axis)
+        return _Slices(array, along, array.shape[along], None)
+    if axis is not None:
+        raise ParameterError("axis is for arrays; a Volume knows which of its axes is front-back.")
+    require_scan(hu)
+    if pose is None:
+        if depth != "all" or pixel_mm is not None:
+            raise ParameterError(
+                "depth and pixel_mm are measured in the AP frame; pass pose= as well."
+            )
+        array = kernel_array(facing(hu, hu.hu))
+        return _Slices(array, 1, array.shape[1], frame_spacing_mm(hu)[1])
+    grid = projection_grid(hu, usable_alignment(pose), depth, pixel_mm)
+    return _Slices(kernel_array(hu.hu), 1, grid.shape[1], grid.step_mm, grid.samples(hu))

@@ -1,0 +1,580 @@
+//! Parallel projection along any direction, by shear and warp (Lacroute and Levoy 1994).
+//!
+//! Let `D` be the direction of the rays in voxel indices and `p` its largest component, the
+//! principal axis. Cut across `p`, the volume is a stack of slices; from one slice to the next a ray
+//! moves by `s = D / D_p` within the slice. A ray that crosses the middle slice `c` at `(n, m)`
+//! crosses slice `j` at `(n, m) + s (j - c)`: the whole slice is shifted by one and the same
+//! fraction of a voxel, so interpolation is a filter with a few fixed weights. Summing all shifted
+//! slices makes an intermediate image over `(n, m)`, which one affine map, the warp, brings to the
+//! pixels; a step from slice to slice is `1 / |D_p|` mm of ray.
+//!
+//! Slices and image are interpolated by cubic B-splines ([`crate::spline`]). The filter that makes
+//! spline coefficients of samples commutes with shifts and sums. It is therefore not applied to
+//! every slice, but twice to the intermediate image, once on behalf of the slices.
+//!
+//! Voxels count by how far they lie above the window's low end, so that the outside is zero. A
+//! depth range cuts the ray where the straight lines between its samples are cut: voxel `t` slices
+//! behind the front has the weight `H(t)`, the integral of the hat function up to `t` (0 for
+//! `t <= -1`, 1/2 at the front itself, 1 for `t >= 1`).
+//!
+//! Each row of the intermediate image is the work of one thread, which adds to it in the order of
+//! the voxels' indices: the result depends on neither threads nor instruction set.
+
+use std::ops::Range;
+
+use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, s};
+
+use crate::parallel::{self, Machine};
+use crate::simd::Kernel;
+use crate::sum::accumulate;
+use crate::{KernelError, Result, Voxel, Window, spline};
+
+/// Parallel rays through a volume: where they start, in voxel indices `(k, j, i)`, and how far they
+/// count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Beam {
+    /// Rows and columns of the image.
+    pub shape: [usize; 2],
+    /// Where the ray of pixel (0, 0) is at depth 0.
+    pub origin: [f64; 3],
+    /// From one row to the next.
+    pub down: [f64; 3],
+    /// One millimetre along a ray.
+    pub along: [f64; 3],
+    /// From one column to the next.
+    pub across: [f64; 3],
+    /// The depths in millimetres between which a ray counts.
+    pub depth_mm: [f64; 2],
+}
+
+/// What one image shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Channel {
+    /// The window that voxels are clipped to.
+    pub window: Window,
+    /// HU that are subtracted after clipping.
+    pub base: f64,
+    /// The voxels that count; all of them where there is none.
+    pub label: Option<u8>,
+}
+
+impl Channel {
+    /// What a millimetre of ray outside the volume counts.
+    fn outside(&self) -> f64 {
+        if self.label.is_some() {
+            0.0
+        } else {
+            self.window.low() - self.base
+        }
+    }
+}
+
+/// Integrals along the rays of the volume clipped to each window, in HU mm: an image a channel.
+///
+/// Outside the volume is the window's low end. A channel with a label integrates the voxels that
+/// `labels` (of the volume's shape) marks with it, and nothing else.
+///
+/// # Errors
+/// No memory for the result, or voxels that are NaN.
+pub fn projected<T: Voxel>(
+    volume: ArrayView3<'_, T>,
+    labels: Option<ArrayView3<'_, u8>>,
+    channels: &[Channel],
+    beam: &Beam,
+    machine: Machine,
+) -> Result<Array3<f32>> {
+    let stack = Stack::new(volume, labels, beam)?;
+    let mut sums = stack.sums(channels, machine)?;
+    spline::prefilter(sums.view_mut(), 2, 2, machine);
+    spline::prefilter(sums.view_mut(), 1, 2, machine);
+    let [rows, columns] = beam.shape;
+    let mut output = parallel::zeros([channels.len(), rows, columns])?;
+    let warp = stack.warp(beam);
+    let taps = output.len() * 16;
+    parallel::for_each_block(
+        &mut output.view_mut(),
+        8,
+        taps,
+        machine.threads,
+        |first, mut out| {
+            let images = sums.outer_iter().zip(out.outer_iter_mut());
+            for (channel, (sums, out)) in channels.iter().zip(images) {
+                let outside = channel.outside() * (beam.depth_mm[1] - beam.depth_mm[0]);
+                let (coefficients, step_mm) = (sums, stack.step_mm);
+                machine.level.run(Warped {
+                    coefficients,
+                    warp,
+                    first,
+                    step_mm,
+                    outside,
+                    out,
+                });
+            }
+        },
+    );
+    Ok(output)
+}
+
+/// Voxels beyond the shifted slices where spline coefficients have faded away: `0.27^16 < 1e-9`.
+const MARGIN: isize = 16;
+
+/// Most slices in a group: their rows stay in the first-level cache.
+const GROUP: usize = 8;
+
+/// Zeros before and after a row of voxels, read by the taps of a group's shifted rows.
+const PAD: usize = GROUP + 8;
+
+/// Rows of the intermediate image that one thread makes at a time.
+const BLOCK: usize = 64;
+
+/// Where one slice lies relative to the intermediate image, along its rows or columns.
+#[derive(Clone, Copy)]
+struct Shift {
+    whole: isize,
+    taps: [f32; 4],
+}
+
+impl Shift {
+    fn new(voxels: f64) -> Self {
+        let whole = voxels.floor();
+        Self {
+            whole: whole as isize,
+            taps: spline::weights(voxels - whole),
+        }
+    }
+}
+
+/// The volume as a stack of slices across the principal axis.
+struct Stack<'a, T> {
+    /// Axes: slice, row, column; columns are nearest in memory.
+    volume: ArrayView3<'a, T>,
+    labels: Option<ArrayView3<'a, u8>>,
+    /// The axes of the volume as given.
+    axes: [usize; 3],
+    /// Middle slice and the shift per slice, along rows and columns.
+    middle: f64,
+    slopes: [f64; 2],
+    shifts: Vec<[Shift; 2]>,
+    /// Slices whose shift along rows has the same whole part.
+    groups: Vec<Range<usize>>,
+    /// First row and column of the intermediate image, and how many.
+    first: [isize; 2],
+    shape: [usize; 2],
+    /// Millimetres of ray from slice to slice.
+    step_mm: f64,
+    cut: Cut,
+}
+
+impl<'a, T: Voxel> Stack<'a, T> {
+    fn new(
+        volume: ArrayView3<'a, T>,
+        labels: Option<ArrayView3<'a, u8>>,
+        beam: &Beam,
+    ) -> Result<Self> {
+        if labels.is_some_and(|labels| labels.dim() != volume.dim()) {
+            return Err(KernelError::Extent(
+                "the labels have another shape than the volume",
+            ));
+        }
+        let size = |axis: usize| beam.along[axis].abs();
+        let principal = (0..3).fold(
+            1,
+            |best, axis| if size(axis) > size(best) { axis } else { best },
+        );
+        let [mut row, mut column] = [[1, 2], [0, 2], [0, 1]][principal];
+        if volume.strides()[row].abs() < volume.strides()[column].abs() {
+            [row, column] = [column, row];
+        }
+        let axes = [principal, row, column];
+        let volume = volume.permuted_axes(axes);
+        let (slices, rows, columns) = volume.dim();
+        let middle = (slices as f64 - 1.0) / 2.0;
+        let slopes = [row, column].map(|axis| beam.along[axis] / beam.along[principal]);
+        let shifts: Vec<_> = (0..slices)
+            .map(|slice| slopes.map(|slope| Shift::new(slope * (slice as f64 - middle))))
+            .collect();
+        let extent = |axis: usize, length: usize| {
+            let wholes = shifts.iter().map(|shifts| shifts[axis].whole);
+            let (least, most) = wholes.fold((0, 0), |(least, most), whole| {
+                (whole.min(least), whole.max(most))
+            });
+            (
+                -most - 2 - MARGIN,
+                (length as isize + most - least + 4 + 2 * MARGIN) as usize,
+            )
+        };
+        let (first_row, rows) = extent(0, rows);
+        let (first_column, columns) = extent(1, columns);
+        Ok(Self {
+            volume,
+            labels: labels.map(|labels| labels.permuted_axes(axes)),
+            axes,
+            middle,
+            slopes,
+            groups: groups(&shifts),
+            shifts,
+            first: [first_row, first_column],
+            shape: [rows, columns],
+            step_mm: 1.0 / beam.along[principal].abs(),
+            cut: Cut::new(beam, axes),
+        })
+    }
+
+    /// The intermediate images: sums of the shifted slices, smoothed by the taps of the B-spline.
+    fn sums(&self, channels: &[Channel], machine: Machine) -> Result<Array3<f32>> {
+        let [rows, columns] = self.shape;
+        let mut sums = parallel::zeros([channels.len(), rows, columns])?;
+        let (voxels, threads) = (self.volume.len(), machine.threads);
+        parallel::for_each_block(
+            &mut sums.view_mut(),
+            BLOCK,
+            voxels,
+            threads,
+            |first, out| {
+                machine.level.run(Block {
+                    stack: self,
+                    channels,
+                    first,
+                    out,
+                });
+            },
+        );
+        if sums.iter().all(|sum| sum.is_finite()) {
+            Ok(sums)
+        } else {
+            Err(KernelError::NotFinite)
+        }
+    }
+
+    /// Where the ray of a pixel crosses the middle slice, in the intermediate image.
+    fn warp(&self, beam: &Beam) -> Warp {
+        let at = |index: [f64; 3], middle: f64, place: usize| {
+            index[self.axes[place + 1]] + self.slopes[place] * (middle - index[self.axes[0]])
+        };
+        Warp {
+            origin: [0, 1]
+                .map(|place| at(beam.origin, self.middle, place) - self.first[place] as f64),
+            down: [0, 1].map(|place| at(beam.down, 0.0, place)),
+            across: [0, 1].map(|place| at(beam.across, 0.0, place)),
+        }
+    }
+}
+
+/// Consecutive slices with the same whole shift along rows.
+fn groups(shifts: &[[Shift; 2]]) -> Vec<Range<usize>> {
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    for (slice, [shift, _]) in shifts.iter().enumerate() {
+        match groups.last_mut() {
+            Some(group) if group.len() < GROUP && shifts[group.start][0].whole == shift.whole => {
+                group.end += 1;
+            }
+            _ => groups.push(slice..slice + 1),
+        }
+    }
+    groups
+}
+
+/// The part of the volume between the ends of the depth range.
+struct Cut {
+    /// Depth of voxel (0, 0, 0), in slices behind the front, and steps per slice, row and column.
+    start: f64,
+    steps: [f64; 3],
+    /// From front to back, in slices.
+    length: f64,
+}
+
+impl Cut {
+    fn new(beam: &Beam, axes: [usize; 3]) -> Self {
+        // Depth is the coordinate along the rays in the basis (down, along, across).
+        let [a, b] = [beam.down, beam.across];
+        let normal = [0, 1, 2].map(|axis| {
+            let (next, last) = ((axis + 1) % 3, (axis + 2) % 3);
+            a[next] * b[last] - a[last] * b[next]
+        });
+        let dot = |other: [f64; 3]| (0..3).map(|axis| normal[axis] * other[axis]).sum::<f64>();
+        let slices_per_mm = beam.along[axes[0]].abs();
+        let scale = slices_per_mm / dot(beam.along);
+        Self {
+            start: -dot(beam.origin) * scale - beam.depth_mm[0] * slices_per_mm,
+            steps: axes.map(|axis| normal[axis] * scale),
+            length: (beam.depth_mm[1] - beam.depth_mm[0]) * slices_per_mm,
+        }
+    }
+
+    /// Slices behind the front of the first voxel of a row.
+    #[inline(always)]
+    fn of_row(&self, slice: usize, row: usize) -> f64 {
+        self.start + slice as f64 * self.steps[0] + row as f64 * self.steps[1]
+    }
+
+    /// How much of a row of `length` voxels counts.
+    #[inline(always)]
+    fn part(&self, slice: usize, row: usize, length: usize) -> Part {
+        let first = self.of_row(slice, row);
+        let last = first + (length as f64 - 1.0) * self.steps[2];
+        let (least, most) = (first.min(last), first.max(last));
+        if most <= -1.0 || least >= self.length + 1.0 {
+            Part::None
+        } else if least >= 1.0 && most <= self.length - 1.0 {
+            Part::All
+        } else {
+            Part::Some
+        }
+    }
+
+    /// Multiplies a row of voxels by their weights.
+    #[inline(always)]
+    fn weigh(&self, slice: usize, row: usize, values: &mut [f32]) {
+        let first = self.of_row(slice, row);
+        for (column, value) in values.iter_mut().enumerate() {
+            let depth = first + column as f64 * self.steps[2];
+            *value *= (up_to(depth) - up_to(depth - self.length)) as f32;
+        }
+    }
+}
+
+enum Part {
+    None,
+    Some,
+    All,
+}
+
+/// Integral of the hat function from below up to `t`.
+#[inline(always)]
+fn up_to(t: f64) -> f64 {
+    let t = t.clamp(-1.0, 1.0);
+    0.5 + t - 0.5 * t * t.abs()
+}
+
+/// Some rows of the intermediate images: `out` is (channel, row, column).
+struct Block<'a, 'v, T> {
+    stack: &'a Stack<'v, T>,
+    channels: &'a [Channel],
+    first: usize,
+    out: ArrayViewMut3<'a, f32>,
+}
+
+impl<T: Voxel> Kernel for Block<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(mut self) {
+        let stack = self.stack;
+        let (_, rows, columns) = stack.volume.dim();
+        // Three rows above and below belong to neighbours: four rows always lie side by side.
+        let height = self.out.len_of(Axis(1)) + 6;
+        let first = stack.first[0] + self.first as isize - 3;
+        let width = stack.shape[1];
+        let mut sums = vec![vec![0.0_f32; height * width]; self.channels.len()];
+        let mut group_rows = GroupRows::new(columns);
+        for row in 0..rows {
+            for group in &stack.groups {
+                let top = row as isize - stack.shifts[group.start][0].whole - 2 - first;
+                if top < 0 || top + 4 > height as isize {
+                    continue;
+                }
+                let place = top as usize * width;
+                for (channel, sums) in self.channels.iter().zip(&mut sums) {
+                    let sums = &mut sums[place..place + 4 * width];
+                    group_rows.add(stack, channel, group.clone(), row, sums);
+                }
+            }
+        }
+        for (mut out, sums) in self.out.outer_iter_mut().zip(&sums) {
+            for (mut out, sums) in out.outer_iter_mut().zip(sums.chunks_exact(width).skip(3)) {
+                for (value, sum) in out.iter_mut().zip(sums) {
+                    *value = *sum;
+                }
+            }
+        }
+    }
+}
+
+/// One row of every slice of a group.
+struct GroupRows {
+    columns: usize,
+    /// Clipped voxels of one row, between zeros.
+    voxels: Vec<f32>,
+    /// The rows, shifted.
+    shifted: Vec<f32>,
+    /// The taps by which each of them is added to the intermediate image.
+    taps: [[f32; 4]; GROUP],
+}
+
+impl GroupRows {
+    fn new(columns: usize) -> Self {
+        Self {
+            columns,
+            voxels: vec![0.0; columns + 2 * PAD],
+            shifted: vec![0.0; GROUP * (columns + PAD)],
+            taps: [[0.0; 4]; GROUP],
+        }
+    }
+
+    /// Adds row `row` of the group's slices to four rows of the intermediate image.
+    #[inline(always)]
+    fn add<T: Voxel>(
+        &mut self,
+        stack: &Stack<'_, T>,
+        channel: &Channel,
+        group: Range<usize>,
+        row: usize,
+        sums: &mut [f32],
+    ) {
+        let ends = [group.start, group.end - 1].map(|slice| stack.shifts[slice][1].whole);
+        // Columns of the intermediate image that any of the rows reaches.
+        let begin = -ends[0].max(ends[1]) - 2;
+        let length = (self.columns as isize - ends[0].min(ends[1]) + 1 - begin) as usize;
+        let mut count = 0;
+        for slice in group {
+            let part = stack.cut.part(slice, row, self.columns);
+            if matches!(part, Part::None) {
+                continue;
+            }
+            let values = &mut self.voxels[PAD..PAD + self.columns];
+            channel
+                .window
+                .above(stack.volume.slice(s![slice, row, ..]), values);
+            if let (Some(label), Some(labels)) = (channel.label, stack.labels) {
+                let raise = (channel.window.low() - channel.base) as f32;
+                accumulate(values, labels.slice(s![slice, row, ..]), |value, voxel| {
+                    *value = if voxel == label { *value + raise } else { 0.0 };
+                });
+            }
+            if matches!(part, Part::Some) {
+                stack.cut.weigh(slice, row, values);
+            }
+            let [down, left] = stack.shifts[slice];
+            let first = (PAD as isize + begin + left.whole - 1) as usize;
+            shift(
+                &mut self.shifted[count * length..(count + 1) * length],
+                &self.voxels[first..first + length + 3],
+                left.taps,
+            );
+            self.taps[count] = down.taps;
+            count += 1;
+        }
+        let width = sums.len() / 4;
+        let place = (begin - stack.first[1]) as usize;
+        let (upper, lower) = sums.split_at_mut(2 * width);
+        let (first, second) = upper.split_at_mut(width);
+        let (third, fourth) = lower.split_at_mut(width);
+        // A row further down sees the slice through an earlier tap.
+        let mut rows = [fourth, third, second, first].map(|row| &mut row[place..place + length]);
+        let mut shifted = self.shifted[..count * length].chunks_exact(length);
+        let mut taps = &self.taps[..count];
+        let mut next = || shifted.next().unwrap_or_default();
+        while let Some((&four, rest)) = taps.split_first_chunk::<4>() {
+            blend(&mut rows, [next(), next(), next(), next()], four);
+            taps = rest;
+        }
+        if let Some((&two, rest)) = taps.split_first_chunk::<2>() {
+            blend(&mut rows, [next(), next()], two);
+            taps = rest;
+        }
+        if let [one] = taps {
+            blend(&mut rows, [next()], [*one]);
+        }
+    }
+}
+
+/// A row seen through four taps at a constant fraction of a voxel.
+#[inline(always)]
+fn shift(shifted: &mut [f32], voxels: &[f32], taps: [f32; 4]) {
+    let near = shifted.len();
+    let [a, b, c, d] = [0, 1, 2, 3].map(|tap| &voxels[tap..tap + near]);
+    for (x, shifted) in shifted.iter_mut().enumerate() {
+        *shifted = (taps[0] * a[x] + taps[1] * b[x]) + (taps[2] * c[x] + taps[3] * d[x]);
+    }
+}
+
+/// Adds rows to four others, each times its taps, one row after the other.
+#[inline(always)]
+fn blend<const ROWS: usize>(
+    sums: &mut [&mut [f32]; 4],
+    rows: [&[f32]; ROWS],
+    taps: [[f32; 4]; ROWS],
+) {
+    let [a, b, c, d] = sums;
+    let length = a.len();
+    let [a, b, c, d] = [
+        &mut a[..length],
+        &mut b[..length],
+        &mut c[..length],
+        &mut d[..length],
+    ];
+    let rows = rows.map(|row| &row[..length]);
+    for x in 0..length {
+        let mut totals = [a[x], b[x], c[x], d[x]];
+        for (row, taps) in rows.iter().zip(taps) {
+            for (total, tap) in totals.iter_mut().zip(taps) {
+                *total += tap * row[x];
+            }
+        }
+        [a[x], b[x], c[x], d[x]] = totals;
+    }
+}
+
+/// The affine map from pixels to the intermediate image.
+#[derive(Clone, Copy)]
+struct Warp {
+    origin: [f64; 2],
+    down: [f64; 2],
+    across: [f64; 2],
+}
+
+/// Some rows of an image.
+struct Warped<'a> {
+    coefficients: ArrayView2<'a, f32>,
+    warp: Warp,
+    first: usize,
+    step_mm: f64,
+    outside: f64,
+    out: ArrayViewMut2<'a, f32>,
+}
+
+impl Kernel for Warped<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(mut self) {
+        let Some(values) = self.coefficients.as_slice() else {
+            return;
+        };
+        let (height, width) = self.coefficients.dim();
+        for (row, mut out) in self.out.outer_iter_mut().enumerate() {
+            let row = (self.first + row) as f64;
+            let start = [0, 1].map(|axis| self.warp.origin[axis] + row * self.warp.down[axis]);
+            for (column, pixel) in out.iter_mut().enumerate() {
+                let column = column as f64;
+                let place = [0, 1].map(|axis| start[axis] + column * self.warp.across[axis]);
+                let inside = place[0] >= 1.0
+                    && place[1] >= 1.0
+                    && place[0] < height as f64 - 2.0
+                    && place[1] < width as f64 - 2.0;
+                let value = if inside {
+                    sampled(values, width, place)
+                } else {
+                    0.0
+                };
+                *pixel = (f64::from(value) * self.step_mm + self.outside) as f32;
+            }
+        }
+    }
+}
+
+/// The spline at a place between four times four coefficients that all exist.
+#[inline(always)]
+fn sampled(values: &[f32], width: usize, place: [f64; 2]) -> f32 {
+    let whole = place.map(|place| place as usize);
+    let [down, left] = [0, 1].map(|axis| spline::weights(place[axis] - whole[axis] as f64));
+    let first = (whole[0] - 1) * width + whole[1] - 1;
+    let mut sums = [0.0_f32; 4];
+    for (row, weight) in down.iter().enumerate() {
+        let start = first + row * width;
+        for (sum, &value) in sums.iter_mut().zip(&values[start..start + 4]) {
+            *sum += weight * value;
+        }
+    }
+    (sums[0] * left[0] + sums[1] * left[1]) + (sums[2] * left[2] + sums[3] * left[3])
+}
