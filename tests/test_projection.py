@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -148,13 +149,6 @@ class TestArrays:
         for reduce in ("sum", "max"):
             assert np.argwhere(np.isnan(rhoa.ctap(hu, reduce=reduce))).tolist() == [[1, 2]]
 
-    def test_sums_do_not_depend_on_thread_count(self) -> None:
-        hu = np.random.default_rng(0).normal(0, 400, (40, 90, 100))
-
-        images = [rhoa.ctap(hu, threads=threads).tobytes() for threads in (1, 2, 3, 8, 16)]
-
-        assert len(set(images)) == 1
-
     def test_the_thread_count_comes_from_the_environment(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -203,6 +197,82 @@ class TestArrays:
 
         with pytest.raises(rhoa.RhoaError, match=message):
             rhoa.ctap(hu, **arguments)
+
+
+def images_of_everything(threads: int) -> bytes:
+    """Every projection of an integer and a float scan, as bytes."""
+    noise = np.random.default_rng(7).integers(-1024, 1500, (61, 73, 83), dtype=np.int16)
+    images = []
+    for hu in (noise, (noise * 0.37).astype(np.float32)):
+        volume = rhoa.Volume.from_array(hu, (1.1, 0.8, 0.9))
+        alignment = posed(volume, rotation(10, 4, -3).T)
+        mask = noise % 3
+        images += [rhoa.ctap(hu, axis=axis, threads=threads) for axis in range(3)]
+        images += rhoa.ctap(volume, pose=alignment, mask=mask, threads=threads).values()
+        for options in ({}, {"depth": (-9.3, 12.1)}, {"method": "reslice"}, {"reduce": "max"}):
+            image = rhoa.ctap(volume, pose=alignment, threads=threads, **options)
+            images += [image.pixels, image.coverage_mm]
+        images.append(rhoa.cumulative(hu, every=7, threads=threads))
+        images.append(rhoa.thin_slab(hu, thickness=9, step=4, reduce="mean", threads=threads))
+        images.append(rhoa.coronal(volume, alignment, order=3, threads=threads).hu)
+    return b"".join(np.asarray(image).tobytes() for image in images)
+
+
+class TestDeterminism:
+    def test_neither_threads_nor_instruction_set_nor_the_run_change_a_bit(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        digests = set()
+        for level in ("scalar", "avx2", "avx512"):
+            monkeypatch.setenv("RHOA_SIMD", level)
+            for threads in (1, 2, 3, 4, 8, 16):
+                try:
+                    images = images_of_everything(threads)
+                except RuntimeError as error:
+                    assert "on this processor" in str(error)  # noqa: PT017  # not every one has it
+                    assert level != "scalar"
+                    break
+                digests.add(hashlib.sha256(images).hexdigest())
+
+        assert len(digests) == 1
+
+    def test_an_unknown_instruction_set_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RHOA_SIMD", "mmx")
+
+        with pytest.raises(RuntimeError, match='RHOA_SIMD must be one of scalar.*got "mmx"'):
+            rhoa.ctap(np.zeros((2, 2, 2)))
+
+
+class TestMemory:
+    @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+    @pytest.mark.parametrize("posed", ["None", "pose"])
+    def test_a_ct_ap_needs_less_than_32_mb_beside_its_input(self, posed: str) -> None:
+        """600 x 512 x 512 int16 and two threads, in a process of its own."""
+        code = (
+            "import re, numpy as np, rhoa\n"
+            "def peak():\n"
+            "    return int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
+            "def scan(slices):\n"
+            "    hu = np.full((slices, 512, 512), 40, np.int16)\n"
+            "    volume = rhoa.Volume.from_array(hu, (0.8, 0.6, 0.6))\n"
+            "    c, s = np.cos(0.2), np.sin(0.2)\n"
+            "    turn = np.array([[1, 0, 0], [0, c, s], [0, -s, c]])\n"
+            "    return volume, rhoa.Alignment(turn, volume.to_lps([slices / 2, 256, 256]))\n"
+            "volume, pose = scan(2)\n"
+            f"rhoa.ctap(volume, pose={posed}, threads=2)\n"
+            "volume, pose = scan(600)\n"
+            "before = peak()\n"
+            f"image = rhoa.ctap(volume, pose={posed}, threads=2)\n"
+            "output = image.pixels.nbytes + getattr(image.coverage_mm, 'nbytes', 0)\n"
+            "print((peak() - before) / 1024 - output / 1e6)\n"
+        )
+
+        run = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        )
+
+        assert run.returncode == 0, run.stderr
+        assert float(run.stdout) < 32
 
 
 class TestAsScanned:

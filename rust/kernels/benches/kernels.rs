@@ -37,16 +37,26 @@ fn kernels(criterion: &mut Criterion) {
     let volume = noise();
     let words = vec![1_i64; volume.len() / 4];
     let window = Window::new(-150.0, 600.0).unwrap();
-    let channel = [Channel { window, base: 0.0, label: None }];
+    let channel = [Channel {
+        window,
+        base: 0.0,
+        label: None,
+    }];
     let beam = beam();
     let grid = Grid {
         shape: [SHAPE.0, 600, SHAPE.2],
         origin: beam.origin,
         steps: [beam.down, beam.along, beam.across],
     };
-    let slab = Slab { thickness: 10, step: 1, reduce: Reduce::Max };
+    let slab = Slab {
+        thickness: 10,
+        step: 1,
+        reduce: Reduce::Max,
+    };
     let mut group = criterion.benchmark_group("200 x 512 x 512 int16");
-    group.sample_size(10).throughput(Throughput::Bytes(2 * volume.len() as u64));
+    group
+        .sample_size(10)
+        .throughput(Throughput::Bytes(2 * volume.len() as u64));
     for level in Level::all() {
         let machine = Machine { threads: 2, level };
         let name = |kernel: &str| BenchmarkId::new(kernel, level.name());

@@ -4,10 +4,11 @@
 //! `n - 1/2` along each axis. A ray is inside between the last of the three faces that it enters by
 //! and the first of those that it leaves by (Kay and Kajiya 1986).
 
-use ndarray::{Array2, ArrayView3, Axis};
+use ndarray::{Array2, ArrayView3, ArrayViewMut3, Axis};
 
 use crate::parallel;
 use crate::shear::Beam;
+use crate::simd::Kernel;
 use crate::{Machine, Result};
 
 /// Millimetres of each ray that lie inside the volume and between the beam's depths.
@@ -23,37 +24,55 @@ pub fn inside_mm<T: Sync>(
     let [rows, columns] = beam.shape;
     let mut output = parallel::zeros([1, rows, columns])?;
     let (pixels, threads) = (output.len(), machine.threads);
-    parallel::for_each_block(
-        &mut output.view_mut(),
-        16,
-        pixels,
-        threads,
-        |first, mut out| {
-            for ((_, row, column), pixel) in out.indexed_iter_mut() {
-                let (row, column) = ((first + row) as f64, column as f64);
-                let start = [0, 1, 2].map(|axis| {
-                    beam.origin[axis] + row * beam.down[axis] + column * beam.across[axis]
-                });
-                *pixel = length_mm(start, beam.along, lengths, beam.depth_mm) as f32;
-            }
-        },
-    );
+    parallel::for_each_block(&mut output.view_mut(), 16, pixels, threads, |first, out| {
+        machine.level.run(Rows {
+            beam,
+            lengths,
+            first,
+            out,
+        });
+    });
     Ok(output.index_axis_move(Axis(0), 0))
 }
 
-fn length_mm(start: [f64; 3], along: [f64; 3], lengths: [usize; 3], depth_mm: [f64; 2]) -> f64 {
-    let [mut enter, mut leave] = depth_mm;
-    for axis in 0..3 {
-        let (near, far) = (-0.5 - start[axis], lengths[axis] as f64 - 0.5 - start[axis]);
-        if along[axis] == 0.0 {
-            if near > 0.0 || far < 0.0 {
-                return 0.0;
+struct Rows<'a> {
+    beam: &'a Beam,
+    lengths: [usize; 3],
+    first: usize,
+    out: ArrayViewMut3<'a, f32>,
+}
+
+impl Kernel for Rows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(mut self) {
+        let Beam {
+            origin,
+            down,
+            along,
+            across,
+            depth_mm: [front, back],
+            ..
+        } = *self.beam;
+        for (row, mut pixels) in self.out.axis_iter_mut(Axis(1)).enumerate() {
+            let Some(pixels) = pixels.as_slice_mut() else {
+                return;
+            };
+            let row = (self.first + row) as f64;
+            let start = [0, 1, 2].map(|axis| origin[axis] + row * down[axis]);
+            for (column, pixel) in pixels.iter_mut().enumerate() {
+                let (mut enter, mut leave) = (front, back);
+                for axis in 0..3 {
+                    let here = start[axis] + column as f64 * across[axis];
+                    let (near, far) = (-0.5 - here, self.lengths[axis] as f64 - 0.5 - here);
+                    // Along a face the ray never leaves (infinite), or it was never inside.
+                    let [one, other] = [near, far].map(|voxels| voxels / along[axis]);
+                    enter = enter.max(one.min(other));
+                    leave = leave.min(one.max(other));
+                }
+                *pixel = (leave - enter).max(0.0) as f32;
             }
-        } else {
-            let [one, other] = [near / along[axis], far / along[axis]];
-            enter = enter.max(one.min(other));
-            leave = leave.min(one.max(other));
         }
     }
-    (leave - enter).max(0.0)
 }

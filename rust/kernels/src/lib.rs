@@ -3,14 +3,22 @@
 //! | module | computes |
 //! |---|---|
 //! | [`window`] | the Hounsfield window that every voxel is clipped to first |
-//! | [`sum`] | clipped sums along one axis, whole or running |
+//! | [`sum`] | clipped sums and maxima along one axis, whole or running |
+//! | `lanes` | the same for voxels of at most 16 bits, in 16-bit lanes |
+//! | [`mask`] | clipped sums of the voxels that carry a label |
 //! | [`slab`] | sums and maxima of a window sliding along one axis |
-//! | [`reslice`] | trilinear samples of an oblique grid, stacked or summed |
-//! | [`parallel`] | the split of work over threads |
+//! | [`shear`] | line integrals along any direction, by shear and warp |
+//! | [`reslice`] | samples of an oblique grid, stacked or reduced along its depth |
+//! | [`coverage`] | how much of each ray lies inside the volume |
+//! | `spline` | cubic B-splines, for the two above |
+//! | [`simd`] | instruction sets, chosen when the program runs |
+//! | `parallel` | the split of work over threads |
+//! | [`read`] | a plain read of memory, the bound of all of them |
 //!
-//! A volume is an [`ndarray::ArrayView3`] with any strides. Results are `f32`; sums are formed in
-//! integers where voxels and window are integers and in `f64` otherwise, each output pixel by one
-//! thread in index order, so that results depend on neither layout nor thread count.
+//! A volume is an [`ndarray::ArrayView3`] with any strides. Results are `f32`. Straight sums are
+//! formed in integers where voxels and window are integers and in `f64` otherwise, each output pixel
+//! by one thread in index order: they depend on neither layout nor threads nor instruction set.
+//! Oblique images are formed in `f32`, in an order that depends on the layout alone.
 
 pub mod coverage;
 mod lanes;

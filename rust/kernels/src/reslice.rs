@@ -3,7 +3,7 @@
 //! The grid maps an output position `(z, y, x)` to a fractional voxel index
 //! `origin + z steps[0] + y steps[1] + x steps[2]`. A trilinear sample weighs the eight voxels
 //! around it: for voxels `10` at index 0 and `20` at index 1 the sample at 0.25 is `12.5`. A cubic
-//! sample weighs 64 coefficients of the B-spline through the voxels ([`crate::spline`]). Beyond its
+//! sample weighs 64 coefficients of the B-spline through the voxels (`spline`). Beyond its
 //! outermost voxels the volume goes on as voxels of one constant value.
 //!
 //! A row of samples crosses the volume on a line, so where it enters and leaves is computed, not

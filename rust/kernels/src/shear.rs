@@ -8,7 +8,7 @@
 //! slices makes an intermediate image over `(n, m)`, which one affine map, the warp, brings to the
 //! pixels; a step from slice to slice is `1 / |D_p|` mm of ray.
 //!
-//! Slices and image are interpolated by cubic B-splines ([`crate::spline`]). The filter that makes
+//! Slices and image are interpolated by cubic B-splines (`spline`). The filter that makes
 //! spline coefficients of samples commutes with shifts and sums. It is therefore not applied to
 //! every slice, but twice to the intermediate image, once on behalf of the slices.
 //!
@@ -393,8 +393,10 @@ impl<T: Voxel> Kernel for Block<'_, '_, T> {
 /// One row of every slice of a group.
 struct GroupRows {
     columns: usize,
-    /// Clipped voxels of one row, between zeros.
+    /// Clipped voxels, each row between zeros.
     voxels: Vec<f32>,
+    /// The slices they are from.
+    slices: [usize; GROUP],
     /// The rows, shifted.
     shifted: Vec<f32>,
     /// The taps by which each of them is added to the intermediate image.
@@ -405,10 +407,48 @@ impl GroupRows {
     fn new(columns: usize) -> Self {
         Self {
             columns,
-            voxels: vec![0.0; columns + 2 * PAD],
+            voxels: vec![0.0; GROUP * (columns + 2 * PAD)],
+            slices: [0; GROUP],
             shifted: vec![0.0; GROUP * (columns + PAD)],
             taps: [[0.0; 4]; GROUP],
         }
+    }
+
+    /// Reads the rows that lie in the depth range, one after the other as they lie in memory, and
+    /// says how many they are.
+    #[inline(always)]
+    fn read<T: Voxel>(
+        &mut self,
+        stack: &Stack<'_, T>,
+        channel: &Channel,
+        group: Range<usize>,
+        row: usize,
+    ) -> usize {
+        let voxels = stack.volume.index_axis(Axis(1), row);
+        let mut count = 0;
+        for slice in group {
+            let part = stack.cut.part(slice, row, self.columns);
+            if matches!(part, Part::None) {
+                continue;
+            }
+            let start = count * (self.columns + 2 * PAD) + PAD;
+            let values = &mut self.voxels[start..start + self.columns];
+            channel
+                .window
+                .above(voxels.index_axis_move(Axis(0), slice), values);
+            if let (Some(label), Some(labels)) = (channel.label, stack.labels) {
+                let raise = (channel.window.low() - channel.base) as f32;
+                accumulate(values, labels.slice(s![slice, row, ..]), |value, voxel| {
+                    *value = if voxel == label { *value + raise } else { 0.0 };
+                });
+            }
+            if matches!(part, Part::Some) {
+                stack.cut.weigh(slice, row, values);
+            }
+            self.slices[count] = slice;
+            count += 1;
+        }
+        count
     }
 
     /// Adds row `row` of the group's slices to four rows of the intermediate image.
@@ -425,34 +465,17 @@ impl GroupRows {
         // Columns of the intermediate image that any of the rows reaches.
         let begin = -ends[0].max(ends[1]) - 2;
         let length = (self.columns as isize - ends[0].min(ends[1]) + 1 - begin) as usize;
-        let mut count = 0;
-        for slice in group {
-            let part = stack.cut.part(slice, row, self.columns);
-            if matches!(part, Part::None) {
-                continue;
-            }
-            let values = &mut self.voxels[PAD..PAD + self.columns];
-            channel
-                .window
-                .above(stack.volume.slice(s![slice, row, ..]), values);
-            if let (Some(label), Some(labels)) = (channel.label, stack.labels) {
-                let raise = (channel.window.low() - channel.base) as f32;
-                accumulate(values, labels.slice(s![slice, row, ..]), |value, voxel| {
-                    *value = if voxel == label { *value + raise } else { 0.0 };
-                });
-            }
-            if matches!(part, Part::Some) {
-                stack.cut.weigh(slice, row, values);
-            }
+        let count = self.read(stack, channel, group, row);
+        for (place, &slice) in self.slices[..count].iter().enumerate() {
             let [down, left] = stack.shifts[slice];
-            let first = (PAD as isize + begin + left.whole - 1) as usize;
+            let first =
+                place * (self.columns + 2 * PAD) + (PAD as isize + begin + left.whole - 1) as usize;
             shift(
-                &mut self.shifted[count * length..(count + 1) * length],
+                &mut self.shifted[place * length..(place + 1) * length],
                 &self.voxels[first..first + length + 3],
                 left.taps,
             );
-            self.taps[count] = down.taps;
-            count += 1;
+            self.taps[place] = down.taps;
         }
         let width = sums.len() / 4;
         let place = (begin - stack.first[1]) as usize;

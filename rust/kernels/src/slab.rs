@@ -115,7 +115,7 @@ impl<T: Voxel> Plane<'_, T> {
     #[inline(always)]
     fn with<C: Combine>(self, combine: C) {
         let Self {
-            voxels: plane,
+            voxels,
             window,
             slab,
             out,
@@ -123,13 +123,13 @@ impl<T: Voxel> Plane<'_, T> {
         match T::integer_bounds(window) {
             Some((low, high)) if slab.thickness <= T::LONGEST_I32_SUM => {
                 let clip = |voxel: T| voxel.at_least(low).at_most(high).to_i64() as i32;
-                slide(plane, out, slab, combine, clip);
+                slide(voxels, out, slab, combine, clip);
             }
             Some((low, high)) => {
                 let clip = |voxel: T| voxel.at_least(low).at_most(high).to_i64();
-                slide(plane, out, slab, combine, clip);
+                slide(voxels, out, slab, combine, clip);
             }
-            None => slide(plane, out, slab, combine, |voxel: T| {
+            None => slide(voxels, out, slab, combine, |voxel: T| {
                 window.clip(voxel.to_f64())
             }),
         }
@@ -148,64 +148,50 @@ fn slide<T: Voxel, A: Number, C: Combine>(
     let Slab {
         thickness, step, ..
     } = slab;
-    let mut write = |start: usize, tail: &[A], head: Option<&[A]>| {
-        if !start.is_multiple_of(step) || start + thickness > length {
-            return;
-        }
-        let mut image = out.index_axis_mut(Axis(0), start / step);
-        for (column, (pixel, &from)) in image.iter_mut().zip(tail).enumerate() {
-            let mut value = from;
-            if let Some(&up_to) = head.and_then(|head| head.get(column)) {
-                C::add(&mut value, up_to);
+    // Of a block: each row combined with all later ones, and with an empty row behind the last.
+    let mut tails = vec![C::nothing::<A>(); (thickness + 1) * width];
+    // Of the next block: its first rows combined.
+    let mut head = vec![C::nothing::<A>(); width];
+    for start in 0..=length - thickness {
+        let offset = start % thickness;
+        if offset == 0 {
+            for row in (0..thickness).rev() {
+                let (row_and_before, later) = tails.split_at_mut((row + 1) * width);
+                let tail = &mut row_and_before[row * width..];
+                tail.copy_from_slice(&later[..width]);
+                accumulate(
+                    tail,
+                    plane.index_axis(Axis(0), start + row),
+                    |tail, voxel| {
+                        C::add(tail, clip(voxel));
+                    },
+                );
             }
-            *pixel = value.to_f32();
+            head.fill(C::nothing());
+        } else {
+            let last = plane.index_axis(Axis(0), start + thickness - 1);
+            accumulate(&mut head, last, |head, voxel| C::add(head, clip(voxel)));
         }
-    };
-    let mut head = vec![A::default(); width];
-    for block in (0..=length - thickness).step_by(thickness) {
-        let tails = tails_of_block::<T, A, C>(plane, block..block + thickness, &clip);
-        let mut tails = tails.chunks_exact(width.max(1));
-        if let Some(whole) = tails.next() {
-            write(block, whole, None);
-        }
-        for (offset, tail) in tails.enumerate() {
-            let row = block + thickness + offset;
-            if row >= length {
-                break;
-            }
-            let voxels = plane.index_axis(Axis(0), row);
-            if offset == 0 {
-                accumulate(&mut head, voxels, |value, voxel| *value = clip(voxel));
+        if start.is_multiple_of(step) {
+            let mut image = out.index_axis_mut(Axis(0), start / step);
+            let mut image = image.index_axis_mut(Axis(0), 0);
+            let ends = tails[offset * width..][..width].iter().zip(&head);
+            let combined = ends.map(|(&tail, &head)| {
+                let mut value = tail;
+                C::add(&mut value, head);
+                value.to_f32()
+            });
+            if let Some(pixels) = image.as_slice_mut() {
+                pixels
+                    .iter_mut()
+                    .zip(combined)
+                    .for_each(|(pixel, value)| *pixel = value);
             } else {
-                accumulate(&mut head, voxels, |value, voxel| {
-                    C::add(value, clip(voxel));
-                });
-            }
-            write(block + 1 + offset, tail, Some(&head));
-        }
-    }
-}
-
-/// For each row of a block, its combination with all later rows of the block; row-major.
-#[inline(always)]
-fn tails_of_block<T: Voxel, A: Number, C: Combine>(
-    plane: ArrayView2<'_, T>,
-    rows: std::ops::Range<usize>,
-    clip: impl Fn(T) -> A,
-) -> Vec<A> {
-    let width = plane.ncols();
-    let mut tails = vec![A::default(); rows.len() * width];
-    let mut later: Option<Vec<A>> = None;
-    for (row, tail) in rows.rev().zip(tails.chunks_exact_mut(width.max(1)).rev()) {
-        accumulate(tail, plane.index_axis(Axis(0), row), |value, voxel| {
-            *value = clip(voxel);
-        });
-        if let Some(later) = &later {
-            for (value, &rest) in tail.iter_mut().zip(later) {
-                C::add(value, rest);
+                image
+                    .iter_mut()
+                    .zip(combined)
+                    .for_each(|(pixel, value)| *pixel = value);
             }
         }
-        later = Some(tail.to_vec());
     }
-    tails
 }

@@ -18,12 +18,12 @@ pub(crate) const POLE: f32 = -0.267_949_2;
 /// Weights of the coefficients before, at, one after and two after, at `fraction` behind the second.
 #[inline(always)]
 pub(crate) fn weights(fraction: f64) -> [f32; 4] {
-    let t = fraction;
+    let t = fraction as f32;
     let s = 1.0 - t;
-    let before = s * s * s / 6.0;
-    let after = t * t * t / 6.0;
-    let at = (t * t * (3.0 * t - 6.0) + 4.0) / 6.0;
-    [before, at, 1.0 - before - at - after, after].map(|weight| weight as f32)
+    let before = s * s * s * (1.0 / 6.0);
+    let after = t * t * t * (1.0 / 6.0);
+    let at = (t * t * (3.0 * t - 6.0) + 4.0) * (1.0 / 6.0);
+    [before, at, 1.0 - before - at - after, after]
 }
 
 /// Turns samples into coefficients along `axis`, in place, `times` times over.

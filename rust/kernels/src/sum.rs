@@ -8,7 +8,7 @@
 //! The volume is read once, in the order in which it lies in memory: with the axis' voxels next to
 //! each other, a pixel's voxels are combined one after the other; otherwise a block of pixels that
 //! lie next to each other is held in accumulators, to which row after row is added. Voxels of at
-//! most 16 bits go through 16-bit accumulators ([`crate::lanes`]); a sum of `n` of them is below
+//! most 16 bits go through 16-bit accumulators (`lanes`); a sum of `n` of them is below
 //! `2^31` for `n < 2^15`; longer sums, and those of 32-bit voxels, are formed in `i64`, those of
 //! floating-point voxels in `f64`, in index order. Rounding to `f32` happens once, at the end:
 //! integer results are exact below `2^24`.

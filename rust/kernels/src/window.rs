@@ -66,10 +66,9 @@ impl Window {
     #[inline(always)]
     pub(crate) fn above<T: Voxel>(self, voxels: ArrayView1<'_, T>, values: &mut [f32]) {
         if let Some((low, high)) = T::integer_bounds(self) {
-            let base = low.to_f32();
-            let raise = (low.to_f64() - self.low) as f32;
+            let base = self.low as f32;
             accumulate(values, voxels, |value, voxel| {
-                *value = (voxel.at_least(low).at_most(high).to_f32() - base) + raise;
+                *value = voxel.at_least(low).at_most(high).to_f32() - base;
             });
         } else {
             accumulate(values, voxels, |value, voxel| {

@@ -1,0 +1,116 @@
+"""Scans whose projections are known exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erf
+
+import rhoa
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """Gaussian blobs, round in millimetres: their line integrals are Gaussians."""
+
+    centres_lps: NDArray[np.float64]  # (n, 3)
+    sigmas_mm: NDArray[np.float64]
+    heights_hu: NDArray[np.float64]
+
+    @classmethod
+    def within(
+        cls, volume: rhoa.Volume, sigmas_mm: tuple[float, float], count: int = 25, seed: int = 0
+    ) -> Blobs:
+        """Blobs of random size and height, so far inside that nothing of them is cut off."""
+        rng = np.random.default_rng(seed)
+        sigmas = rng.uniform(*sigmas_mm, count)
+        corners = volume.corners_lps_mm()
+        margin = 6 * sigmas_mm[1]
+        centres = rng.uniform(corners.min(0) + margin, corners.max(0) - margin, (count, 3))
+        return cls(centres, sigmas, rng.uniform(50, 200, count))
+
+    def scan(self, shape: tuple[int, int, int], affine: NDArray[np.float64]) -> rhoa.Volume:
+        """The blobs sampled at voxel centres, float32; array axes run along patient axes."""
+        hu = np.zeros(shape, np.float64)
+        for centre, sigma, height in zip(
+            self.centres_lps, self.sigmas_mm, self.heights_hu, strict=True
+        ):
+            factors = []
+            for axis, length in enumerate(shape):
+                step = affine[:3, axis]
+                patient = np.flatnonzero(step)[0]
+                place = affine[patient, 3] + step[patient] * np.arange(length)
+                factors.append(np.exp(-(((place - centre[patient]) / sigma) ** 2) / 2))
+            hu += height * np.einsum("k,j,i->kji", *factors)
+        return rhoa.Volume(hu.astype(np.float32), affine)
+
+    def image(
+        self, radiograph: rhoa.Radiograph, depth_mm: tuple[float, float] = (-np.inf, np.inf)
+    ) -> NDArray[np.float64]:
+        """Exact line integrals in HU mm at the pixels of an image, between two depths."""
+        x, z = pixel_mm(radiograph)
+        image = np.zeros(radiograph.shape)
+        for centre, sigma, height in zip(
+            radiograph.alignment.to_ap(self.centres_lps),
+            self.sigmas_mm,
+            self.heights_hu,
+            strict=True,
+        ):
+            distance = (x - centre[0]) ** 2 + (z - centre[2]) ** 2
+            front, back = erf((np.array(depth_mm) - centre[1]) / (np.sqrt(2) * sigma))
+            along = height * sigma * np.sqrt(np.pi / 2) * (back - front)
+            image += along * np.exp(-distance / (2 * sigma**2))
+        return image
+
+
+def pixel_mm(radiograph: rhoa.Radiograph) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """AP x and z of every pixel."""
+    rows, columns = np.indices(radiograph.shape)
+    x, z = radiograph.to_mm(rows, columns)
+    return np.asarray(x), np.asarray(z)
+
+
+def sheet(shape: tuple[int, int, int], alignment: rhoa.Alignment, depth_mm: float) -> rhoa.Volume:
+    """A sheet of 600 HU and 1 mm, facing the beam at a depth, in a scan of 1 mm voxels.
+
+    Each voxel holds the share of it that lies in the sheet, averaged over its own width along the
+    beam (a box of 1 mm, convolved with the sheet: the partial volume of a scanner).
+    """
+    volume = rhoa.Volume.from_array(np.zeros(shape, np.float32), (1, 1, 1))
+    index = np.stack(np.indices(shape), axis=-1)
+    depth = alignment.to_ap(volume.to_lps(index))[..., 1] - depth_mm
+    share = np.clip(1 - np.abs(depth), 0, None)
+    return rhoa.Volume((600 * share).astype(np.float32), volume.affine)
+
+
+LETTER = np.array(
+    [
+        [1, 1, 1, 1, 0],
+        [1, 0, 0, 0, 1],
+        [1, 1, 1, 1, 0],
+        [1, 0, 1, 0, 0],
+        [1, 0, 0, 1, 0],
+        [1, 0, 0, 0, 1],
+    ],
+    bool,
+)
+"""An R, which neither turn nor mirror brings to itself. Row 0 is superior, column 0 right."""
+
+
+def letter(order: tuple[int, ...] = (0, 1, 2), flips: tuple[int, ...] = (0, 0, 0)) -> rhoa.Volume:
+    """An R of 500 HU in air, near the patient's front, upper left, stored in any order."""
+    hu = np.full((60, 44, 52), -1000, np.int16)
+    strokes = np.kron(LETTER, np.ones((6, 6), bool))[::-1]  # k grows superior
+    hu[16:52, 8:14, 14:44][np.broadcast_to(strokes[:, None], (36, 6, 30))] = 500
+    affine = rhoa.Volume.from_array(hu, (1.2, 0.9, 1.0)).affine
+    stored = np.eye(4)
+    stored[:3, :3] = np.eye(3)[:, list(order)]
+    for axis, flip in enumerate(flips):
+        if flip:
+            step = np.eye(4)
+            step[axis, axis], step[axis, 3] = -1, hu.shape[order[axis]] - 1
+            stored = stored @ step
+    view = hu.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+    return rhoa.Volume(view, affine @ stored)
