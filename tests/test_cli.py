@@ -14,7 +14,7 @@ import rhoa
 from rhoa import cli
 from rhoa.phantom import Anatomy, ct, write_dicom
 
-VERBS = "inspect ctap hips split train evaluate predict explain demo info".split()  # noqa: SIM905
+VERBS = "inspect ctap hips split train evaluate predict explain demo bench info".split()  # noqa: SIM905
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,34 @@ def test_landmarks_realign_it(
     assert json.loads(out)[0]["tilt_deg"] == pytest.approx(6, abs=0.01)
     image = rhoa.Radiograph.load(tmp_path / "a.npz")
     assert image.provenance["depth_mm"] == [-20.0, 160.0]
+
+
+def test_it_is_projected_the_way_that_is_asked_for(
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("ctap", patient / "ct", "-o", tmp_path / "a.npz", "--pose", patient / "landmarks.json")
+    volume = rhoa.read_ct(patient / "ct")
+    pose = rhoa.Landmarks.from_json(patient / "landmarks.json")
+
+    for options in ({"method": "reslice", "order": 3}, {"reduce": "max"}, {"transform": "hu"}):
+        given = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+        code, _, _ = run(capsys, *words, *given)
+
+        assert code == 0
+        image = rhoa.Radiograph.load(tmp_path / "a.npz")
+        assert np.array_equal(image, rhoa.ctap(volume, pose=pose, **options))
+
+
+def test_bench_times_everything_beside_a_read_of_memory(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, out, _ = run(capsys, "bench", "--shape", 9, 8, 7, "--rounds", 2, "--json")
+
+    rows = {row["what"]: row for row in json.loads(out)}
+    assert code == 0
+    assert rows["straight sum, rhoa"]["/ straight"] == 1
+    assert {"pure read of the array", "oblique sum, rhoa (shear)"} <= set(rows)
+    assert all(row["min ms"] <= row["median ms"] <= row["max ms"] for row in rows.values())
 
 
 def test_hips_are_cropped(

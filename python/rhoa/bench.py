@@ -80,6 +80,9 @@ def candidates(scan: Volume, threads: int) -> list[Candidate]:
     def straight(array: NDArray[np.int16], axis: int) -> Callable[[], object]:
         return lambda: ctap(array, axis=axis, threads=threads)
 
+    def slabs(slices: int) -> Callable[[], object]:
+        return lambda: thin_slab(hu, thickness=slices, threads=threads)
+
     return [
         Candidate(READ, lambda: _core.read_once(words, threads=threads)),
         Candidate(STRAIGHT, straight(hu, 1)),
@@ -88,8 +91,11 @@ def candidates(scan: Volume, threads: int) -> list[Candidate]:
         *(Candidate(f"Fortran order, axis {axis}", straight(fortran, axis)) for axis in range(3)),
         Candidate("straight maximum", lambda: ctap(hu, reduce="max", threads=threads)),
         Candidate("running sums, every 10", lambda: cumulative(hu, every=10, threads=threads)),
-        Candidate("slabs of 5", lambda: thin_slab(hu, thickness=5, threads=threads)),
-        Candidate("slabs of 50", lambda: thin_slab(hu, thickness=50, threads=threads)),
+        *(
+            Candidate(f"slabs of {slices}", slabs(slices))
+            for slices in (5, 50)
+            if slices <= scan.shape[1]
+        ),
         Candidate(OBLIQUE, lambda: ctap(scan, pose=pose, threads=threads)),
         Candidate(
             "oblique sum, rhoa (reslice)",

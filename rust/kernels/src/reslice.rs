@@ -268,9 +268,13 @@ impl<'a, T: Voxel> Source<'a, T> {
 /// Bits of the fraction of a position.
 const FRACTION: u32 = 32;
 
+/// No volume reaches as far as this many voxels; farther positions are as good as these, and the
+/// arithmetic of a line of them cannot overflow.
+const FAR: f64 = (1_u64 << 50) as f64;
+
 /// A position in voxels as an integer of `2^-32` voxels.
 fn fixed(voxels: f64) -> i128 {
-    (voxels * f64::from(FRACTION).exp2()).round() as i128
+    (voxels.clamp(-FAR, FAR) * f64::from(FRACTION).exp2()).round() as i128
 }
 
 /// Positions on a line, `start + x step`, in integers: exact, so that what holds at both ends of a
@@ -284,8 +288,7 @@ struct Line {
 impl Line {
     #[inline(always)]
     fn at(&self, x: usize) -> [i128; 3] {
-        [0, 1, 2]
-            .map(|axis| self.start[axis].saturating_add(self.step[axis].saturating_mul(x as i128)))
+        [0, 1, 2].map(|axis| self.start[axis] + self.step[axis] * x as i128)
     }
 
     #[inline(always)]
