@@ -111,15 +111,14 @@ def draw(timings: list[bench.Timing], path: Path, title: str) -> None:
     axes = figure.subplots()
     own = [not any(peer.name in timing.name for peer in PEERS) for timing in ordered]
     colours = ["#1f4e79" if mine else "#b8c4d0" for mine in own]
-    bars = axes.barh(
-        [timing.name for timing in ordered], [t.median for t in ordered], color=colours
-    )
-    axes.bar_label(bars, labels=[f"{timing.median:.4g} ms" for timing in ordered], padding=3)
+    medians = [timing.median for timing in ordered]
+    bars = axes.barh([timing.name for timing in ordered], medians, color=colours)
+    axes.bar_label(bars, labels=[f"{median:,.0f} ms" for median in medians], padding=3)
     axes.set_xscale("log")
     axes.set_xlabel("milliseconds a call, median; shorter is faster")
     axes.set_title(title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(x=0.15)
+    axes.margins(x=0.25, y=0.01)
     figure.savefig(path, dpi=120)
 
 
