@@ -23,6 +23,7 @@ def versions() -> dict[str, str | None]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processors": str(os.cpu_count()),
+        "instructions": _core.instruction_set(),
     }
     for library in LIBRARIES:
         try:

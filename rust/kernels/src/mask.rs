@@ -3,7 +3,7 @@
 //! `S_l(o, p) = sum over r with label(r, o, p) = l of clip(v(r, o, p)) - base`. For the row `1 2 3`
 //! with labels `7 0 7`, the sum of label 7 is `4`. Sums are exact for integer voxels.
 
-use ndarray::{Array3, ArrayView3, ArrayViewMut3, Axis, Zip, s};
+use ndarray::{Array2, Array3, ArrayView3, ArrayViewMut3, Axis, Zip, s};
 
 use crate::parallel::{self, Machine};
 use crate::shear::Channel;
@@ -70,16 +70,24 @@ impl<T: Voxel> Kernel for Masked<'_, T> {
             else {
                 continue;
             };
-            let mut sums = ndarray::Array2::<f64>::zeros(image.raw_dim());
-            for (voxels, labels) in self.volume.outer_iter().zip(self.labels.outer_iter()) {
-                // Whole HU and their sums are exact in f64 below 2^53.
-                Zip::from(&mut sums)
-                    .and(voxels)
-                    .and(labels)
-                    .for_each(|sum, &voxel, &here| {
-                        let value = window.clip(voxel.to_f64()) - base;
-                        *sum += if here == label { value } else { 0.0 };
-                    });
+            // Whole HU and their sums are exact in f64 below 2^53.
+            let add = |sum: &mut f64, &voxel: &T, &here: &u8| {
+                let value = window.clip(voxel.to_f64()) - base;
+                *sum += if here == label { value } else { 0.0 };
+            };
+            let mut sums = Array2::<f64>::zeros(image.raw_dim());
+            if self.volume.strides()[0].abs() < self.volume.strides()[2].abs() {
+                let lanes = self.volume.lanes(Axis(0)).into_iter();
+                let labels = self.labels.lanes(Axis(0)).into_iter();
+                for (sum, (voxels, labels)) in sums.iter_mut().zip(lanes.zip(labels)) {
+                    Zip::from(voxels)
+                        .and(labels)
+                        .for_each(|voxel, here| add(sum, voxel, here));
+                }
+            } else {
+                for (voxels, labels) in self.volume.outer_iter().zip(self.labels.outer_iter()) {
+                    Zip::from(&mut sums).and(voxels).and(labels).for_each(add);
+                }
             }
             image.zip_mut_with(&sums, |pixel, &sum| *pixel = sum as f32);
         }

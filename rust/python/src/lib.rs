@@ -166,6 +166,13 @@ mod _core {
         Ok(image.map_err(to_python)?.into_pyarray(py))
     }
 
+    /// The instruction set in use.
+    #[pyfunction]
+    fn instruction_set() -> PyResult<&'static str> {
+        let machine = Machine::with_threads(1).map_err(to_python)?;
+        Ok(machine.level.name())
+    }
+
     /// Reads an array once, for benchmarks: the wrapping sum of its 64-bit words.
     #[pyfunction]
     #[pyo3(signature = (words, *, threads))]
