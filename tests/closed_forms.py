@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,14 +76,40 @@ def pixel_mm(radiograph: rhoa.Radiograph) -> tuple[NDArray[np.float64], NDArray[
 def sheet(shape: tuple[int, int, int], alignment: rhoa.Alignment, depth_mm: float) -> rhoa.Volume:
     """A sheet of 600 HU and 1 mm, facing the beam at a depth, in a scan of 1 mm voxels.
 
-    Each voxel holds the share of it that lies in the sheet, averaged over its own width along the
-    beam (a box of 1 mm, convolved with the sheet: the partial volume of a scanner).
+    Each voxel holds the exact share of its cube that lies in the sheet.
     """
     volume = rhoa.Volume.from_array(np.zeros(shape, np.float32), (1, 1, 1))
     index = np.stack(np.indices(shape), axis=-1)
     depth = alignment.to_ap(volume.to_lps(index))[..., 1] - depth_mm
-    share = np.clip(1 - np.abs(depth), 0, None)
+    beam = alignment.matrix[1]
+    share = _share_of_cube(0.5 + depth, beam) - _share_of_cube(depth - 0.5, beam)
     return rhoa.Volume((600 * share).astype(np.float32), volume.affine)
+
+
+def _share_of_cube(reach: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of a unit cube about 0 whose distance along a normal is below ``reach``.
+
+    Three boxes of the normal's components, convolved and integrated: a sum of cubes of ramps.
+    """
+    sides = np.maximum(np.abs(normal), 1e-3)  # a face seen edge-on leaves 0 / 0
+    share = np.zeros_like(reach)
+    for corner in product([-0.5, 0.5], repeat=3):
+        ramp = np.maximum(np.clip(reach, -2, 2) + sides @ corner, 0)
+        share += np.prod(np.sign(corner)) * ramp**3
+    return share / (6 * np.prod(sides))
+
+
+def chord_mm(
+    volume: rhoa.Volume, radiograph: rhoa.Radiograph, depth_mm: tuple[float, float]
+) -> NDArray[np.float64]:
+    """Length of every pixel's ray inside the box of voxels and the depth range: three slabs."""
+    x, z = pixel_mm(radiograph)
+    frame = radiograph.alignment
+    start = volume.to_index(frame.to_lps(np.stack([x, np.zeros_like(x), z], axis=-1)))
+    step = np.linalg.solve(volume.affine[:3, :3], frame.matrix[1])
+    ends = np.stack([-0.5 - start, np.array(volume.shape) - 0.5 - start]) / step
+    enters, leaves = ends.min(0).max(-1), ends.max(0).min(-1)
+    return np.clip(np.minimum(leaves, depth_mm[1]) - np.maximum(enters, depth_mm[0]), 0, None)
 
 
 LETTER = np.array(
