@@ -455,6 +455,16 @@ class TestPosed:
         with pytest.raises(rhoa.RhoaError, match="left and right landmarks are not swapped"):
             rhoa.ctap(noise_volume(), pose=landmarks)
 
+    def test_a_scan_of_one_row_has_no_depth_of_its_own(self) -> None:
+        volume = rhoa.Volume.from_array(np.full((5, 1, 5), 100, np.int16), (1, 2, 1))
+        pose = posed(volume, np.eye(3))
+
+        with pytest.raises(rhoa.RhoaError, match="one voxel deep along the rays"):
+            rhoa.ctap(volume, pose=pose)
+        image = rhoa.ctap(volume, pose=pose, depth=(-3, 3), window=(0, 600))
+
+        np.testing.assert_allclose(image.pixels, 100, atol=1e-3)
+
     def test_a_flagged_alignment_warns(self) -> None:
         landmarks = rhoa.Landmarks((60, 0, 90), (-60, 0, 90), (15, 0, 0), (-15, 0, 0))
 

@@ -68,6 +68,11 @@ def projection_grid(
         pixel_mm = min(between_slices, between_columns)
     pixel_mm = require_positive("pixel_mm", pixel_mm)
     front, back = _depth_range(depth, (low[1], high[1]))
+    if not front < back:
+        raise ParameterError(
+            "the scan is one voxel deep along the rays, so its depth range is empty; "
+            "pass depth=(front, back), in mm in the AP frame."
+        )
     slices = max(1, math.ceil((back - front) / between_rows - _ON_GRID))
     step_mm = (back - front) / slices
     left, columns = multiples(low[0], high[0], pixel_mm)

@@ -238,9 +238,11 @@ impl<'a, T: Voxel> Source<'a, T> {
         (0..depth)
             .map(|y| {
                 let line = grid.row(z, y);
-                let [near, inner] =
-                    [near, inner].map(|(low, less)| line.within(low, lengths, less, columns));
-                Row { line, near, inner }
+                Row {
+                    near: line.within(near.0, lengths, near.1, columns),
+                    inner: line.within(inner.0, lengths.map(|n| n.min(FITS)), inner.1, columns),
+                    line,
+                }
             })
             .collect()
     }
@@ -267,6 +269,9 @@ impl<'a, T: Voxel> Source<'a, T> {
 
 /// Bits of the fraction of a position.
 const FRACTION: u32 = 32;
+
+/// Positions below this many voxels fit 64 bits.
+const FITS: usize = 1 << 31;
 
 /// No volume reaches as far as this many voxels; farther positions are as good as these, and the
 /// arithmetic of a line of them cannot overflow.
@@ -427,10 +432,10 @@ fn trilinear<T: Voxel, const CONTIGUOUS: bool>(
         let mut pairs = [[[T::default(); 2]; LANES]; 4];
         for (pairs, corner) in pairs.iter_mut().zip([0, back, down, down + back]) {
             for (pair, place) in pairs.iter_mut().zip(places) {
-                // SAFETY: the positions of the line within `inner` are at least 0 and below
-                // the length less one on each axis, by the choice of `inner`; so the whole parts
-                // and the next voxel along each axis exist. Neighbours along the last axis lie side
-                // by side where the stride is 1, as in an array of two.
+                // SAFETY: the positions of the line within `inner` fit 64 bits (`FITS`), are at least
+                // 0 and below the length less one on each axis; so the voxel of the whole parts and
+                // the next one along each axis exist. Neighbours along the last axis lie side by
+                // side where the stride is 1, as in an array of two.
                 // GAIN: three times the speed of checked access (`benches/kernels.rs`).
                 *pair = unsafe {
                     let voxel = voxels.offset(place + corner);
