@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 import rhoa
+from tests.strategies import stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +132,4 @@ def letter(order: tuple[int, ...] = (0, 1, 2), flips: tuple[int, ...] = (0, 0, 0
     hu = np.full((60, 44, 52), -1000, np.int16)
     strokes = np.kron(LETTER, np.ones((6, 6), bool))[::-1]  # k grows superior
     hu[16:52, 8:14, 14:44][np.broadcast_to(strokes[:, None], (36, 6, 30))] = 500
-    affine = rhoa.Volume.from_array(hu, (1.2, 0.9, 1.0)).affine
-    stored = np.eye(4)
-    stored[:3, :3] = np.eye(3)[:, list(order)]
-    for axis, flip in enumerate(flips):
-        if flip:
-            step = np.eye(4)
-            step[axis, axis], step[axis, 3] = -1, hu.shape[order[axis]] - 1
-            stored = stored @ step
-    view = hu.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
-    return rhoa.Volume(view, affine @ stored)
+    return stored(rhoa.Volume.from_array(hu, (1.2, 0.9, 1.0)), order, flips)

@@ -59,23 +59,24 @@ def clipped(hu: NDArray[np.generic], window: tuple[float, float]) -> NDArray[np.
     return np.clip(hu.astype(np.float64), *window)
 
 
-def marked_volume(order: tuple[int, ...], flips: tuple[int, ...]) -> rhoa.Volume:
-    """Air with one bright voxel left, superior and posterior in the patient, stored in any order.
-
-    ``order`` permutes the array axes and ``flips`` reverses them; the affine follows.
-    """
-    hu = np.full((5, 6, 7), -1000, np.int16)
-    hu[4, 5, 6] = 600
-    affine = rhoa.Volume.from_array(hu, (2, 1.5, 1)).affine
-    stored = np.eye(4)
-    stored[:3, :3] = np.eye(3)[:, list(order)]
+def stored(volume: rhoa.Volume, order: tuple[int, ...], flips: tuple[int, ...]) -> rhoa.Volume:
+    """The same scan with its array axes permuted by ``order``, then reversed where ``flips`` is."""
+    turn = np.eye(4)
+    turn[:3, :3] = np.eye(3)[:, list(order)]
     for axis, flip in enumerate(flips):
         if flip:
             step = np.eye(4)
-            step[axis, axis], step[axis, 3] = -1, hu.shape[order[axis]] - 1
-            stored = stored @ step
-    view = hu.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
-    return rhoa.Volume(view, affine @ stored)
+            step[axis, axis], step[axis, 3] = -1, volume.shape[order[axis]] - 1
+            turn = turn @ step
+    steps = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
+    return rhoa.Volume(volume.hu.transpose(order)[steps], volume.affine @ turn)
+
+
+def marked_volume(order: tuple[int, ...], flips: tuple[int, ...]) -> rhoa.Volume:
+    """Air with one bright voxel left, superior and posterior in the patient, in any order."""
+    hu = np.full((5, 6, 7), -1000, np.int16)
+    hu[4, 5, 6] = 600
+    return stored(rhoa.Volume.from_array(hu, (2, 1.5, 1)), order, flips)
 
 
 def noise_volume(shape: tuple[int, int, int] = (20, 24, 22)) -> rhoa.Volume:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import rhoa
 from rhoa.channels import WATER_ATTENUATION_PER_MM
-from tests.strategies import arrays, clipped, noise_volume, posed, rotation, windows
+from tests.strategies import arrays, clipped, noise_volume, posed, rotation, stored, windows
 
 AXES = st.integers(0, 2)
 TURN = rotation(9, -5, 7).T
@@ -76,9 +76,7 @@ class TestMasks:
 
     def test_labels_follow_a_scan_that_is_stored_the_other_way_round(self) -> None:
         volume, labels = labelled_volume()
-        flipped = rhoa.Volume(
-            volume.hu[::-1, ::-1], volume.affine @ _flip(volume.shape, (True, True, False))
-        )
+        flipped = stored(volume, (0, 1, 2), (1, 1, 0))
 
         image = rhoa.ctap(flipped, mask=labels[::-1, ::-1] == 2)
 
@@ -188,12 +186,3 @@ class TestAttenuation:
     def test_an_array_has_no_millimetres(self) -> None:
         with pytest.raises(rhoa.RhoaError, match="needs spacings in mm; pass a rhoa.Volume"):
             rhoa.ctap(np.zeros((2, 2, 2)), transform="attenuation")
-
-
-def _flip(shape: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> NDArray[np.float64]:
-    """From the indices of a flipped array to those of the array."""
-    matrix = np.eye(4)
-    for axis, flip in enumerate(flips):
-        if flip:
-            matrix[axis, axis], matrix[axis, 3] = -1, shape[axis] - 1
-    return matrix

@@ -19,7 +19,7 @@ from rhoa.sampling import (
     facing,
     kernel_array,
     projection_grid,
-    require_scan,
+    require_view,
     scan_axes,
 )
 from rhoa.threads import thread_count
@@ -243,22 +243,11 @@ class _View:
 
 
 def _images(volume: Volume | ArrayLike, content: Content, view: _View, threads: int) -> list[Any]:
+    require_view(volume, view.axis, view.pose, view.depth, view.pixel_mm)
     if not isinstance(volume, Volume):
-        if view.pose is not None or view.depth != "all" or view.pixel_mm is not None:
-            raise ParameterError(
-                "pose, depth and pixel_mm need to know where the voxels lie; "
-                "pass rhoa.Volume(hu, affine) or rhoa.Volume.from_array(hu, spacing_mm)."
-            )
         axis = require_axis(1 if view.axis is None else view.axis)
         return list(_reduced(kernel_array(volume), content.labels, content, axis, threads))
-    if view.axis is not None:
-        raise ParameterError("axis is for arrays; a Volume knows which of its axes is front-back.")
-    require_scan(volume)
     if view.pose is None:
-        if view.depth != "all" or view.pixel_mm is not None:
-            raise ParameterError(
-                "depth and pixel_mm are measured in the AP frame; pass pose= as well."
-            )
         return _as_scanned(volume, content, threads)
     if not all(math.isfinite(low) for low, _ in content.windows):
         raise ParameterError(
@@ -313,7 +302,8 @@ def _as_scanned(volume: Volume, content: Content, threads: int) -> list[Radiogra
 def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[Radiograph]:
     grid = projection_grid(volume, usable_alignment(view.pose), view.depth, view.pixel_mm)
     hu = kernel_array(volume.hu)
-    coverage = _core.inside_mm(hu, **grid.rays(volume), threads=threads)
+    rays = grid.rays(volume)
+    coverage = _core.inside_mm(hu, **rays, threads=threads)
     if not coverage.any():
         raise PoseError(
             "no ray meets the scan within the depth range: are the landmarks of another scan, "
@@ -321,7 +311,7 @@ def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[
         )
     method = "reslice" if content.reduce == "max" else view.method
     if method == "shear":
-        step_mm, images = 1.0, list(_sheared(volume, hu, content, grid, threads))
+        step_mm, images = 1.0, list(_sheared(hu, content, rays, threads))
     else:
         step_mm, images = grid.step_mm, _resliced(volume, hu, content, grid, view.order, threads)
     front, back = grid.depth_mm
@@ -347,10 +337,9 @@ def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[
 
 
 def _sheared(
-    volume: Volume, hu: NDArray[Any], content: Content, grid: ProjectionGrid, threads: int
+    hu: NDArray[Any], content: Content, rays: dict[str, Any], threads: int
 ) -> NDArray[np.float32]:
     """Line integrals in HU mm, one image a channel."""
-    rays = grid.rays(volume)
     try:
         return _core.sheared(hu, content.channels, labels=content.labels, **rays, threads=threads)
     except ValueError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rhoa.errors import ParameterError, require_choice, require_positive, require_volume
-from rhoa.pose import Alignment
+from rhoa.pose import Alignment, Landmarks
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -183,6 +183,35 @@ def require_scan(volume: object) -> None:
         )
     if 0 in volume.shape:
         raise ParameterError(f"the volume is empty: its shape is {volume.shape}.")
+
+
+def require_view(
+    volume: object,
+    axis: int | None,
+    pose: Alignment | Landmarks | None,
+    depth: Depth,
+    pixel_mm: float | None,
+) -> None:
+    """Check that an array is looked at along an axis, and a scan from the front or through a pose.
+
+    Raises
+    ------
+    ParameterError
+        If an option needs what the other kind of volume has, or a pose that is not given.
+    """
+    measured = depth != "all" or pixel_mm is not None
+    if not isinstance(volume, Volume):
+        if pose is not None or measured:
+            raise ParameterError(
+                "pose, depth and pixel_mm need to know where the voxels lie; "
+                "pass rhoa.Volume(hu, affine) or rhoa.Volume.from_array(hu, spacing_mm)."
+            )
+        return
+    if axis is not None:
+        raise ParameterError("axis is for arrays; a Volume knows which of its axes is front-back.")
+    require_scan(volume)
+    if pose is None and measured:
+        raise ParameterError("depth and pixel_mm are measured in the AP frame; pass pose= as well.")
 
 
 def facing(volume: Volume, voxels: NDArray[Any]) -> NDArray[Any]:

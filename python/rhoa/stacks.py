@@ -28,6 +28,7 @@ from rhoa.sampling import (
     kernel_array,
     projection_grid,
     require_scan,
+    require_view,
     spacing_triple,
 )
 from rhoa.threads import thread_count
@@ -268,22 +269,11 @@ class _Slices:
 def _slices(
     hu: Volume | ArrayLike, axis: int | None, pose: Pose, depth: Depth, pixel_mm: float | None
 ) -> _Slices:
+    require_view(hu, axis, pose, depth, pixel_mm)
     if not isinstance(hu, Volume):
-        if pose is not None or depth != "all" or pixel_mm is not None:
-            raise ParameterError(
-                "pose, depth and pixel_mm need to know where the voxels lie; "
-                "pass rhoa.Volume(hu, affine) or rhoa.Volume.from_array(hu, spacing_mm)."
-            )
         array, along = kernel_array(hu), require_axis(1 if axis is None else axis)
         return _Slices(array, along, array.shape[along], None)
-    if axis is not None:
-        raise ParameterError("axis is for arrays; a Volume knows which of its axes is front-back.")
-    require_scan(hu)
     if pose is None:
-        if depth != "all" or pixel_mm is not None:
-            raise ParameterError(
-                "depth and pixel_mm are measured in the AP frame; pass pose= as well."
-            )
         array = kernel_array(facing(hu, hu.hu))
         return _Slices(array, 1, array.shape[1], frame_spacing_mm(hu)[1])
     grid = projection_grid(hu, usable_alignment(pose), depth, pixel_mm)
