@@ -9,7 +9,7 @@
 use ndarray::{ArrayView1, ArrayView3, ArrayViewMut3, Axis};
 
 use crate::simd::{Kernel, Level};
-use crate::sum::{accumulate, parts};
+use crate::sum::{accumulate, parts, write};
 use crate::voxel::Combine;
 use crate::{Voxel, Window};
 
@@ -64,40 +64,41 @@ pub(crate) fn reduce<T: Voxel, C: Combine>(
     every: usize,
     level: Level,
 ) {
-    if volume.strides()[0].abs() < volume.strides()[2].abs() {
-        level.run(Columns {
-            volume,
-            out,
-            windows,
-            combine,
-            every,
-        });
-    } else {
-        level.run(Rows {
-            volume,
-            out,
-            windows,
-            combine,
-            every,
-        });
-    }
+    level.run(Lanes {
+        volume,
+        out,
+        windows,
+        combine,
+        every,
+    });
 }
 
-/// A block of lanes for each window, with which row after row is combined.
-struct Rows<'a, T, C> {
+/// The reduction in 16-bit lanes.
+struct Lanes<'a, T, C> {
     volume: ArrayView3<'a, T>,
     out: ArrayViewMut3<'a, f32>,
     windows: &'a [Narrow<T>],
-    #[allow(dead_code, reason = "names the type")]
     combine: C,
     every: usize,
 }
 
-impl<T: Voxel, C: Combine> Kernel for Rows<'_, T, C> {
+impl<T: Voxel, C: Combine> Kernel for Lanes<'_, T, C> {
     type Output = ();
 
     #[inline(always)]
-    fn run(mut self) {
+    fn run(self) {
+        if self.volume.strides()[0].abs() < self.volume.strides()[2].abs() {
+            self.columns();
+        } else {
+            self.rows();
+        }
+    }
+}
+
+impl<T: Voxel, C: Combine> Lanes<'_, T, C> {
+    /// A block of lanes for each window, with which row after row is combined.
+    #[inline(always)]
+    fn rows(mut self) {
         let (length, lines, width) = self.volume.dim();
         let images = length.div_ceil(self.every);
         let mut lanes = vec![0_u16; lines * width];
@@ -118,7 +119,7 @@ impl<T: Voxel, C: Combine> Kernel for Rows<'_, T, C> {
                 let part = segment.start + part.start..segment.start + part.end;
                 let rows = self.volume.slice_axis(Axis(0), part.into());
                 for (window, totals) in self.windows.iter().zip(&mut totals) {
-                    combine_rows::<T, C>(&mut lanes, rows, *window);
+                    combine_rows(&mut lanes, rows, *window, self.combine);
                     for (total, lane) in totals.iter_mut().zip(&mut lanes) {
                         C::add(total, i32::from(*lane));
                         *lane = 0;
@@ -128,15 +129,32 @@ impl<T: Voxel, C: Combine> Kernel for Rows<'_, T, C> {
             for (place, (window, totals)) in self.windows.iter().zip(&totals).enumerate() {
                 let low = C::of_lows(window.low, segment.end);
                 let mut out = self.out.index_axis_mut(Axis(0), place * images + image);
-                for (mut out, totals) in out.outer_iter_mut().zip(totals.chunks_exact(width)) {
-                    if let Some(out) = out.as_slice_mut() {
-                        for (pixel, total) in out.iter_mut().zip(totals) {
-                            *pixel = (total + low) as f32;
-                        }
-                    } else {
-                        for (pixel, total) in out.iter_mut().zip(totals) {
-                            *pixel = (total + low) as f32;
-                        }
+                for (out, totals) in out.outer_iter_mut().zip(totals.chunks_exact(width)) {
+                    write(out, totals.iter().map(|total| (total + low) as f32));
+                }
+            }
+        }
+    }
+
+    /// The pixels one after the other, each with the voxels that lie next to each other in memory.
+    #[inline(always)]
+    fn columns(mut self) {
+        let length = self.volume.len_of(Axis(0));
+        let images = length.div_ceil(self.every);
+        for (line, mut out) in self.out.axis_iter_mut(Axis(1)).enumerate() {
+            let plane = self.volume.index_axis(Axis(1), line);
+            for (voxels, mut pixels) in plane.columns().into_iter().zip(out.columns_mut()) {
+                for (window, mut pixels) in self
+                    .windows
+                    .iter()
+                    .zip(pixels.axis_chunks_iter_mut(Axis(0), images))
+                {
+                    let mut total = 0_i32;
+                    for (pixel, part) in pixels.iter_mut().zip(parts(length, self.every)) {
+                        let low = C::of_lows(window.low, part.end);
+                        let voxels = voxels.slice_axis_move(Axis(0), part.into());
+                        C::add(&mut total, combined(voxels, *window, self.combine));
+                        *pixel = (total + low) as f32;
                     }
                 }
             }
@@ -150,6 +168,7 @@ fn combine_rows<T: Voxel, C: Combine>(
     lanes: &mut [u16],
     rows: ArrayView3<'_, T>,
     window: Narrow<T>,
+    _: C,
 ) {
     let width = rows.len_of(Axis(2));
     for rows in rows.axis_chunks_iter(Axis(0), ROWS) {
@@ -182,47 +201,9 @@ fn combine_rows<T: Voxel, C: Combine>(
     }
 }
 
-/// The pixels one after the other, each with the voxels that lie next to each other in memory.
-struct Columns<'a, T, C> {
-    volume: ArrayView3<'a, T>,
-    out: ArrayViewMut3<'a, f32>,
-    windows: &'a [Narrow<T>],
-    #[allow(dead_code, reason = "names the type")]
-    combine: C,
-    every: usize,
-}
-
-impl<T: Voxel, C: Combine> Kernel for Columns<'_, T, C> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(mut self) {
-        let length = self.volume.len_of(Axis(0));
-        let images = length.div_ceil(self.every);
-        for (line, mut out) in self.out.axis_iter_mut(Axis(1)).enumerate() {
-            let plane = self.volume.index_axis(Axis(1), line);
-            for (voxels, mut pixels) in plane.columns().into_iter().zip(out.columns_mut()) {
-                for (window, mut pixels) in self
-                    .windows
-                    .iter()
-                    .zip(pixels.axis_chunks_iter_mut(Axis(0), images))
-                {
-                    let mut total = 0_i32;
-                    for (pixel, part) in pixels.iter_mut().zip(parts(length, self.every)) {
-                        let low = C::of_lows(window.low, part.end);
-                        let voxels = voxels.slice_axis_move(Axis(0), part.into());
-                        C::add(&mut total, combined::<T, C>(voxels, *window));
-                        *pixel = (total + low) as f32;
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// All `voxels` combined, measured from the window's low end.
 #[inline(always)]
-fn combined<T: Voxel, C: Combine>(voxels: ArrayView1<'_, T>, window: Narrow<T>) -> i32 {
+fn combined<T: Voxel, C: Combine>(voxels: ArrayView1<'_, T>, window: Narrow<T>, _: C) -> i32 {
     const LANES: usize = 32;
     let mut total = 0_i32;
     let Some(slice) = voxels.to_slice() else {

@@ -498,7 +498,7 @@ fn cubic(coefficients: &Array3<f32>, index: [f64; 3]) -> f32 {
             }
         }
     }
-    (sums[0] * left[0] + sums[1] * left[1]) + (sums[2] * left[2] + sums[3] * left[3])
+    spline::dot(sums, left)
 }
 
 /// A sample near the border, beyond which coefficients fall off as powers of the pole.

@@ -599,5 +599,5 @@ fn sampled(values: &[f32], width: usize, place: [f64; 2]) -> f32 {
             *sum += weight * value;
         }
     }
-    (sums[0] * left[0] + sums[1] * left[1]) + (sums[2] * left[2] + sums[3] * left[3])
+    spline::dot(sums, left)
 }

@@ -12,8 +12,8 @@ use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut3, Axis};
 
 use crate::parallel::{self, Machine};
 use crate::simd::{Kernel, Level};
-use crate::sum::{ShapeWithout, Walk, accumulate, length_along};
-use crate::voxel::{Combine, Max, Number, Sum};
+use crate::sum::{ShapeWithout, Walk, accumulate, length_along, write};
+use crate::voxel::{Combine, Max, Number, Reduction, Sum, in_exact_numbers};
 use crate::{KernelError, Reduce, Result, Voxel, Window};
 
 /// A slab of `thickness` voxels at every `step`-th place where it fits.
@@ -114,25 +114,31 @@ impl<T: Voxel> Kernel for Plane<'_, T> {
 impl<T: Voxel> Plane<'_, T> {
     #[inline(always)]
     fn with<C: Combine>(self, combine: C) {
-        let Self {
-            voxels,
+        let (window, thickness) = (self.window, self.slab.thickness);
+        in_exact_numbers(
             window,
-            slab,
-            out,
-        } = self;
-        match T::integer_bounds(window) {
-            Some((low, high)) if slab.thickness <= T::LONGEST_I32_SUM => {
-                let clip = |voxel: T| voxel.at_least(low).at_most(high).to_i64() as i32;
-                slide(voxels, out, slab, combine, clip);
-            }
-            Some((low, high)) => {
-                let clip = |voxel: T| voxel.at_least(low).at_most(high).to_i64();
-                slide(voxels, out, slab, combine, clip);
-            }
-            None => slide(voxels, out, slab, combine, |voxel: T| {
-                window.clip(voxel.to_f64())
-            }),
-        }
+            thickness,
+            Slabs {
+                plane: self,
+                combine,
+            },
+        );
+    }
+}
+
+/// The slabs of one plane, combined.
+struct Slabs<'a, T, C> {
+    plane: Plane<'a, T>,
+    combine: C,
+}
+
+impl<T: Voxel, C: Combine> Reduction<T> for Slabs<'_, T, C> {
+    #[inline(always)]
+    fn run<A: Number>(self, clip: impl Fn(T) -> A) {
+        let Plane {
+            voxels, slab, out, ..
+        } = self.plane;
+        slide(voxels, out, slab, self.combine, clip);
     }
 }
 
@@ -174,24 +180,13 @@ fn slide<T: Voxel, A: Number, C: Combine>(
         }
         if start.is_multiple_of(step) {
             let mut image = out.index_axis_mut(Axis(0), start / step);
-            let mut image = image.index_axis_mut(Axis(0), 0);
             let ends = tails[offset * width..][..width].iter().zip(&head);
             let combined = ends.map(|(&tail, &head)| {
                 let mut value = tail;
                 C::add(&mut value, head);
                 value.to_f32()
             });
-            if let Some(pixels) = image.as_slice_mut() {
-                pixels
-                    .iter_mut()
-                    .zip(combined)
-                    .for_each(|(pixel, value)| *pixel = value);
-            } else {
-                image
-                    .iter_mut()
-                    .zip(combined)
-                    .for_each(|(pixel, value)| *pixel = value);
-            }
+            write(image.index_axis_mut(Axis(0), 0), combined);
         }
     }
 }

@@ -26,6 +26,13 @@ pub(crate) fn weights(fraction: f64) -> [f32; 4] {
     [before, at, 1.0 - before - at - after, after]
 }
 
+/// Four values times four weights.
+#[inline(always)]
+pub(crate) fn dot(values: [f32; 4], weights: [f32; 4]) -> f32 {
+    (values[0] * weights[0] + values[1] * weights[1])
+        + (values[2] * weights[2] + values[3] * weights[3])
+}
+
 /// Turns samples into coefficients along `axis`, in place, `times` times over.
 pub(crate) fn prefilter(
     mut samples: ArrayViewMut3<'_, f32>,

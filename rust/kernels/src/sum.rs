@@ -15,12 +15,12 @@
 
 use std::ops::Range;
 
-use ndarray::{Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut3, Axis, s};
+use ndarray::{Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut3, Axis, s};
 
 use crate::lanes::{self, Narrow};
 use crate::parallel::{self, Machine};
 use crate::simd::{Kernel, Level};
-use crate::voxel::{Combine, Max, Number, Sum};
+use crate::voxel::{Combine, Max, Number, Reduction, Sum, in_exact_numbers};
 use crate::{KernelError, Reduce, Result, Voxel, Window};
 
 /// The volume clipped to each of the `windows` and reduced along `axis`, one image a window; the
@@ -199,42 +199,45 @@ impl<T: Voxel, C: Combine> Kernel for General<'_, T, C> {
     #[inline(always)]
     fn run(mut self) {
         let images = self.out.len_of(Axis(0)) / self.windows.len().max(1);
-        let (volume, every, length) = (self.volume, self.every, self.volume.len_of(Axis(0)));
+        let (volume, every, combine) = (self.volume, self.every, self.combine);
         let outs = self.out.axis_chunks_iter_mut(Axis(0), images.max(1));
         for (&window, out) in self.windows.iter().zip(outs) {
-            match T::integer_bounds(window) {
-                Some((low, high)) if length <= T::LONGEST_I32_SUM => {
-                    let clip = |voxel: T| voxel.at_least(low).at_most(high).to_i64() as i32;
-                    reduce(volume, out, every, self.combine, clip);
-                }
-                Some((low, high)) => {
-                    let clip = |voxel: T| voxel.at_least(low).at_most(high).to_i64();
-                    reduce(volume, out, every, self.combine, clip);
-                }
-                None => {
-                    let clip = |voxel: T| window.clip(voxel.to_f64());
-                    reduce(volume, out, every, self.combine, clip);
-                }
-            }
+            let images = Images {
+                volume,
+                out,
+                combine,
+                every,
+            };
+            in_exact_numbers(window, volume.len_of(Axis(0)), images);
         }
     }
 }
 
-#[inline(always)]
-fn reduce<T: Voxel, A: Number, C: Combine>(
-    volume: ArrayView3<'_, T>,
-    mut out: ArrayViewMut3<'_, f32>,
-    every: usize,
+/// The images of one window.
+struct Images<'v, 'o, T, C> {
+    volume: ArrayView3<'v, T>,
+    out: ArrayViewMut3<'o, f32>,
     combine: C,
-    clip: impl Fn(T) -> A,
-) {
-    if volume.strides()[0].abs() < volume.strides()[2].abs() {
-        for (line, out) in out.axis_iter_mut(Axis(1)).enumerate() {
-            let plane = volume.index_axis(Axis(1), line);
-            reduce_columns(plane, out.insert_axis(Axis(1)), every, combine, &clip);
+    every: usize,
+}
+
+impl<T: Voxel, C: Combine> Reduction<T> for Images<'_, '_, T, C> {
+    #[inline(always)]
+    fn run<A: Number>(mut self, clip: impl Fn(T) -> A) {
+        let Self {
+            volume,
+            every,
+            combine,
+            ..
+        } = self;
+        if volume.strides()[0].abs() < volume.strides()[2].abs() {
+            for (line, out) in self.out.axis_iter_mut(Axis(1)).enumerate() {
+                let plane = volume.index_axis(Axis(1), line);
+                reduce_columns(plane, out.insert_axis(Axis(1)), every, combine, &clip);
+            }
+        } else {
+            reduce_rows(volume, self.out, every, combine, &clip);
         }
-    } else {
-        reduce_rows(volume, out, every, combine, &clip);
     }
 }
 
@@ -312,6 +315,21 @@ pub(crate) fn accumulate<T: Copy, S>(
         for (state, &voxel) in states.iter_mut().zip(row) {
             update(state, voxel);
         }
+    }
+}
+
+/// Writes a row; one without gaps goes through a slice, which vectorises.
+#[inline(always)]
+pub(crate) fn write(mut row: ArrayViewMut1<'_, f32>, values: impl Iterator<Item = f32>) {
+    if let Some(slice) = row.as_slice_mut() {
+        slice
+            .iter_mut()
+            .zip(values)
+            .for_each(|(pixel, value)| *pixel = value);
+    } else {
+        row.iter_mut()
+            .zip(values)
+            .for_each(|(pixel, value)| *pixel = value);
     }
 }
 

@@ -188,6 +188,30 @@ impl Number for f64 {
     }
 }
 
+/// A computation that is written once for every type of number that it can be formed in.
+pub(crate) trait Reduction<T: Voxel> {
+    /// Runs with `clip` turning voxels into clipped numbers.
+    fn run<A: Number>(self, clip: impl Fn(T) -> A);
+}
+
+/// Runs `reduction` in the narrowest numbers in which a sum of `length` clipped voxels is exact.
+#[inline(always)]
+pub(crate) fn in_exact_numbers<T: Voxel>(
+    window: Window,
+    length: usize,
+    reduction: impl Reduction<T>,
+) {
+    match T::integer_bounds(window) {
+        Some((low, high)) if length <= T::LONGEST_I32_SUM => {
+            reduction.run(|voxel: T| voxel.at_least(low).at_most(high).to_i64() as i32);
+        }
+        Some((low, high)) => {
+            reduction.run(|voxel: T| voxel.at_least(low).at_most(high).to_i64());
+        }
+        None => reduction.run(|voxel: T| window.clip(voxel.to_f64())),
+    }
+}
+
 /// How voxels become one number.
 pub(crate) trait Combine: Copy + Send + Sync {
     /// The result of no voxels at all.

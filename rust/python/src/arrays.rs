@@ -3,9 +3,10 @@
 use numpy::{PyArray3, PyArrayMethods, PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyBufferError, PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use rhoa_kernels::reslice::Interpolation;
+use rhoa_kernels::reslice::{Depth, Interpolation};
 use rhoa_kernels::shear::{Beam, Channel};
-use rhoa_kernels::{KernelError, Window};
+use rhoa_kernels::slab::Slab;
+use rhoa_kernels::{KernelError, Machine, Reduce, Window};
 
 /// A 3-D array of an element type the kernels know.
 #[derive(FromPyObject)]
@@ -71,10 +72,43 @@ pub(crate) fn to_python(error: KernelError) -> PyErr {
     }
 }
 
+/// Threads, and the instructions that the environment allows.
+pub(crate) fn machine(threads: usize) -> PyResult<Machine> {
+    Machine::with_threads(threads).map_err(to_python)
+}
+
+/// A window from its bounds.
+pub(crate) fn to_window((low, high): (f64, f64)) -> PyResult<Window> {
+    Window::new(low, high).map_err(to_python)
+}
+
 /// Windows from their bounds.
 pub(crate) fn windows(bounds: &[(f64, f64)]) -> PyResult<Vec<Window>> {
-    let windows = bounds.iter().map(|&(low, high)| Window::new(low, high));
-    windows.collect::<Result<_, _>>().map_err(to_python)
+    bounds.iter().copied().map(to_window).collect()
+}
+
+/// The largest of the voxels, or their sum.
+pub(crate) fn reduce(maximum: bool) -> Reduce {
+    if maximum { Reduce::Max } else { Reduce::Sum }
+}
+
+/// What becomes of samples along their depth: its kind, and two lengths where it has any.
+pub(crate) fn to_depth((kind, first, second): (&str, usize, usize)) -> PyResult<Depth> {
+    let slab = |reduce| {
+        Depth::Sliding(Slab {
+            thickness: first,
+            step: second,
+            reduce,
+        })
+    };
+    match kind {
+        "sum" => Ok(Depth::Reduced(Reduce::Sum)),
+        "max" => Ok(Depth::Reduced(Reduce::Max)),
+        "running" => Ok(Depth::Running(first)),
+        "slab sum" => Ok(slab(Reduce::Sum)),
+        "slab max" => Ok(slab(Reduce::Max)),
+        _ => Err(PyValueError::new_err(format!("no depth is {kind:?}"))),
+    }
 }
 
 /// The interpolation of a spline's order.
@@ -92,14 +126,14 @@ pub(crate) type ChannelTuple = ((f64, f64), f64, Option<u8>);
 
 /// Channels from tuples.
 pub(crate) fn to_channels(channels: &[ChannelTuple]) -> PyResult<Vec<Channel>> {
-    let channels = channels.iter().map(|&((low, high), base, label)| {
-        Window::new(low, high).map(|window| Channel {
+    let channels = channels.iter().map(|&(bounds, base, label)| {
+        to_window(bounds).map(|window| Channel {
             window,
             base,
             label,
         })
     });
-    channels.collect::<Result<_, _>>().map_err(to_python)
+    channels.collect()
 }
 
 /// Rays from the voxel index steps of one row, one millimetre of depth and one column.

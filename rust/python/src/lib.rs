@@ -9,14 +9,14 @@ use pyo3::prelude::*;
 mod _core {
     use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods};
     use pyo3::prelude::*;
-    use rhoa_kernels::reslice::{self, Depth, Grid};
+    use rhoa_kernels::reslice::{self, Grid};
     use rhoa_kernels::shear;
     use rhoa_kernels::slab::{self, Slab};
-    use rhoa_kernels::{Machine, Reduce, Window, coverage, mask, read, sum};
+    use rhoa_kernels::{coverage, mask, read, sum};
 
     use super::arrays::{
-        ChannelTuple, Voxels, beam, borrow, interpolation, to_channels, to_python, windows,
-        with_view,
+        ChannelTuple, Voxels, beam, borrow, interpolation, machine, reduce, to_channels, to_depth,
+        to_python, to_window, windows, with_view,
     };
 
     #[pymodule_export]
@@ -25,10 +25,6 @@ mod _core {
         reason = "the Python convention for a module's version"
     )]
     const __version__: &str = env!("CARGO_PKG_VERSION");
-
-    fn reduce(maximum: bool) -> Reduce {
-        if maximum { Reduce::Max } else { Reduce::Sum }
-    }
 
     /// The volume clipped to each window and reduced along `axis`: one image a window.
     #[pyfunction]
@@ -41,7 +37,7 @@ mod _core {
         maximum: bool,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
-        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let machine = machine(threads)?;
         let windows = windows(&bounds)?;
         let images = with_view!(hu, |v| py.detach(|| sum::reduced(
             v,
@@ -64,8 +60,8 @@ mod _core {
         every: usize,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
-        let machine = Machine::with_threads(threads).map_err(to_python)?;
-        let window = Window::new(window.0, window.1).map_err(to_python)?;
+        let machine = machine(threads)?;
+        let window = to_window(window)?;
         let sums = with_view!(hu, |v| py
             .detach(|| sum::running(v, window, axis, every, machine)));
         Ok(sums.map_err(to_python)?.into_pyarray(py))
@@ -88,8 +84,8 @@ mod _core {
         maximum: bool,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
-        let machine = Machine::with_threads(threads).map_err(to_python)?;
-        let window = Window::new(window.0, window.1).map_err(to_python)?;
+        let machine = machine(threads)?;
+        let window = to_window(window)?;
         let slab = Slab {
             thickness,
             step,
@@ -111,7 +107,7 @@ mod _core {
         axis: usize,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
-        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let machine = machine(threads)?;
         let channels = to_channels(&channels)?;
         let labels = borrow(&labels)?;
         let labels = labels.as_array();
@@ -138,7 +134,7 @@ mod _core {
         depth_mm: [f64; 2],
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
-        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let machine = machine(threads)?;
         let channels = to_channels(&channels)?;
         let beam = beam(shape, origin, steps, depth_mm);
         let labels = labels.as_ref().map(borrow).transpose()?;
@@ -160,7 +156,7 @@ mod _core {
         depth_mm: [f64; 2],
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let machine = machine(threads)?;
         let beam = beam(shape, origin, steps, depth_mm);
         let image = with_view!(hu, |v| py.detach(|| coverage::inside_mm(v, &beam, machine)));
         Ok(image.map_err(to_python)?.into_pyarray(py))
@@ -169,15 +165,14 @@ mod _core {
     /// The instruction set in use.
     #[pyfunction]
     fn instruction_set() -> PyResult<&'static str> {
-        let machine = Machine::with_threads(1).map_err(to_python)?;
-        Ok(machine.level.name())
+        Ok(machine(1)?.level.name())
     }
 
     /// Reads an array once, for benchmarks: the wrapping sum of its 64-bit words.
     #[pyfunction]
     #[pyo3(signature = (words, *, threads))]
     fn read_once(py: Python<'_>, words: Bound<'_, PyArray1<i64>>, threads: usize) -> PyResult<i64> {
-        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let machine = machine(threads)?;
         let words = words.try_readonly()?;
         let words = words.as_slice()?;
         Ok(py.detach(|| read::once(words, machine)))
@@ -201,28 +196,14 @@ mod _core {
         depth: (&str, usize, usize),
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
-        let machine = Machine::with_threads(threads).map_err(to_python)?;
-        let window = Window::new(window.0, window.1).map_err(to_python)?;
+        let machine = machine(threads)?;
+        let window = to_window(window)?;
         let grid = Grid {
             shape,
             origin,
             steps,
         };
-        let (kind, order) = (depth.0, interpolation(order)?);
-        let slab = |reduce| {
-            Depth::Sliding(Slab {
-                thickness: depth.1,
-                step: depth.2,
-                reduce,
-            })
-        };
-        let depth = match kind {
-            "max" => Depth::Reduced(Reduce::Max),
-            "running" => Depth::Running(depth.1),
-            "slab sum" => slab(Reduce::Sum),
-            "slab max" => slab(Reduce::Max),
-            _ => Depth::Reduced(Reduce::Sum),
-        };
+        let (order, depth) = (interpolation(order)?, to_depth(depth)?);
         let images = with_view!(hu, |v| py
             .detach(|| reslice::projected(v, window, &grid, order, depth, machine)));
         Ok(images.map_err(to_python)?.into_pyarray(py))
@@ -245,7 +226,7 @@ mod _core {
         outside: f64,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
-        let machine = Machine::with_threads(threads).map_err(to_python)?;
+        let machine = machine(threads)?;
         let grid = Grid {
             shape,
             origin,
