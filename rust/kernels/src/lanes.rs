@@ -8,7 +8,7 @@
 
 use ndarray::{ArrayView1, ArrayView3, ArrayViewMut3, Axis};
 
-use crate::simd::{Kernel, Level};
+use crate::simd::Kernel;
 use crate::sum::{accumulate, parts, write};
 use crate::voxel::Combine;
 use crate::{Voxel, Window};
@@ -56,30 +56,12 @@ impl<T: Voxel> Narrow<T> {
 
 /// Reduces the first axis of `volume`, whose last axis is the nearest in memory of the other two;
 /// for each window, an image after `every` voxels each.
-pub(crate) fn reduce<T: Voxel, C: Combine>(
-    volume: ArrayView3<'_, T>,
-    out: ArrayViewMut3<'_, f32>,
-    windows: &[Narrow<T>],
-    combine: C,
-    every: usize,
-    level: Level,
-) {
-    level.run(Lanes {
-        volume,
-        out,
-        windows,
-        combine,
-        every,
-    });
-}
-
-/// The reduction in 16-bit lanes.
-struct Lanes<'a, T, C> {
-    volume: ArrayView3<'a, T>,
-    out: ArrayViewMut3<'a, f32>,
-    windows: &'a [Narrow<T>],
-    combine: C,
-    every: usize,
+pub(crate) struct Lanes<'a, T, C> {
+    pub(crate) volume: ArrayView3<'a, T>,
+    pub(crate) out: ArrayViewMut3<'a, f32>,
+    pub(crate) windows: &'a [Narrow<T>],
+    pub(crate) combine: C,
+    pub(crate) every: usize,
 }
 
 impl<T: Voxel, C: Combine> Kernel for Lanes<'_, T, C> {

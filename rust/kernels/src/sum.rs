@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use ndarray::{Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut3, Axis, s};
 
-use crate::lanes::{self, Narrow};
+use crate::lanes::{Lanes, Narrow};
 use crate::parallel::{self, Machine};
 use crate::simd::{Kernel, Level};
 use crate::voxel::{Combine, Max, Number, Reduction, Sum, in_exact_numbers};
@@ -132,7 +132,13 @@ fn fill<T: Voxel, C: Combine>(
         let lines = first..first + out.len_of(Axis(1));
         let volume = volume.slice(s![.., lines, ..]);
         if let Some(narrow) = &narrow {
-            lanes::reduce(volume, out, narrow, combine, every, machine.level);
+            machine.level.run(Lanes {
+                volume,
+                out,
+                windows: narrow,
+                combine,
+                every,
+            });
         } else {
             machine.level.run(General {
                 volume,
