@@ -37,7 +37,7 @@ _NO_EXTRA = {
     "1.2.840.10008.1.2.4.51": "pip install python-gdcm",
 }
 
-_ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+ITEM, DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _WORTH_A_PROCESS = 12  # frames; a process takes as long to start as ten frames to decode
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # JPEG SOFn, JPEG-LS
 
@@ -77,6 +77,11 @@ def require_codec(name: str, syntax: str) -> None:
         )
 
 
+def encapsulated(fragments: bytes) -> bytes:
+    """The fragments of one frame as a whole Pixel Data value: no offsets before, an end after."""
+    return ITEM + bytes(4) + fragments + DELIMITER + bytes(4)
+
+
 def check_frame(value: bytes, form: PixelFormat, name: str) -> None:
     """Check that an encapsulated frame is whole and of the size its header states.
 
@@ -101,7 +106,7 @@ def check_frame(value: bytes, form: PixelFormat, name: str) -> None:
 def _fragments(value: bytes, name: str) -> list[bytes]:
     """The fragments after the offset table; all of them must lie inside the file."""
     fragments, place = [], 0
-    while value[place : place + 4] == _ITEM:
+    while value[place : place + 4] == ITEM:
         (length,) = struct.unpack_from("<I", value.ljust(place + 8, b"\0"), place + 4)
         place += 8
         if place + length > len(value):
@@ -111,7 +116,7 @@ def _fragments(value: bytes, name: str) -> list[bytes]:
             )
         fragments.append(value[place : place + length])
         place += length
-    if value[place : place + 4] != _DELIMITER or len(fragments) < 2:
+    if value[place : place + 4] != DELIMITER or len(fragments) < 2:
         raise PixelDataError(
             f"{name}: the compressed pixels have no end mark; "
             "the file is cut short: export it again."

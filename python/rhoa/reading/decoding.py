@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rhoa.errors import PixelDataError, ReadError
-from rhoa.reading.codecs import check_frame, decompressors, require_codec
+from rhoa.reading.codecs import check_frame, decompressors, encapsulated, require_codec
 from rhoa.reading.headers import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE, inflate
 from rhoa.threads import thread_count
 
@@ -38,7 +38,11 @@ DENSEST_PADDING_HU = -900
 """Declared padding above it would erase tissue."""
 MOST_PIXELS_A_SIDE = 8192
 UNCOMPRESSED = frozenset([IMPLICIT_LITTLE, "1.2.840.10008.1.2.1", EXPLICIT_BIG, DEFLATED])
-_NOT_HU = frozenset(["PERFUSION", "MONO", "IODINE", "VNC", "VIRTUAL", "ZEFF", "MIP", "MINIP"])
+_NOT_HU = frozenset([
+    "PERFUSION", "MONO", "IODINE", "VNC", "VIRTUAL", "ZEFF", "MIP", "MINIP",
+    "IP", "MAXIMUM", "MINIMUM", "RENDER", "CURVED", "ADDITION", "SUBTRACTION", "DIVISION",
+    "DEVIATION", "QUANTITY",
+])  # fmt: skip  # single-frame files use the first line, frames of enhanced ones the others
 """Words of Image Type that name values derived from HU, or projections of them."""
 
 
@@ -262,6 +266,8 @@ def raw_samples(header: Header, decompress: Decompress) -> NDArray[Any]:
     if not compressed:
         kind = kind.newbyteorder(">" if place.syntax == EXPLICIT_BIG else "<")
         return np.frombuffer(value, kind).reshape(form.rows, form.columns)
+    if place.bare:
+        value = encapsulated(value)
     check_frame(value, form, header.name)
     samples = decompress(value, place.syntax, form, header.name)
     if samples.shape != (form.rows, form.columns) or samples.dtype.kind not in "iu":

@@ -28,7 +28,7 @@ _HEAD_BYTES = 1024  # holds the file meta group, which names the transfer syntax
 _PIXELS, _FLOAT_PIXELS, _DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 
-_WANTED = [
+WANTED = [
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType",
     "PatientPosition", "ConvolutionKernel", "BurnedInAnnotation", "LossyImageCompression",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
@@ -37,6 +37,7 @@ _WANTED = [
     "PixelPaddingValue", "PixelPaddingRangeLimit",
     "RescaleSlope", "RescaleIntercept", "RescaleType",
 ]  # fmt: skip  # one line a topic
+"""Elements of one slice that the reader looks at."""
 
 
 class SkippedFileError(Exception):
@@ -74,11 +75,16 @@ class PixelPlace:
     """None where it is undefined, as for compressed pixels."""
     available: int
     """Bytes that the file really holds from ``offset`` on."""
+    bare: bool = False
+    """Whether these are the fragments of one frame among others: no offset table, no end mark."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the reader keeps of one DICOM file. It holds nothing about the patient."""
+    """What the reader keeps of one slice: a DICOM file, or one frame of it.
+
+    It holds nothing about the patient.
+    """
 
     path: Path
     series_uid: str
@@ -98,11 +104,15 @@ class Header:
     format: PixelFormat
     pixels: PixelPlace | None
     """None where the file holds no (integer) Pixel Data."""
+    frame: int | None = None
+    """Which frame of an enhanced file, counted from 1."""
+    part: tuple[tuple[str, str], ...] = ()
+    """What tells its volume from others in an enhanced file: stack, time, frame type."""
 
     @property
     def name(self) -> str:
-        """The file's name, for messages."""
-        return self.path.name
+        """The file's name and the frame's number, for messages."""
+        return self.path.name if self.frame is None else f"{self.path.name} frame {self.frame}"
 
 
 def read_header(path: Path) -> Header:
@@ -176,13 +186,13 @@ def _parse(path: Path, file: BinaryIO, *, deflated: bool) -> Header:
                     is_implicit_VR=False,
                     is_little_endian=True,
                     stop_when=lambda tag, _vr, _length: tag >= _FLOAT_PIXELS,
-                    specific_tags=[pydicom.tag.Tag(name) for name in _WANTED],
+                    specific_tags=[pydicom.tag.Tag(name) for name in WANTED],
                 )
             else:
                 source = file
-                dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*_WANTED])
+                dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*WANTED])
                 syntax = str(dataset.file_meta.get("TransferSyntaxUID") or IMPLICIT_LITTLE)
-            return _header(path, dataset, _locate_pixels(source, syntax))
+            return header_of(path, dataset, _locate_pixels(source, syntax))
     except (SkippedFileError, ReadError):
         raise
     except Exception as error:  # noqa: BLE001  # pydicom raises whatever its parser met
@@ -213,7 +223,8 @@ def _locate_pixels(source: BinaryIO, syntax: str) -> PixelPlace | None:
     return PixelPlace(syntax, offset, known, available)
 
 
-def _header(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  # noqa: ANN401  # untyped
+def header_of(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  # noqa: ANN401
+    """The header of one slice, from `WANTED` elements in a data set of pydicom."""
     sop_class = _text(dataset, "SOPClassUID")
     modality = _text(dataset, "Modality")
     declared = str(getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID") or sop_class)

@@ -19,6 +19,7 @@ from rhoa.errors import (
 )
 from rhoa.reading.codecs import LOSSY, syntax_name
 from rhoa.reading.decoding import check_pixels, decode
+from rhoa.reading.enhanced import part_names, slices_of
 from rhoa.reading.files import list_files
 from rhoa.reading.findings import Findings
 from rhoa.reading.geometry import (
@@ -35,6 +36,7 @@ from rhoa.volume import Volume
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from rhoa.reading.enhanced import Part
     from rhoa.reading.files import PathOrPaths
     from rhoa.reading.headers import Header
 
@@ -64,6 +66,8 @@ class SeriesSummary:
     kernel: str
     syntax: str
     reason: str
+    part: str = ""
+    """Which volume of an enhanced file (stack, time, frame type), where it has several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class _Series:
     index: int
     uid: str
     headers: tuple[Header, ...]
+    part: str = ""
 
     @property
     def slices(self) -> tuple[Header, ...]:
@@ -79,7 +84,8 @@ class _Series:
 
     @property
     def label(self) -> str:
-        return f"series {self.index} (UID ...{self.uid[-_UID_TAIL:]})"
+        part = f", {self.part}" if self.part else ""
+        return f"series {self.index} (UID ...{self.uid[-_UID_TAIL:]}{part})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +156,27 @@ def summarise(path: PathOrPaths, *, progress: Progress | None = None) -> list[Se
 
 def _find(path: PathOrPaths, progress: Progress | None) -> _Found:
     files = list_files(path)
-    grouped: dict[str, list[Header]] = {}
+    grouped: dict[tuple[str, Part], list[Header]] = {}
     skipped: Counter[str] = Counter()
     for done, file in enumerate(files, 1):
         try:
-            header = read_header(file)
+            headers = slices_of(read_header(file))
         except SkippedFileError as reason:
             skipped[str(reason)] += 1
         else:
-            grouped.setdefault(header.series_uid, []).append(header)
+            for header in headers:
+                grouped.setdefault((header.series_uid, header.part), []).append(header)
         if progress is not None:
             progress(done, len(files), "reading headers")
     ordered = sorted(grouped.items(), key=lambda item: (-len(item[1]), item[0]))
-    series = tuple(_Series(n, uid, tuple(headers)) for n, (uid, headers) in enumerate(ordered))
+    parts: dict[str, list[Part]] = {}
+    for uid, part in grouped:
+        parts.setdefault(uid, []).append(part)
+    names = {uid: part_names(several) for uid, several in parts.items()}
+    series = tuple(
+        _Series(n, uid, tuple(headers), names[uid][part])
+        for n, ((uid, part), headers) in enumerate(ordered)
+    )
     return _Found(series, len(files), skipped)
 
 
@@ -215,7 +229,7 @@ def _table(listed: Sequence[_Series]) -> str:
         spacing = " x ".join(f"{step:.4g}" for step in summary.spacing_mm or ()) or "-"
         rows.append((
             str(series.index), str(summary.slices), spacing, summary.orientation or "-",
-            summary.kernel or "-", series.uid[-_UID_TAIL:], summary.reason[:80],
+            summary.kernel or "-", series.uid[-_UID_TAIL:], series.part or summary.reason[:80],
         ))  # fmt: skip  # one row of the table
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
@@ -238,8 +252,8 @@ def _refusal(series: _Series) -> ReadError | None:
         ),
         "colour images, not CT slices": any(header.samples != 1 for header in headers),
         "localizers only, not CT slices": not series.slices,
-        "multi-frame (enhanced) CT, which read_ct does not read; "
-        "convert it to single-frame DICOM or to NIfTI": any(h.frames != 1 for h in headers),
+        "multi-frame, but no enhanced CT, so its frames have no positions; "
+        "export single frames or enhanced CT": any(h.frames != 1 for h in headers),
     }
     for reason, applies in reasons.items():
         if applies:
@@ -369,4 +383,5 @@ def _summary(series: _Series) -> SeriesSummary:
         kernel=first.kernel,
         syntax=", ".join(_syntaxes(series.headers)),
         reason="" if problem is None else str(problem).removeprefix(f"{series.label}: "),
+        part=series.part,
     )
