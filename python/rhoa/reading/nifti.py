@@ -15,9 +15,8 @@ from rhoa.errors import (
     VolumeError,
     require_extra,
 )
-from rhoa.reading.decoding import AIR_HU, IMPOSSIBLE_HU, require_budget
-from rhoa.reading.geometry import TILT_LIMIT_DEG
-from rhoa.reading.series import SeriesSummary
+from rhoa.reading.decoding import require_budget
+from rhoa.reading.voxels import check_axes, report_of, require_finite, summary_of, to_hounsfield
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa.reading.findings import Findings
+    from rhoa.reading.series import SeriesSummary
 
     Progress = Callable[[int, int, str], object]
 
@@ -64,46 +64,20 @@ def read_nifti(
     if progress is not None:
         progress(1, 1, "reading voxels")
     volume = _volume(hu, affine, path.name)
-    report: dict[str, Any] = {
-        "files": 1,
-        "skipped": {},
-        "series": 1,
-        "slices": volume.shape[0],
-        "spacing_mm": list(volume.spacing_mm),
-        "transfer_syntaxes": ["NIfTI"],
-        "padding_voxels": padding,
-        "hu_range": [float(hu.min()), float(hu.max())],
-        "warnings": list(findings.warnings),
-    }
+    report = report_of(volume.hu, volume.affine, findings, syntax="NIfTI", padding=padding)
     return Volume(volume.hu, volume.affine, report)
 
 
 def summarise_nifti(path: Path) -> SeriesSummary:
     """What `read_nifti` would read, from the header alone."""
     image = _open(path)
-    columns, rows, slices = image.shape[:3]
-    spacing: tuple[float, float, float] | None = None
+    affine: NDArray[np.float64] | None = None
     reason = ""
     try:
-        affine = _affine(image.header, image.shape[:3], path.name)
-        di, dj, dk = np.linalg.norm(affine[:3, :3], axis=0).round(6).tolist()
-        spacing = (dk, dj, di)
+        affine = RAS_TO_LPS @ _affine(image.header, image.shape[:3], path.name) @ REVERSED
     except ReadError as error:
         reason = str(error)
-    return SeriesSummary(
-        index=0,
-        uid="",
-        modality="",
-        verdict="refused" if reason else "volume",
-        slices=slices,
-        rows=rows,
-        columns=columns,
-        spacing_mm=spacing,
-        orientation="",
-        kernel="",
-        syntax="NIfTI",
-        reason=reason,
-    )
+    return summary_of(image.shape[2::-1], affine, syntax="NIfTI", reason=reason)
 
 
 def _open(path: Path) -> Any:  # noqa: ANN401  # nibabel has no types
@@ -146,28 +120,10 @@ def _affine(header: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float6
             f"{name}: its qform is no rotation; convert the original series again."
         ) from None
     affine = np.array(sform if sform is not None else qform, np.float64)
-    _check_affine(affine, name)
+    check_axes(affine, name)
     if sform is not None and qform is not None:
         _check_agreement(np.array(sform), np.array(qform), shape, name)
     return affine
-
-
-def _check_affine(affine: NDArray[np.float64], name: str) -> None:
-    """Check that voxels are finite boxes with right angles."""
-    axes = affine[:3, :3]
-    lengths = np.linalg.norm(axes, axis=0)
-    if not np.isfinite(affine).all() or not lengths.min() > 0:
-        raise GeometryError(
-            f"{name}: its affine holds NaN, infinity or a zero axis; "
-            "convert the original series again."
-        )
-    cosines = np.abs(np.triu((axes / lengths).T @ (axes / lengths), 1)).max()
-    shear = math.degrees(math.asin(min(1.0, cosines)))
-    if shear > TILT_LIMIT_DEG:
-        raise GeometryError(
-            f"{name}: its voxels are sheared by {shear:.1f} deg (gantry tilt); "
-            "read_ct needs a rectangular stack; resample it first."
-        )
 
 
 def _check_agreement(
@@ -192,27 +148,12 @@ def _voxels(image: Any, name: str) -> tuple[NDArray[Any], int]:  # noqa: ANN401 
     values: NDArray[Any] = np.asarray(image.dataobj.get_unscaled()).reshape(image.shape[:3])
     if values.dtype.kind not in "iuf":
         raise PixelDataError(f"{name}: voxels of type {values.dtype} are no CT.")
-    if values.dtype.kind == "f":
-        wrong = values.size - np.count_nonzero(np.isfinite(values))
-        if wrong:
-            raise PixelDataError(
-                f"{name}: {wrong} voxels are NaN or infinite; fill them (air is -1024) first."
-            )
+    require_finite(values, name)
     if (slope, intercept) != (1.0, 0.0):
         whole = values.dtype.kind in "iu" and slope.is_integer() and intercept.is_integer()
         wide = np.int64 if whole and max(abs(slope), abs(intercept)) < 2**31 else np.float64
         values = values.astype(wide) * wide(slope) + wide(intercept)
-    limits = np.iinfo(np.int16)
-    low, high = values.min(), values.max()
-    if values.dtype.kind in "iu" and limits.min <= low and high <= limits.max:
-        hu: NDArray[Any] = values.astype(np.int16)
-    else:
-        hu = values.astype(np.float32)
-    if low >= IMPOSSIBLE_HU:
-        return hu, 0
-    padding = hu < IMPOSSIBLE_HU
-    hu[padding] = AIR_HU
-    return hu, int(padding.sum())
+    return to_hounsfield(values, name)
 
 
 def _volume(hu: NDArray[Any], affine: NDArray[np.float64], name: str) -> Volume:
