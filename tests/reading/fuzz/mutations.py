@@ -22,7 +22,7 @@ from tests.reading.fuzz.elements import Element, elements, packed, replaced
 TEXTS = (
     b"", b" ", b"0", b"-1", b"1", b"1e308", b"-1e308", b"1e309", b"1e-320", b"NaN", b"nan", b"inf",
     b"-Infinity", b"1,5", b"0x10", b"1_000", b"9" * 16, b"9" * 400, b"1\\2", b"1\\2\\3", b"\\" * 6,
-    b"0\\0\\0\\0\\0\\0", b"1\\0\\0\\1\\0\\0", b"1e300\\1e300\\1e300", b"\\" * 4000, b"\x00", b"\xff",
+    b"0\\0\\0\\0\\0\\0", b"1\\0\\0\\1\\0\\0", b"1e300\\1e300",b"\\" * 4000, b"\x00", b"\xff",
     b"\x1b[31m\n", b"LOCALIZER", b"ORIGINAL\\PRIMARY\\LOCALIZER", b"MONOCHROME1", b"PALETTE COLOR",
     b"CT", b"OT", b"MR", b"YES", b"01", b"US", b"HU", b"1.2.840.10008.5.1.4.1.1.7", b"A" * 4000,
 )  # fmt: skip
