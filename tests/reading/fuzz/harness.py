@@ -173,7 +173,8 @@ def _damaged(
     damaged = []
     for n, (name, content) in enumerate(files):
         random.setstate(state)
-        changed = mutate(random, content, other) if alike or n == number else content
+        wanted = content and (alike or n == number)
+        changed = mutate(random, content, other) if wanted else content
         damaged.append((name, changed))
     return damaged
 
