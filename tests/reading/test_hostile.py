@@ -168,6 +168,18 @@ def sparse(folder: Path) -> Path:
     return folder
 
 
+def sparse_copies(folder: Path) -> Path:
+    """Two files at one position, whose pixels would have to be compared."""
+
+    def together(_k: int, image: FileDataset) -> None:
+        image.ImagePositionPatient = ["0", "0", "0"]
+
+    for path in write_series(folder, GRID, syntax=uid.JPEG2000Lossless, edit=together):
+        path.write_bytes(path.read_bytes()[:-8])
+        os.truncate(path, 1 << 40)
+    return folder
+
+
 def sparse_pixels(folder: Path) -> Path:
     for path in write_series(folder, GRID, syntax=uid.JPEG2000Lossless):
         path.write_bytes(path.read_bytes()[:-8])
@@ -212,13 +224,14 @@ BOMBS: dict[str, Bomb] = {
     "a deflate bomb below the limit": changed(
         deflated(zeros(3)), uid.DeflatedExplicitVRLittleEndian
     ),
-    "a deflate bomb that hides": changed(undeclared_deflate, uid.DeflatedExplicitVRLittleEndian),
+    "a deflate bomb that hides its syntax": changed(undeclared_deflate, uid.DeflatedExplicitVRLittleEndian),
     "10000 nested sequences": changed(nested(10_000)),
     "4 million items": changed(flooded(4_000_000)),
     "half a million coordinates": changed(numbered),
     "half a million syntaxes": changed(many_syntaxes),
     "a sparse header of 1 TiB": sparse,
     "sparse pixels of 1 TiB": sparse_pixels,
+    "sparse pixels of 1 TiB at one position": sparse_copies,
     "NIfTI of 32767 voxels a side": nifti_file("s.nii", declared((32767, 32767, 32767))),
     "NIfTI of 1000 voxels a side": nifti_file("s.nii", declared((1000, 1000, 1000))),
     "gzip of 1 GiB of zeros": nifti_file("s.nii.gz", gzip_of(declared((800, 800, 800)), 1024)),
@@ -386,7 +399,7 @@ class TestNames:
         assert str(caught.value).encode()
 
     @pytest.mark.parametrize("name", ["a\nb", "x" * 300, "a\0b", os.fsdecode(b"\xff")])
-    @pytest.mark.parametrize("suffix", ["", ".dcm"])
+    @pytest.mark.parametrize("suffix", ["", ".dcm", ".nii", ".nii.gz"])
     def test_of_what_is_not_there(self, name: str, suffix: str, tmp_path: Path) -> None:
         with pytest.raises(errors.MissingFileError) as caught:
             read_ct(tmp_path / f"{name}{suffix}")

@@ -80,6 +80,7 @@ def read_ct(
     ...         print(type(error).__name__)
     NoSeriesError
     """
+    from rhoa.reading.bounded import shown
     from rhoa.reading.findings import Findings
 
     max_bytes = require_count("max_bytes", max_bytes)
@@ -93,7 +94,7 @@ def read_ct(
         from rhoa.reading.nifti import read_nifti
 
         if series is not None:
-            raise ParameterError(f"series= is for DICOM; {nifti.name} is one NIfTI volume.")
+            raise ParameterError(f"series= is for DICOM; {shown(nifti)} is one NIfTI volume.")
         volume = read_nifti(nifti, max_bytes=max_bytes, findings=findings, progress=progress)
     else:
         from rhoa.reading.series import read_series
@@ -131,4 +132,5 @@ def _nifti(path: Paths) -> Path | None:
     if not isinstance(path, str | os.PathLike):
         return None
     file = Path(path)
-    return file if file.name.lower().endswith(NIFTI_SUFFIXES) and not file.is_dir() else None
+    folder = os.path.isdir(file)  # noqa: PTH112  # Path.is_dir raises where a name is too long
+    return file if file.name.lower().endswith(NIFTI_SUFFIXES) and not folder else None

@@ -224,6 +224,7 @@ def _locate_pixels(source: BinaryIO, syntax: str) -> PixelPlace | None:
 
 
 def _header(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  # noqa: ANN401  # untyped
+    _drop_long_values(dataset)
     sop_class = _text(dataset, "SOPClassUID")
     modality = _text(dataset, "Modality")
     declared = str(getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID") or sop_class)
@@ -283,14 +284,16 @@ def _header(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  # n
     )
 
 
+def _drop_long_values(dataset: Any) -> None:  # noqa: ANN401  # untyped
+    """Leave out what no image states at such length, before it becomes a million numbers."""
+    for tag, element in list(dataset.items()):
+        if isinstance(element.value, bytes) and len(element.value) > _MOST_VALUE_BYTES:
+            del dataset[tag]
+
+
 def _values(dataset: Any, name: str) -> list[Any]:  # noqa: ANN401  # untyped in pydicom
     """All values of an element; none where it is absent, empty or unreadable."""
     try:
-        element = dataset.get_item(name)
-        if isinstance(getattr(element, "value", None), bytes) and (
-            len(element.value) > _MOST_VALUE_BYTES
-        ):
-            return []
         value = dataset.get(name)
     except Exception:  # noqa: BLE001  # a damaged value counts as absent, which is then refused
         return []

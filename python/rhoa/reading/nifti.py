@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +133,7 @@ def _open(path: Path) -> _Image:
     """The header and the place of the voxels; extensions are not looked at."""
     nibabel = require_extra("nibabel", extra="nifti", purpose="reading NIfTI")
     name = shown(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises where a name is too long
         raise MissingFileError(f"{name}: no such file; check the path.")
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
