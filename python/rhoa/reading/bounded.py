@@ -14,8 +14,8 @@ MOST_HEADER_BYTES = 64 << 20
 """Bytes of one header that are parsed; values that are skipped do not count."""
 MOST_VALUE_BYTES = 1 << 20
 """Longest single value that is parsed."""
-FEWEST_READS = 50_000
-"""Of a small file; an element takes two or three, a slice a few hundred."""
+FEWEST_READS, MOST_READS = 50_000, 250_000
+"""Of small and large files; an element takes two or three, a slice a few hundred."""
 BYTES_A_READ = 1024
 """A file may take one more read for so many bytes: enhanced CT lists every frame in its header."""
 _SHORT_BYTES = 1024  # reads that are only counted
@@ -34,7 +34,7 @@ class BoundedFile:
         self._size = file.seek(0, 2)
         file.seek(here)
         self._bytes = MOST_HEADER_BYTES
-        self._reads = FEWEST_READS + self._size // BYTES_A_READ
+        self._reads = min(MOST_READS, FEWEST_READS + self._size // BYTES_A_READ)
         self._read = file.read
         self.seek = file.seek  # as it is, and as fast: a header is hundreds of calls
         self.tell = file.tell
