@@ -25,39 +25,53 @@ from tests.reading.bombs import BOMBS, GRID, LONG_EXTENSION, Bomb, nifti_file, w
 from tests.reading.series import write_series
 
 MOST_RESIDENT = 256 << 20
-SECONDS = 20
+ADDRESS_SPACE = 2 << 30
 
-READ = """
-import json, resource, sys, rhoa, pydicom
-from rhoa.reading import series, nifti
-limit = 2 << 30
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-try:
-    rhoa.read_ct(sys.argv[1])
-    told = "volume", ""
-except (rhoa.RhoaError, ImportError) as error:
-    told = type(error).__name__, str(error)
-with open("/proc/self/status") as status:  # ru_maxrss would count the parent's memory too
-    resident = int(status.read().partition("VmHWM:")[2].split()[0]) << 10
-print(json.dumps([*told, resident]))
+READ = f"""
+import contextlib, json, os, resource, sys
+import rhoa, pydicom
+from rhoa.reading import nifti, series
+with contextlib.suppress(ImportError):
+    import nibabel
+resource.setrlimit(resource.RLIMIT_AS, ({ADDRESS_SPACE}, {ADDRESS_SPACE}))
+for line in sys.stdin:
+    if os.fork() == 0:
+        try:
+            rhoa.read_ct(line[:-1])
+            told = "volume", ""
+        except (rhoa.RhoaError, ImportError) as error:
+            told = type(error).__name__, str(error)
+        with open("/proc/self/status") as status:
+            resident = int(status.read().partition("VmHWM:")[2].split()[0]) << 10
+        print(json.dumps([*told, resident]), flush=True)
+        os._exit(0)
+    if os.wait()[1]:
+        print(json.dumps(["died", "", 0]), flush=True)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits are those of Linux")
-@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
-def test_a_bomb_is_refused_before_it_takes_memory(bomb: Bomb, tmp_path: Path) -> None:
-    path = bomb(tmp_path / "scan")
-
-    run = subprocess.run(
-        [sys.executable, "-c", READ, str(path)],
+@pytest.fixture(scope="module", name="reader")
+def forking_reader() -> Iterator[subprocess.Popen[str]]:
+    """A process that reads every path it is given in a child of its own."""
+    with subprocess.Popen(
+        [sys.executable, "-c", READ],
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "RHOA_NUM_THREADS": "1"},
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=SECONDS,
-        check=True,
-    )
+    ) as process:
+        yield process
 
-    told, message, resident = json.loads(run.stdout)
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are those of Linux")
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
+def test_a_bomb_is_refused_before_it_takes_memory(
+    bomb: Bomb, reader: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    print(bomb(tmp_path / "scan"), file=reader.stdin, flush=True)
+
+    told, message, resident = json.loads(reader.stdout.readline())
     assert told.endswith("Error") or bomb is BOMBS["gzip with an extension of 2 GiB"]
     assert "MemoryError" not in message
     assert resident < MOST_RESIDENT

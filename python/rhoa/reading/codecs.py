@@ -163,6 +163,9 @@ def _stream_size(stream: bytes) -> tuple[int, int] | None:
         return None
     place = 2
     while place + 10 <= len(stream) and stream[place] == 0xFF:
+        if stream[place + 1] == 0xFF:  # filling before a marker
+            place += 1
+            continue
         if stream[place + 1] in _FRAME_HEADERS:
             height, width, components = struct.unpack_from(">HHB", stream, place + 5)
             return (height, width) if components == 1 else None
