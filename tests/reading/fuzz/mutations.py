@@ -252,8 +252,10 @@ def change_inflated(random: Random, data: bytes, donor: bytes) -> bytes:
     return dicom.deflated(head, content)
 
 
-def deflate_bomb(random: Random, data: bytes, _donor: bytes) -> bytes:
+def deflate_bomb(random: Random, data: bytes, donor: bytes) -> bytes:
     """The file claims to be deflated, and holds a stream that grows a thousandfold."""
+    if random.random() < 0.75:  # it takes as long as a hundred other inputs
+        return change_inflated(random, data, donor)
     found = [element for element in elements(data) if element.tag >> 16 == 2]
     syntax = [element for element in found if element.tag == 0x00020010]
     if not syntax:
