@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pydicom
 import pytest
 from pydicom import uid
 from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate, generate_frames
 
 from rhoa import errors
 from rhoa.reading import inspect, read_ct
@@ -22,6 +24,10 @@ from tests.reading.fuzz.seeds import LARGEST_FILE, all_seeds, nifti
 from tests.reading.fuzz.volumes import NIFTI
 from tests.reading.series import Grid, write_series
 
+ENDLESS = bytes.fromhex(
+    "ffd8fff7000b08002d000a01011100ffda000801010002000057fdff7f00000071ff7fe0b7ff7c1c807f052f"
+    "fbe097ff7fc117fdff40ff01"
+)
 FUZZER = Path(__file__).parents[2] / "benches" / "fuzz_reader.py"
 
 
@@ -159,7 +165,7 @@ class TestFindings:
             data[place + 40 : place + 42] = b"\x40\x00"  # 16384 components
             path.write_bytes(bytes(data))
 
-        with pytest.raises(errors.PixelDataError, match="begin with no JPEG 2000"):
+        with pytest.raises(errors.PixelDataError, match="are no sound JPEG 2000"):
             read_ct(tmp_path)
 
     def test_a_header_of_nothing_but_zeros(self, tmp_path: Path) -> None:
@@ -168,4 +174,33 @@ class TestFindings:
             path.write_bytes(path.read_bytes()[:400] + bytes(4 << 20))
 
         with pytest.raises(errors.ReadError, match="more or longer elements"):
+            read_ct(tmp_path)
+
+    def test_a_stream_whose_parameters_the_standard_forbids(self, tmp_path: Path) -> None:
+        """CharLS took six seconds for 50 x 10 pixels of 10 bits with a largest value of 65535."""
+        for path in write_series(tmp_path, Grid(shape=(2, 33, 34)), syntax=uid.JPEGLSLossless):
+            image = pydicom.dcmread(path)
+            (frame,) = generate_frames(image.PixelData, number_of_frames=1)
+            place = frame.index(b"\xff\xda")
+            segment = b"\xff\xf8" + struct.pack(">HB5H", 13, 1, 0xFFFF, 24, 77, 290, 64)
+            frame = frame[:place] + segment + frame[place:]
+            sound = b"\xff\xf7\x00\x0b\x10"  # 16 bits
+            image.PixelData = encapsulate([frame.replace(sound, sound[:-1] + b"\x0a")])
+            image.save_as(path)
+
+        with pytest.raises(errors.PixelDataError, match="are no sound JPEG-LS"):
+            read_ct(tmp_path)
+
+    def test_a_decoder_that_does_not_end_is_ended(self, tmp_path: Path) -> None:
+        """A damaged stream of sound parameters on which CharLS takes five seconds."""
+        for path in write_series(tmp_path, Grid(shape=(2, 45, 8)), syntax=uid.JPEGLSLossless):
+            image = pydicom.dcmread(path)
+            image.Rows, image.Columns = 45, 10
+            image.BitsAllocated = image.BitsStored = 8
+            image.HighBit = 7
+            image.file_meta.TransferSyntaxUID = uid.JPEGLSNearLossless
+            image.PixelData = encapsulate([ENDLESS])
+            image.save_as(path)
+
+        with pytest.raises(errors.PixelDataError, match="did not end"):
             read_ct(tmp_path)

@@ -15,6 +15,7 @@ import numpy as np
 
 from rhoa.errors import MissingExtraError, PixelDataError
 from rhoa.reading import worker
+from rhoa.reading.streams import stream_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ RLE = "1.2.840.10008.1.2.5"
 LOSSY = frozenset(
     f"1.2.840.10008.1.2.4.{n}" for n in ("50", "51", "81", "91", "203")
 )  # JPEG, JPEG, JPEG-LS near-lossless, JPEG 2000, HTJ2K
+MAY_NOT_END = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("80", "81"))
+"""JPEG-LS: on some damaged streams its decoder counts to two thousand million."""
 _NO_EXTRA = {
     "1.2.840.10008.1.2.4.57": "pip install python-gdcm",
     "1.2.840.10008.1.2.4.70": "pip install python-gdcm",
@@ -41,10 +44,8 @@ MOST_INFLATION, SMALL_BYTES = 1000, 8 << 20
 """A slice beyond the second is no more than this times its compressed bytes; air may be."""
 _RLE_INFLATION = 64  # two bytes become 128 at most
 _SLACK_BYTES = 1 << 20  # for offset tables, marks, comments, and what follows the pixels
-_J2K, _JP2 = b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
 _ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _WORTH_A_PROCESS = 12  # frames; a process takes as long to start as ten frames to decode
-_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # JPEG SOFn, JPEG-LS
 
 
 def syntax_name(syntax: str) -> str:
@@ -119,10 +120,10 @@ def check_frame(value: bytes, form: PixelFormat, name: str, *, syntax: str = "")
         stream += fragment
         if len(stream) >= 1 << 16:
             break
-    size = _stream_size(stream)
+    size = stream_size(stream)
     if size is None and syntax not in {RLE, ""}:
         raise PixelDataError(
-            f"{name}: its compressed pixels begin with no {syntax_name(syntax)} code stream; "
+            f"{name}: its compressed pixels are no sound {syntax_name(syntax)} code stream; "
             "the file is damaged: export it again."
         )
     if size is not None and size != (form.rows, form.columns):
@@ -153,42 +154,16 @@ def _fragments(value: bytes, name: str) -> list[bytes]:
     return fragments[1:]
 
 
-def _stream_size(stream: bytes) -> tuple[int, int] | None:
-    """Rows and columns of the one component that a JPEG 2000, JPEG or JPEG-LS stream declares."""
-    if stream.startswith(_JP2):  # a file format around the code stream, which some writers leave
-        stream = stream[max(0, stream.find(_J2K)) :]
-    if stream.startswith(_J2K):
-        return _j2k_size(stream)
-    if stream[:2] != b"\xff\xd8":
-        return None
-    place = 2
-    while place + 10 <= len(stream) and stream[place] == 0xFF:
-        if stream[place + 1] == 0xFF:  # filling before a marker
-            place += 1
-            continue
-        if stream[place + 1] in _FRAME_HEADERS:
-            height, width, components = struct.unpack_from(">HHB", stream, place + 5)
-            return (height, width) if components == 1 else None
-        place += 2 + struct.unpack_from(">H", stream, place + 2)[0]
-    return None
-
-
-def _j2k_size(stream: bytes) -> tuple[int, int] | None:
-    """Rows and columns of a code stream of one component that is not subsampled."""
-    if len(stream) < 45:
-        return None
-    width, height, left, top = struct.unpack_from(">4I", stream, 8)
-    components, _, across, down = struct.unpack_from(">H3B", stream, 40)
-    return (height - top, width - left) if (components, across, down) == (1, 1, 1) else None
-
-
 @contextlib.contextmanager
-def decompressors(frames: int, threads: int) -> Iterator[tuple[Decompress, int]]:
+def decompressors(
+    frames: int, threads: int, *, apart: bool = False
+) -> Iterator[tuple[Decompress, int]]:
     """A function that decompresses a frame, and the number of threads that may call it at once.
 
-    Many frames are shared among child processes; few are decoded here.
+    Many frames are shared among child processes; few are decoded here, unless they must be
+    ``apart``: a child that uses too much processor time ends.
     """
-    count = min(threads, frames // _WORTH_A_PROCESS)
+    count = max(int(apart), min(threads, frames // _WORTH_A_PROCESS))
     started = [child for child in (_start() for _ in range(count)) if child is not None]
     children = [child for child in started if child.stdout and worker.receive(child.stdout)]
     if not children:
@@ -256,7 +231,7 @@ def _ask(
     except OSError:
         reply = None
     if reply is None:
-        raise _undecodable(name, syntax, "the decoder crashed")
+        raise _undecodable(name, syntax, "the decoder crashed or did not end")
     head, body = reply
     if "error" in head:
         raise _undecodable(name, syntax, head["error"])

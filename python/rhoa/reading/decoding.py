@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rhoa.errors import PixelDataError, ReadError
-from rhoa.reading.codecs import check_frame, check_packing, decompressors, require_codec
+from rhoa.reading.codecs import (
+    MAY_NOT_END,
+    check_frame,
+    check_packing,
+    decompressors,
+    require_codec,
+)
 from rhoa.reading.headers import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE, inflate
 from rhoa.threads import thread_count
 
@@ -217,10 +223,12 @@ def _fill(
     progress: Progress | None,
 ) -> _Tally:
     """Decode every slice into its place of ``hu``."""
-    compressed = sum(h.pixels is not None and h.pixels.syntax not in UNCOMPRESSED for h in headers)
+    syntaxes = [header.pixels.syntax for header in headers if header.pixels is not None]
+    compressed = sum(syntax not in UNCOMPRESSED for syntax in syntaxes)
+    apart = not MAY_NOT_END.isdisjoint(syntaxes)
     threads = thread_count()
     tally, lock = _Tally(), threading.Lock()
-    with decompressors(compressed, threads) as (decompress, at_once):
+    with decompressors(compressed, threads, apart=apart) as (decompress, at_once):
 
         def fill(k: int) -> None:
             counts = _slice_hu(hu[k], headers[k], decompress)

@@ -23,6 +23,7 @@ import numpy as np
 import rhoa
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.reading import inspect, read_ct
+from rhoa.reading.codecs import MAY_NOT_END
 from tests.reading.fuzz.mutations import DICOM
 from tests.reading.fuzz.seeds import Seed
 from tests.reading.fuzz.volumes import NIFTI
@@ -33,6 +34,7 @@ BUDGET = 256 << 20
 MOST_RESIDENT = 3 * BUDGET
 INPUTS_A_CHILD = 2000
 LONGEST_MESSAGE = 4000
+_DECODED_APART = [syntax.encode() for syntax in MAY_NOT_END]
 _PACKAGE = str(Path(rhoa.__file__).parent)
 _FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\S+)')
 
@@ -150,6 +152,8 @@ def simplified(seeds: Sequence[Seed], how: Recipe, key: tuple[str, str]) -> Reci
 def _weight(seed: Seed) -> float:
     size = sum(len(content) for _, content in seed.files)
     readable = len(seed.files) > 1 or seed.is_volume_file
+    if readable and any(syntax in seed.files[0][1][:1024] for syntax in _DECODED_APART):
+        return 0.3  # every one of them starts a process
     return (4 if readable else 1) * min(1.0, 20_000 / size)
 
 
