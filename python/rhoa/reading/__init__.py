@@ -82,6 +82,7 @@ def read_ct(
     ...         print(type(error).__name__)
     NoSeriesError
     """
+    from rhoa.reading.bounded import shown
     from rhoa.reading.findings import Findings
 
     max_bytes = require_count("max_bytes", max_bytes)
@@ -96,7 +97,7 @@ def read_ct(
         from rhoa.reading.nifti import read_nifti
 
         if series is not None:
-            raise ParameterError(f"series= is for DICOM; {file.name} is one volume.")
+            raise ParameterError(f"series= is for DICOM; {shown(file)} is one volume.")
         read = read_nifti if _is_nifti(file) else read_itk
         volume = read(file, max_bytes=max_bytes, findings=findings, progress=progress)
     else:
@@ -137,7 +138,8 @@ def _whole_volume(path: Paths) -> Path | None:
         return None
     file = Path(path)
     whole = file.name.lower().endswith(NIFTI_SUFFIXES + ITK_SUFFIXES)
-    return file if whole and not file.is_dir() else None
+    folder = os.path.isdir(file)  # noqa: PTH112  # Path.is_dir raises where a name is too long
+    return file if whole and not folder else None
 
 
 def _is_nifti(file: Path) -> bool:

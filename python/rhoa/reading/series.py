@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _UID_TAIL = 12  # characters that tell series of one study apart
 _MOST_LISTED = 12
+_MOST_COMPARED_BYTES = 256 << 20  # the largest slice: 8192 x 8192 pixels of 32 bits
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,16 +323,27 @@ def _sort(series: _Series) -> _Sorted:
 
 
 def _same_pixels(one: Header, other: Header) -> bool:
-    return one.format == other.format and _pixel_bytes(one) == _pixel_bytes(other)
+    return one.format == other.format and _pixel_digest(one) == _pixel_digest(other)
 
 
-def _pixel_bytes(header: Header) -> tuple[str, bytes]:
+def _pixel_digest(header: Header) -> tuple[str, bytes]:
+    """What tells two slices' pixels apart; too large ones are never alike."""
     place = header.pixels
     if place is None:
         return "", b""
-    with header.path.open("rb") as file:
-        file.seek(place.offset)
-        return place.syntax, file.read(place.available if place.length is None else place.length)
+    left = min(place.available, place.available if place.length is None else place.length)
+    if left > _MOST_COMPARED_BYTES:
+        return place.syntax, os.fsencode(header.path)
+    digest = hashlib.blake2b()
+    try:
+        with header.path.open("rb") as file:
+            file.seek(place.offset)
+            while left > 0 and (block := file.read(min(left, _BLOCK_BYTES))):
+                digest.update(block)
+                left -= len(block)
+    except OSError as error:
+        raise ReadError(f"{header.name}: the file cannot be read ({error.strerror}).") from None
+    return place.syntax, digest.digest()
 
 
 def _note_doubts(headers: Sequence[Header], findings: Findings) -> None:
