@@ -399,6 +399,7 @@ class TestFile:
                 message = str(error)
             else:
                 message = file.name
+        assert message.isprintable()
         assert file.name in message or "max_bytes" in message
 
     def test_data_that_only_claim_to_be_packed_are_an_error(self, nrrd: Path, mha: Path) -> None:
@@ -445,6 +446,13 @@ class TestFile:
             with pytest.raises(errors.ReadError, match="in another folder"):
                 read_ct(file)
             (tmp_path / "inner" / name).unlink()
+
+    @pytest.mark.parametrize("suffix", [".nhdr", ".mhd"])
+    def test_voxels_beside_the_header_may_have_any_name(self, suffix: str, tmp_path: Path) -> None:
+        file = edited(save(tmp_path / f"scan{suffix}"), (" scan.raw", " ./Möller 2.raw"))
+        (tmp_path / "scan.raw").rename(tmp_path / "Möller 2.raw")
+
+        np.testing.assert_array_equal(read_ct(file, strict=True).hu, HU)
 
     @pytest.mark.parametrize("name", ["LIST", "slice%03d.raw 1 4 1"])
     def test_voxels_in_several_files_are_refused(self, name: str, tmp_path: Path) -> None:

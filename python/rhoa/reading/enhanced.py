@@ -84,15 +84,26 @@ def slices_of(header: Header) -> tuple[Header, ...]:
         ) from None
 
 
-def part_names(parts: Iterable[Part]) -> dict[Part, str]:
-    """What tells each part of one series from the others, such as ``stack 2, time 1``."""
-    parts = list(parts)
-    names = {what for part in parts for what, _ in part}
-    telling = {what for what in names if len({dict(part).get(what) for part in parts}) > 1}
+def part_names(keys: Iterable[tuple[str, Part]]) -> dict[tuple[str, Part], str]:
+    """What tells each part, given with its series' UID, from others of that series.
+
+    Such as ``stack 2, time 1``; nothing where there is one part.
+    """
+    keys = list(keys)
+    several: dict[str, list[dict[str, str]]] = {}
+    for uid, part in keys:
+        several.setdefault(uid, []).append(dict(part))
+    telling = {uid: _telling(parts) for uid, parts in several.items()}
     return {
-        part: ", ".join(f"{what} {value}" for what, value in part if what in telling)
-        for part in parts
+        (uid, part): ", ".join(f"{what} {value}" for what, value in part if what in telling[uid])
+        for uid, part in keys
     }
+
+
+def _telling(parts: list[dict[str, str]]) -> set[str]:
+    """Names whose values differ among parts."""
+    names = {what for part in parts for what in part}
+    return {what for what in names if len({part.get(what) for part in parts}) > 1}
 
 
 def _slices(header: Header) -> tuple[Header, ...]:

@@ -156,7 +156,7 @@ def _nrrd_fields(head: bytes, name: str) -> tuple[dict[str, str], int]:
             end = len(head)  # a header of its own need not end with an empty line
         if end < 0:
             raise ReadError(f"{name}: its header has no end; the file is damaged or cut short.")
-        line = head[offset:end].decode("latin-1").rstrip("\r")
+        line = head[offset:end].decode("utf-8", "surrogateescape").rstrip("\r")
         offset = end + 1
         if not line:
             return fields, min(offset, len(head))
@@ -215,9 +215,9 @@ def _metaimage_fields(head: bytes, name: str) -> tuple[dict[str, str], int]:
         end = head.find(b"\n", offset, offset + MOST_LINE)
         if end < 0 and offset < len(head) < min(MOST_HEADER_BYTES, offset + MOST_LINE):
             end = len(head)
-        line = head[offset:end].decode("latin-1").rstrip("\r").replace("\t", " ")
+        line = head[offset:end].decode("utf-8", "surrogateescape").rstrip("\r")
         key, equals, value = line.partition("=")
-        if end < 0 or not equals or not line.isprintable():
+        if end < 0 or not equals or any(sign < " " and sign != "\t" for sign in line):
             raise ReadError(
                 f"{name}: neither an NRRD nor a MetaImage header, or one that is damaged or cut "
                 "short; export the volume again."
@@ -228,10 +228,15 @@ def _metaimage_fields(head: bytes, name: str) -> tuple[dict[str, str], int]:
 
 
 def _enter(fields: dict[str, str], key: str, value: str, name: str) -> None:
-    """Keep a field; one that is there twice may be read either way."""
+    """Keep a field, as a message may show it; one that is there twice may be read either way."""
+    key = _printable(key)
     if key in fields:
         raise ReadError(f"{name}: {key[:40]} is in the header twice; save the volume again.")
-    fields[key] = value
+    fields[key] = value if key in {"data file", "ElementDataFile"} else _printable(value)
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def _shape(dimension: str, sizes: str, name: str) -> tuple[int, int, int]:

@@ -173,13 +173,9 @@ def _find(path: PathOrPaths, progress: Progress | None) -> _Found:
         if progress is not None:
             progress(done, len(files), "reading headers")
     ordered = sorted(grouped.items(), key=lambda item: (-len(item[1]), item[0]))
-    parts: dict[str, list[Part]] = {}
-    for uid, part in grouped:
-        parts.setdefault(uid, []).append(part)
-    names = {uid: part_names(several) for uid, several in parts.items()}
+    names = part_names(grouped)
     series = tuple(
-        _Series(n, uid, tuple(headers), names[uid][part])
-        for n, ((uid, part), headers) in enumerate(ordered)
+        _Series(n, key[0], tuple(headers), names[key]) for n, (key, headers) in enumerate(ordered)
     )
     return _Found(series, len(files), skipped)
 
