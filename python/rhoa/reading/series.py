@@ -30,7 +30,7 @@ from rhoa.reading.geometry import (
     orientation_name,
     stack,
 )
-from rhoa.reading.headers import SkippedFileError, read_header
+from rhoa.reading.headers import DEFLATED, SkippedFileError, inflate, read_header
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -323,8 +323,9 @@ def _pixel_bytes(header: Header) -> tuple[str, bytes]:
     if place is None:
         return "", b""
     with header.path.open("rb") as file:
-        file.seek(place.offset)
-        return place.syntax, file.read(place.available if place.length is None else place.length)
+        source = inflate(file) if place.syntax == DEFLATED else file
+        source.seek(place.offset)
+        return place.syntax, source.read(place.available if place.length is None else place.length)
 
 
 def _note_doubts(headers: Sequence[Header], findings: Findings) -> None:
