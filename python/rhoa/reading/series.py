@@ -32,7 +32,7 @@ from rhoa.reading.geometry import (
     orientation_name,
     stack,
 )
-from rhoa.reading.headers import SkippedFileError, read_header
+from rhoa.reading.headers import DEFLATED, SkippedFileError, inflate, read_header
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -333,8 +333,9 @@ def _pixel_digest(header: Header) -> tuple[str, bytes]:
     digest = hashlib.blake2b()
     try:
         with header.path.open("rb") as file:
-            file.seek(place.offset)
-            while left > 0 and (block := file.read(min(left, _BLOCK_BYTES))):
+            source = inflate(file) if place.syntax == DEFLATED else file
+            source.seek(place.offset)
+            while left > 0 and (block := source.read(min(left, _BLOCK_BYTES))):
                 digest.update(block)
                 left -= len(block)
     except OSError as error:
