@@ -139,12 +139,14 @@ def _inspect(stages: Stages) -> None:
     verb = _verb(
         stages, "inspect", "List the series of a folder and what becomes of each", verbs.inspect
     )
-    verb.add_argument("scan", help="a folder of DICOM files, or a NIfTI file")
+    verb.add_argument("scan", help="a folder or file of DICOM, or a NIfTI, NRRD or MetaImage file")
 
 
 def _ctap(stages: Stages) -> None:
     verb = _verb(stages, "ctap", "Project a CT to a radiograph-like image", verbs.ctap)
-    verb.add_argument("scan", help="a folder of CT DICOM files, or a NIfTI file")
+    verb.add_argument(
+        "scan", help="a folder or file of CT DICOM, or a NIfTI, NRRD or MetaImage file"
+    )
     verb.add_argument(
         "-o",
         "--out",

@@ -71,13 +71,19 @@ def test_a_damaged_stream_names_its_file(frames: int, tmp_path: Path) -> None:
         read_ct(tmp_path)
 
 
-def test_a_hostile_rle_size_is_an_error_and_not_an_abort(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("side", "message"),
+    [(8000, "cannot be 128000000 bytes"), (20, "RLE Lossless pixels cannot be decoded")],
+)
+def test_a_hostile_rle_size_is_an_error_and_not_an_abort(
+    side: int, message: str, tmp_path: Path
+) -> None:
     for path in write_series(tmp_path, Grid(shape=(2, 8, 10)), syntax=uid.RLELossless):
         image = pydicom.dcmread(path)
-        image.Rows = image.Columns = 8000
+        image.Rows = image.Columns = side
         image.save_as(path)
 
-    with pytest.raises(PixelDataError, match="RLE Lossless pixels cannot be decoded"):
+    with pytest.raises(PixelDataError, match=message):
         read_ct(tmp_path)
 
 

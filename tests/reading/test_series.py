@@ -169,6 +169,25 @@ class TestFiles:
         np.testing.assert_array_equal(volume.hu, ramp(Grid().lps()))
         assert volume.report["copies_dropped"] == 2
 
+    def test_deflated_slices_are_compared_by_their_pixels(self, tmp_path: Path) -> None:
+        """Their pixels lie beyond the end of the file: behind a text that deflates to nothing."""
+
+        def comment(_: int, image: FileDataset) -> None:
+            image.ImageComments = "x" * 4000
+
+        deflated = pydicom.uid.DeflatedExplicitVRLittleEndian
+        paths = write_series(tmp_path, syntax=deflated, edit=comment)
+        shutil.copy(paths[1], tmp_path / "copy.dcm")
+        assert read_ct(tmp_path).report["copies_dropped"] == 1
+
+        other = write_series(
+            tmp_path / "other", hu=ramp(Grid().lps()) + 7, syntax=deflated, edit=comment
+        )
+        shutil.copy(other[2], tmp_path / "same-place.dcm")
+        shutil.rmtree(tmp_path / "other")
+        with pytest.raises(errors.GeometryError, match="2 slices at one position"):
+            read_ct(tmp_path)
+
     def test_nothing_there_is_its_own_error(self, tmp_path: Path) -> None:
         with pytest.raises(errors.MissingFileError, match="scan: no such file or folder"):
             read_ct(tmp_path / "scan")

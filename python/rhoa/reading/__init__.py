@@ -1,4 +1,4 @@
-"""Reading CT: a folder of DICOM files or a NIfTI file becomes a `Volume`, or a clear error."""
+"""Reading CT: DICOM files, a NIfTI, NRRD or MetaImage file become a `Volume`, or a clear error."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["inspect", "read_ct"]
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 def read_ct(
@@ -41,11 +42,12 @@ def read_ct(
     Parameters
     ----------
     path
-        A folder of CT DICOM files (nested, with other files among them), a list of files, or a
-        NIfTI file (needs ``rhoa[nifti]``).
+        A folder of CT DICOM files (nested, with other files among them), a list of files, one
+        enhanced (multi-frame) CT file, a NIfTI file (needs ``rhoa[nifti]``), or an NRRD or
+        MetaImage file (``.nrrd``, ``.nhdr``, ``.mha``, ``.mhd``; needs ``rhoa[itk]``).
     series
         Which series, where there are several: its UID, the start or end of it, or its index in
-        ``rhoa inspect``.
+        ``rhoa inspect``. Stacks, times and frame types of an enhanced file are told by index.
     repair
         Names of lossy repairs to allow. There are none yet.
     strict
@@ -68,7 +70,7 @@ def read_ct(
     ReadError
         Of a kind that tells what is wrong (see `rhoa.errors`); it names the file.
     MissingExtraError
-        If a decoder or nibabel is not installed; it says what to install.
+        If a decoder, nibabel or SimpleITK is not installed; it says what to install.
 
     Examples
     --------
@@ -80,6 +82,7 @@ def read_ct(
     ...         print(type(error).__name__)
     NoSeriesError
     """
+    from rhoa.reading.bounded import shown
     from rhoa.reading.findings import Findings
 
     max_bytes = require_count("max_bytes", max_bytes)
@@ -88,13 +91,15 @@ def read_ct(
         names = ", ".join(map(repr, unknown))
         raise ParameterError(f"repair must name repairs that exist: there are none; got {names}.")
     findings = Findings(strict)
-    nifti = _nifti(path)
-    if nifti is not None:
+    file = _whole_volume(path)
+    if file is not None:
+        from rhoa.reading.itk import read_itk
         from rhoa.reading.nifti import read_nifti
 
         if series is not None:
-            raise ParameterError(f"series= is for DICOM; {nifti.name} is one NIfTI volume.")
-        volume = read_nifti(nifti, max_bytes=max_bytes, findings=findings, progress=progress)
+            raise ParameterError(f"series= is for DICOM; {shown(file)} is one volume.")
+        read = read_nifti if _is_nifti(file) else read_itk
+        volume = read(file, max_bytes=max_bytes, findings=findings, progress=progress)
     else:
         from rhoa.reading.series import read_series
 
@@ -116,19 +121,26 @@ def inspect(
     ReadError
         If there is no image at all, or a DICOM file cannot be parsed.
     """
-    nifti = _nifti(path)
-    if nifti is not None:
+    file = _whole_volume(path)
+    if file is not None:
+        from rhoa.reading.itk import summarise_itk
         from rhoa.reading.nifti import summarise_nifti
 
-        return [summarise_nifti(nifti)]
+        return [summarise_nifti(file) if _is_nifti(file) else summarise_itk(file)]
     from rhoa.reading.series import summarise
 
     return summarise(path, progress=progress)
 
 
-def _nifti(path: Paths) -> Path | None:
-    """The path of one NIfTI file; None where ``path`` is something else."""
+def _whole_volume(path: Paths) -> Path | None:
+    """The path of one NIfTI, NRRD or MetaImage file; None where ``path`` is something else."""
     if not isinstance(path, str | os.PathLike):
         return None
     file = Path(path)
-    return file if file.name.lower().endswith(NIFTI_SUFFIXES) and not file.is_dir() else None
+    whole = file.name.lower().endswith(NIFTI_SUFFIXES + ITK_SUFFIXES)
+    folder = os.path.isdir(file)  # noqa: PTH112  # Path.is_dir raises where a name is too long
+    return file if whole and not folder else None
+
+
+def _is_nifti(file: Path) -> bool:
+    return file.name.lower().endswith(NIFTI_SUFFIXES)

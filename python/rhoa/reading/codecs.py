@@ -15,6 +15,7 @@ import numpy as np
 
 from rhoa.errors import MissingExtraError, PixelDataError
 from rhoa.reading import worker
+from rhoa.reading.streams import stream_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ RLE = "1.2.840.10008.1.2.5"
 LOSSY = frozenset(
     f"1.2.840.10008.1.2.4.{n}" for n in ("50", "51", "81", "91", "203")
 )  # JPEG, JPEG, JPEG-LS near-lossless, JPEG 2000, HTJ2K
+MAY_NOT_END = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("80", "81"))
+"""JPEG-LS: on some damaged streams its decoder counts to two thousand million."""
 _NO_EXTRA = {
     "1.2.840.10008.1.2.4.57": "pip install python-gdcm",
     "1.2.840.10008.1.2.4.70": "pip install python-gdcm",
@@ -37,16 +40,19 @@ _NO_EXTRA = {
     "1.2.840.10008.1.2.4.51": "pip install python-gdcm",
 }
 
-_ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+MOST_INFLATION, SMALL_BYTES = 1000, 8 << 20
+"""A slice beyond the second is no more than this times its compressed bytes; air may be."""
+_RLE_INFLATION = 64  # two bytes become 128 at most
+_SLACK_BYTES = 1 << 20  # for offset tables, marks, comments, and what follows the pixels
+ITEM, DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _WORTH_A_PROCESS = 12  # frames; a process takes as long to start as ten frames to decode
-_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # JPEG SOFn, JPEG-LS
 
 
 def syntax_name(syntax: str) -> str:
     """The name of a transfer syntax as the standard prints it."""
     from pydicom.uid import UID
 
-    return UID(syntax).name
+    return UID(syntax, validation_mode=0).name  # what is no UID is its own name
 
 
 def require_codec(name: str, syntax: str) -> None:
@@ -62,14 +68,16 @@ def require_codec(name: str, syntax: str) -> None:
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
-    uid = UID(syntax)
+    uid = UID(syntax, validation_mode=0)
     try:
-        available = syntax == RLE or get_decoder(uid).is_available
+        available = syntax == RLE or (get_decoder(uid).is_available if uid.is_valid else None)
     except NotImplementedError:
+        available = None
+    if available is None:
         raise PixelDataError(
             f"{name}: transfer syntax {uid.name} ({syntax}) is not supported; "
             "convert the series to an uncompressed or JPEG 2000 syntax."
-        ) from None
+        )
     if not available:
         remedy = _NO_EXTRA.get(syntax, "pip install 'rhoa[codecs]'")
         raise MissingExtraError(
@@ -77,20 +85,52 @@ def require_codec(name: str, syntax: str) -> None:
         )
 
 
-def check_frame(value: bytes, form: PixelFormat, name: str) -> None:
+def encapsulated(fragments: bytes) -> bytes:
+    """The fragments of one frame as a whole Pixel Data value: no offsets before, an end after."""
+    return ITEM + bytes(4) + fragments + DELIMITER + bytes(4)
+
+
+def check_packing(name: str, syntax: str, *, packed: int, needed: int) -> None:
+    """Check that ``packed`` bytes may be ``needed`` bytes of pixels, before they are read.
+
+    Raises
+    ------
+    PixelDataError
+        If they are far too few, as in a bomb, or far too many.
+    """
+    most = _RLE_INFLATION * packed if syntax == RLE else max(SMALL_BYTES, MOST_INFLATION * packed)
+    if needed > most:
+        raise PixelDataError(
+            f"{name}: {packed} bytes of compressed pixels cannot be {needed} bytes of a CT slice; "
+            "the file is damaged: export it again."
+        )
+    if packed > 2 * needed + _SLACK_BYTES:
+        raise PixelDataError(
+            f"{name}: {packed} bytes of compressed pixels for {needed} bytes of a CT slice; "
+            "the file is damaged: export it again."
+        )
+
+
+def check_frame(value: bytes, form: PixelFormat, name: str, *, syntax: str = "") -> None:
     """Check that an encapsulated frame is whole and of the size its header states.
 
     Raises
     ------
     PixelDataError
-        If a fragment is cut short, or the code stream declares other rows and columns.
+        If a fragment is cut short, or the code stream is none of ``syntax``, declares other rows
+        and columns or several components.
     """
     stream = b""
     for fragment in _fragments(value, name):
         stream += fragment
         if len(stream) >= 1 << 16:
             break
-    size = _stream_size(stream)
+    size = stream_size(stream)
+    if size is None and syntax not in {RLE, ""}:
+        raise PixelDataError(
+            f"{name}: its compressed pixels are no sound {syntax_name(syntax)} code stream; "
+            "the file is damaged: export it again."
+        )
     if size is not None and size != (form.rows, form.columns):
         raise PixelDataError(
             f"{name}: the compressed image is {size[0]} x {size[1]}, but the header says "
@@ -101,7 +141,7 @@ def check_frame(value: bytes, form: PixelFormat, name: str) -> None:
 def _fragments(value: bytes, name: str) -> list[bytes]:
     """The fragments after the offset table; all of them must lie inside the file."""
     fragments, place = [], 0
-    while value[place : place + 4] == _ITEM:
+    while value[place : place + 4] == ITEM:
         (length,) = struct.unpack_from("<I", value.ljust(place + 8, b"\0"), place + 4)
         place += 8
         if place + length > len(value):
@@ -111,7 +151,7 @@ def _fragments(value: bytes, name: str) -> list[bytes]:
             )
         fragments.append(value[place : place + length])
         place += length
-    if value[place : place + 4] != _DELIMITER or len(fragments) < 2:
+    if value[place : place + 4] != DELIMITER or len(fragments) < 2:
         raise PixelDataError(
             f"{name}: the compressed pixels have no end mark; "
             "the file is cut short: export it again."
@@ -119,29 +159,16 @@ def _fragments(value: bytes, name: str) -> list[bytes]:
     return fragments[1:]
 
 
-def _stream_size(stream: bytes) -> tuple[int, int] | None:
-    """Rows and columns that a JPEG 2000, JPEG or JPEG-LS code stream declares."""
-    if stream[:4] == b"\xff\x4f\xff\x51" and len(stream) >= 24:
-        width, height, left, top = struct.unpack(">4I", stream[8:24])
-        return height - top, width - left
-    if stream[:2] != b"\xff\xd8":
-        return None
-    place = 2
-    while place + 9 <= len(stream) and stream[place] == 0xFF:
-        if stream[place + 1] in _FRAME_HEADERS:
-            height, width = struct.unpack_from(">HH", stream, place + 5)
-            return height, width
-        place += 2 + struct.unpack_from(">H", stream, place + 2)[0]
-    return None
-
-
 @contextlib.contextmanager
-def decompressors(frames: int, threads: int) -> Iterator[tuple[Decompress, int]]:
+def decompressors(
+    frames: int, threads: int, *, apart: bool = False
+) -> Iterator[tuple[Decompress, int]]:
     """A function that decompresses a frame, and the number of threads that may call it at once.
 
-    Many frames are shared among child processes; few are decoded here.
+    Many frames are shared among child processes; few are decoded here, unless they must be
+    ``apart``: a child that uses too much processor time ends.
     """
-    count = min(threads, frames // _WORTH_A_PROCESS)
+    count = max(int(apart), min(threads, frames // _WORTH_A_PROCESS))
     started = [child for child in (_start() for _ in range(count)) if child is not None]
     children = [child for child in started if child.stdout and worker.receive(child.stdout)]
     if not children:
@@ -209,7 +236,7 @@ def _ask(
     except OSError:
         reply = None
     if reply is None:
-        raise _undecodable(name, syntax, "the decoder crashed")
+        raise _undecodable(name, syntax, "the decoder crashed or did not end")
     head, body = reply
     if "error" in head:
         raise _undecodable(name, syntax, head["error"])

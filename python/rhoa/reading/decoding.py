@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rhoa.errors import PixelDataError, ReadError
-from rhoa.reading.codecs import check_frame, decompressors, require_codec
+from rhoa.reading.codecs import (
+    MAY_NOT_END,
+    check_frame,
+    check_packing,
+    decompressors,
+    encapsulated,
+    require_codec,
+)
 from rhoa.reading.headers import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE, inflate
 from rhoa.threads import thread_count
 
@@ -37,8 +44,14 @@ IMPOSSIBLE_HU = -1500
 DENSEST_PADDING_HU = -900
 """Declared padding above it would erase tissue."""
 MOST_PIXELS_A_SIDE = 8192
+LARGEST_RESCALE = 2.0**31
+"""No slope or intercept is larger; 32-bit values times it still fit float32."""
 UNCOMPRESSED = frozenset([IMPLICIT_LITTLE, "1.2.840.10008.1.2.1", EXPLICIT_BIG, DEFLATED])
-_NOT_HU = frozenset(["PERFUSION", "MONO", "IODINE", "VNC", "VIRTUAL", "ZEFF", "MIP", "MINIP"])
+_NOT_HU = frozenset([
+    "PERFUSION", "MONO", "IODINE", "VNC", "VIRTUAL", "ZEFF", "MIP", "MINIP",
+    "IP", "MAXIMUM", "MINIMUM", "RENDER", "CURVED", "ADDITION", "SUBTRACTION", "DIVISION",
+    "DEVIATION", "QUANTITY",
+])  # fmt: skip  # single-frame files use the first line, frames of enhanced ones the others
 """Words of Image Type that name values derived from HU, or projections of them."""
 
 
@@ -98,6 +111,7 @@ def check_pixels(header: Header, findings: Findings) -> None:
     if place.syntax in UNCOMPRESSED:
         _check_length(name, form, place, findings)
     else:
+        check_packing(name, place.syntax, packed=place.available, needed=form.bytes_per_frame)
         require_codec(name, place.syntax)
 
 
@@ -122,6 +136,11 @@ def _check_meaning(header: Header, findings: Findings) -> None:
             raise PixelDataError(
                 f"{name}: {tag} is missing or no number; stored values are no Hounsfield units "
                 "without it; export the original series."
+            )
+        if abs(number) > LARGEST_RESCALE:
+            raise PixelDataError(
+                f"{name}: {tag} is {number:g}, which gives no Hounsfield units; "
+                "export the original series."
             )
     if form.slope == 0:
         raise PixelDataError(
@@ -209,10 +228,12 @@ def _fill(
     progress: Progress | None,
 ) -> _Tally:
     """Decode every slice into its place of ``hu``."""
-    compressed = sum(h.pixels is not None and h.pixels.syntax not in UNCOMPRESSED for h in headers)
+    syntaxes = [header.pixels.syntax for header in headers if header.pixels is not None]
+    compressed = sum(syntax not in UNCOMPRESSED for syntax in syntaxes)
+    apart = not MAY_NOT_END.isdisjoint(syntaxes)
     threads = thread_count()
     tally, lock = _Tally(), threading.Lock()
-    with decompressors(compressed, threads) as (decompress, at_once):
+    with decompressors(compressed, threads, apart=apart) as (decompress, at_once):
 
         def fill(k: int) -> None:
             counts = _slice_hu(hu[k], headers[k], decompress)
@@ -262,7 +283,9 @@ def raw_samples(header: Header, decompress: Decompress) -> NDArray[Any]:
     if not compressed:
         kind = kind.newbyteorder(">" if place.syntax == EXPLICIT_BIG else "<")
         return np.frombuffer(value, kind).reshape(form.rows, form.columns)
-    check_frame(value, form, header.name)
+    if place.bare:
+        value = encapsulated(value)
+    check_frame(value, form, header.name, syntax=place.syntax)
     samples = decompress(value, place.syntax, form, header.name)
     if samples.shape != (form.rows, form.columns) or samples.dtype.kind not in "iu":
         raise PixelDataError(

@@ -31,6 +31,9 @@ DRIFT_TOLERANCE_RATIO = 0.25
 TILT_LIMIT_DEG = 0.1
 COINCIDENT_MM = 0.01
 """Slices nearer to each other than this share one position."""
+FARTHEST_MM = 1e6
+"""No coordinate or pixel size of a scan is larger."""
+SMALLEST_PIXEL_MM = 1e-4
 _MOST_PLACES = 4  # that a message names
 
 
@@ -178,7 +181,12 @@ def _check_plane(plane: Plane) -> None:
                 f"{plane.name}: {tag} holds a number that is not finite ({_listed(numbers)}); "
                 "export the original series."
             )
-    if min(plane.pixel_mm or (0.0,)) <= 0:
+        if max(map(abs, numbers)) > FARTHEST_MM:
+            raise GeometryError(
+                f"{plane.name}: {tag} holds a number that no scan has ({_listed(numbers)}); "
+                "export the original series."
+            )
+    if min(plane.pixel_mm or (0.0,)) < SMALLEST_PIXEL_MM:
         raise GeometryError(
             f"{plane.name}: PixelSpacing (0028,0030) is {_listed(plane.pixel_mm)} mm; "
             "it must be above zero; export the original series."

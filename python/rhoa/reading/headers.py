@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rhoa.errors import PixelDataError, ReadError
+from rhoa.reading.bounded import BoundedFile, printable, shown
 from rhoa.reading.geometry import Plane
 
 if TYPE_CHECKING:
@@ -21,14 +22,18 @@ IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 MOST_INFLATED_BYTES = 64 << 20
 """A deflated slice larger than this is no CT slice: 4096 x 4096 pixels take 32 MiB."""
+MOST_INFLATION, SMALL_BYTES = 200, 4 << 20
+"""A data set beyond the second may not grow more than this; an empty slice grows a thousandfold."""
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _CT_IMAGES = frozenset(f"1.2.840.10008.5.1.4.1.1.2{kind}" for kind in ("", ".1", ".2"))
 _HEAD_BYTES = 1024  # holds the file meta group, which names the transfer syntax
 _PIXELS, _FLOAT_PIXELS, _DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+_MOST_TEXT = 64  # characters of a UID; codes are shorter
+_MOST_VALUE_BYTES = 4096  # of an element that the reader looks at; numbers take 16 bytes each
 
-_WANTED = [
+WANTED = [
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType",
     "PatientPosition", "ConvolutionKernel", "BurnedInAnnotation", "LossyImageCompression",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
@@ -37,6 +42,7 @@ _WANTED = [
     "PixelPaddingValue", "PixelPaddingRangeLimit",
     "RescaleSlope", "RescaleIntercept", "RescaleType",
 ]  # fmt: skip  # one line a topic
+"""Elements of one slice that the reader looks at."""
 
 
 class SkippedFileError(Exception):
@@ -74,11 +80,16 @@ class PixelPlace:
     """None where it is undefined, as for compressed pixels."""
     available: int
     """Bytes that the file really holds from ``offset`` on."""
+    bare: bool = False
+    """Whether these are the fragments of one frame among others: no offset table, no end mark."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the reader keeps of one DICOM file. It holds nothing about the patient."""
+    """What the reader keeps of one slice: a DICOM file, or one frame of it.
+
+    It holds nothing about the patient.
+    """
 
     path: Path
     series_uid: str
@@ -98,11 +109,15 @@ class Header:
     format: PixelFormat
     pixels: PixelPlace | None
     """None where the file holds no (integer) Pixel Data."""
+    frame: int | None = None
+    """Which frame of an enhanced file, counted from 1."""
+    part: tuple[tuple[str, str], ...] = ()
+    """What tells its volume from others in an enhanced file: stack, time, frame type."""
 
     @property
     def name(self) -> str:
-        """The file's name, for messages."""
-        return self.path.name
+        """The file's name and the frame's number, for messages."""
+        return shown(self.path) if self.frame is None else f"{shown(self.path)} frame {self.frame}"
 
 
 def read_header(path: Path) -> Header:
@@ -125,7 +140,7 @@ def read_header(path: Path) -> Header:
             return _parse(path, file, deflated=_is_deflated(head))
     except OSError as error:
         raise ReadError(
-            f"{path.name}: the file cannot be read ({error.strerror}); check its permissions."
+            f"{shown(path)}: the file cannot be read ({error.strerror}); check its permissions."
         ) from None
 
 
@@ -139,15 +154,17 @@ def inflate(file: BinaryIO) -> BytesIO:
     """
     head = file.read(144)  # preamble, DICM and the meta group's length
     file.seek(144 + struct.unpack("<I", head[140:144])[0])
-    name = getattr(file, "name", "").replace("\\", "/").rpartition("/")[2]
+    name = shown(getattr(file, "name", ""))
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    packed = file.read(MOST_INFLATED_BYTES)
+    most = min(MOST_INFLATED_BYTES, max(SMALL_BYTES, MOST_INFLATION * len(packed)))
     try:
-        data = stream.decompress(file.read(), MOST_INFLATED_BYTES)
+        data = stream.decompress(packed, most)
     except zlib.error:
         raise ReadError(f"{name}: the deflated data are damaged; export the file again.") from None
     if stream.unconsumed_tail:
         raise ReadError(
-            f"{name}: the deflated data exceed {MOST_INFLATED_BYTES >> 20} MiB; "
+            f"{name}: the deflated data exceed {most >> 20} MiB; "
             "no CT slice is that large; export the file uncompressed."
         )
     if not stream.eof:
@@ -172,22 +189,23 @@ def _parse(path: Path, file: BinaryIO, *, deflated: bool) -> Header:
                 source: BinaryIO = inflate(file)
                 syntax = DEFLATED
                 dataset = read_dataset(
-                    source,
+                    BoundedFile(source, shown(path)),  # type: ignore[arg-type]  # all it needs
                     is_implicit_VR=False,
                     is_little_endian=True,
                     stop_when=lambda tag, _vr, _length: tag >= _FLOAT_PIXELS,
-                    specific_tags=[pydicom.tag.Tag(name) for name in _WANTED],
+                    specific_tags=[pydicom.tag.Tag(name) for name in WANTED],
                 )
             else:
                 source = file
-                dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*_WANTED])
-                syntax = str(dataset.file_meta.get("TransferSyntaxUID") or IMPLICIT_LITTLE)
-            return _header(path, dataset, _locate_pixels(source, syntax))
+                bounded: Any = BoundedFile(file, shown(path))
+                dataset = pydicom.dcmread(bounded, stop_before_pixels=True, specific_tags=[*WANTED])
+                syntax = _text(dataset.file_meta, "TransferSyntaxUID") or IMPLICIT_LITTLE
+            return header_of(path, dataset, _locate_pixels(source, syntax))
     except (SkippedFileError, ReadError):
         raise
     except Exception as error:  # noqa: BLE001  # pydicom raises whatever its parser met
         raise ReadError(
-            f"{path.name}: a DICOM file that cannot be parsed ({type(error).__name__}); "
+            f"{shown(path)}: a DICOM file that cannot be parsed ({type(error).__name__}); "
             "it is damaged or cut short: export it again, or leave it out."
         ) from None
 
@@ -213,7 +231,9 @@ def _locate_pixels(source: BinaryIO, syntax: str) -> PixelPlace | None:
     return PixelPlace(syntax, offset, known, available)
 
 
-def _header(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  # noqa: ANN401  # untyped
+def header_of(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  # noqa: ANN401
+    """The header of one slice, from `WANTED` elements in a data set of pydicom."""
+    _drop_long_values(dataset)
     sop_class = _text(dataset, "SOPClassUID")
     modality = _text(dataset, "Modality")
     declared = str(getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID") or sop_class)
@@ -223,7 +243,7 @@ def _header(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  # n
     if pixels is None and (not modality or declared in _CT_IMAGES):
         # Also where another tag is absent: a header cut inside a UID would look like a new series.
         raise PixelDataError(
-            f"{path.name}: it holds no pixel data (7FE0,0010); the file is cut short or was "
+            f"{shown(path)}: it holds no pixel data (7FE0,0010); the file is cut short or was "
             "stripped: export it again, or leave it out."
         )
     if pixels is None and not rows:
@@ -238,17 +258,19 @@ def _header(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  # n
         instance_uid=_text(dataset, "SOPInstanceUID"),
         sop_class=sop_class,
         modality=modality,
-        image_type=tuple(str(part).upper() for part in kind),
+        image_type=tuple(printable(str(part).upper(), most=_MOST_TEXT) for part in kind),
         frames=_whole(dataset, "NumberOfFrames") or 1,
         samples=_whole(dataset, "SamplesPerPixel") or 1,
         photometric=_text(dataset, "PhotometricInterpretation"),
-        kernel=" ".join(str(part) for part in _values(dataset, "ConvolutionKernel")),
+        kernel=printable(
+            " ".join(map(str, _values(dataset, "ConvolutionKernel"))), most=_MOST_TEXT
+        ),
         patient_position=_text(dataset, "PatientPosition"),
         burned_in=_text(dataset, "BurnedInAnnotation") == "YES",
         lossy=_text(dataset, "LossyImageCompression") == "01",
         rescale_type=_text(dataset, "RescaleType"),
         plane=Plane(
-            name=path.name,
+            name=shown(path),
             position_mm=_numbers(dataset, "ImagePositionPatient", 3),
             orientation=_numbers(dataset, "ImageOrientationPatient", 6),
             pixel_mm=_numbers(dataset, "PixelSpacing", 2),
@@ -271,6 +293,13 @@ def _header(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  # n
     )
 
 
+def _drop_long_values(dataset: Any) -> None:  # noqa: ANN401  # untyped
+    """Leave out what no image states at such length, before it becomes a million numbers."""
+    for tag, element in list(dataset.items()):
+        if isinstance(element.value, bytes) and len(element.value) > _MOST_VALUE_BYTES:
+            del dataset[tag]
+
+
 def _values(dataset: Any, name: str) -> list[Any]:  # noqa: ANN401  # untyped in pydicom
     """All values of an element; none where it is absent, empty or unreadable."""
     try:
@@ -286,7 +315,7 @@ def _values(dataset: Any, name: str) -> list[Any]:  # noqa: ANN401  # untyped in
 
 def _text(dataset: Any, name: str) -> str:  # noqa: ANN401  # untyped in pydicom
     values = _values(dataset, name)
-    return str(values[0]).strip().strip("\0") if values else ""
+    return printable(str(values[0]).strip().strip("\0"), most=_MOST_TEXT) if values else ""
 
 
 def _numbers(dataset: Any, name: str, count: int) -> tuple[float, ...] | None:  # noqa: ANN401

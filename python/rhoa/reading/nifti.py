@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import math
+import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +18,10 @@ from rhoa.errors import (
     VolumeError,
     require_extra,
 )
-from rhoa.reading.decoding import AIR_HU, IMPOSSIBLE_HU, require_budget
-from rhoa.reading.geometry import TILT_LIMIT_DEG
-from rhoa.reading.series import SeriesSummary
+from rhoa.reading.bounded import shown
+from rhoa.reading.decoding import require_budget
+from rhoa.reading.geometry import FARTHEST_MM
+from rhoa.reading.voxels import check_axes, report_of, require_finite, summary_of, to_hounsfield
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa.reading.findings import Findings
+    from rhoa.reading.series import SeriesSummary
 
     Progress = Callable[[int, int, str], object]
 
@@ -34,7 +39,24 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # (k, j, i, 1) of a Volume to the (x, y, z, 1) voxel indices of the file.
 REVERSED = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
 CONFLICT_MM = 0.5
+LARGEST_HU = 1e30
+"""Near it float32 ends."""
+MOST_INFLATION, SMALL_BYTES = 200, 16 << 20
+"""Voxels beyond the second may not take more than the first times their compressed file."""
+MOST_EXTENSION_BYTES = 16 << 20
+"""Between the header and the voxels. What is there is not read."""
 _MILLIMETRES = frozenset(["mm", "unknown"])
+_HEAD_BYTES = 540  # the larger header, that of NIfTI-2
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """A header, and its voxels that are still in the file."""
+
+    header: Any
+    voxels: Any  # of nibabel, which has no types
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
 def read_nifti(
@@ -49,87 +71,95 @@ def read_nifti(
         affines contradict each other (one of them would mirror or move the patient).
     """
     image = _open(path)
-    stored = np.dtype(image.get_data_dtype())
-    require_budget(image.shape[:3], max(np.dtype("i2"), stored), max_bytes)
-    affine = _affine(image.header, image.shape[:3], path.name)
+    name = shown(path)
+    largest = image.dtype if image.dtype.itemsize > 2 else np.dtype("i2")
+    require_budget(image.shape[:3], largest, max_bytes)
+    _check_size(image, path)
+    affine = _affine(image.header, image.shape[:3], name)
     try:
-        hu, padding = _voxels(image, path.name)
+        hu, padding = _voxels(image, name)
     except ReadError:
         raise
     except Exception as error:  # noqa: BLE001  # damaged streams raise anything
         raise PixelDataError(
-            f"{path.name}: its voxels cannot be read ({type(error).__name__}); "
+            f"{name}: its voxels cannot be read ({type(error).__name__}); "
             "the file is damaged or cut short: export it again."
         ) from None
     if progress is not None:
         progress(1, 1, "reading voxels")
-    volume = _volume(hu, affine, path.name)
-    report: dict[str, Any] = {
-        "files": 1,
-        "skipped": {},
-        "series": 1,
-        "slices": volume.shape[0],
-        "spacing_mm": list(volume.spacing_mm),
-        "transfer_syntaxes": ["NIfTI"],
-        "padding_voxels": padding,
-        "hu_range": [float(hu.min()), float(hu.max())],
-        "warnings": list(findings.warnings),
-    }
+    volume = _volume(hu, affine, name)
+    report = report_of(volume.hu, volume.affine, findings, syntax="NIfTI", padding=padding)
     return Volume(volume.hu, volume.affine, report)
 
 
 def summarise_nifti(path: Path) -> SeriesSummary:
     """What `read_nifti` would read, from the header alone."""
     image = _open(path)
-    columns, rows, slices = image.shape[:3]
-    spacing: tuple[float, float, float] | None = None
+    affine: NDArray[np.float64] | None = None
     reason = ""
     try:
-        affine = _affine(image.header, image.shape[:3], path.name)
-        di, dj, dk = np.linalg.norm(affine[:3, :3], axis=0).round(6).tolist()
-        spacing = (dk, dj, di)
+        affine = RAS_TO_LPS @ _affine(image.header, image.shape[:3], shown(path)) @ REVERSED
     except ReadError as error:
         reason = str(error)
-    return SeriesSummary(
-        index=0,
-        uid="",
-        modality="",
-        verdict="refused" if reason else "volume",
-        slices=slices,
-        rows=rows,
-        columns=columns,
-        spacing_mm=spacing,
-        orientation="",
-        kernel="",
-        syntax="NIfTI",
-        reason=reason,
-    )
+    return summary_of(image.shape[2::-1], affine, syntax="NIfTI", reason=reason)
 
 
-def _open(path: Path) -> Any:  # noqa: ANN401  # nibabel has no types
+def _open(path: Path) -> _Image:
+    """The header and the place of the voxels; extensions are not looked at."""
     nibabel = require_extra("nibabel", extra="nifti", purpose="reading NIfTI")
-    if not path.is_file():
-        raise MissingFileError(f"{path.name}: no such file; check the path.")
+    name = shown(path)
+    if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises where a name is too long
+        raise MissingFileError(f"{name}: no such file; check the path.")
     try:
-        image = nibabel.load(path)
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+            head = stream.read(_HEAD_BYTES)
+        kinds = (nibabel.Nifti1Header, nibabel.Nifti2Header)
+        kind = next(kind for kind in kinds if kind.may_contain_header(head))
+        header = kind(head[: kind.sizeof_hdr])
+        voxels = nibabel.arrayproxy.ArrayProxy(path, header)
+        image = _Image(header, voxels, header.get_data_shape(), np.dtype(header.get_data_dtype()))
+        single = header["magic"].item() == kind.single_magic
     except Exception as error:  # noqa: BLE001  # damaged headers raise anything
         raise ReadError(
-            f"{path.name}: not a NIfTI file ({type(error).__name__}); export it again."
+            f"{name}: not a NIfTI file ({type(error).__name__}); export it again."
         ) from None
-    if not hasattr(image, "get_qform"):
-        raise ReadError(f"{path.name}: not a NIfTI file; export it as NIfTI-1.")
+    if not single:
+        raise ReadError(f"{name}: its voxels are in another file; export it as one file.")
     shape = image.shape
-    if len(shape) < 3 or 0 in shape or math.prod(shape[3:]) != 1:
+    if len(shape) < 3 or min(shape) < 1 or math.prod(shape[3:]) != 1:
         raise ReadError(
-            f"{path.name}: a CT is 3-D; this file has the shape {shape}; "
+            f"{name}: a CT is 3-D; this file has the shape {shape}; "
             "save the one volume that is wanted."
         )
+    if image.dtype.kind not in "iuf":
+        raise PixelDataError(f"{name}: voxels of type {image.dtype} are no CT.")
     return image
+
+
+def _check_size(image: _Image, path: Path) -> None:
+    """Check that the file can hold its voxels, before anything is allocated for them."""
+    needed = math.prod(image.shape) * image.dtype.itemsize
+    start, size = int(image.voxels.offset), path.stat().st_size
+    if not 0 <= start <= MOST_EXTENSION_BYTES:
+        raise PixelDataError(
+            f"{shown(path)}: its voxels start at byte {start}; no header is that long; "
+            "the file is damaged: export it again."
+        )
+    packed = path.suffix.lower() == ".gz"
+    if needed > max(SMALL_BYTES, MOST_INFLATION * size) if packed else start + needed > size:
+        raise PixelDataError(
+            f"{shown(path)}: its voxels cannot be read: {' x '.join(map(str, image.shape))} take "
+            f"{needed} bytes, the file has {size}{' compressed' if packed else ''}; "
+            "the file is damaged or cut short: export it again."
+        )
 
 
 def _affine(header: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:  # noqa: ANN401
     """Voxel (x, y, z) to RAS mm: the sform, or the qform where there is no sform."""
-    unit = header.get_xyzt_units()[0]
+    try:
+        unit = header.get_xyzt_units()[0]
+    except KeyError:
+        unit = f"code {int(header['xyzt_units'])}, which does not exist"
     if unit not in _MILLIMETRES:
         raise GeometryError(f"{name}: its unit is {unit}; convert the affine to millimetres.")
     codes = int(header["sform_code"]), int(header["qform_code"])
@@ -145,29 +175,17 @@ def _affine(header: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float6
         raise GeometryError(
             f"{name}: its qform is no rotation; convert the original series again."
         ) from None
+    for matrix in (sform, qform):
+        if matrix is not None and not np.abs(matrix).max() <= FARTHEST_MM:
+            raise GeometryError(
+                f"{name}: its affine holds NaN, infinity or a number that no scan has; "
+                "convert the original series again."
+            )
     affine = np.array(sform if sform is not None else qform, np.float64)
-    _check_affine(affine, name)
+    check_axes(affine, name)
     if sform is not None and qform is not None:
         _check_agreement(np.array(sform), np.array(qform), shape, name)
     return affine
-
-
-def _check_affine(affine: NDArray[np.float64], name: str) -> None:
-    """Check that voxels are finite boxes with right angles."""
-    axes = affine[:3, :3]
-    lengths = np.linalg.norm(axes, axis=0)
-    if not np.isfinite(affine).all() or not lengths.min() > 0:
-        raise GeometryError(
-            f"{name}: its affine holds NaN, infinity or a zero axis; "
-            "convert the original series again."
-        )
-    cosines = np.abs(np.triu((axes / lengths).T @ (axes / lengths), 1)).max()
-    shear = math.degrees(math.asin(min(1.0, cosines)))
-    if shear > TILT_LIMIT_DEG:
-        raise GeometryError(
-            f"{name}: its voxels are sheared by {shear:.1f} deg (gantry tilt); "
-            "read_ct needs a rectangular stack; resample it first."
-        )
 
 
 def _check_agreement(
@@ -186,33 +204,19 @@ def _check_agreement(
         )
 
 
-def _voxels(image: Any, name: str) -> tuple[NDArray[Any], int]:  # noqa: ANN401  # nibabel has no types
+def _voxels(image: _Image, name: str) -> tuple[NDArray[Any], int]:
     """Voxels (x, y, z), int16 where that holds them exactly, else float32; padding voxels."""
-    slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
-    values: NDArray[Any] = np.asarray(image.dataobj.get_unscaled()).reshape(image.shape[:3])
-    if values.dtype.kind not in "iuf":
-        raise PixelDataError(f"{name}: voxels of type {values.dtype} are no CT.")
-    if values.dtype.kind == "f":
-        wrong = values.size - np.count_nonzero(np.isfinite(values))
-        if wrong:
-            raise PixelDataError(
-                f"{name}: {wrong} voxels are NaN or infinite; fill them (air is -1024) first."
-            )
+    slope, intercept = float(image.voxels.slope), float(image.voxels.inter)
+    values: NDArray[Any] = np.asarray(image.voxels.get_unscaled()).reshape(image.shape[:3])
+    require_finite(values, name)
     if (slope, intercept) != (1.0, 0.0):
         whole = values.dtype.kind in "iu" and slope.is_integer() and intercept.is_integer()
         wide = np.int64 if whole and max(abs(slope), abs(intercept)) < 2**31 else np.float64
-        values = values.astype(wide) * wide(slope) + wide(intercept)
-    limits = np.iinfo(np.int16)
-    low, high = values.min(), values.max()
-    if values.dtype.kind in "iu" and limits.min <= low and high <= limits.max:
-        hu: NDArray[Any] = values.astype(np.int16)
-    else:
-        hu = values.astype(np.float32)
-    if low >= IMPOSSIBLE_HU:
-        return hu, 0
-    padding = hu < IMPOSSIBLE_HU
-    hu[padding] = AIR_HU
-    return hu, int(padding.sum())
+        values = values.astype(wide)
+        with np.errstate(over="ignore"):  # found below
+            values *= wide(slope)
+            values += wide(intercept)
+    return to_hounsfield(values, name)
 
 
 def _volume(hu: NDArray[Any], affine: NDArray[np.float64], name: str) -> Volume:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from rhoa.errors import (
 )
 from rhoa.reading.codecs import LOSSY, syntax_name
 from rhoa.reading.decoding import check_pixels, decode
+from rhoa.reading.enhanced import part_names, slices_of
 from rhoa.reading.files import list_files
 from rhoa.reading.findings import Findings
 from rhoa.reading.geometry import (
@@ -29,12 +32,13 @@ from rhoa.reading.geometry import (
     orientation_name,
     stack,
 )
-from rhoa.reading.headers import SkippedFileError, read_header
+from rhoa.reading.headers import DEFLATED, SkippedFileError, inflate, read_header
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from rhoa.reading.enhanced import Part
     from rhoa.reading.files import PathOrPaths
     from rhoa.reading.headers import Header
 
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _UID_TAIL = 12  # characters that tell series of one study apart
 _MOST_LISTED = 12
+_MOST_COMPARED_BYTES = 256 << 20  # the largest slice: 8192 x 8192 pixels of 32 bits
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class SeriesSummary:
     kernel: str
     syntax: str
     reason: str
+    part: str = ""
+    """Which volume of an enhanced file (stack, time, frame type), where it has several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,7 @@ class _Series:
     index: int
     uid: str
     headers: tuple[Header, ...]
+    part: str = ""
 
     @property
     def slices(self) -> tuple[Header, ...]:
@@ -79,7 +88,8 @@ class _Series:
 
     @property
     def label(self) -> str:
-        return f"series {self.index} (UID ...{self.uid[-_UID_TAIL:]})"
+        part = f", {self.part}" if self.part else ""
+        return f"series {self.index} (UID ...{self.uid[-_UID_TAIL:]}{part})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +160,23 @@ def summarise(path: PathOrPaths, *, progress: Progress | None = None) -> list[Se
 
 def _find(path: PathOrPaths, progress: Progress | None) -> _Found:
     files = list_files(path)
-    grouped: dict[str, list[Header]] = {}
+    grouped: dict[tuple[str, Part], list[Header]] = {}
     skipped: Counter[str] = Counter()
     for done, file in enumerate(files, 1):
         try:
-            header = read_header(file)
+            headers = slices_of(read_header(file))
         except SkippedFileError as reason:
             skipped[str(reason)] += 1
         else:
-            grouped.setdefault(header.series_uid, []).append(header)
+            for header in headers:
+                grouped.setdefault((header.series_uid, header.part), []).append(header)
         if progress is not None:
             progress(done, len(files), "reading headers")
     ordered = sorted(grouped.items(), key=lambda item: (-len(item[1]), item[0]))
-    series = tuple(_Series(n, uid, tuple(headers)) for n, (uid, headers) in enumerate(ordered))
+    names = part_names(grouped)
+    series = tuple(
+        _Series(n, key[0], tuple(headers), names[key]) for n, (key, headers) in enumerate(ordered)
+    )
     return _Found(series, len(files), skipped)
 
 
@@ -215,7 +229,7 @@ def _table(listed: Sequence[_Series]) -> str:
         spacing = " x ".join(f"{step:.4g}" for step in summary.spacing_mm or ()) or "-"
         rows.append((
             str(series.index), str(summary.slices), spacing, summary.orientation or "-",
-            summary.kernel or "-", series.uid[-_UID_TAIL:], summary.reason[:80],
+            summary.kernel or "-", series.uid[-_UID_TAIL:], series.part or summary.reason[:80],
         ))  # fmt: skip  # one row of the table
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
@@ -238,8 +252,8 @@ def _refusal(series: _Series) -> ReadError | None:
         ),
         "colour images, not CT slices": any(header.samples != 1 for header in headers),
         "localizers only, not CT slices": not series.slices,
-        "multi-frame (enhanced) CT, which read_ct does not read; "
-        "convert it to single-frame DICOM or to NIfTI": any(h.frames != 1 for h in headers),
+        "multi-frame, but no enhanced CT, so its frames have no positions; "
+        "export single frames or enhanced CT": any(h.frames != 1 for h in headers),
     }
     for reason, applies in reasons.items():
         if applies:
@@ -305,16 +319,28 @@ def _sort(series: _Series) -> _Sorted:
 
 
 def _same_pixels(one: Header, other: Header) -> bool:
-    return one.format == other.format and _pixel_bytes(one) == _pixel_bytes(other)
+    return one.format == other.format and _pixel_digest(one) == _pixel_digest(other)
 
 
-def _pixel_bytes(header: Header) -> tuple[str, bytes]:
+def _pixel_digest(header: Header) -> tuple[str, bytes]:
+    """What tells two slices' pixels apart; too large ones are never alike."""
     place = header.pixels
     if place is None:
         return "", b""
-    with header.path.open("rb") as file:
-        file.seek(place.offset)
-        return place.syntax, file.read(place.available if place.length is None else place.length)
+    left = min(place.available, place.available if place.length is None else place.length)
+    if left > _MOST_COMPARED_BYTES:
+        return place.syntax, os.fsencode(header.path)
+    digest = hashlib.blake2b()
+    try:
+        with header.path.open("rb") as file:
+            source = inflate(file) if place.syntax == DEFLATED else file
+            source.seek(place.offset)
+            while left > 0 and (block := source.read(min(left, _BLOCK_BYTES))):
+                digest.update(block)
+                left -= len(block)
+    except OSError as error:
+        raise ReadError(f"{header.name}: the file cannot be read ({error.strerror}).") from None
+    return place.syntax, digest.digest()
 
 
 def _note_doubts(headers: Sequence[Header], findings: Findings) -> None:
@@ -369,4 +395,5 @@ def _summary(series: _Series) -> SeriesSummary:
         kernel=first.kernel,
         syntax=", ".join(_syntaxes(series.headers)),
         reason="" if problem is None else str(problem).removeprefix(f"{series.label}: "),
+        part=series.part,
     )

@@ -1,0 +1,250 @@
+"""Enhanced (multi-frame) CT: the frames of one file become the slices that single files are.
+
+What a single-frame file states of its slice, an enhanced one states in functional groups, shared by
+all frames or per frame. Here each frame's groups are laid out flat, and the header is made of them
+as of any file; so every check of slices is a check of frames.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rhoa.errors import PixelDataError, ReadError
+from rhoa.reading.frames import frame_places
+from rhoa.reading.headers import DEFLATED, WANTED, header_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rhoa.reading.headers import Header, PixelPlace
+
+    Part = tuple[tuple[str, str], ...]
+
+ENHANCED_CT = frozenset(["1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"])
+"""Enhanced CT, and what converters make of single-frame CT."""
+MOST_HEADER_BYTES = 32 << 20
+"""A frame takes one to four kilobytes of the header."""
+MOST_FRAMES = 20_000
+"""A beating heart or a perfused organ, scanned 30 times, has half as many."""
+
+_SHARED = "SharedFunctionalGroupsSequence"
+_PER_FRAME = "PerFrameFunctionalGroupsSequence"
+_GROUPS = {
+    "PlanePositionSequence": ("ImagePositionPatient",),
+    "PlaneOrientationSequence": ("ImageOrientationPatient",),
+    "PixelMeasuresSequence": ("PixelSpacing",),
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept", "RescaleType"),
+    "CTImageFrameTypeSequence": ("FrameType", "VolumeBasedCalculationTechnique"),
+    "CTReconstructionSequence": ("ConvolutionKernel",),
+    "FrameContentSequence": ("StackID", "TemporalPositionIndex", "DimensionIndexValues"),
+}
+_UNASSIGNED = (
+    "UnassignedSharedConvertedAttributesSequence",
+    "UnassignedPerFrameConvertedAttributesSequence",
+)
+_CONVERTED = ("ConvolutionKernel", "PixelPaddingValue", "PixelPaddingRangeLimit",
+              "BurnedInAnnotation", "LossyImageCompression")  # fmt: skip
+"""What converters leave in the unassigned groups, and matters."""
+_OF_FRAMES = frozenset(name for names in _GROUPS.values() for name in names) | {"NumberOfFrames"}
+_DIMENSIONS = {
+    0x00209056: "stack",
+    0x00209128: "time",
+    0x0020930D: "time",
+    0x00209241: "cardiac phase",
+    0x00209245: "respiratory phase",
+}
+"""Dimensions whose index tells volumes apart; others count slices within one."""
+_MOST_SHOWN = 16  # characters of a stack's name
+
+
+def slices_of(header: Header) -> tuple[Header, ...]:
+    """One header for every frame of an enhanced CT file; any other header alone.
+
+    Raises
+    ------
+    ReadError
+        If the functional groups do not fit the frames, contradict each other or cannot be parsed.
+    PixelDataError
+        If it is unknown which pixels are whose frame, or which frames are originals.
+    """
+    if header.sop_class not in ENHANCED_CT:
+        return (header,)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd but readable values; what matters is checked
+            return _slices(header)
+    except ReadError:
+        raise
+    except Exception as error:  # noqa: BLE001  # pydicom raises whatever its parser met
+        raise ReadError(
+            f"{header.name}: functional groups that cannot be parsed ({type(error).__name__}); "
+            "the file is damaged or cut short: export it again, or leave it out."
+        ) from None
+
+
+def part_names(keys: Iterable[tuple[str, Part]]) -> dict[tuple[str, Part], str]:
+    """What tells each part, given with its series' UID, from others of that series.
+
+    Such as ``stack 2, time 1``; nothing where there is one part.
+    """
+    keys = list(keys)
+    several: dict[str, list[dict[str, str]]] = {}
+    for uid, part in keys:
+        several.setdefault(uid, []).append(dict(part))
+    telling = {uid: _telling(parts) for uid, parts in several.items()}
+    return {
+        (uid, part): ", ".join(f"{what} {value}" for what, value in part if what in telling[uid])
+        for uid, part in keys
+    }
+
+
+def _telling(parts: list[dict[str, str]]) -> set[str]:
+    """Names whose values differ among parts."""
+    names = {what for part in parts for what in part}
+    return {what for what in names if len({part.get(what) for part in parts}) > 1}
+
+
+def _slices(header: Header) -> tuple[Header, ...]:
+    from pydicom import dcmread
+
+    _check_extent(header)
+    names = [*WANTED, _SHARED, _PER_FRAME, "DimensionIndexSequence", "ExtendedOffsetTable"]
+    dataset: Any = dcmread(header.path, stop_before_pixels=True, specific_tags=[*names])
+    shared = _item(dataset, _SHARED, header.name)
+    frames = dataset.get(_PER_FRAME)
+    if not frames:
+        raise ReadError(
+            f"{header.name}: PerFrameFunctionalGroupsSequence (5200,9230) is missing or empty; "
+            "without it no frame can be placed in the patient; export the original series."
+        )
+    if len(frames) != header.frames:
+        raise ReadError(
+            f"{header.name}: NumberOfFrames is {header.frames}, but functional groups describe "
+            f"{len(frames)} frames: frame {min(len(frames), header.frames) + 1} has "
+            f"{'no description' if len(frames) < header.frames else 'no pixels'}; "
+            "export the original series."
+        )
+    places = frame_places(header, bytes(dataset.get("ExtendedOffsetTable") or b""))
+    base = {tag: dataset.get_item(tag) for tag in dataset.keys() if _is_common(tag)}  # noqa: SIM118
+    dimensions = _dimensions(dataset)
+    return tuple(
+        _slice(header, number, _flat(base, frame, shared, name), place, dimensions)
+        for number, (frame, place) in enumerate(zip(frames, places, strict=True), 1)
+        for name in [f"{header.name} frame {number}"]
+    )
+
+
+def _check_extent(header: Header) -> None:
+    """Check, before the groups are parsed, that the file can be what it declares."""
+    place = header.pixels
+    if place is not None and place.syntax == DEFLATED:
+        raise PixelDataError(
+            f"{header.name}: enhanced CT in a deflated data set is not read; "
+            "export the file uncompressed or as JPEG 2000."
+        )
+    length = header.path.stat().st_size if place is None else place.offset
+    if length > MOST_HEADER_BYTES or header.frames > MOST_FRAMES:
+        raise ReadError(
+            f"{header.name}: {header.frames} frames and a header of {length} bytes; an enhanced CT "
+            f"has up to {MOST_FRAMES} frames and {MOST_HEADER_BYTES} bytes; "
+            "the file is damaged: export it again."
+        )
+
+
+def _is_common(tag: int) -> bool:
+    """Whether an element of the file counts for all its frames."""
+    from pydicom.datadict import keyword_for_tag
+
+    keyword = keyword_for_tag(tag)
+    return keyword in WANTED and keyword not in _OF_FRAMES
+
+
+def _item(dataset: Any, group: str, name: str) -> Any:  # noqa: ANN401  # untyped in pydicom
+    """The one item of a functional group; None where there is none."""
+    items = None if dataset is None else dataset.get(group)
+    if not items:
+        return None
+    if len(items) != 1:
+        raise ReadError(
+            f"{name}: {group} has {len(items)} items; one is needed, as readers disagree which "
+            "counts; export the original series."
+        )
+    return items[0]
+
+
+def _flat(base: dict[Any, Any], frame: Any, shared: Any, name: str) -> Any:  # noqa: ANN401
+    """A frame's elements as a single-frame file has them; a group of its own comes first."""
+    from pydicom.dataset import Dataset
+
+    flat: Any = Dataset()
+    flat.update(base)
+    for group, keywords in _GROUPS.items():
+        found = [_item(where, group, name) for where in (frame, shared)]
+        items = [item for item in found if item is not None]
+        for keyword in keywords:
+            elements = [item.get_item(keyword) for item in items if keyword in item]
+            if len(elements) == 2 and elements[0].value != elements[1].value:
+                raise ReadError(
+                    f"{name}: {keyword} is in the shared and in the frame's own functional groups, "
+                    "with two values; export the original series."
+                )
+            if elements:
+                flat[elements[0].tag] = elements[0]
+    for where, group in zip((shared, frame), _UNASSIGNED, strict=True):
+        item = _item(where, group, name)
+        for keyword in _CONVERTED:
+            if item is not None and keyword in item and keyword not in flat:
+                element = item.get_item(keyword)
+                flat[element.tag] = element
+    return flat
+
+
+def _dimensions(dataset: Any) -> dict[int, str]:  # noqa: ANN401  # untyped in pydicom
+    """Which of a frame's dimension indices tell volumes apart, and what they count."""
+    pointers = [
+        item.get("DimensionIndexPointer") for item in dataset.get("DimensionIndexSequence") or ()
+    ]
+    return {n: _DIMENSIONS[tag] for n, tag in enumerate(pointers) if tag in _DIMENSIONS}
+
+
+def _slice(
+    header: Header,
+    number: int,
+    flat: Any,  # noqa: ANN401  # untyped in pydicom
+    place: PixelPlace | None,
+    dimensions: dict[int, str],
+) -> Header:
+    name = f"{header.name} frame {number}"
+    kind = [str(value) for value in flat.get("FrameType") or ()]
+    if not kind and header.image_type[:1] == ("MIXED",):
+        raise PixelDataError(
+            f"{name}: FrameType (0008,9007) is missing, and ImageType is MIXED: which frames are "
+            "originals is unknown; export the original series."
+        )
+    part = _part(flat, kind, dimensions)
+    if kind:
+        flat.ImageType = [*kind, str(flat.get("VolumeBasedCalculationTechnique") or "NONE")]
+    one = header_of(header.path, flat, place)
+    return replace(
+        one,
+        instance_uid=f"{header.instance_uid} frame {number}",
+        plane=replace(one.plane, name=name),
+        frame=number,
+        part=part,
+    )
+
+
+def _part(flat: Any, kind: list[str], dimensions: dict[int, str]) -> Part:  # noqa: ANN401
+    """To which volume of the file a frame belongs."""
+    indices = flat.get("DimensionIndexValues")
+    indices = [indices] if isinstance(indices, int) else list(indices or ())
+    part = {what: str(indices[n]) for n, what in dimensions.items() if n < len(indices)}
+    for what, keyword in (("stack", "StackID"), ("time", "TemporalPositionIndex")):
+        value = str(flat.get(keyword) or "").strip()
+        if value:
+            part[what] = "".join(c for c in value[:_MOST_SHOWN] if c.isprintable())
+    if kind:
+        part["type"] = "/".join(kind)
+    return tuple(part.items())
