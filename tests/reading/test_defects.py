@@ -30,6 +30,7 @@ MISSING = {
     "enhanced": "enhanced CT of one stack is refused; it is to be read",
     "enhanced-stacks": "enhanced CT is a NoSeriesError; two stacks are an AmbiguousSeriesError",
     "enhanced-phases": "enhanced CT is a NoSeriesError; two times are an AmbiguousSeriesError",
+    "bomb": "a NIfTI bomb is refused, but the message does not name the file",
     "uneven": "4 % off the even grid is an error; from 1 % to 5 % it is to be a warning",
 }
 """What the reader does not do yet."""
@@ -49,6 +50,9 @@ ANATOMICAL = {"metal", "metal-extended", "fov-truncated", "motion"}
 """Defects of a body, which other sizes may hide."""
 SLOW = {"deflate-bomb", "rows-8000-rle", *(n for n in DEFECTS if n.startswith(("j2k", "jpeg")))}
 REPAIRABLE = sorted(name for name in DEFECTS if CATALOGUE[name].repair)
+NOT_ONE_FILE = ("series 0", "in the given files")
+"""How a message begins that is about no one file."""
+SMALL = (9, 40, 36)
 HARMLESS_LOSS = 0.6
 """Share of the true voxels that a repaired volume must hold: a sheared one may lose corners."""
 
@@ -68,6 +72,8 @@ def assert_verdict(series: Series) -> None:
     if series.verdict == "error":
         with pytest.raises(getattr(errors, series.error or "")) as refused:
             read_ct(series.path)
+        names = [path.name for path in series.paths]
+        assert any(name in str(refused.value) for name in (*names, *NOT_ONE_FILE))
         assert_discreet(str(refused.value), series)
         return
     if series.verdict == "warn":
@@ -95,11 +101,12 @@ def assert_discreet(text: str, series: Series) -> None:
 
 @pytest.mark.parametrize("name", unfinished(sorted(DEFECTS)))
 def test_a_series_is_read_right_or_refused_for_its_defect(name: str, tmp_path: Path) -> None:
-    assert_verdict(make_series(tmp_path / "scan", defect=name))
+    size = {} if name in ANATOMICAL else {"shape": SMALL}
+    assert_verdict(make_series(tmp_path / "scan", defect=name, **size))
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-@pytest.mark.parametrize("name", sorted(NIFTI_DEFECTS))
+@pytest.mark.parametrize("name", unfinished(sorted(NIFTI_DEFECTS)))
 def test_a_nifti_file_is_read_right_or_refused_for_its_defect(
     name: str, suffix: str, tmp_path: Path
 ) -> None:
@@ -136,19 +143,6 @@ def test_a_verdict_depends_on_nothing_but_the_defect(
                 seed=seed,
             )
         )
-
-
-@pytest.mark.parametrize("name", sorted(n for n in DEFECTS if CATALOGUE[n].error))
-def test_a_refusal_names_a_file_or_a_series(name: str, tmp_path: Path) -> None:
-    if name in MISSING:
-        pytest.skip(MISSING[name])
-    series = make_series(tmp_path, defect=name)
-
-    with pytest.raises(errors.RhoaError) as refused:
-        read_ct(series.path)
-
-    names = [path.name for path in series.paths]
-    assert any(name in str(refused.value) for name in (*names, "series 0", "in the given files"))
 
 
 @pytest.mark.parametrize("name", RECORDED)
