@@ -16,7 +16,14 @@ from rhoa import errors
 from rhoa.reading import read_ct
 from rhoa.testing import DEFECTS, NIFTI_DEFECTS, Series, make_nifti, make_series
 from rhoa.testing.draft import CATALOGUE
-from rhoa.testing.images import CANARIES, PATIENT_POSITIONS, ROOT
+from rhoa.testing.images import (
+    CANARIES,
+    PATIENT_POSITIONS,
+    ROOT,
+    Grid,
+    image_dataset,
+    save,
+)
 
 MISSING = {
     "blank-slice": "SILENTLY WRONG: a blank slice inside the stack is read as air",
@@ -28,6 +35,7 @@ MISSING = {
     "motion": "no warning of slices shifted against their neighbours",
     "j2k-signedness": "no warning where a JPEG 2000 stream contradicts PixelRepresentation",
     "enhanced": "enhanced CT of one stack is refused; it is to be read",
+    "enhanced-shuffled": "enhanced CT of one stack is refused; it is to be read, sorted by place",
     "enhanced-stacks": "enhanced CT is a NoSeriesError; two stacks are an AmbiguousSeriesError",
     "enhanced-phases": "enhanced CT is a NoSeriesError; two times are an AmbiguousSeriesError",
     "bomb": "a NIfTI bomb is refused, but the message does not name the file",
@@ -187,6 +195,23 @@ def test_every_verdict_of_repair_has_its_place_in_the_report() -> None:
     repaired = {name for name, entry in CATALOGUE.items() if entry.verdict == "repair"}
 
     assert repaired - set(MISSING) == set(RECORDED)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="SILENTLY WRONG: copies 0.01 mm apart are two slices of a volume 0.01 mm thin",
+)
+def test_two_copies_of_one_slice_a_hundredth_of_a_millimetre_apart_are_no_volume(
+    tmp_path: Path,
+) -> None:
+    """Positions are good to 0.05 mm; what is nearer than that is one place."""
+    grid = Grid(spacing_mm=(0.01, 1.0, 1.0), shape=(2, 8, 8))
+    plane = np.arange(64).reshape(8, 8)
+    for k in range(2):
+        save(image_dataset(grid, k, plane), tmp_path / f"{k}")
+
+    with pytest.raises(errors.GeometryError):
+        read_ct(tmp_path)
 
 
 def test_no_opt_in_repair_is_applied_unasked(tmp_path: Path) -> None:

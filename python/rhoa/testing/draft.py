@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from rhoa.testing.images import EXPLICIT_LITTLE, Grid, image_dataset, lattice, save, set_pixels
+from rhoa.testing.images import (
+    EXPLICIT_LITTLE,
+    Grid,
+    decimals,
+    image_dataset,
+    lattice,
+    save,
+    set_pixels,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,13 +150,14 @@ class Draft:
         self.images = self.slices(self.grid, self.hu)
 
     def slices(self, grid: Grid, hu: NDArray[np.int64], series: str = "1") -> list[Image]:
-        """Files of one series; names and numbers say nothing of the order."""
+        """Files of one series, in which names, numbers and thickness agree with the places."""
         images = []
-        for k, number in enumerate(self.random.permutation(len(hu)).tolist()):
-            data: Any = image_dataset(grid, k, hu[k], series=series)
-            data.InstanceNumber = number + 1
+        for k, plane in enumerate(hu):
+            data: Any = image_dataset(grid, k, plane, series=series)
+            data.InstanceNumber = k + 1
+            data.SliceThickness = decimals(grid.spacing_mm[:1])[0]
             data.PatientPosition = self.position
-            images.append(Image(f"IM{series}{number:03d}", data))
+            images.append(Image(f"IM{series}{k:03d}", data))
         return images
 
     def inside(self) -> int:

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
 
 
-@defect("enhanced", "-", "one enhanced multi-frame file, frames in an order of their own")
+@defect("enhanced", "-", "one enhanced multi-frame file")
 def _enhanced(draft: Draft) -> None:
     _merge(draft, draft.images, [("1", 1)] * len(draft.images))
+
+
+@defect("enhanced-shuffled", "-", "one enhanced multi-frame file, frames in an order of their own")
+def _enhanced_shuffled(draft: Draft) -> None:
+    frames = [draft.images[n] for n in draft.random.permutation(len(draft.images)).tolist()]
+    _merge(draft, frames, [("1", 1)] * len(frames))
 
 
 @defect("enhanced-stacks", "-", "an enhanced file of two stacks", error="AmbiguousSeriesError")
@@ -47,10 +53,9 @@ def _merge(draft: Draft, frames: list[Image], indices: list[tuple[str, int]]) ->
     from pydicom.sequence import Sequence
 
     merged: Any = image_dataset(draft.grid, 0, known(draft)[0])
-    order = draft.random.permutation(len(frames)).tolist()
-    merged.PixelData = b"".join(frames[n].data.PixelData for n in order)
+    merged.PixelData = b"".join(frame.data.PixelData for frame in frames)
     merged.PerFrameFunctionalGroupsSequence = Sequence(
-        [_frame(frames[n].data, *indices[n]) for n in order]
+        [_frame(frame.data, *index) for frame, index in zip(frames, indices, strict=True)]
     )
     shared = _group(
         PixelMeasuresSequence=_group(PixelSpacing=merged.PixelSpacing, SliceThickness="9"),

@@ -41,13 +41,19 @@ def _renamed(data: Any) -> None:  # noqa: ANN401  # a data set
 
 @defect("shuffled", "01", "file names and InstanceNumber in an order of their own")
 def _shuffled(draft: Draft) -> None:
-    for n, image in enumerate(draft.random.permutation(np.array(draft.images, object))):
-        image.name = f"A{n:03d}"
+    numbers = draft.random.permutation(len(draft.images)).tolist()
+    for image, number in zip(draft.images, numbers, strict=True):
+        image.name, image.data.InstanceNumber = f"IM1{number:03d}", number + 1
 
 
 @defect("constant-instance-number", "02", "InstanceNumber is 1 in all slices")
 def _constant_instance_number(draft: Draft) -> None:
     draft.tag(InstanceNumber=1)
+
+
+@defect("slice-thickness", "01", "SliceThickness is not the distance of the slices")
+def _slice_thickness(draft: Draft) -> None:
+    draft.tag(SliceThickness="9")
 
 
 @defect(

@@ -67,7 +67,7 @@ def make_series(  # noqa: PLR0913  # every option by keyword
         The direction (LPS) of growing column index and that of growing row index, six numbers, in
         place of those that follow from ``position``.
     seed
-        Which slices a defect strikes, and in what order the files are named.
+        Which slices a defect strikes, and whatever else of it is left to chance.
 
     Returns
     -------
