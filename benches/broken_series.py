@@ -56,9 +56,11 @@ true HU at every true place in the patient, whatever the order of its axes.
 
 Where the unit is unknown, the pixels are no CT or the files contradict each other, any volume
 counts as wrong. `{NO_CT}` marks what only a reader of CT must refuse; the others do not claim to be
-one. `{PADDING}` marks volumes that are right but for padding, which they hold as -3024 HU or so: it
-does no harm where values are clipped before anything is interpolated. "should" is what rhoa is meant
-to do: `warn` is the true volume and a warning, `repair` the true volume and an entry in its report."""
+one. `{PADDING}` marks volumes that are right but for padding, which they hold as -3024 HU or so:
+it does no harm where values are clipped before anything is interpolated.
+
+"should" is what rhoa is meant to do: `warn` is the true volume and a warning, `repair` the true
+volume and an entry in its report."""
 
 
 class Outcome(NamedTuple):

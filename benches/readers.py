@@ -6,6 +6,7 @@ the matrix from the array's indices to patient LPS millimetres.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
@@ -62,7 +63,10 @@ def _rhoa(path: Path) -> Read:
 def _sitk_series(path: Path) -> Read:
     sitk = import_module("SimpleITK")
     reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(path)))
+    names = reader.GetGDCMSeriesFileNames(str(path))
+    if len(names) == 1:  # else the series reader makes it a volume of four dimensions
+        return _sitk_image(Path(names[0]))
+    reader.SetFileNames(names)
     return _of_sitk(reader.Execute())
 
 
@@ -105,7 +109,7 @@ def _highdicom(path: Path) -> Read:
 def _pydicom(path: Path) -> Read:
     """What tutorials do: sort by z, stack, one slope, the step between the first two slices."""
     pydicom = import_module("pydicom")
-    images = [pydicom.dcmread(file) for file in path.iterdir() if file.is_file()]
+    images = [pydicom.dcmread(file) for file in _files(path)]
     images.sort(key=lambda image: float(image.ImagePositionPatient[2]))
     hu = np.stack(
         [i.pixel_array * float(i.RescaleSlope) + float(i.RescaleIntercept) for i in images]
@@ -125,13 +129,14 @@ def _images(path: Path) -> list[Any]:
     """The DICOM files of a folder; pydicom says which those are."""
     pydicom = import_module("pydicom")
     images = []
-    for file in sorted(path.iterdir()):
-        if file.is_file():
-            try:
-                images.append(pydicom.dcmread(file))
-            except pydicom.errors.InvalidDicomError:
-                continue
+    for file in _files(path):
+        with contextlib.suppress(pydicom.errors.InvalidDicomError):
+            images.append(pydicom.dcmread(file))
     return images
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(file for file in path.iterdir() if file.is_file() and file.name != "DICOMDIR")
 
 
 DICOM_READERS = (

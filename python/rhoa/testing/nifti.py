@@ -112,6 +112,8 @@ def make_nifti(
 
 def _written(nibabel: Any, file: _File, *, zipped: bool) -> bytes:  # noqa: ANN401  # untyped
     image = nibabel.Nifti1Image(file.data, None, dtype=file.data.dtype)
+    known = next((affine for affine in (file.sform, file.qform) if affine is not None), np.eye(4))
+    image.header.set_zooms((*np.linalg.norm(known[:3, :3], axis=0), *[1] * (file.data.ndim - 3)))
     image.header.set_sform(file.sform, code=0 if file.sform is None else 1)
     image.header.set_qform(file.qform, code=0 if file.qform is None else 1)
     image.header.set_xyzt_units(file.unit)
