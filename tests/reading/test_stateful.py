@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -31,17 +32,21 @@ EVEN_MM = 0.04
 """A stack that is this even must be read."""
 PLACE_MM = 0.25
 """A slice that is read lies within this of where its file says."""
-SPOILED = {
-    "position": lambda image: delattr(image, "ImagePositionPatient"),
-    "pixel size": lambda image: setattr(image, "PixelSpacing", ["1.1", "1.1"]),
-    "orientation": lambda image: setattr(
+SPOILED: dict[str, Callable[[Any, NDArray[np.int64]], object]] = {
+    "position": lambda image, _: delattr(image, "ImagePositionPatient"),
+    "slope": lambda image, _: delattr(image, "RescaleSlope"),
+    "pixels": lambda image, _: setattr(image, "PixelData", image.PixelData[:-8]),
+    "pixel size": lambda image, _: setattr(image, "PixelSpacing", ["1.1", "1.1"]),
+    "orientation": lambda image, _: setattr(
         image, "ImageOrientationPatient", decimals([0.8, 0.6, 0, -0.6, 0.8, 0])
     ),
-    "slope": lambda image: delattr(image, "RescaleSlope"),
-    "size": lambda image: set_pixels(image, np.ones((SHAPE[0] - 1, SHAPE[1]), np.int64)),
-    "pixels": lambda image: setattr(image, "PixelData", image.PixelData[:-8]),
+    "size": lambda image, stored: set_pixels(image, stored[:-1]),
 }
 """What makes a slice unfit for the stack that the others form."""
+UNIFORM = {"": 1.0, "orientation": 1.0, "size": 1.0, "pixel size": 1.1}
+"""What all slices may have in common and be a volume still; and its pixel size in mm."""
+WAYS = ((1.0, 0.0), (0.8, 0.6))
+"""The direction of growing column index, as it should be and as "orientation" has it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +72,7 @@ class Slice:
         set_pixels(image, self.hu - self.intercept)
         image.RescaleIntercept = str(self.intercept)
         if self.spoiled:
-            SPOILED[self.spoiled](image)
+            SPOILED[self.spoiled](image, self.hu - self.intercept)
         save(image, self.path)
 
     def is_copy_of(self, other: Slice, apart_mm: float) -> bool:
@@ -215,16 +220,19 @@ def is_even(stack: list[Slice]) -> bool:
 
 def agrees(volume: rhoa.Volume, stack: list[Slice]) -> bool:
     """Whether a volume is exactly this stack, every slice at its place."""
-    if volume.shape != (len(stack), *SHAPE) or any(one.spoiled for one in stack):
+    kinds = {one.spoiled for one in stack}
+    if len(kinds) != 1 or not kinds <= set(UNIFORM):
         return False
-    places = volume.to_lps([(k, 0, 0) for k in range(len(stack))])
+    (kind,) = kinds
+    hu = np.array([one.hu[:-1] if kind == "size" else one.hu for one in stack])
     true = np.array([(one.x_mm, 0.0, one.z_mm) for one in stack])
     return bool(
-        np.array_equal(volume.hu, [one.hu for one in stack])
-        and np.abs(places - true).max() < PLACE_MM
-        and np.allclose(volume.spacing_mm[1:], 1.0)
+        np.array_equal(volume.hu, hu)
+        and np.abs(volume.to_lps([(k, 0, 0) for k in range(len(hu))]) - true).max() < PLACE_MM
+        and np.allclose(volume.spacing_mm[1:], UNIFORM[kind])
+        and np.allclose(volume.affine[:2, 2] / UNIFORM[kind], WAYS[kind == "orientation"])
     )
 
 
 TestScan = pytest.mark.filterwarnings("error")(Scan.TestCase)
-TestScan.settings = settings(max_examples=30, stateful_step_count=12, deadline=None)
+TestScan.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)
