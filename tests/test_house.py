@@ -13,7 +13,8 @@ import rhoa
 
 PACKAGE = Path(rhoa.__file__).parent
 ROOMS = [
-    *("errors", "threads", "picture", "volume", "reading", "pose", "radiograph", "sampling"),
+    *("errors", "threads", "picture", "volume", "reading"),
+    *("testing", "pose", "radiograph", "sampling"),
     *(
         "channels",
         "projection",

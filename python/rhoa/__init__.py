@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rhoa._core import __version__
 
 if TYPE_CHECKING:
-    from rhoa import cohort, errors, hips, phantom, pose
+    from rhoa import cohort, errors, hips, phantom, pose, testing
     from rhoa.errors import RhoaError, RhoaWarning
     from rhoa.evaluation import evaluate
     from rhoa.evaluation.sensitivity import occlusion
@@ -47,11 +47,12 @@ __all__ = [
     "recipes",
     "show_versions",
     "sweep",
+    "testing",
     "thin_slab",
     "train",
 ]
 
-_ROOMS = ("cohort", "errors", "hips", "phantom", "pose")
+_ROOMS = ("cohort", "errors", "hips", "phantom", "pose", "testing")
 _HOME = {
     "Alignment": "pose",
     "Landmarks": "pose",

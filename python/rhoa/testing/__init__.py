@@ -1,0 +1,28 @@
+"""Small exact scans on disk, whole or with one named defect, to test whatever reads CT.
+
+>>> import tempfile, rhoa
+>>> from rhoa.testing import make_series
+>>> with tempfile.TemporaryDirectory() as folder:
+...     series = make_series(folder, defect="missing-slice")
+...     try:
+...         rhoa.read_ct(series.path)
+...     except rhoa.RhoaError as error:
+...         print(series.verdict, type(error).__name__ == series.error)
+error True
+"""
+
+from __future__ import annotations
+
+from rhoa.testing.draft import Difference, Series, Verdict
+from rhoa.testing.nifti import NIFTI_DEFECTS, make_nifti
+from rhoa.testing.series import DEFECTS, make_series
+
+__all__ = [
+    "DEFECTS",
+    "NIFTI_DEFECTS",
+    "Difference",
+    "Series",
+    "Verdict",
+    "make_nifti",
+    "make_series",
+]
