@@ -108,7 +108,12 @@ def _verb(
 
 
 def _scan_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--series", metavar="UID|N", help="which series, if the folder holds several")
+    verb.add_argument(
+        "--series",
+        metavar="UID|N|auto",
+        help="which series, if the folder holds several; auto: most axial slices, then thinnest",
+    )
+    _repair_option(verb)
     verb.add_argument(
         "--window",
         nargs=2,
@@ -135,11 +140,21 @@ def _scan_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--threads", type=int, help="default: RHOA_NUM_THREADS, else all processors")
 
 
+def _repair_option(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--repair",
+        metavar="NAME,...",
+        default="",
+        help="repairs that may be made: gaps, tilt, spacing, drop, monochrome1",
+    )
+
+
 def _inspect(stages: Stages) -> None:
     verb = _verb(
         stages, "inspect", "List the series of a folder and what becomes of each", verbs.inspect
     )
     verb.add_argument("scan", help="a folder or file of DICOM, or a NIfTI, NRRD or MetaImage file")
+    _repair_option(verb)
 
 
 def _ctap(stages: Stages) -> None:

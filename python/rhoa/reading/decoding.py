@@ -43,6 +43,7 @@ IMPOSSIBLE_HU = -1500
 """Below it no value is a measurement, even after ringing and interpolation: it is padding."""
 DENSEST_PADDING_HU = -900
 """Declared padding above it would erase tissue."""
+EXPORT_OR_DROP = 'export it again, or pass repair="drop" to read the scan without it'
 MOST_PIXELS_A_SIDE = 8192
 LARGEST_RESCALE = 2.0**31
 """No slope or intercept is larger; 32-bit values times it still fit float32."""
@@ -102,17 +103,30 @@ def check_pixels(header: Header, findings: Findings) -> None:
             f"{name}: BitsAllocated {bits[0]}, BitsStored {bits[1]}, HighBit {bits[2]}; "
             "stored bits must lie inside 8, 16 or 32 allocated ones; export the file again."
         )
+    place = check_extent(header, findings)
+    if place.syntax in UNCOMPRESSED:
+        return
+    check_packing(name, place.syntax, packed=place.available, needed=form.bytes_per_frame)
+    require_codec(name, place.syntax)
+
+
+def check_extent(header: Header, findings: Findings) -> PixelPlace:
+    """Check that the file holds the pixels that it declares; where they lie.
+
+    Raises
+    ------
+    PixelDataError
+        If they are absent, or uncompressed and short.
+    """
     place = header.pixels
     if place is None:
         raise PixelDataError(
-            f"{name}: it holds no pixel data (7FE0,0010); the file is cut short or was stripped: "
-            "export it again."
+            f"{header.name}: it holds no pixel data (7FE0,0010); the file is cut short or was "
+            f"stripped: {EXPORT_OR_DROP}."
         )
     if place.syntax in UNCOMPRESSED:
-        _check_length(name, form, place, findings)
-    else:
-        check_packing(name, place.syntax, packed=place.available, needed=form.bytes_per_frame)
-        require_codec(name, place.syntax)
+        _check_length(header.name, header.format, place, findings)
+    return place
 
 
 def _check_meaning(header: Header, findings: Findings) -> None:
@@ -121,7 +135,8 @@ def _check_meaning(header: Header, findings: Findings) -> None:
     if header.photometric != "MONOCHROME2":
         raise PixelDataError(
             f"{name}: PhotometricInterpretation {header.photometric or 'missing'}; a CT slice is "
-            "MONOCHROME2; with another one readers disagree about its values: export it again."
+            "MONOCHROME2; with another one readers disagree about its values: export it again"
+            + (', or pass repair="monochrome1".' if header.photometric == "MONOCHROME1" else ".")
         )
     if header.burned_in:
         raise PixelDataError(
@@ -165,13 +180,13 @@ def _check_length(name: str, form: PixelFormat, place: PixelPlace, findings: Fin
     if place.syntax != DEFLATED and (place.length or 0) > place.available:
         raise PixelDataError(
             f"{name}: pixel data of {place.length} bytes are declared, {place.available} are there;"
-            " the file is cut short: export it again."
+            f" the file is cut short: {EXPORT_OR_DROP}."
         )
     found = min(place.length or 0, place.available)
     if found < needed:
         raise PixelDataError(
             f"{name}: {found} bytes of pixel data; {form.rows} x {form.columns} pixels of "
-            f"{form.bits_allocated} bits need {needed}; the file is damaged: export it again."
+            f"{form.bits_allocated} bits need {needed}; the file is damaged: {EXPORT_OR_DROP}."
         )
     if found > needed + 1:  # one byte of padding is the standard's
         findings.warn(
@@ -211,14 +226,16 @@ def decode(
     raise PixelDataError(f"{headers[0].name}: its values fit neither int16 nor float32.")
 
 
-def require_budget(shape: tuple[int, ...], dtype: np.dtype[np.generic], max_bytes: int) -> None:
-    """Check that a volume fits into ``max_bytes`` before it is allocated."""
+def require_budget(
+    shape: tuple[int, ...], dtype: np.dtype[np.generic], max_bytes: int, *, name: str = ""
+) -> None:
+    """Check that a volume, of the file ``name``, fits into ``max_bytes`` before it is allocated."""
     needed = math.prod(shape) * dtype.itemsize
     if needed > max_bytes:
         size = " x ".join(map(str, shape))
         raise ReadError(
-            f"the volume of {size} voxels takes {needed} bytes, more than max_bytes = {max_bytes};"
-            " pass a larger max_bytes if the scan is really that large."
+            f"{name + ': ' if name else ''}the volume of {size} voxels takes {needed} bytes, more "
+            f"than max_bytes = {max_bytes}; pass a larger max_bytes if the scan is really that large."
         )
 
 

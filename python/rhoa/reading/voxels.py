@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa.errors import GeometryError, PixelDataError
+from rhoa.reading.catalogue import SeriesSummary
 from rhoa.reading.decoding import AIR_HU, IMPOSSIBLE_HU
 from rhoa.reading.geometry import TILT_LIMIT_DEG
-from rhoa.reading.series import SeriesSummary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,6 +86,7 @@ def report_of(
         "skipped": {},
         "series": 1,
         "slices": hu.shape[0],
+        "repairs": [],
         "spacing_mm": np.linalg.norm(affine[:3, :3], axis=0).tolist(),
         "transfer_syntaxes": [syntax],
         "padding_voxels": padding,
