@@ -13,7 +13,7 @@ from rhoa.reading.resampling import resample
 from rhoa.reading.sorting import stack_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ AIR_BELOW_HU = -900
 STILL_AIR_HU = 5.0
 """Standard deviation below which air was never scanned: noise is larger."""
 _EVERY = 4  # pixel is looked at first
+_MOST_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,21 +79,22 @@ def assemble(
 
 def _kept(hu: NDArray[Any], ordered: Sorted, repairs: Collection[str]) -> list[int]:
     """Indices of the slices that are not blank."""
-    constant, empty = blank_slices(hu)
+    headers = ordered.headers
+    blank, empty = blank_slices(hu, [header.format.intercept for header in headers])
     if not empty.any():
         return list(range(len(hu)))
-    seen = np.flatnonzero(~constant)
+    seen = np.flatnonzero(~blank)
     if len(seen) < 2:
         raise PixelDataError(
-            f"{ordered.headers[0].name}: {int(constant.sum())} of {len(hu)} slices are blank (all "
-            "pixels equal), too many for a volume; export the original series."
+            f"{headers[0].name}: {int(blank.sum())} of {len(hu)} slices are blank (all pixels "
+            "equal), too many for a volume; export the original series."
         )
     solid = np.flatnonzero(~empty)
-    inside = [int(n) for n in np.flatnonzero(empty) if len(solid) and solid[0] < n < solid[-1]]
+    inside = [n for n in np.flatnonzero(empty).tolist() if len(solid) and solid[0] < n < solid[-1]]
     if inside and "gaps" not in repairs:
         single = not (np.diff(inside) == 1).any()
         remedy = ', or pass repair="gaps" to interpolate it' if single else ""
-        names = ", ".join(ordered.headers[n].name for n in inside[:4])
+        names = ", ".join(headers[n].name for n in inside[:_MOST_NAMED])
         raise GeometryError(
             f"{names}: {len(inside)} blank slices inside the stack, which count as missing; "
             f"export the original series{remedy}."
@@ -100,15 +102,26 @@ def _kept(hu: NDArray[Any], ordered: Sorted, repairs: Collection[str]) -> list[i
     return [n for n in range(int(seen[0]), int(seen[-1]) + 1) if n not in inside]
 
 
-def blank_slices(hu: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which slices are constant; which are that, or hold nothing but still air in their middle."""
+def blank_slices(
+    hu: NDArray[Any], zeros_hu: Sequence[float | None]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which slices are blank; which are that, or hold nothing but still air in their middle.
+
+    Blank are slices of equal pixels: air, or stored zeros, or anything where most slices differ.
+
+    Parameters
+    ----------
+    zeros_hu
+        What a stored zero is in every slice.
+    """
     _, rows, columns = hu.shape
     middle = hu[:, rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
     some = middle[:, ::_EVERY, ::_EVERY]
     low, high = some.min(axis=(1, 2)), some.max(axis=(1, 2))
-    constant, empty = np.zeros(len(hu), bool), np.zeros(len(hu), bool)
-    for k in np.flatnonzero((low == high) | (high <= AIR_BELOW_HU)):
-        constant[k] = hu[k].min() == hu[k].max()
-        still = middle[k].max() <= AIR_BELOW_HU and middle[k].std(dtype=np.float64) < STILL_AIR_HU
-        empty[k] = constant[k] or still
-    return constant, empty
+    equal, void, still = (np.zeros(len(hu), bool) for _ in range(3))
+    for k in np.flatnonzero((low == high) | (high <= AIR_BELOW_HU)).tolist():
+        equal[k] = hu[k].min() == hu[k].max()
+        void[k] = equal[k] and (low[k] <= AIR_BELOW_HU or low[k] == zeros_hu[k])
+        still[k] = middle[k].max() <= AIR_BELOW_HU and middle[k].std() < STILL_AIR_HU
+    blank = equal if 2 * equal.sum() < len(hu) else void
+    return blank, blank | still

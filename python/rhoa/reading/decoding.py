@@ -23,7 +23,8 @@ from rhoa.reading.codecs import (
     encapsulated,
     require_codec,
 )
-from rhoa.reading.headers import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE, inflate
+from rhoa.reading.extent import check_extent
+from rhoa.reading.headers import DEFLATED, EXPLICIT_BIG, UNCOMPRESSED, inflate
 from rhoa.threads import thread_count
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from rhoa.reading.codecs import Decompress
     from rhoa.reading.findings import Findings
-    from rhoa.reading.headers import Header, PixelFormat, PixelPlace
+    from rhoa.reading.headers import Header, PixelFormat
 
     Progress = Callable[[int, int, str], object]
 
@@ -43,11 +44,9 @@ IMPOSSIBLE_HU = -1500
 """Below it no value is a measurement, even after ringing and interpolation: it is padding."""
 DENSEST_PADDING_HU = -900
 """Declared padding above it would erase tissue."""
-EXPORT_OR_DROP = 'export it again, or pass repair="drop" to read the scan without it'
 MOST_PIXELS_A_SIDE = 8192
 LARGEST_RESCALE = 2.0**31
 """No slope or intercept is larger; 32-bit values times it still fit float32."""
-UNCOMPRESSED = frozenset([IMPLICIT_LITTLE, "1.2.840.10008.1.2.1", EXPLICIT_BIG, DEFLATED])
 _NOT_HU = frozenset([
     "PERFUSION", "MONO", "IODINE", "VNC", "VIRTUAL", "ZEFF", "MIP", "MINIP",
     "IP", "MAXIMUM", "MINIMUM", "RENDER", "CURVED", "ADDITION", "SUBTRACTION", "DIVISION",
@@ -110,25 +109,6 @@ def check_pixels(header: Header, findings: Findings) -> None:
     require_codec(name, place.syntax)
 
 
-def check_extent(header: Header, findings: Findings) -> PixelPlace:
-    """Check that the file holds the pixels that it declares; where they lie.
-
-    Raises
-    ------
-    PixelDataError
-        If they are absent, or uncompressed and short.
-    """
-    place = header.pixels
-    if place is None:
-        raise PixelDataError(
-            f"{header.name}: it holds no pixel data (7FE0,0010); the file is cut short or was "
-            f"stripped: {EXPORT_OR_DROP}."
-        )
-    if place.syntax in UNCOMPRESSED:
-        _check_length(header.name, header.format, place, findings)
-    return place
-
-
 def _check_meaning(header: Header, findings: Findings) -> None:
     """Check that pixels are Hounsfield units and nothing else."""
     name, form = header.name, header.format
@@ -175,26 +155,6 @@ def _check_meaning(header: Header, findings: Findings) -> None:
         )
 
 
-def _check_length(name: str, form: PixelFormat, place: PixelPlace, findings: Findings) -> None:
-    needed = form.bytes_per_frame
-    if place.syntax != DEFLATED and (place.length or 0) > place.available:
-        raise PixelDataError(
-            f"{name}: pixel data of {place.length} bytes are declared, {place.available} are there;"
-            f" the file is cut short: {EXPORT_OR_DROP}."
-        )
-    found = min(place.length or 0, place.available)
-    if found < needed:
-        raise PixelDataError(
-            f"{name}: {found} bytes of pixel data; {form.rows} x {form.columns} pixels of "
-            f"{form.bits_allocated} bits need {needed}; the file is damaged: {EXPORT_OR_DROP}."
-        )
-    if found > needed + 1:  # one byte of padding is the standard's
-        findings.warn(
-            f"{name}: {found - needed} bytes more than its pixels need; they are ignored.",
-            PixelDataError,
-        )
-
-
 def decode(
     headers: Sequence[Header],
     *,
@@ -235,7 +195,8 @@ def require_budget(
         size = " x ".join(map(str, shape))
         raise ReadError(
             f"{name + ': ' if name else ''}the volume of {size} voxels takes {needed} bytes, more "
-            f"than max_bytes = {max_bytes}; pass a larger max_bytes if the scan is really that large."
+            f"than max_bytes = {max_bytes}; pass a larger max_bytes if the scan is really that "
+            "large."
         )
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from rhoa.errors import PixelDataError, ReadError
 from rhoa.reading.codecs import DELIMITER, ITEM
-from rhoa.reading.decoding import UNCOMPRESSED
-from rhoa.reading.headers import PixelPlace
+from rhoa.reading.headers import UNCOMPRESSED, PixelPlace
 
 if TYPE_CHECKING:
     from rhoa.reading.headers import Header

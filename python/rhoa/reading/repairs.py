@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from rhoa.errors import ParameterError, PixelDataError, ReadError
-from rhoa.reading.decoding import UNCOMPRESSED, check_extent
+from rhoa.reading.extent import check_extent
 from rhoa.reading.findings import Findings
 from rhoa.reading.frames import pixel_items
+from rhoa.reading.headers import UNCOMPRESSED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
