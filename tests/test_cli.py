@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,22 @@ def test_inspect_lists_the_series(patient: Path, capsys: pytest.CaptureFixture[s
     (series,) = json.loads(out)
     assert series["modality"] == "CT"
     assert series["spacing_mm"] == [4.0, 3.0, 3.0]
+
+
+def test_repairs_are_named_after_repair(
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(patient / "ct", tmp_path / "ct")
+    sorted((tmp_path / "ct").iterdir())[3].unlink()
+
+    refused, _, message = run(capsys, "ctap", tmp_path / "ct", "-o", tmp_path / "out.png")
+    repair = ("--repair", "gaps,tilt")
+    listed, out, _ = run(capsys, "inspect", tmp_path / "ct", "--json", *repair)
+    made, _, _ = run(capsys, "ctap", tmp_path / "ct", "-o", tmp_path / "out.png", *repair)
+
+    assert (refused, listed, made) == (1, 0, 0)
+    assert 'pass repair="gaps"' in message
+    assert json.loads(out)[0]["verdict"] == "volume"
 
 
 @pytest.mark.parametrize(
