@@ -24,6 +24,8 @@ AIR_BELOW_HU = -900
 """The middle of a slice through a body is denser somewhere."""
 STILL_AIR_HU = 5.0
 """Standard deviation below which air was never scanned: noise is larger."""
+FEWEST_PIXELS = 64
+"""Those of a smaller slice may be equal by chance."""
 _EVERY = 4  # pixel is looked at first
 _MOST_NAMED = 4
 
@@ -115,10 +117,12 @@ def blank_slices(
         What a stored zero is in every slice.
     """
     _, rows, columns = hu.shape
+    equal, void, still = (np.zeros(len(hu), bool) for _ in range(3))
+    if rows * columns < FEWEST_PIXELS:
+        return equal, still
     middle = hu[:, rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
     some = middle[:, ::_EVERY, ::_EVERY]
     low, high = some.min(axis=(1, 2)), some.max(axis=(1, 2))
-    equal, void, still = (np.zeros(len(hu), bool) for _ in range(3))
     for k in np.flatnonzero((low == high) | (high <= AIR_BELOW_HU)).tolist():
         equal[k] = hu[k].min() == hu[k].max()
         void[k] = equal[k] and (low[k] <= AIR_BELOW_HU or low[k] == zeros_hu[k])

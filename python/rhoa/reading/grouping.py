@@ -13,6 +13,7 @@ from rhoa.reading.enhanced import part_names, slices_of
 from rhoa.reading.files import list_files
 from rhoa.reading.geometry import check_planes, coincident, describe_coincident
 from rhoa.reading.headers import SkippedFileError, read_header
+from rhoa.reading.repairs import Dropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -57,8 +58,8 @@ class Found:
     series: tuple[Series, ...]
     files: int
     skipped: Mapping[str, int]
-    dropped: Mapping[str, str]
-    """Names of damaged files that the repair "drop" left out, and why."""
+    dropped: tuple[Dropped, ...]
+    """Damaged files that the repair "drop" left out."""
 
 
 def find(path: PathOrPaths, repairs: Collection[str], progress: Progress | None) -> Found:
@@ -72,7 +73,7 @@ def find(path: PathOrPaths, repairs: Collection[str], progress: Progress | None)
     files = list_files(path)
     grouped: dict[tuple[str, Part], list[Header]] = {}
     skipped: Counter[str] = Counter()
-    dropped: dict[str, ReadError] = {}
+    dropped: list[tuple[str, ReadError]] = []
     for done, file in enumerate(files, 1):
         try:
             headers = slices_of(read_header(file))
@@ -81,21 +82,21 @@ def find(path: PathOrPaths, repairs: Collection[str], progress: Progress | None)
         except ReadError as error:
             if "drop" not in repairs:
                 raise
-            dropped[shown(file)] = error
+            dropped.append((shown(file), error))
         else:
             for header in headers:
                 grouped.setdefault((header.series_uid, header.part), []).append(header)
         if progress is not None:
             progress(done, len(files), "reading headers")
     if dropped and not grouped:
-        raise next(iter(dropped.values()))
+        raise dropped[0][1]
     ordered = sorted(grouped.items(), key=lambda item: (-len(item[1]), item[0]))
     names = part_names(grouped)
     series = tuple(
         Series(n, key[0], tuple(headers), names[key]) for n, (key, headers) in enumerate(ordered)
     )
-    reasons = {name: str(error) for name, error in dropped.items()}
-    return Found(series, len(files), skipped, reasons)
+    damaged = tuple(Dropped(name, str(error)) for name, error in dropped)
+    return Found(series, len(files), skipped, damaged)
 
 
 def refusal(series: Series) -> ReadError | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rhoa.errors import ParameterError, PixelDataError, ReadError
 from rhoa.reading.extent import check_extent
@@ -30,13 +30,20 @@ REPAIRS: Mapping[str, str] = MappingProxyType(
 """Every repair, and what it does. Interpolation is linear; where nothing was measured is air."""
 
 
+class Dropped(NamedTuple):
+    """A file that the repair "drop" left out."""
+
+    name: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Usable:
     """The slices of a series that repairs leave."""
 
     headers: tuple[Header, ...]
-    dropped: Mapping[str, str]
-    """Names of files that were left out, and why."""
+    dropped: tuple[Dropped, ...]
+    """Files that were left out."""
     monochrome1: int
     """Slices that say they are MONOCHROME1."""
 
@@ -70,13 +77,18 @@ def usable(headers: Sequence[Header], repairs: Collection[str]) -> Usable:
 
     No slice is left out where fewer than two would remain: their own errors tell more.
     """
-    dropped: dict[str, str] = {}
+    dropped: tuple[Dropped, ...] = ()
     kept = list(headers)
     if "drop" in repairs:
-        faults = {header.name: fault for header in headers if (fault := _fault(header))}
-        if len(headers) - len(faults) >= 2:
-            dropped = faults
-            kept = [header for header in headers if header.name not in faults]
+        faults = [_fault(header) for header in headers]
+        whole = [header for header, fault in zip(headers, faults, strict=True) if not fault]
+        if len(whole) >= 2:
+            kept = whole
+            dropped = tuple(
+                Dropped(header.name, fault)
+                for header, fault in zip(headers, faults, strict=True)
+                if fault
+            )
     inverted = sum(header.photometric == "MONOCHROME1" for header in kept)
     if "monochrome1" not in repairs or not inverted:
         return Usable(tuple(kept), dropped, 0)
@@ -110,7 +122,7 @@ def _fault(header: Header) -> str:
     return ""
 
 
-def records_of(dropped: Mapping[str, str], monochrome1: int) -> list[dict[str, Any]]:
+def records_of(dropped: Sequence[Dropped], monochrome1: int) -> list[dict[str, Any]]:
     """What the report tells of the repairs "drop" and "monochrome1"."""
     records: list[dict[str, Any]] = []
     if dropped:
@@ -118,8 +130,8 @@ def records_of(dropped: Mapping[str, str], monochrome1: int) -> list[dict[str, A
             {
                 "name": "drop",
                 "what": f"{len(dropped)} files (or frames) were left out",
-                "files": list(dropped),
-                "reasons": list(dropped.values()),
+                "files": [one.name for one in dropped],
+                "reasons": [one.reason for one in dropped],
             }
         )
     if monochrome1:

@@ -16,10 +16,11 @@ from rhoa.reading.repairs import records_of, usable
 from rhoa.reading.stacking import stack
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from rhoa.reading.grouping import Series
     from rhoa.reading.headers import Header
+    from rhoa.reading.repairs import Dropped
     from rhoa.reading.stacking import Stack
 
 _MOST_COMPARED_BYTES = 256 << 20  # the largest slice: 8192 x 8192 pixels of 32 bits
@@ -34,12 +35,12 @@ class Sorted:
     headers: tuple[Header, ...]
     stack: Stack
     copies: int
-    dropped: Mapping[str, str]
+    dropped: tuple[Dropped, ...]
     monochrome1: int
 
-    def records(self, also_dropped: Mapping[str, str]) -> list[dict[str, Any]]:
+    def records(self, also_dropped: tuple[Dropped, ...]) -> list[dict[str, Any]]:
         """What the report tells of repairs made before pixels are decoded."""
-        return records_of({**also_dropped, **self.dropped}, self.monochrome1)
+        return records_of((*also_dropped, *self.dropped), self.monochrome1)
 
 
 def sort_slices(series: Series, repairs: Collection[str]) -> Sorted:
