@@ -15,7 +15,9 @@
 //! Voxels count by how far they lie above the window's low end, so that the outside is zero. A
 //! depth range cuts the ray where the straight lines between its samples are cut: voxel `t` slices
 //! behind the front has the weight `H(t)`, the integral of the hat function up to `t` (0 for
-//! `t <= -1`, 1/2 at the front itself, 1 for `t >= 1`).
+//! `t <= -1`, 1/2 at the front itself, 1 for `t >= 1`). Where the front is tilted against the slices,
+//! `t` changes by `w` from a voxel to its neighbours in the slice, and the weight is the mean of
+//! `H` from `t - w / 2` to `t + w / 2`: a front that would jump slices is as blurred as the voxels.
 //!
 //! Each row of the intermediate image is the work of one thread, which adds to it in the order of
 //! the voxels' indices: the result depends on neither threads nor instruction set.
@@ -281,6 +283,8 @@ struct Cut {
     steps: [f64; 3],
     /// From front to back, in slices.
     length: f64,
+    /// By how many slices the depths within a voxel's own place in its slice differ.
+    width: f64,
 }
 
 impl Cut {
@@ -294,9 +298,11 @@ impl Cut {
         let dot = |other: [f64; 3]| (0..3).map(|axis| normal[axis] * other[axis]).sum::<f64>();
         let slices_per_mm = beam.along[axes[0]].abs();
         let scale = slices_per_mm / dot(beam.along);
+        let steps = axes.map(|axis| normal[axis] * scale);
         Self {
             start: -dot(beam.origin) * scale - beam.depth_mm[0] * slices_per_mm,
-            steps: axes.map(|axis| normal[axis] * scale),
+            steps,
+            width: steps[1].hypot(steps[2]),
             length: (beam.depth_mm[1] - beam.depth_mm[0]) * slices_per_mm,
         }
     }
@@ -313,9 +319,10 @@ impl Cut {
         let first = self.of_row(slice, row);
         let last = first + (length as f64 - 1.0) * self.steps[2];
         let (least, most) = (first.min(last), first.max(last));
-        if most <= -1.0 || least >= self.length + 1.0 {
+        let reach = 1.0 + self.width / 2.0;
+        if most <= -reach || least >= self.length + reach {
             Part::None
-        } else if least >= 1.0 && most <= self.length - 1.0 {
+        } else if least >= reach && most <= self.length - reach {
             Part::All
         } else {
             Part::Some
@@ -328,8 +335,18 @@ impl Cut {
         let first = self.of_row(slice, row);
         for (column, value) in values.iter_mut().enumerate() {
             let depth = first + column as f64 * self.steps[2];
-            *value *= (up_to(depth) - up_to(depth - self.length)) as f32;
+            *value *= (self.behind(depth) - self.behind(depth - self.length)) as f32;
         }
+    }
+
+    /// How much of a voxel lies behind a plane that is `t` slices before it.
+    #[inline(always)]
+    fn behind(&self, t: f64) -> f64 {
+        let half = self.width / 2.0;
+        if half < 1e-4 {
+            return up_to(t);
+        }
+        (summed_up_to(t + half) - summed_up_to(t - half)) / self.width
     }
 }
 
@@ -344,6 +361,16 @@ enum Part {
 fn up_to(t: f64) -> f64 {
     let t = t.clamp(-1.0, 1.0);
     0.5 + t - 0.5 * t * t.abs()
+}
+
+/// Integral of [`up_to`].
+#[inline(always)]
+fn summed_up_to(t: f64) -> f64 {
+    let inner = t.clamp(-1.0, 1.0);
+    let rise = 1.0 + inner.min(0.0);
+    let before = rise * rise * rise / 6.0;
+    let after = inner.max(0.0);
+    before + after * (0.5 + after * (0.5 - after / 6.0)) + (t - 1.0).max(0.0)
 }
 
 /// Some rows of the intermediate images: `out` is (channel, row, column).
