@@ -27,7 +27,7 @@ use std::ops::Range;
 use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, s};
 
 use crate::parallel::{self, Machine};
-use crate::simd::Kernel;
+use crate::simd::{Kernel, prefetch};
 use crate::sum::accumulate;
 use crate::{KernelError, Result, Voxel, Window, spline};
 
@@ -122,6 +122,9 @@ const MARGIN: isize = 16;
 
 /// Most slices in a group: their rows stay in the first-level cache.
 const GROUP: usize = 8;
+
+/// Slices between the one whose row is worked on and the one whose row is asked for.
+const AHEAD: usize = 24;
 
 /// Zeros before and after a row of voxels, read by the taps of a group's shifted rows.
 const PAD: usize = GROUP + 8;
@@ -245,6 +248,17 @@ impl<'a, T: Voxel> Stack<'a, T> {
             Ok(sums)
         } else {
             Err(KernelError::NotFinite)
+        }
+    }
+
+    /// Has a row that will be read soon brought nearer.
+    #[inline(always)]
+    fn ask_for(&self, slice: usize, row: usize) {
+        if slice < self.volume.len_of(Axis(0)) {
+            let voxels = self.volume.index_axis_move(Axis(0), slice);
+            if let Some(voxels) = voxels.index_axis_move(Axis(0), row).to_slice() {
+                prefetch(voxels);
+            }
         }
     }
 
@@ -420,10 +434,8 @@ impl<T: Voxel> Kernel for Block<'_, '_, T> {
 /// One row of every slice of a group.
 struct GroupRows {
     columns: usize,
-    /// Clipped voxels, each row between zeros.
+    /// The clipped voxels of one slice's row between zeros.
     voxels: Vec<f32>,
-    /// The slices they are from.
-    slices: [usize; GROUP],
     /// The rows, shifted.
     shifted: Vec<f32>,
     /// The taps by which each of them is added to the intermediate image.
@@ -434,48 +446,41 @@ impl GroupRows {
     fn new(columns: usize) -> Self {
         Self {
             columns,
-            voxels: vec![0.0; GROUP * (columns + 2 * PAD)],
-            slices: [0; GROUP],
+            voxels: vec![0.0; columns + 2 * PAD],
             shifted: vec![0.0; GROUP * (columns + PAD)],
             taps: [[0.0; 4]; GROUP],
         }
     }
 
-    /// Reads the rows that lie in the depth range, one after the other as they lie in memory, and
-    /// says how many they are.
+    /// Reads a row of a slice, unless it lies outside the depth range.
     #[inline(always)]
     fn read<T: Voxel>(
         &mut self,
         stack: &Stack<'_, T>,
         channel: &Channel,
-        group: Range<usize>,
+        slice: usize,
         row: usize,
-    ) -> usize {
-        let voxels = stack.volume.index_axis(Axis(1), row);
-        let mut count = 0;
-        for slice in group {
-            let part = stack.cut.part(slice, row, self.columns);
-            if matches!(part, Part::None) {
-                continue;
-            }
-            let start = count * (self.columns + 2 * PAD) + PAD;
-            let values = &mut self.voxels[start..start + self.columns];
-            channel
-                .window
-                .above(voxels.index_axis_move(Axis(0), slice), values);
-            if let (Some(label), Some(labels)) = (channel.label, stack.labels) {
-                let raise = (channel.window.low() - channel.base) as f32;
-                accumulate(values, labels.slice(s![slice, row, ..]), |value, voxel| {
-                    *value = if voxel == label { *value + raise } else { 0.0 };
-                });
-            }
-            if matches!(part, Part::Some) {
-                stack.cut.weigh(slice, row, values);
-            }
-            self.slices[count] = slice;
-            count += 1;
+    ) -> bool {
+        let part = stack.cut.part(slice, row, self.columns);
+        if matches!(part, Part::None) {
+            return false;
         }
-        count
+        let values = &mut self.voxels[PAD..PAD + self.columns];
+        stack.ask_for(slice + AHEAD, row);
+        let voxels = stack.volume.index_axis_move(Axis(0), slice);
+        channel
+            .window
+            .above(voxels.index_axis_move(Axis(0), row), values);
+        if let (Some(label), Some(labels)) = (channel.label, stack.labels) {
+            let raise = (channel.window.low() - channel.base) as f32;
+            accumulate(values, labels.slice(s![slice, row, ..]), |value, voxel| {
+                *value = if voxel == label { *value + raise } else { 0.0 };
+            });
+        }
+        if matches!(part, Part::Some) {
+            stack.cut.weigh(slice, row, values);
+        }
+        true
     }
 
     /// Adds row `row` of the group's slices to four rows of the intermediate image.
@@ -492,17 +497,20 @@ impl GroupRows {
         // Columns of the intermediate image that any of the rows reaches.
         let begin = -ends[0].max(ends[1]) - 2;
         let length = (self.columns as isize - ends[0].min(ends[1]) + 1 - begin) as usize;
-        let count = self.read(stack, channel, group, row);
-        for (place, &slice) in self.slices[..count].iter().enumerate() {
+        let mut count = 0;
+        for slice in group {
+            if !self.read(stack, channel, slice, row) {
+                continue;
+            }
             let [down, left] = stack.shifts[slice];
-            let first =
-                place * (self.columns + 2 * PAD) + (PAD as isize + begin + left.whole - 1) as usize;
+            let first = (PAD as isize + begin + left.whole - 1) as usize;
             shift(
-                &mut self.shifted[place * length..(place + 1) * length],
+                &mut self.shifted[count * length..(count + 1) * length],
                 &self.voxels[first..first + length + 3],
                 left.taps,
             );
-            self.taps[place] = down.taps;
+            self.taps[count] = down.taps;
+            count += 1;
         }
         let width = sums.len() / 4;
         let place = (begin - stack.first[1]) as usize;
