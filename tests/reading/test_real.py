@@ -17,8 +17,9 @@ import rhoa
 from rhoa import errors
 from rhoa.reading import inspect, read_ct
 from rhoa.reading.codecs import decompressors
-from rhoa.reading.decoding import raw_samples, stored_values
+from rhoa.reading.decoding import raw_samples
 from rhoa.reading.headers import read_header
+from rhoa.reading.stored import stored_values
 
 pytestmark = pytest.mark.real
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa.errors import GeometryError, PixelDataError
-from rhoa.reading.decoding import AIR_HU, IMPOSSIBLE_HU
 from rhoa.reading.geometry import TILT_LIMIT_DEG
 from rhoa.reading.series import SeriesSummary
+from rhoa.reading.stored import AIR_HU, IMPOSSIBLE_HU
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
