@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from rhoa.reading.codecs import (
     require_codec,
 )
 from rhoa.reading.headers import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE, inflate
+from rhoa.reading.looks import Look, look
 from rhoa.threads import thread_count
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Decoded(NamedTuple):
     hu: NDArray[np.int16] | NDArray[np.float32]
     padding_voxels: int
     hu_range: tuple[float, float]
+    looks: list[Look]
 
 
 @dataclass(slots=True)
@@ -68,6 +70,7 @@ class _Tally:
     padding: int = 0
     low: float = math.inf
     high: float = -math.inf
+    looks: dict[int, Look] = field(default_factory=dict)
 
     def add(self, padding: int, low: float, high: float) -> None:
         self.padding += padding
@@ -207,7 +210,8 @@ def decode(
         except _TooLargeForInt16Error:
             continue
         _warn_of_padding(headers, findings)
-        return Decoded(hu, tally.padding, (tally.low, tally.high))
+        looks = [tally.looks[k] for k in range(len(headers))]
+        return Decoded(hu, tally.padding, (tally.low, tally.high), looks)
     raise PixelDataError(f"{headers[0].name}: its values fit neither int16 nor float32.")
 
 
@@ -237,6 +241,7 @@ def _fill(
 
         def fill(k: int) -> None:
             counts = _slice_hu(hu[k], headers[k], decompress)
+            tally.looks[k] = look(hu[k])
             with lock:
                 tally.add(*counts)
 

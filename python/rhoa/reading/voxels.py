@@ -10,6 +10,7 @@ import numpy as np
 from rhoa.errors import GeometryError, PixelDataError
 from rhoa.reading.decoding import AIR_HU, IMPOSSIBLE_HU
 from rhoa.reading.geometry import TILT_LIMIT_DEG
+from rhoa.reading.looks import judge_volume
 from rhoa.reading.series import SeriesSummary
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def report_of(
     padding: int,
 ) -> dict[str, Any]:
     """The report of a file of one volume, ``hu[k, j, i]``."""
+    seen = judge_volume(hu, affine, findings)
     return {
         "files": 1,
         "skipped": {},
@@ -90,6 +92,7 @@ def report_of(
         "transfer_syntaxes": [syntax],
         "padding_voxels": padding,
         "hu_range": [float(hu.min()), float(hu.max())],
+        **seen,
         "warnings": list(findings.warnings),
     }
 
