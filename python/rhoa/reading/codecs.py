@@ -33,8 +33,9 @@ LOSSY = frozenset(
     f"1.2.840.10008.1.2.4.{n}" for n in ("50", "51", "81", "91", "203")
 )  # JPEG, JPEG, JPEG-LS near-lossless, JPEG 2000, HTJ2K
 JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("90", "91", "201", "202", "203"))
-MAY_NOT_END = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("80", "81"))
-"""JPEG-LS: on some damaged streams its decoder counts to two thousand million."""
+MAY_NOT_END = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("50", "51", "57", "70", "80", "81"))
+"""JPEG, whose decoders may crash, and JPEG-LS, whose decoder counts to two thousand million on some
+damaged streams."""
 _NO_EXTRA = {
     "1.2.840.10008.1.2.4.57": "pip install python-gdcm",
     "1.2.840.10008.1.2.4.70": "pip install python-gdcm",
@@ -69,23 +70,16 @@ def require_codec(name: str, syntax: str) -> None:
     PixelDataError
         If no decoder for it exists.
     """
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID
-
-    uid = UID(syntax, validation_mode=0)
-    try:
-        available = syntax == RLE or (get_decoder(uid).is_available if uid.is_valid else None)
-    except NotImplementedError:
-        available = None
-    if available is None:
+    if syntax not in worker.DECODERS:
         raise PixelDataError(
-            f"{name}: transfer syntax {uid.name} ({syntax}) is not supported; "
+            f"{name}: transfer syntax {syntax_name(syntax)} ({syntax}) is not supported; "
             "convert the series to an uncompressed or JPEG 2000 syntax."
         )
-    if not available:
+    if worker.decoder_of(syntax) is None:
         remedy = _NO_EXTRA.get(syntax, "pip install 'rhoa[codecs]'")
         raise MissingExtraError(
-            f"{name}: transfer syntax {uid.name} needs a decoder that is not installed: {remedy}"
+            f"{name}: transfer syntax {syntax_name(syntax)} needs a decoder that is not installed: "
+            f"{remedy}"
         )
 
 

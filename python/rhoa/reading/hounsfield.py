@@ -17,7 +17,7 @@ _AROUND_HU = 60  # on both sides of a range, where the histogram must be lower
 _LEAST = {AIR_HU: 0.01, SOFT_TISSUE_HU: 0.03}  # least share of all voxels
 _STANDS_OUT = 1.5  # a peak's highest bin against the mean of what lies around its range
 _FEWEST_VOXELS = 4096
-_OFFSETS = (1024, 1000)  # what is added to HU to store them without a sign
+_OFFSET = 1012  # 1000 or 1024 are added to HU to store them without a sign
 _MOST_VALUES = 1 << 17
 
 
@@ -32,14 +32,12 @@ def doubt_of(hu: NDArray[Any]) -> str:
     few = _few(hu)
     if few.size < _FEWEST_VOXELS or _has_peak(few, AIR_HU):
         return ""
-    for offset in _OFFSETS:
-        if is_plausible(few - np.int32(offset)):
-            return (
-                f"the values are no Hounsfield units: air lies at {offset - 1000} and soft tissue "
-                f"at {offset + 40}, as if {offset} were still to be subtracted; "
-                "check RescaleIntercept, or export the original series."
-            )
-    return ""
+    if not is_plausible(few - np.int32(_OFFSET)):
+        return ""
+    return (
+        "the values are no Hounsfield units: air lies near 0 and soft tissue near 1050, as if 1000 "
+        "or 1024 were still to be subtracted; check RescaleIntercept, or export the original series."
+    )
 
 
 def _few(hu: NDArray[Any]) -> NDArray[Any]:

@@ -114,20 +114,13 @@ def judge(
     dict
         ``metal_cm3``; ``plausible_hu``, whether air and soft tissue lie where Hounsfield units have
         them; ``cut_body_share`` of the slices; ``moved_slices``, indices of the slices that are
-        displaced against the one before them. The last two are None where they cannot be told:
-        the scan is small, or shows no body.
+        displaced against the one before them. What cannot be told is None: the scan is small, or
+        shows no body, or its values are no Hounsfield units.
     """
-    metal = _metal_cm3(looks, spacing_mm)
-    if metal:
-        findings.warn(
-            f"metal: {metal:.1f} cm3 above {METAL_HU} HU or cut off; "
-            "leave hips with implants out, and look at what the streaks reach.",
-            PixelDataError,
-        )
     thumbnails = np.stack([one.thumbnail for one in looks])
     few = _sample(thumbnails)
     report: dict[str, Any] = {
-        "metal_cm3": round(metal, 3),
+        "metal_cm3": None,
         "plausible_hu": is_plausible(few),
         "cut_body_share": None,
         "moved_slices": None,
@@ -135,6 +128,15 @@ def judge(
     doubt = "" if report["plausible_hu"] else doubt_of(few)
     if doubt:
         findings.warn(doubt, PixelDataError)
+        return report
+    metal = _metal_cm3(looks, spacing_mm)
+    report["metal_cm3"] = round(metal, 3)
+    if metal:
+        findings.warn(
+            f"metal: {metal:.1f} cm3 above {METAL_HU} HU or cut off; "
+            "leave hips with implants out, and look at what the streaks reach.",
+            PixelDataError,
+        )
     if not axial or not _is_body(thumbnails):
         return report
     share = report["cut_body_share"] = round(_cut_share(thumbnails), 3)
@@ -192,7 +194,7 @@ def _metal_cm3(looks: Sequence[Look], spacing_mm: tuple[float, float, float]) ->
 
 
 def _is_body(thumbnails: NDArray[np.int16]) -> bool:
-    """Whether this is a body: most of it is fat or soft tissue, noisy, and there is enough of it."""
+    """Whether this is a body: mostly fat and soft tissue, with noise, and enough of it."""
     if min(thumbnails.shape[1:]) < _FEWEST_PIXELS or len(thumbnails) < _FEWEST_SLICES:
         return False
     few = _sample(thumbnails)

@@ -14,6 +14,8 @@ from rhoa.reading.looks import judge_volume
 from rhoa.reading.series import SeriesSummary
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from rhoa.reading.findings import Findings
@@ -98,7 +100,12 @@ def report_of(
 
 
 def summary_of(
-    shape: tuple[int, ...], affine: NDArray[np.float64] | None, *, syntax: str, reason: str
+    shape: tuple[int, ...],
+    affine: NDArray[np.float64] | None,
+    *,
+    syntax: str,
+    reason: str,
+    warnings: Sequence[str] = (),
 ) -> SeriesSummary:
     """The row of ``rhoa inspect`` for a file of one volume.
 
@@ -127,4 +134,5 @@ def summary_of(
         kernel="",
         syntax=syntax,
         reason=reason,
+        warnings=() if reason else tuple(warnings),
     )
