@@ -62,7 +62,7 @@ class Decoded(NamedTuple):
     hu: NDArray[np.int16] | NDArray[np.float32]
     padding_voxels: int
     hu_range: tuple[float, float]
-    looks: list[Look]
+    looks: dict[int, Look]  # by slice
 
 
 @dataclass(slots=True)
@@ -210,8 +210,7 @@ def decode(
         except _TooLargeForInt16Error:
             continue
         _warn_of_padding(headers, findings)
-        looks = [tally.looks[k] for k in range(len(headers))]
-        return Decoded(hu, tally.padding, (tally.low, tally.high), looks)
+        return Decoded(hu, tally.padding, (tally.low, tally.high), tally.looks)
     raise PixelDataError(f"{headers[0].name}: its values fit neither int16 nor float32.")
 
 

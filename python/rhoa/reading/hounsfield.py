@@ -36,7 +36,7 @@ def doubt_of(hu: NDArray[Any]) -> str:
         return ""
     return (
         "the values are no Hounsfield units: air lies near 0 and soft tissue near 1050, as if 1000 "
-        "or 1024 were still to be subtracted; check RescaleIntercept, or export the original series."
+        "or 1024 were still to be subtracted; check RescaleIntercept, or export the series again."
     )
 
 

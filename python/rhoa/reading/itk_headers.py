@@ -7,6 +7,7 @@ millimetres, and leaves a rescaling alone, all without a word; here each is an e
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,7 @@ def read_text_header(path: Path) -> TextHeader:
     ReadError
         If it is none, is not 3-D, or its voxels are elsewhere or coded in a way that is not read.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises where a name is too long
         raise MissingFileError(f"{shown(path)}: no such file; check the path.")
     try:
         with path.open("rb") as file:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rhoa.reading.headers import Header
 
 _SAMPLED = 5  # slices
-_STEP = 4  # every how many-th pixel and row of them
+_MOST_A_SIDE = 128  # pixels of them
 
 
 def assume_hounsfield(headers: Sequence[Header], findings: Findings) -> tuple[Header, ...]:
@@ -55,7 +55,8 @@ def _are_like_hounsfield(headers: Sequence[Header]) -> bool:
     found = []
     with decompressors(1, 1, apart=not MAY_NOT_END.isdisjoint(syntaxes)) as (decompress, _):
         for header in headers:
-            raw = raw_samples(header, decompress)[::_STEP, ::_STEP]
+            step = -(-max(header.format.rows, header.format.columns) // _MOST_A_SIDE)
+            raw = raw_samples(header, decompress)[::step, ::step]
             values, padding = stored_values(raw, header.format), padding_mask(raw, header.format)
             found.append(values.ravel() if padding is None else values[~padding])
     return is_plausible(np.concatenate(found))

@@ -132,7 +132,8 @@ def read_series(
     first = headers[0]
     volume = Volume(decoded.hu, ordered.stack.affine)
     axial = volume.axes.superior == 0
-    seen = judge(decoded.looks, volume.spacing_mm, findings, axial=axial)
+    looks = [decoded.looks[k] for k in range(len(headers))]
+    seen = judge(looks, volume.spacing_mm, findings, axial=axial)
     report: dict[str, Any] = {
         "files": found.files,
         "skipped": dict(found.skipped),
