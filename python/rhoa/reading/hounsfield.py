@@ -17,7 +17,7 @@ _AROUND_HU = 60  # on both sides of a range, where the histogram must be lower
 _LEAST = {AIR_HU: 0.01, SOFT_TISSUE_HU: 0.03}  # least share of all voxels
 _STANDS_OUT = 1.5  # a peak's highest bin against the mean of what lies around its range
 _FEWEST_VOXELS = 4096
-_OFFSET = 1012  # 1000 or 1024 are added to HU to store them without a sign
+_OFFSETS = (1000, 1024)  # what is added to HU to store them without a sign
 _MOST_VALUES = 1 << 17
 
 
@@ -32,7 +32,7 @@ def doubt_of(hu: NDArray[Any]) -> str:
     few = _few(hu)
     if few.size < _FEWEST_VOXELS or _has_peak(few, AIR_HU):
         return ""
-    if not is_plausible(few - np.int32(_OFFSET)):
+    if not any(is_plausible(few - np.int32(offset)) for offset in _OFFSETS):
         return ""
     return (
         "the values are no Hounsfield units: air lies near 0 and soft tissue near 1050, as if 1000 "
