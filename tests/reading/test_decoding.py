@@ -18,7 +18,7 @@ from pydicom.dataset import FileDataset
 
 import rhoa
 from rhoa import errors
-from rhoa.reading import read_ct
+from rhoa.reading import read_ct, worker
 from rhoa.reading.headers import PixelFormat
 from rhoa.reading.stored import (
     TooLargeForInt16Error,
@@ -108,7 +108,10 @@ class TestSyntaxes:
         with pytest.raises(errors.PixelDataError, match="with loss.*strict=True"):
             read_ct(tmp_path, strict=True)
 
-    def test_a_syntax_without_decoder_names_itself_and_the_remedy(self, tmp_path: Path) -> None:
+    def test_a_syntax_without_decoder_names_itself_and_the_remedy(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(worker.DECODERS, uid.JPEGLosslessSV1, ("a decoder that is not there",))
         paths = write_series(tmp_path, syntax=uid.RLELossless)
         for path in paths:
             image = pydicom.dcmread(path)

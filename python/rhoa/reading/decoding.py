@@ -9,7 +9,7 @@ import math
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from rhoa.reading.codecs import (
     require_codec,
 )
 from rhoa.reading.headers import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE, inflate
+from rhoa.reading.looks import Look, look
 from rhoa.reading.stored import (
     DENSEST_PADDING_HU,
     TooLargeForInt16Error,
@@ -66,6 +67,7 @@ class Decoded(NamedTuple):
     hu: NDArray[np.int16] | NDArray[np.float32]
     padding_voxels: int
     hu_range: tuple[float, float]
+    looks: dict[int, Look]  # by slice
 
 
 @dataclass(slots=True)
@@ -73,6 +75,7 @@ class _Tally:
     padding: int = 0
     low: float = math.inf
     high: float = -math.inf
+    looks: dict[int, Look] = field(default_factory=dict)
 
     def add(self, padding: int, low: float, high: float) -> None:
         self.padding += padding
@@ -208,7 +211,7 @@ def decode(
         except TooLargeForInt16Error:
             continue
         _warn_of_padding(headers, findings)
-        return Decoded(hu, tally.padding, (tally.low, tally.high))
+        return Decoded(hu, tally.padding, (tally.low, tally.high), tally.looks)
     raise PixelDataError(f"{headers[0].name}: its values fit neither int16 nor float32.")
 
 
@@ -238,6 +241,7 @@ def _fill(
 
         def fill(k: int) -> None:
             counts = _slice_hu(hu[k], headers[k], decompress)
+            tally.looks[k] = look(hu[k])
             with lock:
                 tally.add(*counts)
 
