@@ -562,8 +562,8 @@ class TestTogether:
             try:
                 volume = read_ct(folder, repair=repair, strict=True)
             except errors.ReadError as error:
-                wide = any(what in str(error) for what in ("too far", "fills single ones only"))
-                needless = {"tilt", "spacing", "gaps", "drop"} <= repair and not wide
+                hole = "too far" in str(error) or "fills single ones only" in str(error)
+                needless = {"tilt", "spacing", "gaps", "drop"} <= repair and not hole
             else:
                 needless = False
         if volume is None:
