@@ -25,16 +25,6 @@ from rhoa.testing.images import (
     save,
 )
 
-MISSING = {
-    "dose-screen": "SILENTLY WRONG: ImageType DOSE_INFO, SCREEN SAVE, PATIENT_INFO is read as CT",
-    "metal": "no warning of metal (more than 0.5 cm3 above 2500 HU, or values cut off at 3071)",
-    "metal-extended": "no warning of metal (more than 0.5 cm3 above 2500 HU, or cut off at 30710)",
-    "fov-truncated": "no warning of a body that the field of view cuts",
-    "motion": "no warning of slices shifted against their neighbours",
-    "j2k-signedness": "no warning where a JPEG 2000 stream contradicts PixelRepresentation",
-}
-"""What the reader does not do yet."""
-
 RECORDED = {
     "duplicate-slice": ("copies_dropped", 1),
     "duplicate-file": ("copies_dropped", 1),
@@ -56,16 +46,6 @@ NOT_ONE_FILE = ("series 0", "in the given files")
 SMALL = (9, 40, 36)
 HARMLESS_LOSS = 0.6
 """Share of the true voxels that a repaired volume must hold: a sheared one may lose corners."""
-
-
-def unfinished(names: list[str]) -> list[object]:
-    """Names as parameters; those that the reader does not handle yet must fail, and say why."""
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=MISSING[name]))
-        if name in MISSING
-        else name
-        for name in names
-    ]
 
 
 def assert_verdict(series: Series) -> None:
@@ -100,14 +80,14 @@ def assert_discreet(text: str, series: Series) -> None:
     assert ROOT not in text
 
 
-@pytest.mark.parametrize("name", unfinished(sorted(DEFECTS)))
+@pytest.mark.parametrize("name", sorted(DEFECTS))
 def test_a_series_is_read_right_or_refused_for_its_defect(name: str, tmp_path: Path) -> None:
     size = {} if name in ANATOMICAL else {"shape": SMALL}
     assert_verdict(make_series(tmp_path / "scan", defect=name, **size))
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-@pytest.mark.parametrize("name", unfinished(sorted(NIFTI_DEFECTS)))
+@pytest.mark.parametrize("name", sorted(NIFTI_DEFECTS))
 def test_a_nifti_file_is_read_right_or_refused_for_its_defect(
     name: str, suffix: str, tmp_path: Path
 ) -> None:
@@ -117,7 +97,7 @@ def test_a_nifti_file_is_read_right_or_refused_for_its_defect(
 
 
 @given(
-    name=st.sampled_from(sorted(set(DEFECTS) - set(MISSING) - ANATOMICAL - SLOW)),
+    name=st.sampled_from(sorted(set(DEFECTS) - ANATOMICAL - SLOW)),
     shape=st.tuples(st.integers(8, 16), st.integers(32, 48), st.integers(32, 48)),
     spacing=st.tuples(st.floats(1.5, 5), st.floats(0.5, 1.5), st.floats(0.5, 1.5)),
     origin=st.tuples(*[st.floats(-400, 400)] * 3),
@@ -176,7 +156,7 @@ def test_a_repair_asked_for_by_name_gives_the_true_volume_and_is_reported(
 def test_every_verdict_of_repair_has_its_place_in_the_report() -> None:
     repaired = {name for name, entry in CATALOGUE.items() if entry.verdict == "repair"}
 
-    assert repaired - set(MISSING) == set(RECORDED)
+    assert repaired == set(RECORDED)
 
 
 def test_two_copies_of_one_slice_a_hundredth_of_a_millimetre_apart_are_no_volume(

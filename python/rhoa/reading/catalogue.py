@@ -15,7 +15,7 @@ from rhoa.errors import (
     ParameterError,
     ReadError,
 )
-from rhoa.reading.decoding import check_pixels
+from rhoa.reading.doubts import checked, note_left_out
 from rhoa.reading.findings import Findings
 from rhoa.reading.geometry import orientation_name
 from rhoa.reading.grouping import UID_TAIL, find, no_volume, refusal, syntax_names
@@ -57,6 +57,8 @@ class SeriesSummary:
     reason: str
     part: str = ""
     """Which volume of an enhanced file (stack, time, frame type), where it has several."""
+    warnings: tuple[str, ...] = ()
+    """What `read_ct` would warn of, as far as headers tell."""
 
 
 def summarise(
@@ -172,13 +174,14 @@ def _summary(series: Series, repairs: Collection[str]) -> SeriesSummary:
     first = series.headers[0]
     spacing: tuple[float, float, float] | None = None
     problem: Exception | None = refusal(series)
+    findings = Findings()
     if problem is None:
         try:
             ordered = sort_slices(series, repairs)
             dk, dj, di = np.linalg.norm(ordered.stack.affine[:3, :3], axis=0).round(6).tolist()
             spacing = (dk, dj, di)
-            for header in ordered.headers:
-                check_pixels(header, Findings())
+            note_left_out(series.headers, findings)
+            checked(ordered.headers, findings)
         except (ReadError, MissingExtraError) as error:
             problem = error
     return SeriesSummary(
@@ -195,4 +198,5 @@ def _summary(series: Series, repairs: Collection[str]) -> SeriesSummary:
         syntax=", ".join(syntax_names(series.headers)),
         reason="" if problem is None else str(problem).removeprefix(f"{series.label}: "),
         part=series.part,
+        warnings=() if problem else tuple(findings.warnings),
     )

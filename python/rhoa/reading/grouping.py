@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rhoa.errors import GeometryError, NoSeriesError, PixelDataError, ReadError
 from rhoa.reading.bounded import shown
 from rhoa.reading.codecs import syntax_name
+from rhoa.reading.doubts import kind_of
 from rhoa.reading.enhanced import part_names, slices_of
 from rhoa.reading.files import list_files
 from rhoa.reading.geometry import check_planes, coincident, describe_coincident
@@ -41,8 +42,8 @@ class Series:
 
     @property
     def slices(self) -> tuple[Header, ...]:
-        """Its images without localizers."""
-        return tuple(header for header in self.headers if "LOCALIZER" not in header.image_type)
+        """Its images without localizers and pages of text."""
+        return tuple(header for header in self.headers if kind_of(header) == "slice")
 
     @property
     def label(self) -> str:
@@ -109,6 +110,9 @@ def refusal(series: Series) -> ReadError | None:
             header.sop_class.startswith(_SECONDARY_CAPTURE) for header in headers
         ),
         "colour images, not CT slices": any(header.samples != 1 for header in headers),
+        "dose reports or screenshots (DOSE_INFO, SCREEN SAVE, PATIENT_INFO), not CT slices": (
+            all(kind_of(header) == "page" for header in headers)
+        ),
         "localizers only, not CT slices": not series.slices,
         "multi-frame, but no enhanced CT, so its frames have no positions; "
         "export single frames or enhanced CT": any(h.frames != 1 for h in headers),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.reading.decoding import AIR_HU
+from rhoa.reading.stored import AIR_HU
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

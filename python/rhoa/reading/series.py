@@ -6,22 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.errors import GeometryError, PixelDataError
 from rhoa.reading.assembly import assemble
 from rhoa.reading.catalogue import AUTO, AUTO_RULE, choose
-from rhoa.reading.codecs import LOSSY
-from rhoa.reading.decoding import check_pixels, decode, require_budget
+from rhoa.reading.decoding import decode, require_budget
+from rhoa.reading.doubts import checked, note_left_out
 from rhoa.reading.geometry import orientation_name
 from rhoa.reading.grouping import find, syntax_names
+from rhoa.reading.looks import judge, judge_volume
 from rhoa.reading.sorting import sort_slices
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection
 
     from rhoa.reading.files import PathOrPaths
     from rhoa.reading.findings import Findings
-    from rhoa.reading.headers import Header
 
     Progress = Callable[[int, int, str], object]
 
@@ -39,25 +38,27 @@ def read_series(
     found = find(path, repairs, progress)
     chosen = choose(found, series, repairs)
     ordered = sort_slices(chosen, repairs)
-    localizers = len(chosen.headers) - len(chosen.slices)
-    if localizers:
-        findings.warn(f"{localizers} localizer images among the slices were left out.")
-    for header in ordered.headers:
-        check_pixels(header, findings)
-    _note_doubts(ordered.headers, findings)
+    left_out = note_left_out(chosen.headers, findings)
+    headers = checked(ordered.headers, findings)
     if ordered.stack.layout is not None:
         require_budget(ordered.stack.layout.shape, np.dtype("i2"), max_bytes)
-    decoded = decode(ordered.headers, max_bytes=max_bytes, findings=findings, progress=progress)
+    decoded = decode(headers, max_bytes=max_bytes, findings=findings, progress=progress)
     made = assemble(decoded.hu, ordered, repairs, max_bytes=max_bytes, findings=findings)
     volume = Volume(made.hu, made.affine)
-    first = ordered.headers[0]
+    first = headers[0]
     moved = bool(made.repairs or made.blank_dropped)
+    if moved:
+        seen = judge_volume(made.hu, made.affine, findings)
+    else:
+        looks = [decoded.looks[k] for k in range(len(headers))]
+        axial = volume.axes.superior == 0
+        seen = judge(looks, volume.spacing_mm, findings, axial=axial)
     report: dict[str, Any] = {
         "files": found.files,
         "skipped": dict(found.skipped),
         "series": len(found.series),
         "slices": volume.shape[0],
-        "localizers_dropped": localizers,
+        **left_out,
         "copies_dropped": ordered.copies,
         "blank_dropped": made.blank_dropped,
         "repairs": [*ordered.records(found.dropped), *made.repairs],
@@ -70,30 +71,9 @@ def read_series(
         "hu_range": [float(made.hu.min()), float(made.hu.max())]
         if moved
         else list(decoded.hu_range),
+        **seen,
         "warnings": list(findings.warnings),
     }
     if series == AUTO:
         report["chosen"] = {"series": chosen.index, "by": AUTO_RULE}
     return Volume(made.hu, made.affine, report)
-
-
-def _note_doubts(headers: Sequence[Header], findings: Findings) -> None:
-    """Warn of lossy compression, and of a patient position that the geometry contradicts."""
-    lossy = sum(h.lossy or (h.pixels is not None and h.pixels.syntax in LOSSY) for h in headers)
-    if lossy:
-        findings.warn(
-            f"{lossy} of {len(headers)} slices were compressed with loss; HU are approximate.",
-            PixelDataError,
-        )
-    first = headers[0]
-    if orientation_name(first.plane) != "axial" or len(first.patient_position) < 3:
-        return
-    along_x = abs((first.plane.orientation or (0.0,))[0])
-    on_side = first.patient_position[2:] in {"DL", "DR"}
-    if (along_x < np.sqrt(0.5)) != on_side:
-        findings.warn(
-            f"PatientPosition is {first.patient_position}, but ImageOrientationPatient lies "
-            f"{'on the side' if along_x < np.sqrt(0.5) else 'supine or prone'}; "
-            "the orientation was used: check which side is left.",
-            GeometryError,
-        )
