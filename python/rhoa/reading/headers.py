@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 MOST_INFLATED_BYTES = 64 << 20
 """A deflated slice larger than this is no CT slice: 4096 x 4096 pixels take 32 MiB."""

@@ -32,7 +32,8 @@ from rhoa.reading.geometry import (
     orientation_name,
     stack,
 )
-from rhoa.reading.headers import DEFLATED, SkippedFileError, inflate, read_header
+from rhoa.reading.headers import DEFLATED, SkippedFileError, inflate
+from rhoa.reading.outline import HeaderReader
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -162,9 +163,10 @@ def _find(path: PathOrPaths, progress: Progress | None) -> _Found:
     files = list_files(path)
     grouped: dict[tuple[str, Part], list[Header]] = {}
     skipped: Counter[str] = Counter()
+    reader = HeaderReader()
     for done, file in enumerate(files, 1):
         try:
-            headers = slices_of(read_header(file))
+            headers = slices_of(reader.read(file))
         except SkippedFileError as reason:
             skipped[str(reason)] += 1
         else:
