@@ -26,7 +26,7 @@ import numpy as np
 from readers import DICOM_READERS, NIFTI_READERS, Reader
 
 from rhoa.progress import bar
-from rhoa.reading.decoding import AIR_HU, IMPOSSIBLE_HU
+from rhoa.reading.stored import AIR_HU, IMPOSSIBLE_HU
 from rhoa.testing import DEFECTS, NIFTI_DEFECTS, Series, make_nifti, make_series
 from rhoa.testing.draft import CATALOGUE
 

@@ -47,6 +47,14 @@ class TestWindows:
             assert image.provenance["window_hu"] == window
             assert np.array_equal(image.pixels, alone.pixels)
 
+    def test_windows_may_come_from_a_generator(self) -> None:
+        hu = np.full((1, 1, 1), 500)
+
+        assert [image.item() for image in rhoa.sweep(hu, ((0, w) for w in (100, 600)))] == [
+            100,
+            500,
+        ]
+
     def test_a_sweep_needs_a_window(self) -> None:
         with pytest.raises(rhoa.RhoaError, match="at least one"):
             rhoa.sweep(np.zeros((2, 2, 2)), [])
@@ -64,6 +72,19 @@ class TestMasks:
 
         expected = clipped(hu, window).sum(axis, where=mask)
         np.testing.assert_allclose(image, expected, rtol=3e-7, atol=1e-2)
+
+    def test_a_boolean_mask_is_true_where_its_byte_is_not_zero(self) -> None:
+        hu = np.full((1, 3, 1), 100, np.int16)
+        mask = np.array([0, 2, 255], np.uint8).view(bool).reshape(hu.shape)
+
+        assert rhoa.ctap(hu, mask=mask) == 200
+
+    def test_a_boolean_mask_has_no_label(self) -> None:
+        volume = noise_volume()
+        mask = np.ones(volume.shape, bool)
+
+        assert "label" not in rhoa.ctap(volume, mask=mask).provenance
+        assert rhoa.ctap(volume, mask=mask.astype(int))[1].provenance["label"] == 1
 
     def test_integer_labels_give_an_image_each(self) -> None:
         volume, labels = labelled_volume()
@@ -147,7 +168,8 @@ class TestAttenuation:
 
         expected = WATER_ATTENUATION_PER_MM * (20 + 4) * 0.5
         np.testing.assert_allclose(image.pixels[12:-12, 12:-12], expected, rtol=1e-5)
-        np.testing.assert_allclose(light.pixels, np.exp(-image.pixels), rtol=1e-6)
+        np.testing.assert_allclose(light.pixels, np.exp(-np.maximum(image.pixels, 0)), rtol=1e-6)
+        assert light.pixels.max() <= 1
         assert image.provenance["transform"] == "attenuation"
 
     def test_air_around_a_turned_scan_does_not_attenuate(self) -> None:

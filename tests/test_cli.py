@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 import rhoa
 from rhoa import cli
 from rhoa.phantom import Anatomy, ct, write_dicom
+from rhoa.testing import make_series
 
 VERBS = "inspect ctap hips split train evaluate predict explain demo bench info".split()  # noqa: SIM905
 
@@ -108,6 +110,60 @@ def test_inspect_lists_the_series(patient: Path, capsys: pytest.CaptureFixture[s
     (series,) = json.loads(out)
     assert series["modality"] == "CT"
     assert series["spacing_mm"] == [4.0, 3.0, 3.0]
+
+
+def test_inspect_tells_why_a_series_is_refused_and_what_to_type_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_series(tmp_path / "a b" / "good", defect="lossy-padding")
+    make_series(tmp_path / "a b" / "bad", defect="gantry-tilt")
+    for path in (tmp_path / "a b" / "bad").iterdir():
+        image = pydicom.dcmread(path)
+        image.SeriesInstanceUID = "1.2.3.99"
+        image.ConvolutionKernel = "kernel of 16 let"
+        image.save_as(path)
+
+    code, out, _ = run(capsys, "inspect", tmp_path / "a b")
+    told = json.loads(run(capsys, "inspect", tmp_path / "a b", "--json")[1])
+
+    assert code == 0
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 98
+    assert lines[0].split()[:3] == ["index", "modality", "slices"]
+    reason = " ".join(out.split("refused: ")[1].split("warning:")[0].split())
+    assert "sheared by 15.0 deg (gantry tilt)" in reason
+    assert "warning: 12 of 12 slices were compressed with loss" in out
+    index = next(one["index"] for one in told if one["verdict"] == "volume")
+    assert lines[-1] == f"next: rhoa ctap '{tmp_path / 'a b'}' -o out"
+    assert told[index]["warnings"] == [
+        "12 of 12 slices were compressed with loss; HU are approximate."
+    ]
+    assert {one["uid"] for one in told} >= {"1.2.3.99"}
+    assert "1.2.3.99" not in out
+    assert "CANARY" not in out + json.dumps(told)
+
+
+def test_inspect_of_several_volumes_names_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_series(tmp_path, defect="two-series")
+
+    code, out, _ = run(capsys, "inspect", tmp_path)
+
+    assert code == 0
+    assert out.splitlines()[-1].startswith(f"next: rhoa ctap {tmp_path} --series 0 -o out")
+
+
+def test_inspect_of_refused_series_alone_is_an_answer_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_series(tmp_path, defect="mr")
+
+    code, out, _ = run(capsys, "inspect", tmp_path)
+
+    assert code == 0
+    assert "refused: modality MR, not CT." in out
+    assert out.splitlines()[-1] == "no series here can be read as a CT volume"
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ class TestDeterminism:
             for threads in (1, 2, 3, 4, 8, 16):
                 try:
                     images = images_of_everything(threads)
-                except RuntimeError as error:
+                except rhoa.RhoaError as error:
                     assert "on this processor" in str(error)  # noqa: PT017  # not every one has it
                     assert level != "scalar"
                     break
@@ -239,7 +239,7 @@ class TestDeterminism:
     def test_an_unknown_instruction_set_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RHOA_SIMD", "mmx")
 
-        with pytest.raises(RuntimeError, match='RHOA_SIMD must be one of scalar.*got "mmx"'):
+        with pytest.raises(rhoa.RhoaError, match='RHOA_SIMD must be one of scalar.*got "mmx"'):
             rhoa.ctap(np.zeros((2, 2, 2)))
 
 
@@ -437,7 +437,9 @@ class TestPosed:
     def test_landmarks_of_another_scan_are_refused(self) -> None:
         far = rhoa.Alignment(np.eye(3), np.array([0, 900, 0]))
 
-        with pytest.raises(rhoa.RhoaError, match="no ray meets the scan"):
+        with pytest.raises(
+            rhoa.RhoaError, match=r"no ray meets .*-20\.0 to 160\.0 mm.*the scan lies between"
+        ):
             rhoa.ctap(noise_volume(), pose=far, depth="pelvis")
 
     def test_landmarks_are_a_pose(self) -> None:
@@ -465,6 +467,47 @@ class TestPosed:
 
         np.testing.assert_allclose(image.pixels, 100, atol=1e-3)
 
+    def test_pixels_that_all_fall_beside_the_scan_are_named(self) -> None:
+        volume = noise_volume()  # 16.8 mm wide
+        frame = rhoa.Alignment(np.eye(3), volume.to_lps([9.5, 12, 5]) - [100, 0, 0])
+
+        with pytest.raises(rhoa.RhoaError, match="the pixels larger than the scan"):
+            rhoa.ctap(volume, pose=frame, pixel_mm=30)
+
+    def test_depths_far_beyond_the_scan_cost_the_shear_nothing(self) -> None:
+        volume = rhoa.Volume.from_array(np.full((9, 9, 9), 100, np.int16), (1, 1, 1))
+
+        image = rhoa.ctap(
+            volume, pose=posed(volume, np.eye(3)), depth=np.array([-1e5, 1e5]), window=(0, 600)
+        )
+
+        np.testing.assert_allclose(
+            image.pixels[3:-3, 3:-3], 900, rtol=1e-4
+        )  # half a voxel at each end
+
+    @pytest.mark.parametrize(
+        "method", [{}, {"method": "reslice", "order": 3}, {"reduce": "max", "order": 3}]
+    )
+    def test_what_is_no_number_is_refused_where_cubic_interpolation_would_spread_it(
+        self, method: dict[str, object]
+    ) -> None:
+        volume = noise_volume()
+        hu = volume.hu.copy()
+        hu[3, 4, 5] = np.nan
+        broken = rhoa.Volume(hu, volume.affine)
+
+        with pytest.raises(rhoa.errors.VolumeError, match=r"NaN.*np\.nan_to_num"):
+            rhoa.ctap(broken, pose=posed(volume, rotation(8, -6, 11).T), **method)
+
+    def test_a_maximum_stays_in_the_window_though_cubic_interpolation_overshoots(self) -> None:
+        hu = np.full((20, 20, 20), -150, np.int16)
+        hu[8:12, 8:12, 8:12] = 600
+        volume = rhoa.Volume.from_array(hu, (1, 1, 1))
+
+        image = rhoa.ctap(volume, pose=posed(volume, rotation(8, -6, 11).T), reduce="max", order=3)
+
+        assert (image.pixels.min(), image.pixels.max()) == (-150, 600)
+
     def test_a_flagged_alignment_warns(self) -> None:
         landmarks = rhoa.Landmarks((60, 0, 90), (-60, 0, 90), (15, 0, 0), (-15, 0, 0))
 
@@ -476,8 +519,9 @@ class TestPosed:
         [
             ({"depth": (5, 5)}, "front < back"),
             ({"depth": "thigh"}, "depth must be one of 'all', 'pelvis', 'hip'"),
-            ({"pixel_mm": 1e-6}, "samples are too many; choose larger pixels"),
-            ({"depth": (0, 1e22)}, "samples are too many"),
+            ({"pixel_mm": 1e-6}, "pixel_mm must be 0.001 to 1000 mm; got 1e-06"),
+            ({"depth": (0, 1e5), "method": "reslice"}, "samples are too many; choose larger"),
+            ({"depth": (0, 1e22)}, "both within 1e\\+06 mm"),
             ({"pixel_mm": 0}, "pixel_mm must be a positive finite number"),
             ({"pose": "manual"}, "pose must be None, a rhoa.Landmarks or a rhoa.Alignment"),
             ({"method": "magic"}, "method must be one of 'shear', 'reslice'; got 'magic'"),

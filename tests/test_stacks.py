@@ -83,22 +83,33 @@ class TestVolumes:
     def test_running_sums_through_a_pose_end_with_the_ct_ap_of_the_same_slices(self) -> None:
         volume = noise_volume()
         alignment = posed(volume, rotation(8, -6, 11).T)
-        step_mm = 14.2 / 16  # 14.2 mm of depth are cut into 16 slices of at most 0.9 mm
 
         sums = rhoa.cumulative(volume, pose=alignment, depth=(-7.1, 7.1), every=5)
 
         image = rhoa.ctap(volume, pose=alignment, depth=(-7.1, 7.1), method="reslice")
-        assert len(sums) == 4
-        np.testing.assert_allclose(sums[-1] * step_mm / 0.9, image.pixels, rtol=1e-5, atol=1e-2)
+        assert len(sums) == 4  # 14.2 mm of depth are cut into 16 slices of at most 0.9 mm
+        assert np.array_equal(sums[-1], image.pixels)
+
+    def test_through_a_pose_the_low_end_fills_the_outside(self) -> None:
+        volume = rhoa.Volume.from_array(np.full((9, 9, 9), 40, np.int16), (1, 1, 1))
+        pose = posed(volume, rotation(0, 0, 30).T)
+
+        assert rhoa.thin_slab(volume, thickness_mm=1, pose=pose).min() == -1024
+        low = rhoa.thin_slab(volume, thickness_mm=1, pose=pose, window=(-3000, 600))
+        assert low.min() == -3000
+        for function in (rhoa.cumulative, lambda v, **o: rhoa.thin_slab(v, thickness_mm=1, **o)):
+            with pytest.raises(rhoa.RhoaError, match="low end must be finite"):
+                function(volume, pose=pose, window=(-np.inf, 600))
 
     def test_slabs_through_a_pose_reduce_its_coronal_slices(self) -> None:
-        """Oracle: NumPy over the re-sliced stack, on the same grid of 1 mm."""
+        """Oracle: NumPy over the re-sliced stack; 12 mm are cut into 14 slices of 12 / 14 mm."""
         volume = noise_volume()
         alignment = posed(volume, rotation(8, -6, 11).T)
         sums = rhoa.cumulative(volume, pose=alignment, window=(-1024, 9e9), depth=(-6, 6))
-        slices = np.diff(sums, axis=0, prepend=np.zeros_like(sums[:1]))
+        scaled = np.diff(sums, axis=0, prepend=np.zeros_like(sums[:1]))
 
         for reduce in ("max", "mean", "sum"):
+            slices = scaled if reduce == "sum" else scaled / (12 / 14 / 0.9)
             slabs = rhoa.thin_slab(
                 volume, thickness_mm=2.6, reduce=reduce, pose=alignment, depth=(-6, 6), step=2
             )
@@ -143,6 +154,15 @@ class TestCoronal:
 
         steps = alignment.to_ap(stack.to_lps(np.eye(3))) - alignment.to_ap(stack.to_lps([0, 0, 0]))
         np.testing.assert_allclose(steps, [[0, 0, 2], [0, 1.5, 0], [1, 0, 0]], atol=1e-9)
+
+    def test_voxels_larger_than_the_scan_lie_near_its_middle(self) -> None:
+        volume = noise_volume()  # 16.8 mm wide
+        frame = rhoa.Alignment(np.eye(3), volume.to_lps([9.5, 12, 10.5]) - [100, 0, 0])
+
+        stack = rhoa.coronal(volume, frame, spacing_mm=(1, 1, 60))
+
+        assert stack.shape[2] == 1
+        assert frame.to_ap(stack.to_lps([0, 0, 0]))[0] == pytest.approx(120)  # of 91 to 109
 
     def test_without_a_pose_and_spacing_an_upright_scan_is_itself(self) -> None:
         volume = noise_volume()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,8 +39,10 @@ class Content:
     windows: list[Window]
     reduce: Reduce
     transform: Transform
-    labels: NDArray[np.uint8] | None
-    wanted: list[int]
+    labels: NDArray[np.uint8] | None = None
+    wanted: tuple[int, ...] = ()
+    one_mask: bool = False
+    """Whether the labels are a boolean mask: one image without a name."""
 
     @property
     def base(self) -> float:
@@ -60,7 +63,11 @@ class Content:
         if self.transform == "hu":
             return image if scale == 1 else image * np.float32(scale)
         attenuation = image * np.float32(step_mm * WATER_ATTENUATION_PER_MM / 1000)
-        return np.exp(-attenuation) if self.transform == "transmission" else attenuation
+        if self.transform == "attenuation":
+            return attenuation
+        np.maximum(attenuation, 0, out=attenuation)  # cubic interpolation overshoots
+        light: NDArray[np.float32] = np.exp(-attenuation)
+        return light
 
     def provenance(self, number: int) -> dict[str, Any]:
         """How image ``number`` was made."""
@@ -71,7 +78,7 @@ class Content:
         if self.transform != "hu":
             made["transform"] = self.transform
             made["water_attenuation_per_mm"] = WATER_ATTENUATION_PER_MM
-        if self.labels is not None:
+        if self.labels is not None and not self.one_mask:
             made["label"] = self.wanted[number]
         return made
 
@@ -102,24 +109,41 @@ def content_of(
             'leave reduce="sum" and use a window from -1000 HU or higher.'
         )
     if mask is None:
-        return Content(bounds, reduce, transform, None, [])
+        return Content(bounds, reduce, transform)
     if reduce != "sum":
         raise ParameterError('with a mask only reduce="sum" is defined.')
     shape = volume.shape if isinstance(volume, Volume) else require_volume(volume).shape
-    labels, wanted = _labels(mask, shape)
-    return Content(bounds, reduce, transform, labels, wanted)
-
-
-def _labels(mask: ArrayLike, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], list[int]]:
-    """A mask as bytes, and the labels in it."""
     array = np.asarray(mask)
+    labels, wanted = _labels(array, shape)
+    return Content(bounds, reduce, transform, labels, wanted, one_mask=array.dtype == bool)
+
+
+def require_finite_low(windows: Sequence[Window]) -> None:
+    """Check that each window's low end, which fills what lies outside a posed scan, is a number.
+
+    Raises
+    ------
+    ParameterError
+        If one is infinite.
+    """
+    if not all(math.isfinite(low) for low, _ in windows):
+        raise ParameterError(
+            "with a pose, the window's low end must be finite: it fills the outside."
+        )
+
+
+def _labels(
+    array: NDArray[Any], shape: tuple[int, ...]
+) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+    """A mask as bytes, and the labels in it."""
     if array.shape != shape:
         raise ParameterError(
             f"mask must have the volume's shape {shape}; got {array.shape}. "
             "Resample it to the scan first (nearest neighbour)."
         )
     if array.dtype == bool:
-        return array.view(np.uint8), [1]
+        marked = array.view(np.uint8)  # a byte that is neither 0 nor 1 is true, too
+        return marked if marked.max(initial=0) <= 1 else (marked != 0).view(np.uint8), (1,)
     if array.dtype.kind not in "iu":
         raise ParameterError(f"mask must be boolean or hold integer labels; got {array.dtype}.")
     if array.size and (array.min() < 0 or array.max() > MOST_LABELS):
@@ -130,5 +154,4 @@ def _labels(mask: ArrayLike, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8],
     present = np.zeros(MOST_LABELS + 1, bool)
     for part in labels:
         present |= np.bincount(part.ravel(), minlength=MOST_LABELS + 1) > 0
-    wanted = [int(label) for label in np.flatnonzero(present) if label]
-    return labels, wanted
+    return labels, tuple(int(label) for label in np.flatnonzero(present) if label)

@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return _fail(options.verb, "interrupted", INTERRUPTED)
     if result.rows or options.json:
-        print(json.dumps(result.rows, indent=2) if options.json else verbs.table(result.rows))
+        shown = result.rows if result.shown is None else result.shown
+        print(json.dumps(result.rows, indent=2) if options.json else verbs.table(shown))
     for line in result.lines:
         print(line, file=sys.stderr if options.json else sys.stdout)
     return SOME_REJECTED if result.rejected else DONE
@@ -140,6 +141,12 @@ def _inspect(stages: Stages) -> None:
         stages, "inspect", "List the series of a folder and what becomes of each", verbs.inspect
     )
     verb.add_argument("scan", help="a folder or file of DICOM, or a NIfTI, NRRD or MetaImage file")
+    verb.epilog = (
+        "A series is a volume where `rhoa ctap` would read it, as far as headers tell: pixels are "
+        "not decoded. Exit code 0 also where series are refused, for that is an answer; 1 where "
+        "there is no image at all, or a file is damaged. --json has whole UIDs; neither has data "
+        "of the patient."
+    )
 
 
 def _ctap(stages: Stages) -> None:

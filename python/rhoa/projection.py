@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from rhoa import _core
-from rhoa.channels import Content, Reduce, Transform, Window, content_of
-from rhoa.errors import ParameterError, PoseError, VolumeError, require_axis, require_choice
+from rhoa.channels import Content, Reduce, Transform, Window, content_of, require_finite_low
+from rhoa.errors import ParameterError, PoseError, require_axis, require_choice
 from rhoa.pose import Alignment, Landmarks, usable_alignment
 from rhoa.radiograph import Radiograph
 from rhoa.sampling import (
     Depth,
     ProjectionGrid,
+    extent_mm,
     facing,
     kernel_array,
     projection_grid,
@@ -131,7 +131,8 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
     transform
         Volume only. ``"hu"`` sums HU, as the paper does. ``"attenuation"`` is the line integral of
         linear attenuation, what radiograph simulators call a DRR: ``mu = mu_water (1 + HU / 1000)``
-        with 0.01929 / mm at 70 keV, a number without unit. ``"transmission"`` is ``exp(-that)``.
+        with 0.01929 / mm at 70 keV, a number without unit; with a pose it may overshoot to just
+        below zero beside sharp edges. ``"transmission"`` is ``exp(-that)``, at most 1.
     mask
         An array of the volume's shape. Boolean: the sum over the marked voxels only. Integers: a
         dict from each label but 0 to the image of its voxels, all made in one pass.
@@ -164,7 +165,7 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
     content = content_of(volume, [window], reduce, transform, mask)
     view = _View(axis, pose, depth, pixel_mm, method, order)
     images = _images(volume, content, view, thread_count(threads))
-    if content.labels is not None and np.asarray(mask).dtype != bool:
+    if content.labels is not None and not content.one_mask:
         return dict(zip(content.wanted, images, strict=True))
     return images[0]
 
@@ -219,7 +220,8 @@ def sweep(  # noqa: PLR0913  # as ctap
     >>> [image.item() for image in rhoa.sweep(hu, [(-150, 600), (0, 1000)])]
     [750.0, 1300.0]
     """
-    if len(windows) == 0:
+    windows = list(windows)
+    if not windows:
         raise ParameterError("windows must hold at least one (low, high).")
     content = content_of(volume, windows, "sum", "hu", None)
     view = _View(axis, pose, depth, pixel_mm, "shear", 1)
@@ -249,10 +251,7 @@ def _images(volume: Volume | ArrayLike, content: Content, view: _View, threads: 
         return list(_reduced(kernel_array(volume), content.labels, content, axis, threads))
     if view.pose is None:
         return _as_scanned(volume, content, threads)
-    if not all(math.isfinite(low) for low, _ in content.windows):
-        raise ParameterError(
-            "with a pose, the window's low end must be finite: it fills the outside."
-        )
+    require_finite_low(content.windows)
     return _posed(volume, content, view, threads)
 
 
@@ -305,13 +304,19 @@ def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[
     rays = grid.rays(volume)
     coverage = _core.inside_mm(hu, **rays, threads=threads)
     if not coverage.any():
+        (_, front, _), (_, back, _) = extent_mm(volume, grid.alignment)
         raise PoseError(
-            "no ray meets the scan within the depth range: are the landmarks of another scan, "
-            "or not in patient LPS millimetres?"
+            f"no ray meets the scan within the depth range, {grid.depth_mm[0]:.1f} to "
+            f"{grid.depth_mm[1]:.1f} mm behind the anterior pelvic plane; the scan lies between "
+            f"{front:.1f} and {back:.1f} mm. If the range is right, the landmarks may be of "
+            "another scan, or not in patient LPS millimetres, or the pixels larger than the scan."
         )
     method = "reslice" if content.reduce == "max" else view.method
     if method == "shear":
-        step_mm, images = 1.0, list(_sheared(hu, content, rays, threads))
+        step_mm = 1.0
+        images = list(
+            _core.sheared(hu, content.channels, labels=content.labels, **rays, threads=threads)
+        )
     else:
         step_mm, images = grid.step_mm, _resliced(volume, hu, content, grid, view.order, threads)
     front, back = grid.depth_mm
@@ -336,19 +341,6 @@ def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[
     ]
 
 
-def _sheared(
-    hu: NDArray[Any], content: Content, rays: dict[str, Any], threads: int
-) -> NDArray[np.float32]:
-    """Line integrals in HU mm, one image a channel."""
-    try:
-        return _core.sheared(hu, content.channels, labels=content.labels, **rays, threads=threads)
-    except ValueError as error:
-        raise VolumeError(
-            f"{error}; a posed projection needs finite HU: replace them, for example "
-            "by np.nan_to_num(hu, nan=-1024)."
-        ) from None
-
-
 def _resliced(  # what, of what, where, how
     volume: Volume,
     hu: NDArray[Any],
@@ -366,4 +358,8 @@ def _resliced(  # what, of what, where, how
         _core.projected(hu, window, **samples, order=order, depth=depth, threads=threads)[0]
         for window in content.windows
     ]
+    if content.reduce == "max":  # cubic interpolation overshoots
+        return [
+            np.clip(image, *window) for image, window in zip(images, content.windows, strict=True)
+        ]
     return [image - np.float32(content.base * grid.shape[1]) for image in images]

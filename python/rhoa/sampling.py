@@ -21,7 +21,9 @@ Triple = tuple[float, float, float]
 DEPTH_RANGES_MM = {"pelvis": (-20.0, 160.0), "hip": (15.0, 90.0)}
 """Depths behind the anterior pelvic plane that hold the whole pelvis, and both hip joints."""
 
-MOST_SAMPLES = 1 << 36
+MOST_SAMPLES, MOST_SLICES = 1 << 36, 1 << 16
+FARTHEST_MM = 1e6
+SMALLEST_STEP_MM, LARGEST_STEP_MM = 1e-3, 1e3
 _KERNEL_TYPES = frozenset(["i1", "u1", "i2", "u2", "i4", "f4", "f8"])
 _ON_GRID = 1e-6  # pixels; a position this near a multiple of the pixel size lies on it
 
@@ -45,7 +47,14 @@ class ProjectionGrid:
         return {"shape": shape, "origin": origin, "steps": steps, "depth_mm": self.depth_mm}
 
     def samples(self, volume: Volume) -> dict[str, Any]:
-        """All samples, as the kernels take them."""
+        """All samples, as the kernels take them.
+
+        Raises
+        ------
+        ParameterError
+            If they are too many.
+        """
+        _require_feasible(self.shape)
         origin, steps = self._in_voxels(volume, self.start_mm, self.step_mm)
         return {"shape": self.shape, "origin": origin, "steps": steps}
 
@@ -66,7 +75,7 @@ def projection_grid(
     between_slices, between_rows, between_columns = frame_spacing_mm(volume)
     if pixel_mm is None:
         pixel_mm = min(between_slices, between_columns)
-    pixel_mm = require_positive("pixel_mm", pixel_mm)
+    pixel_mm = _require_step("pixel_mm", pixel_mm)
     front, back = _depth_range(depth, (low[1], high[1]))
     if not front < back:
         raise ParameterError(
@@ -77,7 +86,7 @@ def projection_grid(
     step_mm = (back - front) / slices
     left, columns = multiples(low[0], high[0], pixel_mm)
     bottom, rows = multiples(low[2], high[2], pixel_mm)
-    _require_feasible((rows, slices, columns))
+    _require_feasible((rows, 1, columns))
     # Each sample stands for the depth of one step around it.
     start = np.array([left, front + step_mm / 2, bottom + (rows - 1) * pixel_mm])
     return ProjectionGrid(
@@ -114,7 +123,7 @@ def scan_axes(volume: Volume) -> Alignment:
 
 
 def _require_feasible(counts: tuple[int, int, int]) -> None:
-    if math.prod(counts) > MOST_SAMPLES:
+    if math.prod(counts) > MOST_SAMPLES or max(counts) > MOST_SLICES:
         raise ParameterError(
             f"{counts[0]} x {counts[1]} x {counts[2]} samples are too many; "
             "choose larger pixels or spacing, or a smaller depth."
@@ -124,15 +133,16 @@ def _require_feasible(counts: tuple[int, int, int]) -> None:
 def _depth_range(depth: Depth, extent: tuple[float, float]) -> tuple[float, float]:
     if isinstance(depth, str):
         require_choice("depth", depth, ["all", *DEPTH_RANGES_MM])
-        return extent if depth == "all" else DEPTH_RANGES_MM[depth]
+        front, back = extent if depth == "all" else DEPTH_RANGES_MM[depth]
+        return float(front), float(back)
     try:
         front, back = (float(end) for end in depth)
     except (TypeError, ValueError):
         front, back = math.nan, math.nan
-    if not (front < back and math.isfinite(back - front)):
+    if not -FARTHEST_MM <= front < back <= FARTHEST_MM:
         raise ParameterError(
-            'depth must be "all", "pelvis", "hip" or (front, back) in mm with front < back; '
-            f"got {depth!r}."
+            'depth must be "all", "pelvis", "hip" or (front, back) in mm with front < back, both '
+            f"within {FARTHEST_MM:g} mm; got {depth!r}."
         )
     return front, back
 
@@ -144,9 +154,14 @@ def extent_mm(volume: Volume, frame: Alignment) -> tuple[NDArray[np.float64], ND
 
 
 def multiples(low: float, high: float, step: float) -> tuple[float, int]:
-    """The first multiple of ``step`` in [low, high], and how many there are (at least one)."""
+    """The first multiple of ``step`` in [low, high], and how many there are.
+
+    Where there is none, the one nearest to the middle.
+    """
     first = math.ceil(low / step - _ON_GRID)
-    last = max(first, math.floor(high / step + _ON_GRID))
+    last = math.floor(high / step + _ON_GRID)
+    if last < first:
+        first = last = round((low + high) / 2 / step)
     return first * step, last - first + 1
 
 
@@ -170,8 +185,17 @@ def spacing_triple(spacing_mm: float | Triple) -> Triple:
     values = np.atleast_1d(np.asarray(spacing_mm, dtype=object))
     if values.shape not in {(1,), (3,)}:
         raise ParameterError(f"spacing_mm must be one number or three, in mm; got {spacing_mm!r}.")
-    k, j, i = (require_positive("spacing_mm", value) for value in np.broadcast_to(values, 3))
+    k, j, i = (_require_step("spacing_mm", value) for value in np.broadcast_to(values, 3))
     return k, j, i
+
+
+def _require_step(name: str, value: object) -> float:
+    step = require_positive(name, value)
+    if not SMALLEST_STEP_MM <= step <= LARGEST_STEP_MM:
+        raise ParameterError(
+            f"{name} must be {SMALLEST_STEP_MM:g} to {LARGEST_STEP_MM:g} mm; got {step:g}."
+        )
+    return step
 
 
 def require_scan(volume: object) -> None:
@@ -199,7 +223,7 @@ def require_view(
     ParameterError
         If an option needs what the other kind of volume has, or a pose that is not given.
     """
-    measured = depth != "all" or pixel_mm is not None
+    measured = not (isinstance(depth, str) and depth == "all") or pixel_mm is not None
     if not isinstance(volume, Volume):
         if pose is not None or measured:
             raise ParameterError(

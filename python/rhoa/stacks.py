@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa import _core
-from rhoa.channels import DEFAULT_WINDOW
+from rhoa.channels import DEFAULT_WINDOW, require_finite_low
 from rhoa.errors import (
     ParameterError,
     require_axis,
@@ -71,7 +71,7 @@ def cumulative(  # noqa: PLR0913  # every option by keyword
         Slices from one image to the next.
     pose, depth, pixel_mm
         Volume only, as in `ctap`: the sums run over re-sliced coronal slices, as with
-        ``method="reslice"``.
+        ``method="reslice"``, and have its scale.
     threads
         As in `ctap`.
 
@@ -88,6 +88,7 @@ def cumulative(  # noqa: PLR0913  # every option by keyword
     """
     bounds, every = require_window(window), require_count("every", every)
     slices = _slices(hu, axis, pose, depth, pixel_mm)
+    slices.require_outside(bounds)
     return slices.running(bounds, every, thread_count(threads))
 
 
@@ -122,9 +123,11 @@ def thin_slab(  # noqa: PLR0913  # every option by keyword
     reduce
         ``"max"``, ``"mean"`` or ``"sum"`` of the slices.
     window
-        (low, high) in HU to clip to first; by default nothing is clipped.
+        (low, high) in HU to clip to first; by default nothing is clipped. With a pose, the low end
+        fills what lies outside the scan; by default it is -1024 HU, and what is below counts as it.
     pose, depth, pixel_mm
-        Volume only, as in `ctap`; the slabs are of re-sliced coronal slices.
+        Volume only, as in `ctap`; the slabs are of re-sliced coronal slices, and sums have the
+        scale of `ctap`.
     threads
         As in `ctap`.
 
@@ -145,12 +148,14 @@ def thin_slab(  # noqa: PLR0913  # every option by keyword
     >>> rhoa.thin_slab(hu, thickness=2).ravel()
     array([3., 4., 4., 5.], dtype=float32)
     """
-    bounds = (-math.inf, math.inf) if window is None else require_window(window)
+    bounds = None if window is None else require_window(window)
     require_choice("reduce", reduce, ["max", "mean", "sum"])
     step, slices = require_count("step", step), _slices(hu, axis, pose, depth, pixel_mm)
+    if bounds is None:
+        bounds = (-math.inf if pose is None else OUTSIDE_HU, math.inf)
+    slices.require_outside(bounds)
     count = slices.in_slab(thickness, thickness_mm)
-    slabs = slices.slabs(bounds, count, step, reduce, thread_count(threads))
-    return slabs / np.float32(count) if reduce == "mean" else slabs
+    return slices.slabs(bounds, count, step, reduce, thread_count(threads))
 
 
 def coronal(
@@ -215,20 +220,28 @@ class _Slices:
     count: int
     slice_mm: float | None
     samples: dict[str, Any] | None = None
+    scale: float = 1.0
+    """What sums are multiplied by: the slices of a grid lie nearer than the scan's rows."""
+
+    def require_outside(self, window: Window) -> None:
+        """Check that the window says what fills the outside of a scan, where it is sampled."""
+        if self.samples is not None:
+            require_finite_low([window])
 
     def running(self, window: Window, every: int, threads: int) -> NDArray[np.float32]:
         """Sums of the first slices."""
+        every = min(every, max(self.count, 1))
         if self.samples is None:
             return _core.running_sums(self.hu, window, axis=self.axis, every=every, threads=threads)
-        return self._projected(window, ("running", every, 0), threads)
+        return self._scaled(self._projected(window, ("running", every, 0), threads))
 
     def slabs(
         self, window: Window, thickness: int, step: int, reduce: Reduce, threads: int
     ) -> NDArray[np.float32]:
-        """The largest of each slab, or their sum."""
-        maximum = reduce == "max"
+        """The largest of each slab, its mean or its sum."""
+        maximum, step = reduce == "max", min(step, self.count)
         if self.samples is None:
-            return _core.sliding_slab(
+            slabs = _core.sliding_slab(
                 self.hu,
                 window,
                 axis=self.axis,
@@ -237,16 +250,21 @@ class _Slices:
                 maximum=maximum,
                 threads=threads,
             )
-        kind = "slab max" if maximum else "slab sum"
-        return self._projected(window, (kind, thickness, step), threads)
+        else:
+            kind = "slab max" if maximum else "slab sum"
+            slabs = self._projected(window, (kind, thickness, step), threads)
+        if reduce == "mean":
+            return slabs / np.float32(thickness)
+        return slabs if maximum else self._scaled(slabs)
+
+    def _scaled(self, sums: NDArray[np.float32]) -> NDArray[np.float32]:
+        return sums if self.scale == 1 else sums * np.float32(self.scale)
 
     def _projected(
         self, window: Window, depth: tuple[str, int, int], threads: int
     ) -> NDArray[np.float32]:
-        low, high = window
-        bounds = (max(low, OUTSIDE_HU), high)  # the low end fills the outside
         return _core.projected(
-            self.hu, bounds, **(self.samples or {}), order=1, depth=depth, threads=threads
+            self.hu, window, **(self.samples or {}), order=1, depth=depth, threads=threads
         )
 
     def in_slab(self, thickness: int | None, thickness_mm: float | None) -> int:
@@ -277,4 +295,5 @@ def _slices(
         array = kernel_array(facing(hu, hu.hu))
         return _Slices(array, 1, array.shape[1], frame_spacing_mm(hu)[1])
     grid = projection_grid(hu, usable_alignment(pose), depth, pixel_mm)
-    return _Slices(kernel_array(hu.hu), 1, grid.shape[1], grid.step_mm, grid.samples(hu))
+    samples, scale = grid.samples(hu), grid.step_mm / frame_spacing_mm(hu)[1]
+    return _Slices(kernel_array(hu.hu), 1, grid.shape[1], grid.step_mm, samples, scale)

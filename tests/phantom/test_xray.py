@@ -15,13 +15,13 @@ def image() -> XRay:
 
 
 def test_the_cone_beam_magnifies_the_distance_between_the_hips(image: XRay) -> None:
-    """The field ends 215 mm behind the plane, 10 mm from the detector; hips are 51 mm behind it."""
+    """The detector is 225 mm behind the plane, where the field ends; hips are 51 mm behind it."""
     (_, left), (_, right) = (image.hip_centres_px[side] for side in ("left", "right"))
     true_mm = 2 * 81 * image.anatomy.width / 224
 
     magnification = (left - right) * 0.4 / true_mm
 
-    assert magnification == pytest.approx(1150 / (1150 - 10 - 215 + 51), rel=0.02)
+    assert magnification == pytest.approx(1150 / (1150 - 225 + 51), rel=0.02)
 
 
 def test_the_patients_left_is_on_the_right_and_boxes_hold_the_heads(image: XRay) -> None:

@@ -18,9 +18,15 @@ from pydicom.dataset import FileDataset
 
 import rhoa
 from rhoa import errors
-from rhoa.reading import read_ct
-from rhoa.reading.decoding import padding_mask, stored_values, to_hu
+from rhoa.reading import read_ct, worker
 from rhoa.reading.headers import PixelFormat
+from rhoa.reading.stored import (
+    TooLargeForInt16Error,
+    padding_mask,
+    stored_values,
+    to_hu,
+    to_hu_in_place,
+)
 from tests.reading.series import Grid, image_dataset, ramp, save, set_pixels, write_series
 
 Edit = Callable[[int, FileDataset], object]
@@ -102,7 +108,10 @@ class TestSyntaxes:
         with pytest.raises(errors.PixelDataError, match="with loss.*strict=True"):
             read_ct(tmp_path, strict=True)
 
-    def test_a_syntax_without_decoder_names_itself_and_the_remedy(self, tmp_path: Path) -> None:
+    def test_a_syntax_without_decoder_names_itself_and_the_remedy(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(worker.DECODERS, uid.JPEGLosslessSV1, ("a decoder that is not there",))
         paths = write_series(tmp_path, syntax=uid.RLELossless)
         for path in paths:
             image = pydicom.dcmread(path)
@@ -268,6 +277,38 @@ class TestRescaling:
 
         with pytest.warns(rhoa.RhoaWarning, match="RescaleType is US"):
             read_ct(tmp_path)
+
+    @given(
+        hnp.arrays(np.uint16, (3, 4)),
+        st.integers(2, 16),
+        st.booleans(),
+        st.sampled_from([0, -1024, 1000, -32768, -8192]),
+        st.none() | st.integers(0, 65535),
+        st.data(),
+    )
+    def test_made_in_place_they_are_the_same(  # every way to store 16 bits
+        self,
+        raw: NDArray[np.uint16],
+        bits: int,
+        signed: bool,  # noqa: FBT001  # drawn
+        intercept: float,
+        padding: int | None,
+        data: st.DataObject,
+    ) -> None:
+        if data.draw(st.booleans()):  # values that CT has
+            raw %= 4096
+        high = data.draw(st.integers(bits - 1, 15))
+        one = form(bits, high_bit=high, signed=signed, intercept=intercept, padding=padding)
+        out, place = np.empty(raw.shape, np.int16), raw.view(np.int16).copy()
+        try:
+            expected = to_hu(stored_values(raw, one), one, padding_mask(raw, one), out)
+        except TooLargeForInt16Error:
+            with pytest.raises(TooLargeForInt16Error):
+                to_hu_in_place(place, one)
+            return
+
+        assert to_hu_in_place(place, one) == expected
+        np.testing.assert_array_equal(place, out)
 
 
 class TestPadding:

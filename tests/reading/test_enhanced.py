@@ -646,3 +646,32 @@ def test_what_highdicom_makes_of_a_series_is_the_same_volume(
     np.testing.assert_array_equal(one.hu, many.hu)
     np.testing.assert_array_equal(one.affine, many.affine)
     assert one.report["kernel"] == many.report["kernel"] == "B30f"
+
+
+def test_many_frames_of_undefined_length_are_no_bomb(file: Path) -> None:
+    """As scanners write them: 170 elements and marks a frame, which a parser reads one by one."""
+    frames = 600
+
+    def loosen(data: FileDataset | pydicom.Dataset) -> None:
+        for element in data:
+            if element.VR == "SQ":
+                element.is_undefined_length = True
+                for item in element.value:
+                    item.is_undefined_length_sequence_item = True
+                    loosen(item)
+
+    def edit(image: FileDataset) -> None:
+        for frame in image.PerFrameFunctionalGroupsSequence:
+            for n in range(10):
+                frame.add_new(
+                    0x00189000 + n * 2,
+                    "SQ",
+                    [group(ExposureTime="1", XRayTubeCurrent="1", FilterType="NONE", KVP="120")],
+                )
+        loosen(image)
+
+    grid = Grid(shape=(frames, 128, 128))
+    hu = np.broadcast_to(np.arange(frames)[:, None, None], grid.shape)
+    write_enhanced(file, grid, hu=hu, edit=edit)
+
+    np.testing.assert_array_equal(read_ct(file).hu, hu)

@@ -215,8 +215,16 @@ class TestNames:
         assert str(caught.value).isprintable()
         assert str(caught.value).encode()
 
+    @pytest.mark.parametrize("suffix", [".nrrd", ".nhdr", ".mha", ".mhd"])
+    def test_of_files_of_itk(self, suffix: str, tmp_path: Path) -> None:
+        (tmp_path / f"a\nb\x1b{suffix}").write_bytes(b"NRRD0004\n" if "n" in suffix else b"a\n")
+
+        with pytest.raises(errors.ReadError, match=r"^a\?b\?") as caught:
+            read_ct(tmp_path / f"a\nb\x1b{suffix}")
+        assert str(caught.value).isprintable()
+
     @pytest.mark.parametrize("name", ["a\nb", "x" * 300, "a\0b", os.fsdecode(b"\xff")])
-    @pytest.mark.parametrize("suffix", ["", ".dcm", ".nii", ".nii.gz"])
+    @pytest.mark.parametrize("suffix", ["", ".dcm", ".nii", ".nii.gz", ".nrrd", ".mha"])
     def test_of_what_is_not_there(self, name: str, suffix: str, tmp_path: Path) -> None:
         with pytest.raises(errors.MissingFileError) as caught:
             read_ct(tmp_path / f"{name}{suffix}")

@@ -17,8 +17,11 @@ import rhoa
 from rhoa import errors
 from rhoa.reading import inspect, read_ct
 from rhoa.reading.codecs import decompressors
-from rhoa.reading.decoding import raw_samples, stored_values
+from rhoa.reading.decoding import raw_samples
+from rhoa.reading.findings import Findings
 from rhoa.reading.headers import read_header
+from rhoa.reading.looks import judge, look
+from rhoa.reading.stored import stored_values
 
 pytestmark = pytest.mark.real
 
@@ -36,7 +39,10 @@ def stored(path: Path) -> NDArray[np.int64]:
 
 @pytest.fixture(scope="module", name="volume")
 def colonography(real_data: Path) -> rhoa.Volume:
-    return read_ct(real_data / "real-ct" / "ct_colonography_02", strict=True)
+    with pytest.warns(rhoa.RhoaWarning, match="field of view cuts the body") as caught:
+        volume = read_ct(real_data / "real-ct" / "ct_colonography_02")
+    assert len(caught) == 1
+    return volume
 
 
 class TestColonography:
@@ -53,6 +59,28 @@ class TestColonography:
         assert volume.spacing_mm == pytest.approx((0.8, 0.625, 0.625))
         assert volume.to_lps([0, 0, 0])[2] == pytest.approx(-615.8)
         assert volume.to_lps([496, 0, 0])[2] == pytest.approx(-219.0)
+
+    def test_pools_of_barium_are_no_metal_and_nobody_moved(self, volume: rhoa.Volume) -> None:
+        """Ten pools, 0.8 cm3 above 2500 HU in all, a quarter of it cut off at 3071."""
+        assert np.count_nonzero(volume.hu > 2500) == 2563
+        assert volume.report["metal_cm3"] == 0
+        assert volume.report["moved_slices"] == []
+
+    def test_the_field_of_view_cuts_skin_and_trochanters_in_three_quarters_of_the_slices(
+        self, volume: rhoa.Volume
+    ) -> None:
+        assert volume.report["cut_body_share"] == pytest.approx(0.75, abs=0.05)
+        assert volume.report["plausible_hu"]
+
+    @pytest.mark.parametrize("pixels", [(0, 3), (3, 0), (-5, 5)])
+    def test_displaced_slices_are_found_where_they_are(
+        self, pixels: tuple[int, int], volume: rhoa.Volume
+    ) -> None:
+        looks = [look(one) for one in volume.hu]
+        for k in (240, 241):
+            looks[k] = look(np.roll(volume.hu[k], pixels, axis=(0, 1)))
+
+        assert judge(looks, volume.spacing_mm, Findings())["moved_slices"] == [240, 242]
 
     @pytest.mark.parametrize("centre", [(110, -154, -539), (-65, -139, -540)])
     def test_both_femoral_heads_are_bone_at_their_places(
@@ -158,7 +186,10 @@ class TestDicomdir:
 
 def test_a_resampled_nifti_keeps_its_overshoot_and_its_sides(real_data: Path) -> None:
     """The metal implant lies at mean RAS x -118 mm: the patient's left."""
-    volume = read_ct(real_data / "real-ct" / "totalseg_example_ct.nii.gz", strict=True)
+    with pytest.warns(rhoa.RhoaWarning, match=r"metal: 11.6 cm3|cuts the body") as caught:
+        volume = read_ct(real_data / "real-ct" / "totalseg_example_ct.nii.gz")
+
+    assert len(caught) == 2
 
     assert volume.shape == (112, 101, 122)
     assert volume.spacing_mm == (3.0, 3.0, 3.0)
@@ -166,3 +197,4 @@ def test_a_resampled_nifti_keeps_its_overshoot_and_its_sides(real_data: Path) ->
     metal = volume.to_lps(np.argwhere(volume.hu > 2500))
     assert len(metal) == 429
     assert metal[:, 0].mean() == pytest.approx(118, abs=0.5)
+    assert volume.report["metal_cm3"] == pytest.approx(429 * 0.027, abs=0.001)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 AIR_HU, FAT_HU, MUSCLE_HU, SKIN_HU = -1000.0, -100.0, 55.0, 0.0
 CORTEX_HU, CARTILAGE_HU = 1150.0, 90.0
 # AP box that a scan covers around the pelvis, mm: x, y, z.
-FIELD_OF_VIEW = ((-190.0, 190.0), (-75.0, 215.0), (-95.0, 205.0))
+FIELD_OF_VIEW = ((-225.0, 225.0), (-95.0, 225.0), (-95.0, 205.0))
 BODY_CENTRE_Y = 70.0
 VERTEBRAE = 3
 TEXTURE_VOXELS = 6

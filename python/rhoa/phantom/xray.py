@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rhoa.phantom.anatomy import Anatomy
 
 SOURCE_TO_DETECTOR_MM = 1150.0
-FIELD_TO_DETECTOR_MM = 10.0
+FIELD_TO_DETECTOR_MM = 0.0
 DETECTOR_MM = (300.0, 400.0)  # rows, columns
 COARSE_MM = 0.75  # detector pixels of the line integrals; finer ones are interpolated
 VOXEL_MM = 1.5

@@ -51,8 +51,8 @@ def read_ct(
     repair
         Names of lossy repairs to allow. There are none yet.
     strict
-        Whether what is otherwise a `RhoaWarning` (lossy compression, localizers among the slices)
-        is an error.
+        Whether what is otherwise a `RhoaWarning` (lossy compression, localizers among the slices,
+        metal, a body that the field of view cuts, a patient that moved) is an error.
     max_bytes
         Largest volume to allocate, in bytes.
     progress
@@ -63,7 +63,9 @@ def read_ct(
     Volume
         ``hu[k, j, i]`` = (slice, row, column), slices in ascending order along the normal (row x
         column direction), rows and columns as stored; int16, or float32 where that cannot hold
-        the values. Padding is -1024 HU. ``report`` tells what was found.
+        the values. Padding is -1024 HU. ``report`` tells what was found: ``metal_cm3``,
+        ``cut_body_share`` (of the slices), ``moved_slices`` and ``plausible_hu`` what was seen in
+        the voxels.
 
     Raises
     ------

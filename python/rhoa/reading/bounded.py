@@ -14,10 +14,11 @@ MOST_HEADER_BYTES = 64 << 20
 """Bytes of one header that are parsed; values that are skipped do not count."""
 MOST_VALUE_BYTES = 1 << 20
 """Longest single value that is parsed."""
-FEWEST_READS, MOST_READS = 50_000, 250_000
+FEWEST_READS, MOST_READS = 50_000, 4_000_000
 """Of small and large files; an element takes two or three, a slice a few hundred."""
-BYTES_A_READ = 1024
-"""A file may take one more read for so many bytes: enhanced CT lists every frame in its header."""
+BYTES_A_READ = 256
+"""A file may take one more read for so many bytes that it holds: enhanced CT of 2000 frames lists
+them in half a million reads, and has a hundred kilobytes of pixels for each."""
 _SHORT_BYTES = 1024  # reads that are only counted
 
 
@@ -34,7 +35,8 @@ class BoundedFile:
         self._size = file.seek(0, 2)
         file.seek(here)
         self._bytes = MOST_HEADER_BYTES
-        self._reads = min(MOST_READS, FEWEST_READS + self._size // BYTES_A_READ)
+        held = _held_bytes(file, self._size)
+        self._reads = min(MOST_READS, FEWEST_READS + held // BYTES_A_READ)
         self._read = file.read
         self.seek = file.seek  # as it is, and as fast: a header is hundreds of calls
         self.tell = file.tell
@@ -61,6 +63,15 @@ class BoundedFile:
                 "the file is damaged: export it again."
             )
         return count
+
+
+def _held_bytes(file: BinaryIO, size: int) -> int:
+    """Bytes that are really there: a file of a few kilobytes may claim a terabyte of zeros."""
+    try:
+        blocks = os.fstat(file.fileno()).st_blocks
+    except (OSError, AttributeError):  # in memory; Windows
+        blocks = 0
+    return min(size, blocks * 512 or MOST_HEADER_BYTES)  # small files may lie beside the blocks
 
 
 def shown(path: PathLike[str] | str) -> str:

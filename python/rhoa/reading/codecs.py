@@ -15,14 +15,15 @@ import numpy as np
 
 from rhoa.errors import MissingExtraError, PixelDataError
 from rhoa.reading import worker
-from rhoa.reading.streams import stream_size
+from rhoa.reading.streams import stream_signed, stream_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from rhoa.reading.headers import PixelFormat
+    from rhoa.reading.findings import Findings
+    from rhoa.reading.headers import Header, PixelFormat
 
     Samples = NDArray[np.generic]
     Decompress = Callable[[bytes, str, PixelFormat, str], Samples]
@@ -31,8 +32,10 @@ RLE = "1.2.840.10008.1.2.5"
 LOSSY = frozenset(
     f"1.2.840.10008.1.2.4.{n}" for n in ("50", "51", "81", "91", "203")
 )  # JPEG, JPEG, JPEG-LS near-lossless, JPEG 2000, HTJ2K
-MAY_NOT_END = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("80", "81"))
-"""JPEG-LS: on some damaged streams its decoder counts to two thousand million."""
+JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("90", "91", "201", "202", "203"))
+MAY_NOT_END = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("50", "51", "57", "70", "80", "81"))
+"""JPEG, whose decoders may crash, and JPEG-LS, whose decoder counts to two thousand million on some
+damaged streams."""
 _NO_EXTRA = {
     "1.2.840.10008.1.2.4.57": "pip install python-gdcm",
     "1.2.840.10008.1.2.4.70": "pip install python-gdcm",
@@ -43,6 +46,8 @@ _NO_EXTRA = {
 MOST_INFLATION, SMALL_BYTES = 1000, 8 << 20
 """A slice beyond the second is no more than this times its compressed bytes; air may be."""
 _RLE_INFLATION = 64  # two bytes become 128 at most
+_SIGNS = ("unsigned", "signed")
+_START_BYTES = 512  # hold an offset table, and a stream's own header
 _SLACK_BYTES = 1 << 20  # for offset tables, marks, comments, and what follows the pixels
 ITEM, DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _WORTH_A_PROCESS = 12  # frames; a process takes as long to start as ten frames to decode
@@ -65,23 +70,16 @@ def require_codec(name: str, syntax: str) -> None:
     PixelDataError
         If no decoder for it exists.
     """
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID
-
-    uid = UID(syntax, validation_mode=0)
-    try:
-        available = syntax == RLE or (get_decoder(uid).is_available if uid.is_valid else None)
-    except NotImplementedError:
-        available = None
-    if available is None:
+    if syntax not in worker.DECODERS:
         raise PixelDataError(
-            f"{name}: transfer syntax {uid.name} ({syntax}) is not supported; "
+            f"{name}: transfer syntax {syntax_name(syntax)} ({syntax}) is not supported; "
             "convert the series to an uncompressed or JPEG 2000 syntax."
         )
-    if not available:
+    if worker.decoder_of(syntax) is None:
         remedy = _NO_EXTRA.get(syntax, "pip install 'rhoa[codecs]'")
         raise MissingExtraError(
-            f"{name}: transfer syntax {uid.name} needs a decoder that is not installed: {remedy}"
+            f"{name}: transfer syntax {syntax_name(syntax)} needs a decoder that is not installed: "
+            f"{remedy}"
         )
 
 
@@ -135,6 +133,25 @@ def check_frame(value: bytes, form: PixelFormat, name: str, *, syntax: str = "")
         raise PixelDataError(
             f"{name}: the compressed image is {size[0]} x {size[1]}, but the header says "
             f"{form.rows} x {form.columns}; the file is damaged: export it again."
+        )
+
+
+def check_sign(header: Header, findings: Findings) -> None:
+    """Warn where a JPEG 2000 stream says signed and the header unsigned, or the reverse."""
+    place = header.pixels
+    if place is None or place.syntax not in JPEG_2000:
+        return
+    try:
+        with header.path.open("rb") as file:
+            file.seek(place.offset)
+            signed = stream_signed(file.read(min(_START_BYTES, place.available)))
+    except OSError:  # is told when the pixels are read
+        return
+    if signed not in {None, header.format.signed}:
+        findings.warn(
+            f"the JPEG 2000 streams hold {_SIGNS[bool(signed)]} samples, PixelRepresentation says "
+            f"{_SIGNS[header.format.signed]}, which was used; look whether air is at -1000 HU.",
+            PixelDataError,
         )
 
 

@@ -1,15 +1,15 @@
 """From the pixels of sorted slices to Hounsfield units, in one array.
 
-Stored values are cut to their bits and signed first; padding becomes air before anything is
-computed; rescaling is exact. The array is int16 where that holds every value, else float32.
+The array is int16 where that holds every value, else float32.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,17 @@ from rhoa.reading.codecs import (
     require_codec,
 )
 from rhoa.reading.headers import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE, inflate
+from rhoa.reading.looks import Look, look
+from rhoa.reading.stored import (
+    DENSEST_PADDING_HU,
+    TooLargeForInt16Error,
+    padding_mask,
+    rescales_to_whole,
+    stored_values,
+    to_hu,
+    to_hu_in_place,
+    wrapped,
+)
 from rhoa.threads import thread_count
 
 if TYPE_CHECKING:
@@ -37,15 +48,10 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int, str], object]
 
-AIR_HU = -1024
-"""What padding becomes."""
-IMPOSSIBLE_HU = -1500
-"""Below it no value is a measurement, even after ringing and interpolation: it is padding."""
-DENSEST_PADDING_HU = -900
-"""Declared padding above it would erase tissue."""
 MOST_PIXELS_A_SIDE = 8192
 LARGEST_RESCALE = 2.0**31
 """No slope or intercept is larger; 32-bit values times it still fit float32."""
+_LITTLE = frozenset([IMPLICIT_LITTLE, "1.2.840.10008.1.2.1"])
 UNCOMPRESSED = frozenset([IMPLICIT_LITTLE, "1.2.840.10008.1.2.1", EXPLICIT_BIG, DEFLATED])
 _NOT_HU = frozenset([
     "PERFUSION", "MONO", "IODINE", "VNC", "VIRTUAL", "ZEFF", "MIP", "MINIP",
@@ -61,6 +67,7 @@ class Decoded(NamedTuple):
     hu: NDArray[np.int16] | NDArray[np.float32]
     padding_voxels: int
     hu_range: tuple[float, float]
+    looks: dict[int, Look]  # by slice
 
 
 @dataclass(slots=True)
@@ -68,14 +75,11 @@ class _Tally:
     padding: int = 0
     low: float = math.inf
     high: float = -math.inf
+    looks: dict[int, Look] = field(default_factory=dict)
 
     def add(self, padding: int, low: float, high: float) -> None:
         self.padding += padding
         self.low, self.high = min(self.low, low), max(self.high, high)
-
-
-class _TooLargeForInt16Error(Exception):
-    """HU beyond int16: the volume is decoded as float32."""
 
 
 def check_pixels(header: Header, findings: Findings) -> None:
@@ -198,16 +202,16 @@ def decode(
     """
     forms = [header.format for header in headers]
     shape = (len(headers), forms[0].rows, forms[0].columns)
-    whole = all(_rescales_to_whole(form) for form in forms)
+    whole = all(rescales_to_whole(form) for form in forms)
     for kind in ("i2", "f4") if whole else ("f4",):
         require_budget(shape, np.dtype(kind), max_bytes)
         hu = np.empty(shape, kind)
         try:
             tally = _fill(hu, headers, progress)
-        except _TooLargeForInt16Error:
+        except TooLargeForInt16Error:
             continue
         _warn_of_padding(headers, findings)
-        return Decoded(hu, tally.padding, (tally.low, tally.high))
+        return Decoded(hu, tally.padding, (tally.low, tally.high), tally.looks)
     raise PixelDataError(f"{headers[0].name}: its values fit neither int16 nor float32.")
 
 
@@ -237,6 +241,7 @@ def _fill(
 
         def fill(k: int) -> None:
             counts = _slice_hu(hu[k], headers[k], decompress)
+            tally.looks[k] = look(hu[k])
             with lock:
                 tally.add(*counts)
 
@@ -257,10 +262,40 @@ def _fill(
 def _slice_hu(
     out: NDArray[np.int16] | NDArray[np.float32], header: Header, decompress: Decompress
 ) -> tuple[int, float, float]:
+    if _lies_as_it_is_stored(header, out):
+        return _read_in_place(out, header)
     raw = raw_samples(header, decompress)
     form = header.format
     padding = padding_mask(raw, form)
     return to_hu(stored_values(raw, form), form, padding, out)
+
+
+def _lies_as_it_is_stored(header: Header, out: NDArray[np.int16] | NDArray[np.float32]) -> bool:
+    """Whether pixels are 16 bits in this machine's order, to which only a number is added."""
+    form, place = header.format, header.pixels
+    return (
+        out.dtype == np.int16
+        and out.flags.c_contiguous
+        and form.bits_allocated == 16
+        and form.slope == 1
+        and place is not None
+        and place.syntax in _LITTLE
+        and sys.byteorder == "little"
+    )
+
+
+def _read_in_place(out: NDArray[Any], header: Header) -> tuple[int, float, float]:
+    """Read one slice from its file into the volume, and make HU of it there."""
+    place, raw = header.pixels, out.view(np.uint16)
+    try:
+        with open(header.path, "rb", buffering=0) as file:  # noqa: PTH123  # many times a series
+            file.seek(place.offset if place else 0)
+            got = file.readinto(raw.data.cast("B"))
+    except OSError as error:
+        raise ReadError(f"{header.name}: the file cannot be read ({error.strerror}).") from None
+    if got != raw.nbytes:
+        raise PixelDataError(f"{header.name}: the file became shorter while it was read.")
+    return to_hu_in_place(out, header.format)
 
 
 def raw_samples(header: Header, decompress: Decompress) -> NDArray[Any]:
@@ -296,97 +331,12 @@ def raw_samples(header: Header, decompress: Decompress) -> NDArray[Any]:
     return samples.astype(signed if samples.dtype.kind == "i" else kind, copy=False).view(kind)
 
 
-def stored_values(raw: NDArray[Any], form: PixelFormat) -> NDArray[Any]:
-    """Stored values: the ``bits_stored`` bits up to ``high_bit``, sign-extended where signed.
-
-    Bits outside them may hold overlays or leftovers, also after decompression.
-    """
-    bits = raw.dtype.itemsize * 8
-    unsigned = raw.astype(raw.dtype.newbyteorder("="), copy=False)
-    if form.bits_stored == bits:
-        return unsigned.view(f"i{bits // 8}") if form.signed else unsigned
-    raised = np.left_shift(unsigned, bits - 1 - form.high_bit)
-    if form.signed:
-        raised = raised.view(f"i{bits // 8}")
-    values: NDArray[Any] = np.right_shift(raised, bits - form.bits_stored)
-    return values
-
-
-def padding_mask(raw: NDArray[Any], form: PixelFormat) -> NDArray[np.bool_] | None:
-    """Where pixels are declared padding; None where nothing is declared.
-
-    The tag is often written with the wrong sign (63536 for -2000), and padding may lie outside the
-    stored bits: it is compared as the bits that the file holds.
-    """
-    if form.padding is None:
-        return None
-    bits = raw.dtype.itemsize * 8
-    mask: NDArray[np.bool_] = raw == _pattern(form.padding, bits)
-    if form.padding_limit is not None:
-        ends = [_wrapped(value, form) for value in (form.padding, form.padding_limit)]
-        stored = stored_values(raw, form)
-        mask |= (stored >= min(ends)) & (stored <= max(ends))
-    elif form.bits_stored < bits:
-        mask |= stored_values(raw, form) == _wrapped(form.padding, form)
-    return mask
-
-
-def _pattern(value: int, bits: int) -> int:
-    return value & ((1 << bits) - 1)
-
-
-def _wrapped(value: int, form: PixelFormat) -> int:
-    """A tag's value with the sign that the pixels have."""
-    pattern = _pattern(value, form.bits_allocated)
-    if form.signed and pattern >= 1 << (form.bits_allocated - 1):
-        return pattern - (1 << form.bits_allocated)
-    return pattern
-
-
-def _rescales_to_whole(form: PixelFormat) -> bool:
-    """Whether HU are whole numbers that int32 holds on the way to int16."""
-    slope, intercept = form.slope or 0.0, form.intercept or 0.0
-    small = form.bits_allocated <= 16 and abs(slope) < 2**14 and abs(intercept) < 2**29
-    return small and slope.is_integer() and intercept.is_integer()
-
-
-def to_hu(
-    stored: NDArray[Any],
-    form: PixelFormat,
-    padding: NDArray[np.bool_] | None,
-    out: NDArray[np.int16] | NDArray[np.float32],
-) -> tuple[int, float, float]:
-    """Write the HU of one slice to ``out``; the number of padding voxels, lowest and highest HU."""
-    slope, intercept = form.slope or 0.0, form.intercept or 0.0
-    work: NDArray[Any]
-    if out.dtype == np.int16:
-        work = stored.astype(np.int32)
-        if slope != 1:
-            work *= int(slope)
-        work += int(intercept)
-    else:
-        work = stored * np.float64(slope) + intercept
-    if padding is not None:
-        work[padding] = AIR_HU
-    count = 0 if padding is None else int(padding.sum())
-    low, high = work.min(), work.max()
-    if low < IMPOSSIBLE_HU:
-        impossible = work < IMPOSSIBLE_HU
-        work[impossible] = AIR_HU
-        count += int(impossible.sum())
-        low = work.min()
-    if out.dtype == np.int16 and high > np.iinfo(np.int16).max:
-        raise _TooLargeForInt16Error
-    out[...] = work
-    return count, float(low), float(high)
-
-
 def _warn_of_padding(headers: Sequence[Header], findings: Findings) -> None:
     for header in headers:
         form = header.format
         if form.padding is None:
             continue
-        hu = _wrapped(form.padding, form) * (form.slope or 0.0) + (form.intercept or 0.0)
+        hu = wrapped(form.padding, form) * (form.slope or 0.0) + (form.intercept or 0.0)
         if hu > DENSEST_PADDING_HU:
             findings.warn(
                 f"PixelPaddingValue means {hu:g} HU, a value that tissue has; "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rhoa.errors import PixelDataError, ReadError
 from rhoa.reading.frames import frame_places
-from rhoa.reading.headers import DEFLATED, WANTED, header_of
+from rhoa.reading.headers import DEFLATED, WANTED, drop_long_values, header_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -226,6 +226,7 @@ def _slice(
     part = _part(flat, kind, dimensions)
     if kind:
         flat.ImageType = [*kind, str(flat.get("VolumeBasedCalculationTechnique") or "NONE")]
+    drop_long_values(flat)
     one = header_of(header.path, flat, place)
     return replace(
         one,

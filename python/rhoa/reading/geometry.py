@@ -104,10 +104,15 @@ def check_planes(planes: Sequence[Plane]) -> None:
     GeometryError
         Naming the first file that does not.
     """
+    checked: object = None
     for plane in planes:
-        _check_plane(plane)
+        if _grid(plane) != checked or not _is_place(plane.position_mm):
+            _check_plane(plane)
+        checked = _grid(plane)
     first = planes[0]
     for plane in planes[1:]:
+        if _grid(plane) == _grid(first):
+            continue
         if (plane.rows, plane.columns) != (first.rows, first.columns):
             raise GeometryError(
                 f"{plane.name}: {plane.rows} x {plane.columns} pixels, but {first.name} has "
@@ -162,6 +167,15 @@ def orientation_name(plane: Plane) -> str:
     if normal.max() < math.cos(math.radians(15)):
         return "oblique"
     return ("sagittal", "coronal", "axial")[int(normal.argmax())]
+
+
+def _grid(plane: Plane) -> object:
+    """What all slices of a volume share."""
+    return plane.rows, plane.columns, plane.orientation, plane.pixel_mm
+
+
+def _is_place(position_mm: tuple[float, ...] | None) -> bool:
+    return position_mm is not None and all(abs(mm) <= FARTHEST_MM for mm in position_mm)
 
 
 def _check_plane(plane: Plane) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 import warnings
 import zlib
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from rhoa.errors import PixelDataError, ReadError
 from rhoa.reading.bounded import BoundedFile, printable, shown
 from rhoa.reading.geometry import Plane
+from rhoa.reading.plain import HEAD_BYTES, NotPlainError, plain_values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +30,6 @@ MOST_INFLATION, SMALL_BYTES = 200, 4 << 20
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _CT_IMAGES = frozenset(f"1.2.840.10008.5.1.4.1.1.2{kind}" for kind in ("", ".1", ".2"))
-_HEAD_BYTES = 1024  # holds the file meta group, which names the transfer syntax
 _PIXELS, _FLOAT_PIXELS, _DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _MOST_TEXT = 64  # characters of a UID; codes are shorter
@@ -133,12 +134,15 @@ def read_header(path: Path) -> Header:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
             if head[128:132] != b"DICM":
                 reason = "no DICOM file" if head else "empty file"
                 raise SkippedFileError(reason)
-            file.seek(0)
-            return _parse(path, file, deflated=_is_deflated(head))
+            try:
+                return _parse_plain(path, head, os.fstat(file.fileno()).st_size)
+            except NotPlainError:
+                file.seek(0)
+                return _parse(path, file, deflated=_is_deflated(head))
     except OSError as error:
         raise ReadError(
             f"{shown(path)}: the file cannot be read ({error.strerror}); check its permissions."
@@ -178,6 +182,14 @@ def _is_deflated(head: bytes) -> bool:
     return DEFLATED.encode() in meta
 
 
+def _parse_plain(path: Path, head: bytes, size: int) -> Header:
+    values = plain_values(head)
+    offset = values.pixels_offset
+    syntax = values.file_meta["TransferSyntaxUID"]
+    place = PixelPlace(syntax, offset, values.pixels_length, max(0, size - offset))
+    return header_of(path, values, place)
+
+
 def _parse(path: Path, file: BinaryIO, *, deflated: bool) -> Header:
     import pydicom
     from pydicom.filereader import read_dataset
@@ -201,6 +213,7 @@ def _parse(path: Path, file: BinaryIO, *, deflated: bool) -> Header:
                 bounded: Any = BoundedFile(file, shown(path))
                 dataset = pydicom.dcmread(bounded, stop_before_pixels=True, specific_tags=[*WANTED])
                 syntax = _text(dataset.file_meta, "TransferSyntaxUID") or IMPLICIT_LITTLE
+            drop_long_values(dataset)
             return header_of(path, dataset, _locate_pixels(source, syntax))
     except (SkippedFileError, ReadError):
         raise
@@ -233,8 +246,7 @@ def _locate_pixels(source: BinaryIO, syntax: str) -> PixelPlace | None:
 
 
 def header_of(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  # noqa: ANN401
-    """The header of one slice, from `WANTED` elements in a data set of pydicom."""
-    _drop_long_values(dataset)
+    """The header of one slice, from `WANTED` elements in a data set of pydicom or its like."""
     sop_class = _text(dataset, "SOPClassUID")
     modality = _text(dataset, "Modality")
     declared = str(getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID") or sop_class)
@@ -294,7 +306,7 @@ def header_of(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  #
     )
 
 
-def _drop_long_values(dataset: Any) -> None:  # noqa: ANN401  # untyped
+def drop_long_values(dataset: Any) -> None:  # noqa: ANN401  # untyped
     """Leave out what no image states at such length, before it becomes a million numbers."""
     for tag, element in list(dataset.items()):
         if isinstance(element.value, bytes) and len(element.value) > _MOST_VALUE_BYTES:

@@ -74,14 +74,15 @@ def summarise_itk(path: Path) -> SeriesSummary:
     """What `read_itk` would read, from the header alone."""
     header = read_text_header(path)
     affine: NDArray[np.float64] | None = None
-    reason = ""
+    reason, doubts = "", []
     try:
-        check_place(header)
+        doubts = check_place(header)
         affine = _affine(path, header)
         _check_size(header)
     except ReadError as error:
         reason = str(error)
-    return summary_of(header.shape[::-1], affine, syntax=header.format, reason=reason)
+    shape = header.shape[::-1]
+    return summary_of(shape, affine, syntax=header.format, reason=reason, warnings=doubts)
 
 
 def _affine(path: Path, header: TextHeader) -> NDArray[np.float64]:

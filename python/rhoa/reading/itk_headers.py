@@ -7,12 +7,14 @@ millimetres, and leaves a rescaling alone, all without a word; here each is an e
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rhoa.errors import GeometryError, MissingFileError, PixelDataError, ReadError
+from rhoa.reading.bounded import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,14 +87,14 @@ def read_text_header(path: Path) -> TextHeader:
     ReadError
         If it is none, is not 3-D, or its voxels are elsewhere or coded in a way that is not read.
     """
-    if not path.is_file():
-        raise MissingFileError(f"{path.name}: no such file; check the path.")
+    if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises where a name is too long
+        raise MissingFileError(f"{shown(path)}: no such file; check the path.")
     try:
         with path.open("rb") as file:
             head = file.read(MOST_HEADER_BYTES)
     except OSError as error:
         raise ReadError(
-            f"{path.name}: the file cannot be read ({error.strerror}); check its permissions."
+            f"{shown(path)}: the file cannot be read ({error.strerror}); check its permissions."
         ) from None
     return _nrrd(path, head) if head.startswith(b"NRRD000") else _metaimage(path, head)
 
@@ -110,7 +112,7 @@ def check_place(header: TextHeader) -> list[str]:
 
 
 def _nrrd(path: Path, head: bytes) -> TextHeader:
-    name = path.name
+    name = shown(path)
     fields, offset = _nrrd_fields(head, name)
     if any(key.startswith(("Segment0_", "Segmentation_")) for key in fields):
         raise PixelDataError(f"{name}: a segmentation (labels), no CT; pass the CT itself.")
@@ -171,7 +173,7 @@ def _nrrd_fields(head: bytes, name: str) -> tuple[dict[str, str], int]:
 
 
 def _metaimage(path: Path, head: bytes) -> TextHeader:
-    name = path.name
+    name = shown(path)
     fields, offset = _metaimage_fields(head, name)
     needed = {
         "ObjectType": {"Image"},
@@ -263,15 +265,15 @@ def _type(wanted: str, types: Mapping[str, str], name: str) -> np.dtype[np.gener
 def _beside(path: Path, wanted: str) -> Path:
     """The file with the voxels, which must lie beside its header."""
     if wanted.upper().startswith("LIST") or "%" in wanted:
-        raise ReadError(f"{path.name}: its voxels are in several files; save it as one file.")
+        raise ReadError(f"{shown(path)}: its voxels are in several files; save it as one file.")
     data = path.parent / wanted
     if "\0" in wanted or data.resolve().parent != path.parent.resolve():
         raise ReadError(
-            f"{path.name}: its voxels are in another folder; put both files into one folder, or "
+            f"{shown(path)}: its voxels are in another folder; put both files into one folder, or "
             "save the volume as one file."
         )
     if not data.is_file():
-        raise MissingFileError(f"{path.name}: the file with its voxels is not beside it.")
+        raise MissingFileError(f"{shown(path)}: the file with its voxels is not beside it.")
     return data
 
 

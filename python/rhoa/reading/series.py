@@ -19,8 +19,9 @@ from rhoa.errors import (
     PixelDataError,
     ReadError,
 )
-from rhoa.reading.codecs import LOSSY, syntax_name
-from rhoa.reading.decoding import check_pixels, decode
+from rhoa.reading.codecs import syntax_name
+from rhoa.reading.decoding import decode
+from rhoa.reading.doubts import checked, kind_of, note_left_out
 from rhoa.reading.enhanced import part_names, slices_of
 from rhoa.reading.files import list_files
 from rhoa.reading.findings import Findings
@@ -32,8 +33,8 @@ from rhoa.reading.geometry import (
     orientation_name,
     stack,
 )
-from rhoa.reading.headers import DEFLATED, SkippedFileError, inflate
-from rhoa.reading.outline import HeaderReader
+from rhoa.reading.headers import DEFLATED, SkippedFileError, inflate, read_header
+from rhoa.reading.looks import judge
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class SeriesSummary:
     reason: str
     part: str = ""
     """Which volume of an enhanced file (stack, time, frame type), where it has several."""
+    warnings: tuple[str, ...] = ()
+    """What `read_ct` would warn of, as far as headers tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,8 @@ class _Series:
 
     @property
     def slices(self) -> tuple[Header, ...]:
-        """Its images without localizers."""
-        return tuple(header for header in self.headers if "LOCALIZER" not in header.image_type)
+        """Its images without localizers and pages of text."""
+        return tuple(header for header in self.headers if kind_of(header) == "slice")
 
     @property
     def label(self) -> str:
@@ -123,21 +126,20 @@ def read_series(
     found = _find(path, progress)
     chosen = _choose(found, series)
     ordered = _sort(chosen)
-    localizers = len(chosen.headers) - len(chosen.slices)
-    if localizers:
-        findings.warn(f"{localizers} localizer images among the slices were left out.")
-    for header in ordered.headers:
-        check_pixels(header, findings)
-    _note_doubts(ordered.headers, findings)
-    decoded = decode(ordered.headers, max_bytes=max_bytes, findings=findings, progress=progress)
-    first = ordered.headers[0]
+    left_out = note_left_out(chosen.headers, findings)
+    headers = checked(ordered.headers, findings)
+    decoded = decode(headers, max_bytes=max_bytes, findings=findings, progress=progress)
+    first = headers[0]
     volume = Volume(decoded.hu, ordered.stack.affine)
+    axial = volume.axes.superior == 0
+    looks = [decoded.looks[k] for k in range(len(headers))]
+    seen = judge(looks, volume.spacing_mm, findings, axial=axial)
     report: dict[str, Any] = {
         "files": found.files,
         "skipped": dict(found.skipped),
         "series": len(found.series),
         "slices": len(ordered.headers),
-        "localizers_dropped": localizers,
+        **left_out,
         "copies_dropped": ordered.copies,
         "spacing_mm": list(volume.spacing_mm),
         "orientation": orientation_name(first.plane),
@@ -146,6 +148,7 @@ def read_series(
         "rescale_varies": len({(h.format.slope, h.format.intercept) for h in ordered.headers}) > 1,
         "padding_voxels": decoded.padding_voxels,
         "hu_range": list(decoded.hu_range),
+        **seen,
         "warnings": list(findings.warnings),
     }
     return Volume(decoded.hu, ordered.stack.affine, report)
@@ -163,10 +166,9 @@ def _find(path: PathOrPaths, progress: Progress | None) -> _Found:
     files = list_files(path)
     grouped: dict[tuple[str, Part], list[Header]] = {}
     skipped: Counter[str] = Counter()
-    reader = HeaderReader()
     for done, file in enumerate(files, 1):
         try:
-            headers = slices_of(reader.read(file))
+            headers = slices_of(read_header(file))
         except SkippedFileError as reason:
             skipped[str(reason)] += 1
         else:
@@ -253,6 +255,9 @@ def _refusal(series: _Series) -> ReadError | None:
             header.sop_class.startswith(_SECONDARY_CAPTURE) for header in headers
         ),
         "colour images, not CT slices": any(header.samples != 1 for header in headers),
+        "dose reports or screenshots (DOSE_INFO, SCREEN SAVE, PATIENT_INFO), not CT slices": (
+            all(kind_of(header) == "page" for header in headers)
+        ),
         "localizers only, not CT slices": not series.slices,
         "multi-frame, but no enhanced CT, so its frames have no positions; "
         "export single frames or enhanced CT": any(h.frames != 1 for h in headers),
@@ -345,28 +350,6 @@ def _pixel_digest(header: Header) -> tuple[str, bytes]:
     return place.syntax, digest.digest()
 
 
-def _note_doubts(headers: Sequence[Header], findings: Findings) -> None:
-    """Warn of lossy compression, and of a patient position that the geometry contradicts."""
-    lossy = sum(h.lossy or (h.pixels is not None and h.pixels.syntax in LOSSY) for h in headers)
-    if lossy:
-        findings.warn(
-            f"{lossy} of {len(headers)} slices were compressed with loss; HU are approximate.",
-            PixelDataError,
-        )
-    first = headers[0]
-    if orientation_name(first.plane) != "axial" or len(first.patient_position) < 3:
-        return
-    along_x = abs((first.plane.orientation or (0.0,))[0])
-    on_side = first.patient_position[2:] in {"DL", "DR"}
-    if (along_x < np.sqrt(0.5)) != on_side:
-        findings.warn(
-            f"PatientPosition is {first.patient_position}, but ImageOrientationPatient lies "
-            f"{'on the side' if along_x < np.sqrt(0.5) else 'supine or prone'}; "
-            "the orientation was used: check which side is left.",
-            GeometryError,
-        )
-
-
 def _syntaxes(headers: Sequence[Header]) -> list[str]:
     return [syntax_name(s) for s in sorted({h.pixels.syntax for h in headers if h.pixels})]
 
@@ -375,13 +358,14 @@ def _summary(series: _Series) -> SeriesSummary:
     first = series.headers[0]
     spacing: tuple[float, float, float] | None = None
     problem: Exception | None = _refusal(series)
+    findings = Findings()
     if problem is None:
         try:
             ordered = _sort(series)
             dk, dj, di = np.linalg.norm(ordered.stack.affine[:3, :3], axis=0).round(6).tolist()
             spacing = (dk, dj, di)
-            for header in ordered.headers:
-                check_pixels(header, Findings())
+            note_left_out(series.headers, findings)
+            checked(ordered.headers, findings)
         except (ReadError, MissingExtraError) as error:
             problem = error
     return SeriesSummary(
@@ -398,4 +382,5 @@ def _summary(series: _Series) -> SeriesSummary:
         syntax=", ".join(_syntaxes(series.headers)),
         reason="" if problem is None else str(problem).removeprefix(f"{series.label}: "),
         part=series.part,
+        warnings=() if problem else tuple(findings.warnings),
     )

@@ -23,6 +23,17 @@ def stream_size(stream: bytes) -> tuple[int, int] | None:
     return _jpeg_size(stream) if stream[:2] == b"\xff\xd8" else None
 
 
+def stream_signed(stream: bytes) -> bool | None:
+    """Whether a JPEG 2000 stream declares signed samples; None where it is no such stream.
+
+    Its first two hundred bytes are enough.
+    """
+    start = stream.find(_J2K)
+    if start < 0 or len(stream) < start + 43:
+        return None
+    return bool(stream[start + 42] & 0x80)
+
+
 def _j2k_size(stream: bytes) -> tuple[int, int] | None:
     """Rows and columns of a code stream of one component that is not subsampled."""
     if len(stream) < 45:

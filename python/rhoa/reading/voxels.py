@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa.errors import GeometryError, PixelDataError
-from rhoa.reading.decoding import AIR_HU, IMPOSSIBLE_HU
 from rhoa.reading.geometry import TILT_LIMIT_DEG
+from rhoa.reading.looks import judge_volume
 from rhoa.reading.series import SeriesSummary
+from rhoa.reading.stored import AIR_HU, IMPOSSIBLE_HU
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from rhoa.reading.findings import Findings
@@ -81,6 +84,7 @@ def report_of(
     padding: int,
 ) -> dict[str, Any]:
     """The report of a file of one volume, ``hu[k, j, i]``."""
+    seen = judge_volume(hu, affine, findings)
     return {
         "files": 1,
         "skipped": {},
@@ -90,12 +94,18 @@ def report_of(
         "transfer_syntaxes": [syntax],
         "padding_voxels": padding,
         "hu_range": [float(hu.min()), float(hu.max())],
+        **seen,
         "warnings": list(findings.warnings),
     }
 
 
 def summary_of(
-    shape: tuple[int, ...], affine: NDArray[np.float64] | None, *, syntax: str, reason: str
+    shape: tuple[int, ...],
+    affine: NDArray[np.float64] | None,
+    *,
+    syntax: str,
+    reason: str,
+    warnings: Sequence[str] = (),
 ) -> SeriesSummary:
     """The row of ``rhoa inspect`` for a file of one volume.
 
@@ -124,4 +134,5 @@ def summary_of(
         kernel="",
         syntax=syntax,
         reason=reason,
+        warnings=() if reason else tuple(warnings),
     )

@@ -21,26 +21,41 @@ if TYPE_CHECKING:
 
 SECONDS, SECONDS_A_PIXEL = 2.0, 1e-6
 """Processor time of one frame; a slow machine takes a hundredth of it."""
+_J2K, _JPEG = ("pylibjpeg",), ("pylibjpeg", "gdcm")
+DECODERS = {
+    "1.2.840.10008.1.2.5": ("pydicom",),  # the faster one aborts the process on a false size
+    **{f"1.2.840.10008.1.2.4.{n}": ("pyjpegls",) for n in ("80", "81")},
+    **{f"1.2.840.10008.1.2.4.{n}": _J2K for n in ("90", "91", "201", "202", "203")},
+    **{f"1.2.840.10008.1.2.4.{n}": _JPEG for n in ("57", "70")},
+    **{f"1.2.840.10008.1.2.4.{n}": (*_JPEG, "pillow") for n in ("50", "51")},
+}
+"""Decoders of each transfer syntax, the preferred first, by pydicom's names: whatever else is
+installed has no say in what a file means."""
 _LENGTHS = struct.Struct("<QQ")
 
 
 def decompress(value: bytes, syntax: str, options: dict[str, Any]) -> NDArray[np.generic]:
-    """The samples (rows, columns) of one encapsulated Pixel Data value, as pydicom decodes them.
-
-    RLE goes to pydicom's own decoder: the faster one aborts the process on a false size.
-    """
+    """The samples (rows, columns) of one encapsulated Pixel Data value, as pydicom decodes them."""
     from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID, RLELossless
+    from pydicom.uid import UID
 
-    plugin = "pydicom" if syntax == RLELossless else ""
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"
         )  # codestream and header disagree: rhoa masks the bits itself
         samples, _ = get_decoder(UID(syntax)).as_array(
-            value, raw=True, decoding_plugin=plugin, **options
+            value, raw=True, decoding_plugin=decoder_of(syntax) or "none", **options
         )
     return samples
+
+
+def decoder_of(syntax: str) -> str | None:
+    """The decoder that is used for a transfer syntax; None where none of them is installed."""
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
+
+    installed = get_decoder(UID(syntax)).available_plugins
+    return next((name for name in DECODERS.get(syntax, ()) if name in installed), None)
 
 
 def send(stream: IO[bytes], head: dict[str, Any], body: bytes | memoryview = b"") -> None:

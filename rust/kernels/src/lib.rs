@@ -86,7 +86,11 @@ impl fmt::Display for KernelError {
                     "an output of {elements} float32 values does not fit into memory"
                 )
             }
-            Self::NotFinite => write!(f, "the volume holds NaN or infinite voxels"),
+            Self::NotFinite => write!(
+                f,
+                "the volume holds NaN or infinite voxels, which cubic interpolation would spread \
+                 over the image: replace them, for example by np.nan_to_num(hu, nan=-1024)"
+            ),
             Self::Simd { wanted, present } => write!(
                 f,
                 "{} must be one of {} on this processor; got {wanted:?}",

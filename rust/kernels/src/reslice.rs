@@ -85,7 +85,8 @@ impl Depth {
 /// reduced along the grid's y: images stacked first.
 ///
 /// # Errors
-/// No memory for the result, or lengths that do not fit the grid.
+/// No memory for the result, lengths that do not fit the grid or are more than [`DEEPEST`], or voxels
+/// that are NaN where the interpolation would spread them.
 pub fn projected<T: Voxel>(
     volume: ArrayView3<'_, T>,
     window: Window,
@@ -95,6 +96,11 @@ pub fn projected<T: Voxel>(
     machine: Machine,
 ) -> Result<Array3<f32>> {
     let [rows, length, columns] = grid.shape;
+    if length > DEEPEST {
+        return Err(KernelError::Extent(
+            "the grid has too many samples along its depth",
+        ));
+    }
     let mut output = parallel::zeros([depth.images(length)?, rows, columns])?;
     let source = Source::new(volume, window, window.low(), interpolation, machine)?;
     let (samples, threads, level) = (grid.samples(), machine.threads, machine.level);
@@ -139,6 +145,9 @@ pub fn projected<T: Voxel>(
     Ok(output)
 }
 
+/// Most samples along the depth of a grid that is reduced: they are held for a tile of rays at a time.
+pub const DEEPEST: usize = 1 << 16;
+
 /// Rows and columns of the grid that are sampled through its depth before others are: the voxels
 /// that neighbouring samples share stay in the cache.
 const ROWS: usize = 8;
@@ -147,7 +156,7 @@ const TILE: usize = 64;
 /// Samples of the volume at every position of the grid, unclipped; `outside` beyond the volume.
 ///
 /// # Errors
-/// No memory for the result.
+/// No memory for the result, or voxels that are NaN where the interpolation would spread them.
 pub fn stacked<T: Voxel>(
     volume: ArrayView3<'_, T>,
     grid: &Grid,
@@ -216,6 +225,9 @@ impl<'a, T: Voxel> Source<'a, T> {
                     });
                 },
             );
+            if !values.iter().all(|value: &f32| value.is_finite()) {
+                return Err(KernelError::NotFinite);
+            }
             for axis in 0..3 {
                 spline::prefilter(values.view_mut(), axis, 1, machine);
             }
@@ -226,7 +238,7 @@ impl<'a, T: Voxel> Source<'a, T> {
 
     /// The rows of the grid's plane `z`.
     fn rows(&self, grid: &Grid, z: usize) -> Vec<Row> {
-        let lengths = self.volume.dim().into();
+        let lengths: [usize; 3] = self.volume.dim().into();
         let [_, depth, columns] = grid.shape;
         // How far from the first and last voxel a sample may be, to be made of voxels at all, and
         // of voxels that all exist.
@@ -235,12 +247,16 @@ impl<'a, T: Voxel> Source<'a, T> {
             Interpolation::Trilinear => [(-1.0, 0.0), (0.0, 1.0)],
             Interpolation::Cubic => [(-3.0, -2.0), (1.0, 2.0)],
         };
+        let fast: [usize; 3] = match self.interpolation {
+            Interpolation::Trilinear => lengths.map(|length| length.min(FITS)),
+            Interpolation::Nearest | Interpolation::Cubic => lengths,
+        };
         (0..depth)
             .map(|y| {
                 let line = grid.row(z, y);
                 Row {
                     near: line.within(near.0, lengths, near.1, columns),
-                    inner: line.within(inner.0, lengths.map(|n| n.min(FITS)), inner.1, columns),
+                    inner: line.within(inner.0, fast, inner.1, columns),
                     line,
                 }
             })
@@ -296,10 +312,15 @@ impl Line {
         [0, 1, 2].map(|axis| self.start[axis] + self.step[axis] * x as i128)
     }
 
+    /// The voxel at or before each position, and how far behind it the position is.
     #[inline(always)]
-    fn voxel(&self, x: usize) -> [f64; 3] {
-        self.at(x)
-            .map(|place| place as f64 * f64::from(FRACTION).exp2().recip())
+    fn voxel(&self, x: usize) -> ([isize; 3], [f64; 3]) {
+        let places = self.at(x);
+        let unit = f64::from(FRACTION).exp2().recip();
+        (
+            places.map(|place| (place >> FRACTION) as isize),
+            places.map(|place| f64::from(place as u32) * unit),
+        )
     }
 
     /// The `x` below `count` at which every position is at least `low` and below its axis' length
@@ -368,8 +389,10 @@ impl<T: Voxel> Kernel for Samples<'_, '_, T> {
             match (source.interpolation, &source.coefficients) {
                 (Interpolation::Nearest, _) => {
                     for x in inner {
-                        let place = line.voxel(x).map(|place| (place + 0.5).floor() as isize);
-                        out[x - columns.start] = source.at(place);
+                        let (whole, fraction) = line.voxel(x);
+                        let nearest =
+                            [0, 1, 2].map(|axis| whole[axis] + isize::from(fraction[axis] >= 0.5));
+                        out[x - columns.start] = source.at(nearest);
                     }
                 }
                 (Interpolation::Cubic, Some(coefficients)) => {
@@ -467,10 +490,11 @@ fn trilinear<T: Voxel, const CONTIGUOUS: bool>(
 }
 
 /// A sample near the volume's border: voxels that do not exist are outside.
-fn trilinear_at_edge<T: Voxel>(source: &Source<'_, T>, index: [f64; 3]) -> f32 {
-    let base = index.map(f64::floor);
-    let [fk, fj, fi] = [0, 1, 2].map(|axis| (index[axis] - base[axis]) as f32);
-    let [k, j, i] = base.map(|place| place as isize);
+fn trilinear_at_edge<T: Voxel>(
+    source: &Source<'_, T>,
+    ([k, j, i], fraction): ([isize; 3], [f64; 3]),
+) -> f32 {
+    let [fk, fj, fi] = fraction.map(|fraction| fraction as f32);
     let at = |dk, dj, di| source.at([k + dk, j + dj, i + di]);
     let line = |dk, dj| at(dk, dj, 0) + fi * (at(dk, dj, 1) - at(dk, dj, 0));
     let plane = |dk| line(dk, 0) + fj * (line(dk, 1) - line(dk, 0));
@@ -479,15 +503,14 @@ fn trilinear_at_edge<T: Voxel>(source: &Source<'_, T>, index: [f64; 3]) -> f32 {
 
 /// A sample among coefficients that all exist.
 #[inline(always)]
-fn cubic(coefficients: &Array3<f32>, index: [f64; 3]) -> f32 {
+fn cubic(coefficients: &Array3<f32>, (whole, fraction): ([isize; 3], [f64; 3])) -> f32 {
     let (_, j, i) = coefficients.dim();
     let Some(values) = coefficients.as_slice() else {
-        return cubic_at_edge(coefficients, index);
+        return cubic_at_edge(coefficients, (whole, fraction));
     };
-    let whole = index.map(|place| place as usize);
-    let [down, back, left] =
-        [0, 1, 2].map(|axis| spline::weights(index[axis] - whole[axis] as f64));
-    let first = ((whole[0] - 1) * j + whole[1] - 1) * i + whole[2] - 1;
+    let before = whole.map(|place| place as usize - 1);
+    let [down, back, left] = fraction.map(spline::weights);
+    let first = (before[0] * j + before[1]) * i + before[2];
     let mut sums = [0.0_f32; 4];
     for (k, &weight_k) in down.iter().enumerate() {
         for (row, &weight_j) in back.iter().enumerate() {
@@ -502,13 +525,12 @@ fn cubic(coefficients: &Array3<f32>, index: [f64; 3]) -> f32 {
 }
 
 /// A sample near the border, beyond which coefficients fall off as powers of the pole.
-fn cubic_at_edge(coefficients: &Array3<f32>, index: [f64; 3]) -> f32 {
+fn cubic_at_edge(coefficients: &Array3<f32>, (whole, fraction): ([isize; 3], [f64; 3])) -> f32 {
     let lengths: [usize; 3] = coefficients.dim().into();
-    let base = index.map(f64::floor);
-    let weights = [0, 1, 2].map(|axis| spline::weights(index[axis] - base[axis]));
+    let weights = fraction.map(spline::weights);
     // The coefficient to take along each axis, and by how much it has fallen off.
     let tap = |axis: usize, tap: usize| {
-        let place = base[axis] as isize + tap as isize - 1;
+        let place = whole[axis] + tap as isize - 1;
         let last = lengths[axis].cast_signed() - 1;
         let inside = place.clamp(0, last);
         let fall = spline::POLE.powi(place.abs_diff(inside) as i32);

@@ -15,7 +15,9 @@
 //! Voxels count by how far they lie above the window's low end, so that the outside is zero. A
 //! depth range cuts the ray where the straight lines between its samples are cut: voxel `t` slices
 //! behind the front has the weight `H(t)`, the integral of the hat function up to `t` (0 for
-//! `t <= -1`, 1/2 at the front itself, 1 for `t >= 1`).
+//! `t <= -1`, 1/2 at the front itself, 1 for `t >= 1`). Where the front is tilted against the slices,
+//! `t` changes by `w` from a voxel to its neighbours in the slice, and the weight is the mean of
+//! `H` from `t - w / 2` to `t + w / 2`: a front that would jump slices is as blurred as the voxels.
 //!
 //! Each row of the intermediate image is the work of one thread, which adds to it in the order of
 //! the voxels' indices: the result depends on neither threads nor instruction set.
@@ -25,7 +27,7 @@ use std::ops::Range;
 use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, s};
 
 use crate::parallel::{self, Machine};
-use crate::simd::Kernel;
+use crate::simd::{Kernel, prefetch};
 use crate::sum::accumulate;
 use crate::{KernelError, Result, Voxel, Window, spline};
 
@@ -120,6 +122,9 @@ const MARGIN: isize = 16;
 
 /// Most slices in a group: their rows stay in the first-level cache.
 const GROUP: usize = 8;
+
+/// Slices between the one whose row is worked on and the one whose row is asked for.
+const AHEAD: usize = 24;
 
 /// Zeros before and after a row of voxels, read by the taps of a group's shifted rows.
 const PAD: usize = GROUP + 8;
@@ -246,6 +251,17 @@ impl<'a, T: Voxel> Stack<'a, T> {
         }
     }
 
+    /// Has a row that will be read soon brought nearer.
+    #[inline(always)]
+    fn ask_for(&self, slice: usize, row: usize) {
+        if slice < self.volume.len_of(Axis(0)) {
+            let voxels = self.volume.index_axis_move(Axis(0), slice);
+            if let Some(voxels) = voxels.index_axis_move(Axis(0), row).to_slice() {
+                prefetch(voxels);
+            }
+        }
+    }
+
     /// Where the ray of a pixel crosses the middle slice, in the intermediate image.
     fn warp(&self, beam: &Beam) -> Warp {
         let at = |index: [f64; 3], middle: f64, place: usize| {
@@ -281,6 +297,8 @@ struct Cut {
     steps: [f64; 3],
     /// From front to back, in slices.
     length: f64,
+    /// By how many slices the depths within a voxel's own place in its slice differ.
+    width: f64,
 }
 
 impl Cut {
@@ -294,9 +312,11 @@ impl Cut {
         let dot = |other: [f64; 3]| (0..3).map(|axis| normal[axis] * other[axis]).sum::<f64>();
         let slices_per_mm = beam.along[axes[0]].abs();
         let scale = slices_per_mm / dot(beam.along);
+        let steps = axes.map(|axis| normal[axis] * scale);
         Self {
             start: -dot(beam.origin) * scale - beam.depth_mm[0] * slices_per_mm,
-            steps: axes.map(|axis| normal[axis] * scale),
+            steps,
+            width: steps[1].hypot(steps[2]),
             length: (beam.depth_mm[1] - beam.depth_mm[0]) * slices_per_mm,
         }
     }
@@ -313,9 +333,10 @@ impl Cut {
         let first = self.of_row(slice, row);
         let last = first + (length as f64 - 1.0) * self.steps[2];
         let (least, most) = (first.min(last), first.max(last));
-        if most <= -1.0 || least >= self.length + 1.0 {
+        let reach = 1.0 + self.width / 2.0;
+        if most <= -reach || least >= self.length + reach {
             Part::None
-        } else if least >= 1.0 && most <= self.length - 1.0 {
+        } else if least >= reach && most <= self.length - reach {
             Part::All
         } else {
             Part::Some
@@ -328,8 +349,18 @@ impl Cut {
         let first = self.of_row(slice, row);
         for (column, value) in values.iter_mut().enumerate() {
             let depth = first + column as f64 * self.steps[2];
-            *value *= (up_to(depth) - up_to(depth - self.length)) as f32;
+            *value *= (self.behind(depth) - self.behind(depth - self.length)) as f32;
         }
+    }
+
+    /// How much of a voxel lies behind a plane that is `t` slices before it.
+    #[inline(always)]
+    fn behind(&self, t: f64) -> f64 {
+        let half = self.width / 2.0;
+        if half < 1e-4 {
+            return up_to(t);
+        }
+        (summed_up_to(t + half) - summed_up_to(t - half)) / self.width
     }
 }
 
@@ -344,6 +375,16 @@ enum Part {
 fn up_to(t: f64) -> f64 {
     let t = t.clamp(-1.0, 1.0);
     0.5 + t - 0.5 * t * t.abs()
+}
+
+/// Integral of [`up_to`].
+#[inline(always)]
+fn summed_up_to(t: f64) -> f64 {
+    let inner = t.clamp(-1.0, 1.0);
+    let rise = 1.0 + inner.min(0.0);
+    let before = rise * rise * rise / 6.0;
+    let after = inner.max(0.0);
+    before + after * (0.5 + after * (0.5 - after / 6.0)) + (t - 1.0).max(0.0)
 }
 
 /// Some rows of the intermediate images: `out` is (channel, row, column).
@@ -393,10 +434,8 @@ impl<T: Voxel> Kernel for Block<'_, '_, T> {
 /// One row of every slice of a group.
 struct GroupRows {
     columns: usize,
-    /// Clipped voxels, each row between zeros.
+    /// The clipped voxels of one slice's row between zeros.
     voxels: Vec<f32>,
-    /// The slices they are from.
-    slices: [usize; GROUP],
     /// The rows, shifted.
     shifted: Vec<f32>,
     /// The taps by which each of them is added to the intermediate image.
@@ -407,48 +446,41 @@ impl GroupRows {
     fn new(columns: usize) -> Self {
         Self {
             columns,
-            voxels: vec![0.0; GROUP * (columns + 2 * PAD)],
-            slices: [0; GROUP],
+            voxels: vec![0.0; columns + 2 * PAD],
             shifted: vec![0.0; GROUP * (columns + PAD)],
             taps: [[0.0; 4]; GROUP],
         }
     }
 
-    /// Reads the rows that lie in the depth range, one after the other as they lie in memory, and
-    /// says how many they are.
+    /// Reads a row of a slice, unless it lies outside the depth range.
     #[inline(always)]
     fn read<T: Voxel>(
         &mut self,
         stack: &Stack<'_, T>,
         channel: &Channel,
-        group: Range<usize>,
+        slice: usize,
         row: usize,
-    ) -> usize {
-        let voxels = stack.volume.index_axis(Axis(1), row);
-        let mut count = 0;
-        for slice in group {
-            let part = stack.cut.part(slice, row, self.columns);
-            if matches!(part, Part::None) {
-                continue;
-            }
-            let start = count * (self.columns + 2 * PAD) + PAD;
-            let values = &mut self.voxels[start..start + self.columns];
-            channel
-                .window
-                .above(voxels.index_axis_move(Axis(0), slice), values);
-            if let (Some(label), Some(labels)) = (channel.label, stack.labels) {
-                let raise = (channel.window.low() - channel.base) as f32;
-                accumulate(values, labels.slice(s![slice, row, ..]), |value, voxel| {
-                    *value = if voxel == label { *value + raise } else { 0.0 };
-                });
-            }
-            if matches!(part, Part::Some) {
-                stack.cut.weigh(slice, row, values);
-            }
-            self.slices[count] = slice;
-            count += 1;
+    ) -> bool {
+        let part = stack.cut.part(slice, row, self.columns);
+        if matches!(part, Part::None) {
+            return false;
         }
-        count
+        let values = &mut self.voxels[PAD..PAD + self.columns];
+        stack.ask_for(slice + AHEAD, row);
+        let voxels = stack.volume.index_axis_move(Axis(0), slice);
+        channel
+            .window
+            .above(voxels.index_axis_move(Axis(0), row), values);
+        if let (Some(label), Some(labels)) = (channel.label, stack.labels) {
+            let raise = (channel.window.low() - channel.base) as f32;
+            accumulate(values, labels.slice(s![slice, row, ..]), |value, voxel| {
+                *value = if voxel == label { *value + raise } else { 0.0 };
+            });
+        }
+        if matches!(part, Part::Some) {
+            stack.cut.weigh(slice, row, values);
+        }
+        true
     }
 
     /// Adds row `row` of the group's slices to four rows of the intermediate image.
@@ -465,17 +497,20 @@ impl GroupRows {
         // Columns of the intermediate image that any of the rows reaches.
         let begin = -ends[0].max(ends[1]) - 2;
         let length = (self.columns as isize - ends[0].min(ends[1]) + 1 - begin) as usize;
-        let count = self.read(stack, channel, group, row);
-        for (place, &slice) in self.slices[..count].iter().enumerate() {
+        let mut count = 0;
+        for slice in group {
+            if !self.read(stack, channel, slice, row) {
+                continue;
+            }
             let [down, left] = stack.shifts[slice];
-            let first =
-                place * (self.columns + 2 * PAD) + (PAD as isize + begin + left.whole - 1) as usize;
+            let first = (PAD as isize + begin + left.whole - 1) as usize;
             shift(
-                &mut self.shifted[place * length..(place + 1) * length],
+                &mut self.shifted[count * length..(count + 1) * length],
                 &self.voxels[first..first + length + 3],
                 left.taps,
             );
-            self.taps[place] = down.taps;
+            self.taps[count] = down.taps;
+            count += 1;
         }
         let width = sums.len() / 4;
         let place = (begin - stack.first[1]) as usize;

@@ -114,3 +114,21 @@ fn avx2<K: Kernel>(kernel: K) -> K::Output {
 fn avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run()
 }
+
+/// Bytes that come from memory together.
+const LINE: usize = 64;
+
+/// Asks for values that will be read soon, where the processor takes such hints: between blocks of
+/// work its own guesses stop.
+#[inline(always)]
+pub(crate) fn prefetch<T>(values: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in values.chunks((LINE / size_of::<T>().max(1)).max(1)) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        #[allow(unsafe_code, reason = "shear::projected takes 0.9 of the time with it")]
+        // SAFETY: a prefetch is a hint, which neither reads nor writes nor faults; x86-64 has it.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
+        }
+    }
+}

@@ -1,12 +1,15 @@
 //! NumPy arrays as volumes, kernel errors as exceptions.
 
 use numpy::{PyArray3, PyArrayMethods, PyReadonlyArray3, PyUntypedArrayMethods};
-use pyo3::exceptions::{PyBufferError, PyMemoryError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyBufferError, PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use rhoa_kernels::reslice::{Depth, Interpolation};
 use rhoa_kernels::shear::{Beam, Channel};
 use rhoa_kernels::slab::Slab;
 use rhoa_kernels::{KernelError, Machine, Reduce, Window};
+
+pyo3::import_exception!(rhoa.errors, ParameterError);
+pyo3::import_exception!(rhoa.errors, VolumeError);
 
 /// A 3-D array of an element type the kernels know.
 #[derive(FromPyObject)]
@@ -64,11 +67,11 @@ pub(crate) fn to_python(error: KernelError) -> PyErr {
     let message = error.to_string();
     match error {
         KernelError::Memory { .. } => PyMemoryError::new_err(message),
-        KernelError::Simd { .. } => PyRuntimeError::new_err(message),
-        KernelError::NotFinite
+        KernelError::NotFinite => VolumeError::new_err(message),
+        KernelError::Simd { .. }
         | KernelError::Window
         | KernelError::Axis(_)
-        | KernelError::Extent(_) => PyValueError::new_err(message),
+        | KernelError::Extent(_) => ParameterError::new_err(message),
     }
 }
 
