@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydicom import uid
 
 from rhoa.reading.headers import WANTED, Header, read_header
-from rhoa.reading.plain import HEAD_BYTES, NotPlainError, plain_values
+from rhoa.reading.plain import HEAD_BYTES, NotPlainError, plain_elements
 from rhoa.reading.plain import WANTED as PLAIN
 from rhoa.testing import DEFECTS, make_series
 from tests.reading.series import write_series
@@ -27,7 +27,7 @@ def by_pydicom(path: Path, monkeypatch: pytest.MonkeyPatch) -> Header:
         raise NotPlainError
 
     with monkeypatch.context() as patched:
-        patched.setattr("rhoa.reading.headers.plain_values", never)
+        patched.setattr("rhoa.reading.headers.plain_elements", never)
         return read_header(path)
 
 
@@ -82,11 +82,12 @@ def test_sequences_and_private_elements_are_stepped_over(
     data.private_block(0x0029, "RHOA", create=True).add_new(1, "OB", bytes(range(255)) * 100)
     data.save_as(path)
 
-    values = plain_values(path.read_bytes()[:HEAD_BYTES])
+    elements = plain_elements(path.read_bytes()[:HEAD_BYTES])
+    values = elements.values()
 
     assert (values["Rows"], values["Modality"]) == (data.Rows, ["CT"])
     content = path.read_bytes()
-    assert content[values.pixels_offset - 12 : values.pixels_offset - 8] == b"\xe0\x7f\x10\x00"
+    assert content[elements.pixels_offset - 12 : elements.pixels_offset - 8] == b"\xe0\x7f\x10\x00"
 
 
 @given(random=st.randoms(use_true_random=False))
@@ -113,7 +114,7 @@ def test_damage_never_makes_it_find_what_pydicom_does_not(
             )
     path.write_bytes(content)
     try:
-        plain_values(bytes(content[:HEAD_BYTES]))
+        plain_elements(bytes(content[:HEAD_BYTES])).values()
     except NotPlainError:
         return
 

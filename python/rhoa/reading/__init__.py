@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
 
-__all__ = ["inspect", "read_ct"]
+__all__ = ["inspect", "read_ct", "whole_volume"]
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -93,7 +93,7 @@ def read_ct(
         names = ", ".join(map(repr, unknown))
         raise ParameterError(f"repair must name repairs that exist: there are none; got {names}.")
     findings = Findings(strict)
-    file = _whole_volume(path)
+    file = whole_volume(path)
     if file is not None:
         from rhoa.reading.itk import read_itk
         from rhoa.reading.nifti import read_nifti
@@ -103,11 +103,10 @@ def read_ct(
         read = read_nifti if _is_nifti(file) else read_itk
         volume = read(file, max_bytes=max_bytes, findings=findings, progress=progress)
     else:
-        from rhoa.reading.series import read_series
+        from rhoa.reading.series import arrange, read_series
 
-        volume = read_series(
-            path, series=series, max_bytes=max_bytes, findings=findings, progress=progress
-        )
+        arranged = arrange(path, series=series, findings=findings, progress=progress)
+        volume = read_series(arranged, max_bytes=max_bytes, findings=findings, progress=progress)
     for message in findings.warnings:
         warnings.warn(message, RhoaWarning, stacklevel=2)
     return volume
@@ -123,7 +122,7 @@ def inspect(
     ReadError
         If there is no image at all, or a DICOM file cannot be parsed.
     """
-    file = _whole_volume(path)
+    file = whole_volume(path)
     if file is not None:
         from rhoa.reading.itk import summarise_itk
         from rhoa.reading.nifti import summarise_nifti
@@ -134,7 +133,7 @@ def inspect(
     return summarise(path, progress=progress)
 
 
-def _whole_volume(path: Paths) -> Path | None:
+def whole_volume(path: Paths) -> Path | None:
     """The path of one NIfTI, NRRD or MetaImage file; None where ``path`` is something else."""
     if not isinstance(path, str | os.PathLike):
         return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +18,7 @@ from rhoa.errors import (
     ReadError,
 )
 from rhoa.reading.codecs import syntax_name
+from rhoa.reading.copies import same_pixels
 from rhoa.reading.decoding import decode
 from rhoa.reading.doubts import checked, kind_of, note_left_out
 from rhoa.reading.enhanced import part_names, slices_of
@@ -33,24 +32,25 @@ from rhoa.reading.geometry import (
     orientation_name,
     stack,
 )
-from rhoa.reading.headers import DEFLATED, SkippedFileError, inflate, read_header
+from rhoa.reading.headers import SkippedFileError, read_header
 from rhoa.reading.looks import judge
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from rhoa.reading.enhanced import Part
     from rhoa.reading.files import PathOrPaths
     from rhoa.reading.headers import Header
+    from rhoa.reading.looks import Look
 
     Progress = Callable[[int, int, str], object]
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _UID_TAIL = 12  # characters that tell series of one study apart
 _MOST_LISTED = 12
-_MOST_COMPARED_BYTES = 256 << 20  # the largest slice: 8192 x 8192 pixels of 32 bits
-_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,44 +114,65 @@ class _Sorted:
     copies: int
 
 
-def read_series(
+@dataclass(frozen=True, slots=True, eq=False)
+class Arranged:
+    """The slices of one CT volume, sorted and checked, whose pixels are still in their files."""
+
+    headers: tuple[Header, ...]
+    affine: NDArray[np.float64]
+    report: Mapping[str, Any]
+    """What the headers tell."""
+
+    def judge(self, looks: Mapping[int, Look], findings: Findings) -> dict[str, Any]:
+        """What is seen in the voxels of all slices, for the report; doubts become warnings."""
+        scan = Volume(np.empty((0, 0, 0), np.int16), self.affine)
+        axial = scan.axes.superior == 0
+        facts = [looks[k] for k in range(len(self.headers))]
+        return judge(facts, scan.spacing_mm, findings, axial=axial)
+
+
+def arrange(
     path: PathOrPaths,
     *,
     series: str | int | None,
-    max_bytes: int,
     findings: Findings,
     progress: Progress | None,
-) -> Volume:
-    """The CT volume among the files of ``path``; see `rhoa.read_ct`."""
+) -> Arranged:
+    """The slices of the CT volume among the files of ``path``; see `rhoa.read_ct`."""
     found = _find(path, progress)
     chosen = _choose(found, series)
     ordered = _sort(chosen)
     left_out = note_left_out(chosen.headers, findings)
     headers = checked(ordered.headers, findings)
-    decoded = decode(headers, max_bytes=max_bytes, findings=findings, progress=progress)
-    first = headers[0]
-    volume = Volume(decoded.hu, ordered.stack.affine)
-    axial = volume.axes.superior == 0
-    looks = [decoded.looks[k] for k in range(len(headers))]
-    seen = judge(looks, volume.spacing_mm, findings, axial=axial)
-    report: dict[str, Any] = {
+    report = {
         "files": found.files,
         "skipped": dict(found.skipped),
         "series": len(found.series),
         "slices": len(ordered.headers),
         **left_out,
         "copies_dropped": ordered.copies,
-        "spacing_mm": list(volume.spacing_mm),
-        "orientation": orientation_name(first.plane),
-        "kernel": first.kernel,
+        "spacing_mm": np.linalg.norm(ordered.stack.affine[:3, :3], axis=0).tolist(),
+        "orientation": orientation_name(headers[0].plane),
+        "kernel": headers[0].kernel,
         "transfer_syntaxes": _syntaxes(ordered.headers),
         "rescale_varies": len({(h.format.slope, h.format.intercept) for h in ordered.headers}) > 1,
+    }
+    return Arranged(headers, ordered.stack.affine, report)
+
+
+def read_series(
+    arranged: Arranged, *, max_bytes: int, findings: Findings, progress: Progress | None
+) -> Volume:
+    """The volume of slices that are arranged; see `rhoa.read_ct`."""
+    decoded = decode(arranged.headers, max_bytes=max_bytes, findings=findings, progress=progress)
+    report = {
+        **arranged.report,
         "padding_voxels": decoded.padding_voxels,
         "hu_range": list(decoded.hu_range),
-        **seen,
+        **arranged.judge(decoded.looks, findings),
         "warnings": list(findings.warnings),
     }
-    return Volume(decoded.hu, ordered.stack.affine, report)
+    return Volume(decoded.hu, arranged.affine, report)
 
 
 def summarise(path: PathOrPaths, *, progress: Progress | None = None) -> list[SeriesSummary]:
@@ -166,9 +187,10 @@ def _find(path: PathOrPaths, progress: Progress | None) -> _Found:
     files = list_files(path)
     grouped: dict[tuple[str, Part], list[Header]] = {}
     skipped: Counter[str] = Counter()
+    known: dict[Hashable, Header] = {}
     for done, file in enumerate(files, 1):
         try:
-            headers = slices_of(read_header(file))
+            headers = slices_of(read_header(file, known))
         except SkippedFileError as reason:
             skipped[str(reason)] += 1
         else:
@@ -315,7 +337,7 @@ def _sort(series: _Series) -> _Sorted:
         n
         for first, *others in coincident(planes)
         for n in others
-        if _same_pixels(headers[first], headers[n])
+        if same_pixels(headers[first], headers[n])
     }
     kept = [header for n, header in enumerate(headers) if n not in copies]
     try:
@@ -323,31 +345,6 @@ def _sort(series: _Series) -> _Sorted:
     except GeometryError as error:
         raise GeometryError(f"{series.label}: {error}") from None
     return _Sorted(tuple(kept[n] for n in stacked.order), stacked, len(copies))
-
-
-def _same_pixels(one: Header, other: Header) -> bool:
-    return one.format == other.format and _pixel_digest(one) == _pixel_digest(other)
-
-
-def _pixel_digest(header: Header) -> tuple[str, bytes]:
-    """What tells two slices' pixels apart; too large ones are never alike."""
-    place = header.pixels
-    if place is None:
-        return "", b""
-    left = min(place.available, place.available if place.length is None else place.length)
-    if left > _MOST_COMPARED_BYTES:
-        return place.syntax, os.fsencode(header.path)
-    digest = hashlib.blake2b()
-    try:
-        with header.path.open("rb") as file:
-            source = inflate(file) if place.syntax == DEFLATED else file
-            source.seek(place.offset)
-            while left > 0 and (block := source.read(min(left, _BLOCK_BYTES))):
-                digest.update(block)
-                left -= len(block)
-    except OSError as error:
-        raise ReadError(f"{header.name}: the file cannot be read ({error.strerror}).") from None
-    return place.syntax, digest.digest()
 
 
 def _syntaxes(headers: Sequence[Header]) -> list[str]:
