@@ -1,10 +1,11 @@
-"""A CT series as a scanner writes it: long headers with private elements and sequences, noisy HU."""
+"""A CT series as a scanner writes it: long headers, with private elements and sequences."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydicom.dataset import Dataset
 
 from rhoa.testing.images import Grid, image_dataset, save
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pydicom.dataset import Dataset, FileDataset
+    from pydicom.dataset import FileDataset
 
     Progress = Callable[[int, int, str], object]
 
@@ -85,8 +86,6 @@ def _body(shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 def dress(image: FileDataset, k: int) -> None:
     """Add what scanners write: 73 plain elements, 9 sequences, 69 private elements."""
-    from pydicom.dataset import Dataset
-
     for keyword, value in _ELEMENTS.items():
         setattr(image, keyword, value)
     image.InstanceNumber, image.SliceLocation = k + 1, f"{-600 + 0.8 * k:.1f}"
@@ -106,8 +105,6 @@ def dress(image: FileDataset, k: int) -> None:
 
 
 def _reference(image: FileDataset, number: int) -> Dataset:
-    from pydicom.dataset import Dataset
-
     item = Dataset()
     item.ReferencedSOPClassUID = image.SOPClassUID
     item.ReferencedSOPInstanceUID = f"{image.SOPInstanceUID}.{number}"

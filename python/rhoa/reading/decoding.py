@@ -83,6 +83,7 @@ class Tally:
     looks: dict[int, Look] = field(default_factory=dict)
 
     def add(self, padding: int, low: float, high: float) -> None:
+        """Count one more slice."""
         self.padding += padding
         self.low, self.high = min(self.low, low), max(self.high, high)
 

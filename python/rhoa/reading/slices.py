@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rhoa.errors import RhoaWarning
+from rhoa.reading import read_ct, whole_volume
 from rhoa.reading.decoding import decoder, kinds, require_budget, shape_of, warn_of_padding
 from rhoa.reading.findings import Findings
 from rhoa.reading.series import arrange, read_series
@@ -104,6 +106,30 @@ class SliceSource:
         """Warn of what was found so far; ``stacklevel`` as of `warnings.warn` called here."""
         for message in self._findings.warnings:
             warnings.warn(message, RhoaWarning, stacklevel=stacklevel)
+
+
+def paths_in(given: object) -> PathOrPaths | None:
+    """A path, or a list of paths; None where it is something else."""
+    if isinstance(given, str | os.PathLike):
+        return given
+    if isinstance(given, list | tuple) and all(isinstance(p, str | os.PathLike) for p in given):
+        return given or None
+    return None
+
+
+def open_scan(
+    path: PathOrPaths, *, series: str | int | None = None, progress: Progress | None = None
+) -> SliceSource | Volume:
+    """What `rhoa.read_ct` would read: the slices of a DICOM series; else the volume, already read.
+
+    Raises
+    ------
+    ReadError
+        As `rhoa.read_ct`.
+    """
+    if whole_volume(path) is not None:
+        return read_ct(path, series=series, progress=progress)
+    return open_series(path, series=series, progress=progress)
 
 
 def open_series(
