@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,22 @@ def test_inspect_of_refused_series_alone_is_an_answer_too(
     assert code == 0
     assert "refused: modality MR, not CT." in out
     assert out.splitlines()[-1] == "no series here can be read as a CT volume"
+
+
+def test_repairs_are_named_after_repair(
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(patient / "ct", tmp_path / "ct")
+    sorted((tmp_path / "ct").iterdir())[3].unlink()
+
+    refused, _, message = run(capsys, "ctap", tmp_path / "ct", "-o", tmp_path / "out.png")
+    repair = ("--repair", "gaps,tilt")
+    listed, out, _ = run(capsys, "inspect", tmp_path / "ct", "--json", *repair)
+    made, _, _ = run(capsys, "ctap", tmp_path / "ct", "-o", tmp_path / "out.png", *repair)
+
+    assert (refused, listed, made) == (1, 0, 0)
+    assert 'pass repair="gaps"' in message
+    assert json.loads(out)[0]["verdict"] == "volume"
 
 
 @pytest.mark.parametrize(

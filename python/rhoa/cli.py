@@ -109,7 +109,12 @@ def _verb(
 
 
 def _scan_options(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--series", metavar="UID|N", help="which series, if the folder holds several")
+    verb.add_argument(
+        "--series",
+        metavar="UID|N|auto",
+        help="which series, if the folder holds several; auto: most axial slices, then thinnest",
+    )
+    _repair_option(verb)
     verb.add_argument(
         "--window",
         nargs=2,
@@ -136,6 +141,15 @@ def _scan_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--threads", type=int, help="default: RHOA_NUM_THREADS, else all processors")
 
 
+def _repair_option(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--repair",
+        metavar="NAME,...",
+        default="",
+        help="repairs that may be made: gaps, tilt, spacing, drop, monochrome1",
+    )
+
+
 def _inspect(stages: Stages) -> None:
     verb = _verb(
         stages, "inspect", "List the series of a folder and what becomes of each", verbs.inspect
@@ -147,6 +161,7 @@ def _inspect(stages: Stages) -> None:
         "there is no image at all, or a file is damaged. --json has whole UIDs; neither has data "
         "of the patient."
     )
+    _repair_option(verb)
 
 
 def _ctap(stages: Stages) -> None:

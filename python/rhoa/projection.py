@@ -36,7 +36,7 @@ Method = Literal["shear", "reslice"]
 
 
 @overload
-def ctap(
+def ctap(  # type: ignore[overload-overlap]  # to NumPy's types a path is an array, too
     volume: Scan,
     *,
     window: Window | None = None,
@@ -61,7 +61,7 @@ def ctap(
     threads: int | None = None,
 ) -> NDArray[np.float32]: ...
 @overload
-def ctap(
+def ctap(  # type: ignore[overload-overlap]  # to NumPy's types a path is an array, too
     volume: Scan,
     *,
     window: Window | None = None,
@@ -171,13 +171,15 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
     content = content_of(given, [window], reduce, transform, mask)
     view = _View(axis, pose, depth, pixel_mm, method, order)
     images = _images(given, content, view, thread_count(threads), source)
+    if source is not None:
+        source.warn(stacklevel=3)
     if content.labels is not None and not content.one_mask:
         return dict(zip(content.wanted, images, strict=True))
     return images[0]
 
 
 @overload
-def sweep(
+def sweep(  # type: ignore[overload-overlap]  # to NumPy's types a path is an array, too
     volume: Scan,
     windows: Sequence[Window],
     *,
@@ -232,7 +234,10 @@ def sweep(  # noqa: PLR0913  # as ctap
     given, source = opened(volume, whole=pose is not None)
     content = content_of(given, windows, "sum", "hu", None)
     view = _View(axis, pose, depth, pixel_mm, "shear", 1)
-    return _images(given, content, view, thread_count(threads), source)
+    images = _images(given, content, view, thread_count(threads), source)
+    if source is not None:
+        source.warn(stacklevel=3)
+    return images
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -43,10 +43,12 @@ def opened(
     source: SliceSource | Volume | None = volume if isinstance(volume, SliceSource) else None
     if source is None and (paths := paths_in(volume)) is not None:
         source = open_scan(paths)
-    if not isinstance(source, SliceSource):
-        return volume if source is None else source, None
+    if source is None:
+        return cast("ArrayLike", volume), None
+    if isinstance(source, Volume):
+        return source, None
     outline = source.outline
-    if not whole and outline.axes.posterior != 0:
+    if not (whole or source.whole or outline.axes.posterior == 0):
         return outline, source
     read = source.read()
     source.warn(stacklevel=4)
@@ -61,8 +63,12 @@ def as_scanned(
         labels = None if content.labels is None else facing(volume, content.labels)
         images = reduced(kernel_array(facing(volume, volume.hu)), labels, content, 1, threads)
     else:
-        images = _streamed(volume, content, threads, source)
-        source.warn(stacklevel=5)
+        from rhoa.reading.slices import BlankSliceError
+
+        try:
+            images = _streamed(volume, content, threads, source)
+        except BlankSliceError:
+            return as_scanned(source.read(), content, threads)
     axes, spacing = volume.axes, volume.spacing_mm
     up, _, left = axes.signs
     corner = np.zeros(3)  # of row 0 and column 0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rhoa import Alignment, Radiograph
-    from rhoa.reading.series import SeriesSummary
+    from rhoa.reading.catalogue import SeriesSummary
 
 Rows = list[dict[str, Any]]
 TRAINING_LIBRARIES = ("torch", "torchvision", "safetensors", "matplotlib")
@@ -81,7 +81,7 @@ def inspect(options: Namespace) -> Result:
     """The series of a path, what becomes of each and why, and what to type next."""
     from rhoa.reading import inspect as list_series
 
-    series = list_series(options.scan, progress=bar())
+    series = list_series(options.scan, repair=options.repair, progress=bar())
     rows = [dataclasses.asdict(summary) for summary in series]
     lines = ["", *(line for summary in series for line in _remarks(summary))]
     lines += [""] * (len(lines) > 1) + [_next_step(series, options.scan)]
@@ -157,11 +157,11 @@ def ctap(options: Namespace) -> Result:
 def hips(options: Namespace) -> Result:
     """Crops of one scan, or of a table of scans."""
     if str(options.scan).lower().endswith(".csv"):
-        given = (options.pose, options.series, options.pixel_mm, options.threads)
+        given = (options.pose, options.series, options.repair, options.pixel_mm, options.threads)
         if any(given) or options.depth != ["all"] or options.window is not None:
             raise ParameterError(
                 "a table of scans names its own landmarks and is made with the defaults; "
-                "leave out --pose, --series, --window, --depth, --pixel-mm and --threads."
+                "leave out --pose, --series, --repair, --window, --depth, --pixel-mm and --threads."
             )
         manifest = cohort.build(options.scan, options.out, progress=bar())
         rejected = options.out / "rejected.csv"
@@ -315,7 +315,7 @@ def info(_: Namespace) -> Result:
 def _project(options: Namespace, style: Mapping[str, Any] = MappingProxyType({})) -> Radiograph:
     from rhoa.reading.slices import open_scan
 
-    scan = open_scan(options.scan, series=options.series, progress=bar())
+    scan = open_scan(options.scan, series=options.series, repair=options.repair, progress=bar())
     window = None if options.window is None else (options.window[0], options.window[1])
     if options.pose is None:
         if options.depth != ["all"] or options.pixel_mm is not None:

@@ -387,7 +387,10 @@ class TestSize:
 
     def test_bytes_after_the_pixels_are_a_warning(self, tmp_path: Path) -> None:
         write_series(
-            tmp_path, edit=lambda k, image: k == 1 and setattr(image, "PixelData", bytes(170))
+            tmp_path,
+            edit=lambda k, image: (
+                k == 1 and setattr(image, "PixelData", image.PixelData + bytes(10))
+            ),
         )
 
         with pytest.warns(rhoa.RhoaWarning, match="10 bytes more"):

@@ -25,17 +25,10 @@ from rhoa.testing.images import (
     save,
 )
 
-MISSING = {
-    "blank-slice": "SILENTLY WRONG: a blank slice inside the stack is read as air",
-    "blank-end": "a blank slice at an end is kept; it is to be left out and reported",
-    "bomb": "a NIfTI bomb is refused, but the message does not name the file",
-    "uneven": "4 % off the even grid is an error; from 1 % to 5 % it is to be a warning",
-}
-"""What the reader does not do yet."""
-
 RECORDED = {
     "duplicate-slice": ("copies_dropped", 1),
     "duplicate-file": ("copies_dropped", 1),
+    "blank-end": ("blank_dropped", 1),
     "foreign-files": ("skipped", {"no DICOM file": 2, "empty file": 1}),
     "padding": ("padding_voxels", None),
     "padding-range": ("padding_voxels", None),
@@ -53,16 +46,6 @@ NOT_ONE_FILE = ("series 0", "in the given files")
 SMALL = (9, 40, 36)
 HARMLESS_LOSS = 0.6
 """Share of the true voxels that a repaired volume must hold: a sheared one may lose corners."""
-
-
-def unfinished(names: list[str]) -> list[object]:
-    """Names as parameters; those that the reader does not handle yet must fail, and say why."""
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=MISSING[name]))
-        if name in MISSING
-        else name
-        for name in names
-    ]
 
 
 def assert_verdict(series: Series) -> None:
@@ -97,14 +80,14 @@ def assert_discreet(text: str, series: Series) -> None:
     assert ROOT not in text
 
 
-@pytest.mark.parametrize("name", unfinished(sorted(DEFECTS)))
+@pytest.mark.parametrize("name", sorted(DEFECTS))
 def test_a_series_is_read_right_or_refused_for_its_defect(name: str, tmp_path: Path) -> None:
     size = {} if name in ANATOMICAL else {"shape": SMALL}
     assert_verdict(make_series(tmp_path / "scan", defect=name, **size))
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
-@pytest.mark.parametrize("name", unfinished(sorted(NIFTI_DEFECTS)))
+@pytest.mark.parametrize("name", sorted(NIFTI_DEFECTS))
 def test_a_nifti_file_is_read_right_or_refused_for_its_defect(
     name: str, suffix: str, tmp_path: Path
 ) -> None:
@@ -114,7 +97,7 @@ def test_a_nifti_file_is_read_right_or_refused_for_its_defect(
 
 
 @given(
-    name=st.sampled_from(sorted(set(DEFECTS) - set(MISSING) - ANATOMICAL - SLOW)),
+    name=st.sampled_from(sorted(set(DEFECTS) - ANATOMICAL - SLOW)),
     shape=st.tuples(st.integers(8, 16), st.integers(32, 48), st.integers(32, 48)),
     spacing=st.tuples(st.floats(1.5, 5), st.floats(0.5, 1.5), st.floats(0.5, 1.5)),
     origin=st.tuples(*[st.floats(-400, 400)] * 3),
@@ -156,18 +139,7 @@ def test_what_was_put_right_is_in_the_report(name: str, tmp_path: Path) -> None:
     assert report[key] == expected
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(
-                strict=True, reason=f"there is no repair={CATALOGUE[name].repair} yet"
-            ),
-        )
-        for name in REPAIRABLE
-    ],
-)
+@pytest.mark.parametrize("name", REPAIRABLE)
 def test_a_repair_asked_for_by_name_gives_the_true_volume_and_is_reported(
     name: str, tmp_path: Path
 ) -> None:
@@ -184,13 +156,9 @@ def test_a_repair_asked_for_by_name_gives_the_true_volume_and_is_reported(
 def test_every_verdict_of_repair_has_its_place_in_the_report() -> None:
     repaired = {name for name, entry in CATALOGUE.items() if entry.verdict == "repair"}
 
-    assert repaired - set(MISSING) == set(RECORDED)
+    assert repaired == set(RECORDED)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="SILENTLY WRONG: copies 0.01 mm apart are two slices of a volume 0.01 mm thin",
-)
 def test_two_copies_of_one_slice_a_hundredth_of_a_millimetre_apart_are_no_volume(
     tmp_path: Path,
 ) -> None:

@@ -145,6 +145,23 @@ def test_gantry_tilt_and_varying_spacing_are_told_in_numbers(real_data: Path) ->
         read_ct(real_data / "dicom" / "qa_ct_ge_tilt_varspacing")
 
 
+def test_a_tilted_head_of_two_spacings_is_straightened_by_name(real_data: Path) -> None:
+    folder = real_data / "dicom" / "qa_ct_ge_tilt_varspacing"
+
+    volume = read_ct(folder, repair="tilt,spacing", strict=True)
+
+    assert volume.shape == (37, 611, 512)
+    assert volume.spacing_mm[0] == pytest.approx(4.0, abs=0.01)
+    assert volume.report is not None
+    spacing, tilt = volume.report["repairs"]
+    assert (spacing["name"], spacing["slices_before"]) == ("spacing", 28)
+    assert (tilt["name"], tilt["tilt_deg"]) == ("tilt", 18.5)
+    axes = volume.affine[:3, :3] / volume.spacing_mm
+    assert axes.T @ axes == pytest.approx(np.eye(3), abs=1e-6)
+    assert volume.hu.max() > 1500  # bone, and no padding beyond air
+    assert volume.hu.min() == -1024
+
+
 def test_twelve_bits_are_unpacked_and_mr_is_refused(real_data: Path) -> None:
     folder = real_data / "dicom" / "qa_12bit"
     ranges = {(int(v.min()), int(v.max())) for v in map(stored, folder.iterdir())}

@@ -329,11 +329,6 @@ class TestReport:
             (n, 5, "decoding slices") for n in range(1, 6)
         ]
 
-    def test_a_repair_that_does_not_exist_is_refused(self, tmp_path: Path) -> None:
-        for repair in ("gaps", ("tilt", "gaps")):
-            with pytest.raises(errors.ParameterError, match="there are none; got 'gaps'"):
-                read_ct(tmp_path, repair=repair)
-
     def test_messages_name_the_file_but_not_the_patient_or_the_folder(self, tmp_path: Path) -> None:
         paths = write_series(
             tmp_path, edit=lambda k, image: k == 2 and delattr(image, "ImagePositionPatient")

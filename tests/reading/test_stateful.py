@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 import rhoa
 from rhoa import errors
 from rhoa.reading import read_ct
+from rhoa.reading.repairs import REPAIRS
 from rhoa.testing.images import ROOT, Grid, decimals, image_dataset, save, set_pixels
 
 SPACING_MM = 2.0
 SHAPE = (4, 5)
 SERIES = ("1", "2")
-SAME_MM = (0.001, 0.025)
+SAME_MM = (0.001, 0.051)
 """Copies nearer to each other than the first are one slice; nearer than the second, they may be."""
 EVEN_MM = 0.04
 """A stack that is this even must be read."""
@@ -173,6 +174,27 @@ class Scan(RuleBasedStateMachine):
             one.path.rename(path)
             self.slices[n] = replace(one, path=path)
 
+    @rule(repair=st.sets(st.sampled_from(sorted(REPAIRS)), min_size=1))
+    def read_with_repairs(self, repair: set[str]) -> None:
+        """Whatever a repair makes, a slice that nothing was done to is as it was, in its place."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", rhoa.RhoaWarning)
+                volume = read_ct(self.folder.name, repair=repair)
+        except errors.RhoaError:
+            return
+        report = volume.report or {}
+        done = {record["name"] for record in report["repairs"]}
+        assert done <= repair
+        if done & {"tilt", "spacing"}:
+            return
+        filled = {k for one in report["repairs"] if one["name"] == "gaps" for k in one["slices"]}
+        for k in sorted(set(range(volume.shape[0])) - filled):
+            assert any(is_slice(volume, k, one) for one in self.slices), f"slice {k} is no file's"
+        for k in filled:
+            between = (volume.hu[k - 1].astype(int) + volume.hu[k + 1]) / 2
+            assert np.abs(volume.hu[k] - between).max() <= 0.5
+
     @invariant()
     def what_is_read_is_what_numpy_stacks(self) -> None:
         strict, loose = (
@@ -216,6 +238,16 @@ def is_even(stack: list[Slice]) -> bool:
     z, x = (np.array([getattr(one, name) for one in stack]) for name in ("z_mm", "x_mm"))
     steps = np.diff(z)
     return bool(steps.min() > 0.5 and np.ptp(steps) <= EVEN_MM and np.ptp(x) == 0)
+
+
+def is_slice(volume: rhoa.Volume, k: int, one: Slice) -> bool:
+    """Whether slice ``k`` of a volume is one of the files, at its place."""
+    place = volume.to_lps([k, 0, 0])
+    found: NDArray[np.int64] = volume.hu[k]
+    return (
+        np.array_equal(found, one.hu[: len(found)])
+        and float(np.abs(place - (one.x_mm, 0.0, one.z_mm)).max()) < PLACE_MM
+    )
 
 
 def agrees(volume: rhoa.Volume, stack: list[Slice]) -> bool:

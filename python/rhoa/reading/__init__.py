@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from os import PathLike
 
-    from rhoa.reading.series import SeriesSummary
+    from rhoa.reading.catalogue import SeriesSummary
     from rhoa.volume import Volume
 
     Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
@@ -28,7 +28,7 @@ def read_ct(
     path: Paths,
     *,
     series: str | int | None = None,
-    repair: Collection[str] = (),
+    repair: str | Collection[str] = (),
     strict: bool = False,
     max_bytes: int = 4 << 30,
     progress: Callable[[int, int, str], object] | None = None,
@@ -48,8 +48,25 @@ def read_ct(
     series
         Which series, where there are several: its UID, the start or end of it, or its index in
         ``rhoa inspect``. Stacks, times and frame types of an enhanced file are told by index.
+        "auto" takes the readable one with the most axial slices, then the thinnest, then the one
+        with the softest kernel; where that tells no one apart, several are an error still.
     repair
-        Names of lossy repairs to allow. There are none yet.
+        Repairs that may be made: names in a collection, or in a string with commas between. What
+        is not needed is not done; what is done is in ``report["repairs"]``.
+
+        * ``"gaps"``: single missing (or blank) slices are interpolated between their neighbours;
+          wider gaps stay an error.
+        * ``"tilt"``: slices that do not lie straight above each other (gantry tilt) are shifted
+          within their planes onto a rectangular grid, which has more rows or columns.
+        * ``"spacing"``: unevenly spaced slices, or parts with different spacing, are resampled to
+          an even grid of the median spacing.
+        * ``"drop"``: files that are cut short or state no position are left out; mostly "gaps" is
+          needed, too.
+        * ``"monochrome1"``: values of MONOCHROME1 slices are taken as they are stored: it tells
+          how to show values, not what they are.
+
+        All interpolation is linear, in one go; it needs memory for a second volume. Files of one
+        whole volume (NIfTI, NRRD, MetaImage) are not repaired.
     strict
         Whether what is otherwise a `RhoaWarning` (lossy compression, localizers among the slices,
         metal, a body that the field of view cuts, a patient that moved) is an error.
@@ -86,12 +103,10 @@ def read_ct(
     """
     from rhoa.reading.bounded import shown
     from rhoa.reading.findings import Findings
+    from rhoa.reading.repairs import named
 
     max_bytes = require_count("max_bytes", max_bytes)
-    unknown = sorted({repair} if isinstance(repair, str) else set(repair))
-    if unknown:
-        names = ", ".join(map(repr, unknown))
-        raise ParameterError(f"repair must name repairs that exist: there are none; got {names}.")
+    repairs = named(repair)
     findings = Findings(strict)
     file = whole_volume(path)
     if file is not None:
@@ -105,7 +120,9 @@ def read_ct(
     else:
         from rhoa.reading.series import arrange, read_series
 
-        arranged = arrange(path, series=series, findings=findings, progress=progress)
+        arranged = arrange(
+            path, series=series, repairs=repairs, findings=findings, progress=progress
+        )
         volume = read_series(arranged, max_bytes=max_bytes, findings=findings, progress=progress)
     for message in findings.warnings:
         warnings.warn(message, RhoaWarning, stacklevel=2)
@@ -113,24 +130,39 @@ def read_ct(
 
 
 def inspect(
-    path: Paths, *, progress: Callable[[int, int, str], object] | None = None
+    path: Paths,
+    *,
+    repair: str | Collection[str] = (),
+    progress: Callable[[int, int, str], object] | None = None,
 ) -> list[SeriesSummary]:
     """What is at ``path``: one `SeriesSummary` a series, the largest first.
 
+    Pixels are not decoded: blank or undecodable slices are found by `read_ct` only.
+
+    Parameters
+    ----------
+    path, repair, progress
+        As in `read_ct`, which would read with these repairs.
+
     Raises
     ------
+    ParameterError
+        If there is no repair of such a name.
     ReadError
         If there is no image at all, or a DICOM file cannot be parsed.
     """
+    from rhoa.reading.repairs import named
+
+    repairs = named(repair)
     file = whole_volume(path)
     if file is not None:
         from rhoa.reading.itk import summarise_itk
         from rhoa.reading.nifti import summarise_nifti
 
         return [summarise_nifti(file) if _is_nifti(file) else summarise_itk(file)]
-    from rhoa.reading.series import summarise
+    from rhoa.reading.catalogue import summarise
 
-    return summarise(path, progress=progress)
+    return summarise(path, repairs=repairs, progress=progress)
 
 
 def whole_volume(path: Paths) -> Path | None:

@@ -24,7 +24,8 @@ from rhoa.reading.codecs import (
     encapsulated,
     require_codec,
 )
-from rhoa.reading.headers import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE, inflate
+from rhoa.reading.extent import check_extent
+from rhoa.reading.headers import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE, UNCOMPRESSED, inflate
 from rhoa.reading.looks import Look, look
 from rhoa.reading.stored import (
     DENSEST_PADDING_HU,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from rhoa.reading.codecs import Decompress
     from rhoa.reading.findings import Findings
-    from rhoa.reading.headers import Header, PixelFormat, PixelPlace
+    from rhoa.reading.headers import Header
 
     Progress = Callable[[int, int, str], object]
     Fill = Callable[[NDArray[Any], int], "Tally"]
@@ -55,7 +56,6 @@ LARGEST_RESCALE = 2.0**31
 """No slope or intercept is larger; 32-bit values times it still fit float32."""
 _RUN = 16  # slices that a thread takes at once; they are waited for together
 _LITTLE = frozenset([IMPLICIT_LITTLE, "1.2.840.10008.1.2.1"])
-UNCOMPRESSED = frozenset([IMPLICIT_LITTLE, "1.2.840.10008.1.2.1", EXPLICIT_BIG, DEFLATED])
 _NOT_HU = frozenset([
     "PERFUSION", "MONO", "IODINE", "VNC", "VIRTUAL", "ZEFF", "MIP", "MINIP",
     "IP", "MAXIMUM", "MINIMUM", "RENDER", "CURVED", "ADDITION", "SUBTRACTION", "DIVISION",
@@ -112,17 +112,11 @@ def check_pixels(header: Header, findings: Findings) -> None:
             f"{name}: BitsAllocated {bits[0]}, BitsStored {bits[1]}, HighBit {bits[2]}; "
             "stored bits must lie inside 8, 16 or 32 allocated ones; export the file again."
         )
-    place = header.pixels
-    if place is None:
-        raise PixelDataError(
-            f"{name}: it holds no pixel data (7FE0,0010); the file is cut short or was stripped: "
-            "export it again."
-        )
+    place = check_extent(header, findings)
     if place.syntax in UNCOMPRESSED:
-        _check_length(name, form, place, findings)
-    else:
-        check_packing(name, place.syntax, packed=place.available, needed=form.bytes_per_frame)
-        require_codec(name, place.syntax)
+        return
+    check_packing(name, place.syntax, packed=place.available, needed=form.bytes_per_frame)
+    require_codec(name, place.syntax)
 
 
 def _check_meaning(header: Header, findings: Findings) -> None:
@@ -131,7 +125,8 @@ def _check_meaning(header: Header, findings: Findings) -> None:
     if header.photometric != "MONOCHROME2":
         raise PixelDataError(
             f"{name}: PhotometricInterpretation {header.photometric or 'missing'}; a CT slice is "
-            "MONOCHROME2; with another one readers disagree about its values: export it again."
+            "MONOCHROME2; with another one readers disagree about its values: export it again"
+            + (', or pass repair="monochrome1".' if header.photometric == "MONOCHROME1" else ".")
         )
     if header.burned_in:
         raise PixelDataError(
@@ -167,26 +162,6 @@ def _check_meaning(header: Header, findings: Findings) -> None:
         raise PixelDataError(
             f"{name}: {what}: the values are no plain Hounsfield units; "
             "read_ct needs the ordinary CT reconstruction."
-        )
-
-
-def _check_length(name: str, form: PixelFormat, place: PixelPlace, findings: Findings) -> None:
-    needed = form.bytes_per_frame
-    if place.syntax != DEFLATED and (place.length or 0) > place.available:
-        raise PixelDataError(
-            f"{name}: pixel data of {place.length} bytes are declared, {place.available} are there;"
-            " the file is cut short: export it again."
-        )
-    found = min(place.length or 0, place.available)
-    if found < needed:
-        raise PixelDataError(
-            f"{name}: {found} bytes of pixel data; {form.rows} x {form.columns} pixels of "
-            f"{form.bits_allocated} bits need {needed}; the file is damaged: export it again."
-        )
-    if found > needed + 1:  # one byte of padding is the standard's
-        findings.warn(
-            f"{name}: {found - needed} bytes more than its pixels need; they are ignored.",
-            PixelDataError,
         )
 
 
@@ -231,14 +206,17 @@ def kinds(headers: Sequence[Header]) -> tuple[str, ...]:
     return ("i2", "f4") if whole else ("f4",)
 
 
-def require_budget(shape: tuple[int, ...], dtype: np.dtype[np.generic], max_bytes: int) -> None:
-    """Check that a volume fits into ``max_bytes`` before it is allocated."""
+def require_budget(
+    shape: tuple[int, ...], dtype: np.dtype[np.generic], max_bytes: int, *, name: str = ""
+) -> None:
+    """Check that a volume, of the file ``name``, fits into ``max_bytes`` before it is allocated."""
     needed = math.prod(shape) * dtype.itemsize
     if needed > max_bytes:
         size = " x ".join(map(str, shape))
         raise ReadError(
-            f"the volume of {size} voxels takes {needed} bytes, more than max_bytes = {max_bytes};"
-            " pass a larger max_bytes if the scan is really that large."
+            f"{name + ': ' if name else ''}the volume of {size} voxels takes {needed} bytes, more "
+            f"than max_bytes = {max_bytes}; pass a larger max_bytes if the scan is really that "
+            "large."
         )
 
 

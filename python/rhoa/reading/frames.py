@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from rhoa.errors import PixelDataError, ReadError
 from rhoa.reading.codecs import DELIMITER, ITEM
-from rhoa.reading.decoding import UNCOMPRESSED
-from rhoa.reading.headers import PixelPlace
+from rhoa.reading.headers import UNCOMPRESSED, PixelPlace
 
 if TYPE_CHECKING:
     from rhoa.reading.headers import Header
@@ -37,7 +36,7 @@ def frame_places(header: Header, extended: bytes) -> list[PixelPlace | None]:
         return [_even(header, place, n) for n in range(header.frames)]
     try:
         with header.path.open("rb") as file:
-            table, *fragments = _items(file, place, header.name)
+            table, *fragments = pixel_items(file, place, header.name)
             offsets = _offsets(file, table, extended, header)
     except OSError as error:
         raise ReadError(f"{header.name}: the file cannot be read ({error.strerror}).") from None
@@ -59,7 +58,7 @@ def _even(header: Header, place: PixelPlace, n: int) -> PixelPlace:
     )
 
 
-def _items(file: BinaryIO, place: PixelPlace, name: str) -> list[tuple[int, int]]:
+def pixel_items(file: BinaryIO, place: PixelPlace, name: str) -> list[tuple[int, int]]:
     """Start and end of every item, the offset table first; all must lie inside the file."""
     items: list[tuple[int, int]] = []
     here, last = place.offset, place.offset + place.available

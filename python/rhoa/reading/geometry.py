@@ -1,4 +1,4 @@
-"""From the positions and orientations of slices to one affine, or the reason why there is none.
+"""Where slices lie: what every one must state, what all must share, which are at one position.
 
 Only Image Position (Patient), Image Orientation (Patient) and Pixel Spacing count: slice thickness,
 instance number and the tilt tag are not for computation.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,15 +26,11 @@ TURN_TOLERANCE = 2e-4
 """Difference of a direction cosine between slices (0.01 deg)."""
 SPACING_TOLERANCE_MM = 0.05
 SPACING_TOLERANCE_RATIO = 0.01
-DRIFT_TOLERANCE_RATIO = 0.25
-"""Distance of a slice from the even grid, in slice spacings."""
+"""Positions within the larger of the two are one; spacing even within it is even."""
 TILT_LIMIT_DEG = 0.1
-COINCIDENT_MM = 0.01
-"""Slices nearer to each other than this share one position."""
 FARTHEST_MM = 1e6
 """No coordinate or pixel size of a scan is larger."""
 SMALLEST_PIXEL_MM = 1e-4
-_MOST_PLACES = 4  # that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,51 +47,6 @@ class Plane:
     columns: int
 
 
-class Stack(NamedTuple):
-    """Slices that form a volume."""
-
-    order: tuple[int, ...]
-    """Indices of the slices, ascending along the normal (row x column direction)."""
-    affine: NDArray[np.float64]
-    """From ``(k, j, i, 1)`` to patient LPS mm."""
-
-
-def stack(planes: Sequence[Plane]) -> Stack:
-    """The order and affine of slices that form a volume.
-
-    Raises
-    ------
-    GeometryError
-        If there are fewer than two slices, or they lack or differ in geometry, share positions,
-        leave gaps, are unevenly spaced or sheared (gantry tilt).
-    """
-    check_planes(planes)
-    if len(planes) < 2:
-        raise GeometryError(
-            f"{planes[0].name}: one slice is no volume; read_ct needs two or more; "
-            "pass the folder that holds the whole series."
-        )
-    for group in coincident(planes):
-        raise GeometryError(describe_coincident(planes, group))
-    order = _sorted(planes)
-    positions = np.array([planes[n].position_mm for n in order])
-    rows, columns = _directions(planes[order[0]])
-    normal = np.cross(rows, columns)
-    problems = [
-        *_spacing_problems(positions, normal),
-        *_shear_problems(positions, normal, planes[order[0]]),
-    ]
-    if problems:
-        raise GeometryError("; ".join(problems) + ".")
-    down, across = planes[order[0]].pixel_mm or (math.nan, math.nan)
-    affine = np.eye(4)
-    affine[:3, 0] = (positions[-1] - positions[0]) / (len(positions) - 1)
-    affine[:3, 1] = columns * down
-    affine[:3, 2] = rows * across
-    affine[:3, 3] = positions[0]
-    return Stack(tuple(order), affine)
-
-
 def check_planes(planes: Sequence[Plane]) -> None:
     """Check that every slice states its geometry, and that all state the same grid.
 
@@ -104,10 +55,12 @@ def check_planes(planes: Sequence[Plane]) -> None:
     GeometryError
         Naming the first file that does not.
     """
+    placed = sum(plane.position_mm is not None for plane in planes)
+    remedy = ', or pass repair="drop" to read the scan without the file' if placed > 1 else ""
     checked: object = None
     for plane in planes:
         if _grid(plane) != checked or not _is_place(plane.position_mm):
-            _check_plane(plane)
+            _check_plane(plane, remedy)
         checked = _grid(plane)
     first = planes[0]
     for plane in planes[1:]:
@@ -135,12 +88,18 @@ def check_planes(planes: Sequence[Plane]) -> None:
 
 
 def coincident(planes: Sequence[Plane]) -> list[tuple[int, ...]]:
-    """Groups of two or more slices at one position, as indices; `check_planes` comes first."""
-    order = _sorted(planes)
-    along = _along(planes)
+    """Groups of two or more slices at one position, as indices; `check_planes` comes first.
+
+    Positions nearer to each other than the tolerance of spacing are one.
+    """
+    order = sorted_along(planes)
+    along = along_normal(planes)
+    steps = np.diff(along[order])
+    apart = steps[steps >= SPACING_TOLERANCE_MM]
+    nearest = tolerance_of(usual_step(apart)) if len(apart) else SPACING_TOLERANCE_MM
     groups = [[order[0]]]
     for before, after in pairwise(order):
-        if along[after] - along[before] < COINCIDENT_MM:
+        if along[after] - along[before] < nearest:
             groups[-1].append(after)
         else:
             groups.append([after])
@@ -150,13 +109,23 @@ def coincident(planes: Sequence[Plane]) -> list[tuple[int, ...]]:
 def describe_coincident(planes: Sequence[Plane], group: Sequence[int]) -> str:
     """The message about slices that share a position."""
     first, second = planes[group[0]], planes[group[1]]
-    rows, columns = _directions(first)
+    rows, columns = directions(first)
     return (
         f"{first.name} and {second.name}: {len(group)} slices at one position, "
-        f"{_place(np.array(first.position_mm), np.cross(rows, columns))}; "
+        f"{place_of(np.array(first.position_mm), np.cross(rows, columns))}; "
         "read_ct needs one slice a position; they are several acquisitions or reconstructions "
         "in one series: pass the list of files of one of them."
     )
+
+
+def usual_step(steps: NDArray[np.float64]) -> float:
+    """The median of the distances between slices; the lower one of two."""
+    return float(np.sort(steps)[(len(steps) - 1) // 2])
+
+
+def tolerance_of(spacing_mm: float) -> float:
+    """How far a distance between slices may be off."""
+    return max(SPACING_TOLERANCE_RATIO * spacing_mm, SPACING_TOLERANCE_MM)
 
 
 def orientation_name(plane: Plane) -> str:
@@ -178,22 +147,24 @@ def _is_place(position_mm: tuple[float, ...] | None) -> bool:
     return position_mm is not None and all(abs(mm) <= FARTHEST_MM for mm in position_mm)
 
 
-def _check_plane(plane: Plane) -> None:
+def _check_plane(plane: Plane, remedy: str) -> None:
+    """Check one slice; ``remedy`` is what else can be done where its position is unknown."""
     required = {
         "ImagePositionPatient (0020,0032)": plane.position_mm,
         "ImageOrientationPatient (0020,0037)": plane.orientation,
         "PixelSpacing (0028,0030)": plane.pixel_mm,
     }
     for tag, numbers in required.items():
+        otherwise = remedy if tag.startswith("ImagePosition") else ""
         if numbers is None:
             raise GeometryError(
                 f"{plane.name}: {tag} is missing or unreadable; the scan cannot be placed in the "
-                "patient without it; export the original series."
+                f"patient without it; export the original series{otherwise}."
             )
         if not np.isfinite(numbers).all():
             raise GeometryError(
                 f"{plane.name}: {tag} holds a number that is not finite ({_listed(numbers)}); "
-                "export the original series."
+                f"export the original series{otherwise}."
             )
         if max(map(abs, numbers)) > FARTHEST_MM:
             raise GeometryError(
@@ -214,92 +185,27 @@ def _check_plane(plane: Plane) -> None:
         )
 
 
-def _directions(plane: Plane) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def directions(plane: Plane) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Unit vectors of growing column index and of growing row index."""
     rows, columns = np.reshape(np.array(plane.orientation), (2, 3))
     return rows / np.linalg.norm(rows), columns / np.linalg.norm(columns)
 
 
-def _along(planes: Sequence[Plane]) -> NDArray[np.float64]:
+def along_normal(planes: Sequence[Plane]) -> NDArray[np.float64]:
     """Position of every slice along the common normal, in mm."""
-    rows, columns = _directions(planes[0])
+    rows, columns = directions(planes[0])
     along: NDArray[np.float64] = np.array([plane.position_mm for plane in planes]) @ np.cross(
         rows, columns
     )
     return along
 
 
-def _sorted(planes: Sequence[Plane]) -> list[int]:
-    return [int(n) for n in np.argsort(_along(planes), kind="stable")]
+def sorted_along(planes: Sequence[Plane]) -> list[int]:
+    """Indices of the planes, ascending along their normal."""
+    return [int(n) for n in np.argsort(along_normal(planes), kind="stable")]
 
 
-def _spacing_problems(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> list[str]:
-    """What is wrong with the distances between sorted slices."""
-    along = positions @ normal
-    steps = np.diff(along)
-    usual = float(np.sort(steps)[(len(steps) - 1) // 2])
-    tolerance = max(SPACING_TOLERANCE_RATIO * usual, SPACING_TOLERANCE_MM)
-    whole = np.maximum(1, np.round(steps / usual))
-    if (np.abs(steps - whole * usual) > tolerance * whole).any():
-        return [
-            (
-                f"the slice spacing varies from {steps.min():.4g} to {steps.max():.4g} mm "
-                f"(uneven by more than {tolerance:.2g} mm); read_ct needs even spacing; read a "
-                "reconstruction with even spacing"
-            )
-        ]
-    gaps = [
-        f"{int(whole[n]) - 1} between {_place(positions[n], normal)} and "
-        f"{_place(positions[n + 1], normal)}"
-        for n in np.flatnonzero(whole > 1)
-    ]
-    if gaps:
-        places = ", ".join(gaps[:_MOST_PLACES]) + (", ..." if len(gaps) > _MOST_PLACES else "")
-        return [
-            (
-                f"slices are missing: {places}; read_ct needs even spacing (here {usual:.4g} mm); "
-                "restore the missing files, or pass the list of files on one side of the gap"
-            )
-        ]
-    even = np.linspace(along[0], along[-1], len(along))
-    drift = float(np.abs(along - even).max())
-    if drift > max(DRIFT_TOLERANCE_RATIO * usual, SPACING_TOLERANCE_MM):
-        return [
-            (
-                f"the slice spacing drifts from {steps.min():.4g} to {steps.max():.4g} mm, up to "
-                f"{drift:.2g} mm off an even grid; read a reconstruction with even spacing"
-            )
-        ]
-    return []
-
-
-def _shear_problems(
-    positions: NDArray[np.float64], normal: NDArray[np.float64], plane: Plane
-) -> list[str]:
-    """What is wrong with the sideways places of sorted slices."""
-    along = positions @ normal
-    way = (positions[-1] - positions[0]) / (along[-1] - along[0])
-    tilt = math.degrees(math.atan(np.linalg.norm(way - normal)))
-    if tilt > TILT_LIMIT_DEG:
-        return [
-            (
-                f"the slices are sheared by {tilt:.1f} deg (gantry tilt): their origins do not "
-                "follow the slice normal; read_ct needs a rectangular stack; read a reconstruction "
-                "without tilt"
-            )
-        ]
-    off = positions - positions[0] - np.outer(along - along[0], way)
-    shift = float(np.linalg.norm(off, axis=1).max())
-    if shift > max(SPACING_TOLERANCE_MM, 0.1 * min(plane.pixel_mm or (0.0,))):
-        return [
-            (
-                f"slices lie up to {shift:.2g} mm beside the line through the first and the last; "
-                "read_ct needs one field of view; read a reconstruction with one"
-            )
-        ]
-    return []
-
-
-def _place(position: NDArray[np.float64], normal: NDArray[np.float64]) -> str:
+def place_of(position: NDArray[np.float64], normal: NDArray[np.float64]) -> str:
     """A slice's coordinate on the patient axis nearest to the normal."""
     axis = int(np.abs(normal).argmax())
     return f"{'xyz'[axis]} = {position[axis]:.2f} mm"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DEFLATED = "1.2.840.10008.1.2.1.99"
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+UNCOMPRESSED = frozenset([IMPLICIT_LITTLE, "1.2.840.10008.1.2.1", EXPLICIT_BIG, DEFLATED])
 MOST_INFLATED_BYTES = 64 << 20
 """A deflated slice larger than this is no CT slice: 4096 x 4096 pixels take 32 MiB."""
 MOST_INFLATION, SMALL_BYTES = 200, 4 << 20
@@ -244,7 +245,7 @@ def _parse(path: Path, file: BinaryIO, *, deflated: bool) -> Header:
     except Exception as error:  # noqa: BLE001  # pydicom raises whatever its parser met
         raise ReadError(
             f"{shown(path)}: a DICOM file that cannot be parsed ({type(error).__name__}); "
-            "it is damaged or cut short: export it again, or leave it out."
+            'it is damaged or cut short: export it again, leave it out, or pass repair="drop".'
         ) from None
 
 
@@ -281,7 +282,7 @@ def header_of(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  #
         # Also where another tag is absent: a header cut inside a UID would look like a new series.
         raise PixelDataError(
             f"{shown(path)}: it holds no pixel data (7FE0,0010); the file is cut short or was "
-            "stripped: export it again, or leave it out."
+            'stripped: export it again, leave it out, or pass repair="drop".'
         )
     if pixels is None and not rows:
         raise SkippedFileError(f"DICOM without an image ({modality})")

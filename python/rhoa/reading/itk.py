@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rhoa.reading.catalogue import SeriesSummary
     from rhoa.reading.findings import Findings
-    from rhoa.reading.series import SeriesSummary
 
     Progress = Callable[[int, int, str], object]
 
@@ -54,7 +54,7 @@ def read_itk(
     """
     header = read_text_header(path)
     largest = header.dtype if header.dtype.itemsize > 2 else np.dtype("i2")
-    require_budget(header.shape[::-1], largest, max_bytes)
+    require_budget(header.shape[::-1], largest, max_bytes, name=header.name)
     for doubt in check_place(header):
         findings.warn(doubt, GeometryError)
     affine = _affine(path, header)

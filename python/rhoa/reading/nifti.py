@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rhoa.reading.catalogue import SeriesSummary
     from rhoa.reading.findings import Findings
-    from rhoa.reading.series import SeriesSummary
 
     Progress = Callable[[int, int, str], object]
 
@@ -73,7 +73,7 @@ def read_nifti(
     image = _open(path)
     name = shown(path)
     largest = image.dtype if image.dtype.itemsize > 2 else np.dtype("i2")
-    require_budget(image.shape[:3], largest, max_bytes)
+    require_budget(image.shape[:3], largest, max_bytes, name=name)
     _check_size(image, path)
     affine = _affine(image.header, image.shape[:3], name)
     try:

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.errors import RhoaWarning
+from rhoa.errors import GeometryError, RhoaWarning
 from rhoa.reading import read_ct, whole_volume
+from rhoa.reading.assembly import blankness
 from rhoa.reading.decoding import decoder, kinds, require_budget, shape_of, warn_of_padding
 from rhoa.reading.findings import Findings
+from rhoa.reading.repairs import named
 from rhoa.reading.series import arrange, read_series
 from rhoa.reading.stored import TooLargeForInt16Error
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from numpy.typing import NDArray
 
@@ -32,6 +34,10 @@ BLOCK_BYTES = 8 << 20
 """Of slices that are decoded together: 16 of 512 x 512 pixels."""
 
 
+class BlankSliceError(Exception):
+    """A blank slice: whether it counts is known when all slices are. Never reaches the user."""
+
+
 class SliceSource:
     """The slices of one CT, sorted and checked, decoded when they are asked for."""
 
@@ -43,6 +49,11 @@ class SliceSource:
         self._findings = findings
         self._progress = progress
         self._kinds = kinds(arranged.headers)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all slices are needed at once: repairs may move them."""
+        return bool(self._arranged.repairs)
 
     @property
     def outline(self) -> Volume:
@@ -62,6 +73,8 @@ class SliceSource:
         ------
         ReadError
             As `rhoa.read_ct`.
+        BlankSliceError
+            If a slice is blank, so that all have to be read.
         """
         headers = self._arranged.headers
         total, rows, columns = shape_of(headers)
@@ -74,8 +87,15 @@ class SliceSource:
                 count = min(most, total - first)
                 hu, seen = self._block(fill, buffers, first, count)
                 looks |= seen
+                zeros = [header.format.intercept for header in headers[first : first + count]]
+                equal, _, still = blankness(hu, zeros)
+                if (equal | still).any():
+                    raise BlankSliceError
                 yield first, hu
         warn_of_padding(headers, self._findings)
+        doubt = self._arranged.ordered.stack.doubt
+        if doubt:
+            self._findings.warn(doubt, GeometryError)
         self._arranged.judge(looks, self._findings)
 
     def _block(
@@ -118,7 +138,11 @@ def paths_in(given: object) -> PathOrPaths | None:
 
 
 def open_scan(
-    path: PathOrPaths, *, series: str | int | None = None, progress: Progress | None = None
+    path: PathOrPaths,
+    *,
+    series: str | int | None = None,
+    repair: str | Collection[str] = (),
+    progress: Progress | None = None,
 ) -> SliceSource | Volume:
     """What `rhoa.read_ct` would read: the slices of a DICOM series; else the volume, already read.
 
@@ -128,14 +152,15 @@ def open_scan(
         As `rhoa.read_ct`.
     """
     if whole_volume(path) is not None:
-        return read_ct(path, series=series, progress=progress)
-    return open_series(path, series=series, progress=progress)
+        return read_ct(path, series=series, repair=repair, progress=progress)
+    return open_series(path, series=series, repair=repair, progress=progress)
 
 
 def open_series(
     path: PathOrPaths,
     *,
     series: str | int | None = None,
+    repair: str | Collection[str] = (),
     strict: bool = False,
     max_bytes: int = 4 << 30,
     progress: Progress | None = None,
@@ -150,7 +175,9 @@ def open_series(
         As `rhoa.read_ct`.
     """
     findings = Findings(strict)
-    arranged = arrange(path, series=series, findings=findings, progress=progress)
+    arranged = arrange(
+        path, series=series, repairs=named(repair), findings=findings, progress=progress
+    )
     return SliceSource(arranged, max_bytes=max_bytes, findings=findings, progress=progress)
 
 

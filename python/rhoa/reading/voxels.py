@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa.errors import GeometryError, PixelDataError
+from rhoa.reading.catalogue import SeriesSummary
 from rhoa.reading.geometry import TILT_LIMIT_DEG
 from rhoa.reading.looks import judge_volume
-from rhoa.reading.series import SeriesSummary
 from rhoa.reading.stored import AIR_HU, IMPOSSIBLE_HU
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def report_of(
         "skipped": {},
         "series": 1,
         "slices": hu.shape[0],
+        "repairs": [],
         "spacing_mm": np.linalg.norm(affine[:3, :3], axis=0).tolist(),
         "transfer_syntaxes": [syntax],
         "padding_voxels": padding,

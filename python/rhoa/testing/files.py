@@ -132,22 +132,26 @@ def _excess_pixel_data(draft: Draft) -> None:
     draft.images[draft.inside()].data.PixelData += bytes(64)
 
 
-@defect("no-pixel-data", "28", "one slice has no Pixel Data at all", error="PixelDataError")
+@defect("no-pixel-data", "28", "one slice has no Pixel Data at all", error="PixelDataError",
+        repair=("drop", "gaps"))  # fmt: skip  # a row a defect
 def _no_pixel_data(draft: Draft) -> None:
     del draft.images[draft.inside()].data.PixelData
 
 
-@defect("cut-file", "29", "one file ends inside its pixels", error="PixelDataError")
+@defect("cut-file", "29", "one file ends inside its pixels", error="PixelDataError",
+        repair=("drop", "gaps"))  # fmt: skip  # a row a defect
 def _cut_file(draft: Draft) -> None:
     draft.images[draft.inside()].edit = lambda content: content[: -len(content) // 3]
 
 
-@defect("cut-header", "29", "one file ends inside its header", error="ReadError")
+@defect("cut-header", "29", "one file ends inside its header", error="ReadError",
+        repair=("drop", "gaps"))  # fmt: skip  # a row a defect
 def _cut_header(draft: Draft) -> None:
     draft.images[draft.inside()].edit = lambda content: content[:700]
 
 
-@defect("four-gigabytes", "31", "one Pixel Data claims 4 GB", error="PixelDataError")
+@defect("four-gigabytes", "31", "one Pixel Data claims 4 GB", error="PixelDataError",
+        repair=("drop", "gaps"))  # fmt: skip  # a row a defect
 def _four_gigabytes(draft: Draft) -> None:
     def claim(content: bytes) -> bytes:
         place = content.rindex(_PIXEL_ELEMENT) + len(_PIXEL_ELEMENT)

@@ -206,7 +206,8 @@ def _size_differs(draft: Draft) -> None:
     draft.forget()
 
 
-@defect("no-position", "25", "one slice lacks ImagePositionPatient", error="GeometryError")
+@defect("no-position", "25", "one slice lacks ImagePositionPatient", error="GeometryError",
+        repair=("drop", "gaps"))  # fmt: skip  # a row a defect
 def _no_position(draft: Draft) -> None:
     del draft.images[draft.inside()].data.ImagePositionPatient
 
@@ -248,7 +249,8 @@ def _nan_orientation(draft: Draft) -> None:
     _spoil(draft.images[draft.inside()], "ImageOrientationPatient")
 
 
-@defect("nan-position", "44", "NaN in one ImagePositionPatient", error="GeometryError")
+@defect("nan-position", "44", "NaN in one ImagePositionPatient", error="GeometryError",
+        repair=("drop", "gaps"))  # fmt: skip  # a row a defect
 def _nan_position(draft: Draft) -> None:
     _spoil(draft.images[draft.inside()], "ImagePositionPatient")
 
