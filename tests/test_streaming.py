@@ -20,7 +20,7 @@ from pydicom import uid
 from pydicom.dataset import FileDataset
 
 import rhoa
-from rhoa import errors
+from rhoa import cli, errors
 from rhoa.reading import slices
 from rhoa.reading.slices import open_scan, open_series
 from rhoa.testing import DEFECTS, make_series
@@ -171,6 +171,21 @@ class TestPaths:
 
         assert len(same(path)) > 2
 
+    def test_the_command_line_writes_the_same_files(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_series(tmp_path / "scan", GRID, hu=NOISE)
+        image = rhoa.ctap(rhoa.read_ct(tmp_path / "scan"))
+        (tmp_path / "whole").mkdir()
+        monkeypatch.setattr(slices.SliceSource, "read", None)  # not to be called
+
+        assert cli.main(["ctap", str(tmp_path / "scan"), "-o", str(tmp_path / "out")]) == 0
+
+        for name in ("ct-ap.png", "ct-ap.npz"):
+            image.save(tmp_path / "whole" / name)
+            written = (tmp_path / "out" / name).read_bytes()
+            assert written == (tmp_path / "whole" / name).read_bytes()
+
     def test_several_windows_in_one_read(self, tmp_path: Path) -> None:
         write_series(tmp_path, GRID, hu=NOISE)
         windows = [(-150, 600), (0, 1000)]
@@ -259,9 +274,8 @@ class TestMemory:
 
     def test_repairs_need_the_whole_volume(self, tmp_path: Path) -> None:
         write_series(tmp_path, GRID, hu=NOISE)[3].unlink()
-        (scan,) = [open_scan(tmp_path, repair="gaps")]
 
-        image = rhoa.ctap(scan)
+        image = rhoa.ctap(open_scan(tmp_path, repair="gaps"))
 
         np.testing.assert_array_equal(
             image.pixels, rhoa.ctap(rhoa.read_ct(tmp_path, repair="gaps")).pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -88,6 +89,34 @@ def test_sequences_and_private_elements_are_stepped_over(
     assert (values["Rows"], values["Modality"]) == (data.Rows, ["CT"])
     content = path.read_bytes()
     assert content[elements.pixels_offset - 12 : elements.pixels_offset - 8] == b"\xe0\x7f\x10\x00"
+
+
+def test_what_is_as_in_a_header_before_is_not_parsed_again(tmp_path: Path) -> None:
+    known: dict[Hashable, Header] = {}
+
+    headers = [read_header(path, known) for path in write_series(tmp_path)]
+
+    assert len(known) == 1
+    assert all(header.format is headers[0].format for header in headers)
+    assert len({header.plane.position_mm for header in headers}) == len(headers)
+
+
+@given(random=st.randoms(use_true_random=False))
+def test_headers_read_before_change_nothing(
+    random: Random, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Files like the one before, with a byte changed in some."""
+    known: dict[Hashable, Header] = {}
+    for path in write_series(tmp_path_factory.mktemp("s")):
+        content = bytearray(path.read_bytes())
+        if random.random() < 0.6:
+            place = random.randrange(132, content.index(b"\xe0\x7f\x10\x00") + 12)
+            content[place] = random.choice([*b"0123456789.\\ -", random.randrange(256)])
+            path.write_bytes(content)
+
+        assert outcome(lambda path=path: read_header(path, known)) == outcome(
+            lambda path=path: read_header(path)
+        )
 
 
 @given(random=st.randoms(use_true_random=False))
