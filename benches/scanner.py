@@ -59,7 +59,7 @@ NOISE_HU = 20
 
 
 def write(folder: Path, shape: tuple[int, int, int], progress: Progress) -> None:
-    """Write a series of 12-bit slices: a bright body in air, 160 elements in each header."""
+    """Write a series of 12-bit slices: a bright body in air, 184 elements in each header."""
     grid = Grid(spacing_mm=(0.8, 0.75, 0.75), origin_mm=(-190, -190, -600), shape=shape)
     random = np.random.default_rng(0)
     body = _body(shape[1:])
@@ -85,7 +85,7 @@ def _body(shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def dress(image: FileDataset, k: int) -> None:
-    """Add what scanners write: 73 plain elements, 9 sequences, 69 private elements."""
+    """Add what scanners write: plain elements, nine sequences, four groups of private elements."""
     for keyword, value in _ELEMENTS.items():
         setattr(image, keyword, value)
     image.InstanceNumber, image.SliceLocation = k + 1, f"{-600 + 0.8 * k:.1f}"
