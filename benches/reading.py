@@ -96,6 +96,7 @@ def ways(folder: Path) -> tuple[Ways, NDArray[np.int16]]:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     volume = rhoa.read_ct(folder)
     found = find(folder, (), None)
+    highest = [float(one.max()) for one in volume.hu]  # known when a slice is decoded
     facts = [look(one) for one in volume.hu]
 
     def checks() -> None:
@@ -103,8 +104,8 @@ def ways(folder: Path) -> tuple[Ways, NDArray[np.int16]]:
         checked(ordered.headers, Findings())
 
     def looks() -> None:
-        for one in volume.hu:
-            look(one)
+        for one, most in zip(volume.hu, highest, strict=True):
+            look(one, most)
         blankness(volume.hu, [0.0] * len(volume.hu))
         judge(facts, volume.spacing_mm, Findings())
 

@@ -242,7 +242,8 @@ def decoder(headers: Sequence[Header], progress: Progress | None = None) -> Iter
                     stop = min(start + run, len(hu))
                     for k in range(start, stop):
                         counts = _slice_hu(hu[k], headers[first + k], decompress)
-                        facts = look(hu[k])
+                        exact = hu.dtype == np.int16  # else the highest is not yet rounded
+                        facts = look(hu[k], counts[2] if exact else None)
                         with lock:
                             tally.add(*counts)
                             tally.looks[first + k] = facts

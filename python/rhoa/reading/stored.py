@@ -105,7 +105,7 @@ def to_hu(
         impossible = work < IMPOSSIBLE_HU
         work[impossible] = AIR_HU
         count += int(impossible.sum())
-        low = work.min()
+        low, high = work.min(), work.max()
     if out.dtype == np.int16 and high > np.iinfo(np.int16).max:
         raise TooLargeForInt16Error
     out[...] = work
