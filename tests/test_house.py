@@ -17,6 +17,7 @@ ROOMS = [
     *("testing", "pose", "radiograph", "sampling"),
     *(
         "channels",
+        "straight",
         "projection",
         "stacks",
         "hips",

@@ -16,12 +16,11 @@ from rhoa.sampling import (
     Depth,
     ProjectionGrid,
     extent_mm,
-    facing,
     kernel_array,
     projection_grid,
     require_view,
-    scan_axes,
 )
+from rhoa.straight import as_scanned, opened, reduced
 from rhoa.threads import thread_count
 from rhoa.volume import Volume
 
@@ -30,12 +29,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from rhoa.reading.slices import SliceSource
+    from rhoa.straight import Scan
+
 Method = Literal["shear", "reslice"]
 
 
 @overload
-def ctap(
-    volume: Volume,
+def ctap(  # type: ignore[overload-overlap]  # to NumPy's types a path is an array, too
+    volume: Scan,
     *,
     window: Window | None = None,
     pose: Alignment | Landmarks | None = None,
@@ -59,8 +61,8 @@ def ctap(
     threads: int | None = None,
 ) -> NDArray[np.float32]: ...
 @overload
-def ctap(
-    volume: Volume,
+def ctap(  # type: ignore[overload-overlap]  # to NumPy's types a path is an array, too
+    volume: Scan,
     *,
     window: Window | None = None,
     pose: Alignment | Landmarks | None = None,
@@ -80,7 +82,7 @@ def ctap(
     threads: int | None = None,
 ) -> dict[int, NDArray[np.float32]]: ...
 def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by keyword
-    volume: Volume | ArrayLike,
+    volume: Scan | ArrayLike,
     *,
     window: Window | None = None,
     axis: int | None = None,
@@ -101,7 +103,10 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
     volume
         A `Volume`, which gives a `Radiograph`; or a 3-D array of HU with any strides and any real
         numeric type, which gives the float32 array ``np.clip(hu, *window).sum(axis)``, exact for
-        integers while the sums stay below 2**24.
+        integers while the sums stay below 2**24. Or a path, or a list of paths, of what `read_ct`
+        reads: the image is that of ``ctap(read_ct(path))`` to the last bit, with its warnings and
+        errors, but DICOM slices are projected while they are read, a few at a time. With a pose or
+        a mask, and where slices are coronal, the whole scan is read first.
     window
         (low, high) in HU; by default (-150, 600), and (-1000, 3071) for attenuation.
     axis
@@ -162,17 +167,20 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
     >>> rhoa.ctap(rhoa.Volume.from_array(hu, spacing_mm=(2, 1, 1))).pixel_mm
     (2.0, 1.0)
     """
-    content = content_of(volume, [window], reduce, transform, mask)
+    given, source = opened(volume, whole=pose is not None or mask is not None)
+    content = content_of(given, [window], reduce, transform, mask)
     view = _View(axis, pose, depth, pixel_mm, method, order)
-    images = _images(volume, content, view, thread_count(threads))
+    images = _images(given, content, view, thread_count(threads), source)
+    if source is not None:
+        source.warn(stacklevel=3)
     if content.labels is not None and not content.one_mask:
         return dict(zip(content.wanted, images, strict=True))
     return images[0]
 
 
 @overload
-def sweep(
-    volume: Volume,
+def sweep(  # type: ignore[overload-overlap]  # to NumPy's types a path is an array, too
+    volume: Scan,
     windows: Sequence[Window],
     *,
     pose: Alignment | Landmarks | None = None,
@@ -189,7 +197,7 @@ def sweep(
     threads: int | None = None,
 ) -> list[NDArray[np.float32]]: ...
 def sweep(  # noqa: PLR0913  # as ctap
-    volume: Volume | ArrayLike,
+    volume: Scan | ArrayLike,
     windows: Sequence[Window],
     *,
     axis: int | None = None,
@@ -223,9 +231,13 @@ def sweep(  # noqa: PLR0913  # as ctap
     windows = list(windows)
     if not windows:
         raise ParameterError("windows must hold at least one (low, high).")
-    content = content_of(volume, windows, "sum", "hu", None)
+    given, source = opened(volume, whole=pose is not None)
+    content = content_of(given, windows, "sum", "hu", None)
     view = _View(axis, pose, depth, pixel_mm, "shear", 1)
-    return _images(volume, content, view, thread_count(threads))
+    images = _images(given, content, view, thread_count(threads), source)
+    if source is not None:
+        source.warn(stacklevel=3)
+    return images
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,58 +256,21 @@ class _View:
         require_choice("order", self.order, [1, 3])
 
 
-def _images(volume: Volume | ArrayLike, content: Content, view: _View, threads: int) -> list[Any]:
+def _images(
+    volume: Volume | ArrayLike,
+    content: Content,
+    view: _View,
+    threads: int,
+    source: SliceSource | None,
+) -> list[Any]:
     require_view(volume, view.axis, view.pose, view.depth, view.pixel_mm)
     if not isinstance(volume, Volume):
         axis = require_axis(1 if view.axis is None else view.axis)
-        return list(_reduced(kernel_array(volume), content.labels, content, axis, threads))
+        return list(reduced(kernel_array(volume), content.labels, content, axis, threads))
     if view.pose is None:
-        return _as_scanned(volume, content, threads)
+        return as_scanned(volume, content, threads, source)
     require_finite_low(content.windows)
     return _posed(volume, content, view, threads)
-
-
-def _reduced(
-    hu: NDArray[Any],
-    labels: NDArray[np.uint8] | None,
-    content: Content,
-    axis: int,
-    threads: int,
-) -> NDArray[np.float32]:
-    """An array's images along one axis, one a channel."""
-    if labels is not None:
-        return _core.masked_sums(hu, labels, content.channels, axis=axis, threads=threads)
-    length = hu.shape[axis]
-    if content.reduce != "sum" and not length:
-        raise ParameterError(f'reduce="{content.reduce}" needs voxels; axis {axis} has none.')
-    maximum = content.reduce == "max"
-    images = _core.reduced(hu, content.windows, axis=axis, maximum=maximum, threads=threads)
-    if content.base:
-        images -= np.float32(content.base * length)
-    return images / np.float32(length) if content.reduce == "mean" else images
-
-
-def _as_scanned(volume: Volume, content: Content, threads: int) -> list[Radiograph]:
-    labels = None if content.labels is None else facing(volume, content.labels)
-    images = _reduced(kernel_array(facing(volume, volume.hu)), labels, content, 1, threads)
-    axes, spacing = volume.axes, volume.spacing_mm
-    up, _, left = axes.signs
-    corner = np.zeros(3)  # of row 0 and column 0
-    corner[axes.superior] = volume.shape[axes.superior] - 1 if up > 0 else 0
-    corner[axes.left] = 0 if left > 0 else volume.shape[axes.left] - 1
-    corner[axes.posterior] = (volume.shape[axes.posterior] - 1) / 2
-    frame = scan_axes(volume)
-    x, _, z = frame.to_ap(volume.to_lps(corner))
-    return [
-        Radiograph(
-            content.pixels(image, spacing[axes.posterior], 1.0),
-            (spacing[axes.superior], spacing[axes.left]),
-            (x, z),
-            provenance=content.provenance(number) | {"pose": "as scanned"},
-            scan_frame=frame,
-        )
-        for number, image in enumerate(images)
-    ]
 
 
 def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[Radiograph]:

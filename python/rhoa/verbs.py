@@ -313,19 +313,19 @@ def info(_: Namespace) -> Result:
 
 
 def _project(options: Namespace, style: Mapping[str, Any] = MappingProxyType({})) -> Radiograph:
-    volume = rhoa.read_ct(
-        options.scan, series=options.series, repair=options.repair, progress=bar()
-    )
+    from rhoa.reading.slices import open_scan
+
+    scan = open_scan(options.scan, series=options.series, repair=options.repair, progress=bar())
     window = None if options.window is None else (options.window[0], options.window[1])
     if options.pose is None:
         if options.depth != ["all"] or options.pixel_mm is not None:
             raise ParameterError(
                 "--depth and --pixel-mm are measured in the AP frame: pass --pose."
             )
-        image: Radiograph = projection.ctap(volume, window=window, threads=options.threads, **style)
+        image: Radiograph = projection.ctap(scan, window=window, threads=options.threads, **style)
     else:
         image = projection.ctap(
-            volume,
+            scan,
             window=window,
             pose=_pose(options.pose),
             depth=_depth(options.depth),

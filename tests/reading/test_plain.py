@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from pydicom import uid
 
 from rhoa.reading.headers import WANTED, Header, read_header
-from rhoa.reading.plain import HEAD_BYTES, NotPlainError, plain_values
+from rhoa.reading.plain import HEAD_BYTES, NotPlainError, plain_elements
 from rhoa.reading.plain import WANTED as PLAIN
 from rhoa.testing import DEFECTS, make_series
 from tests.reading.series import write_series
@@ -27,7 +28,7 @@ def by_pydicom(path: Path, monkeypatch: pytest.MonkeyPatch) -> Header:
         raise NotPlainError
 
     with monkeypatch.context() as patched:
-        patched.setattr("rhoa.reading.headers.plain_values", never)
+        patched.setattr("rhoa.reading.headers.plain_elements", never)
         return read_header(path)
 
 
@@ -82,11 +83,40 @@ def test_sequences_and_private_elements_are_stepped_over(
     data.private_block(0x0029, "RHOA", create=True).add_new(1, "OB", bytes(range(255)) * 100)
     data.save_as(path)
 
-    values = plain_values(path.read_bytes()[:HEAD_BYTES])
+    elements = plain_elements(path.read_bytes()[:HEAD_BYTES])
+    values = elements.values()
 
     assert (values["Rows"], values["Modality"]) == (data.Rows, ["CT"])
     content = path.read_bytes()
-    assert content[values.pixels_offset - 12 : values.pixels_offset - 8] == b"\xe0\x7f\x10\x00"
+    assert content[elements.pixels_offset - 12 : elements.pixels_offset - 8] == b"\xe0\x7f\x10\x00"
+
+
+def test_what_is_as_in_a_header_before_is_not_parsed_again(tmp_path: Path) -> None:
+    known: dict[Hashable, Header] = {}
+
+    headers = [read_header(path, known) for path in write_series(tmp_path)]
+
+    assert len(known) == 1
+    assert all(header.format is headers[0].format for header in headers)
+    assert len({header.plane.position_mm for header in headers}) == len(headers)
+
+
+@given(random=st.randoms(use_true_random=False))
+def test_headers_read_before_change_nothing(
+    random: Random, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Files like the one before, with a byte changed in some."""
+    known: dict[Hashable, Header] = {}
+    for path in write_series(tmp_path_factory.mktemp("s")):
+        content = bytearray(path.read_bytes())
+        if random.random() < 0.6:
+            place = random.randrange(132, content.index(b"\xe0\x7f\x10\x00") + 12)
+            content[place] = random.choice([*b"0123456789.\\ -", random.randrange(256)])
+            path.write_bytes(content)
+
+        assert outcome(lambda path=path: read_header(path, known)) == outcome(
+            lambda path=path: read_header(path)
+        )
 
 
 @given(random=st.randoms(use_true_random=False))
@@ -113,7 +143,7 @@ def test_damage_never_makes_it_find_what_pydicom_does_not(
             )
     path.write_bytes(content)
     try:
-        plain_values(bytes(content[:HEAD_BYTES]))
+        plain_elements(bytes(content[:HEAD_BYTES])).values()
     except NotPlainError:
         return
 

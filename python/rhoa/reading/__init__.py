@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
 
-__all__ = ["inspect", "read_ct"]
+__all__ = ["inspect", "read_ct", "whole_volume"]
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -108,7 +108,7 @@ def read_ct(
     max_bytes = require_count("max_bytes", max_bytes)
     repairs = named(repair)
     findings = Findings(strict)
-    file = _whole_volume(path)
+    file = whole_volume(path)
     if file is not None:
         from rhoa.reading.itk import read_itk
         from rhoa.reading.nifti import read_nifti
@@ -118,16 +118,12 @@ def read_ct(
         read = read_nifti if _is_nifti(file) else read_itk
         volume = read(file, max_bytes=max_bytes, findings=findings, progress=progress)
     else:
-        from rhoa.reading.series import read_series
+        from rhoa.reading.series import arrange, read_series
 
-        volume = read_series(
-            path,
-            series=series,
-            repairs=repairs,
-            max_bytes=max_bytes,
-            findings=findings,
-            progress=progress,
+        arranged = arrange(
+            path, series=series, repairs=repairs, findings=findings, progress=progress
         )
+        volume = read_series(arranged, max_bytes=max_bytes, findings=findings, progress=progress)
     for message in findings.warnings:
         warnings.warn(message, RhoaWarning, stacklevel=2)
     return volume
@@ -158,7 +154,7 @@ def inspect(
     from rhoa.reading.repairs import named
 
     repairs = named(repair)
-    file = _whole_volume(path)
+    file = whole_volume(path)
     if file is not None:
         from rhoa.reading.itk import summarise_itk
         from rhoa.reading.nifti import summarise_nifti
@@ -169,7 +165,7 @@ def inspect(
     return summarise(path, repairs=repairs, progress=progress)
 
 
-def _whole_volume(path: Paths) -> Path | None:
+def whole_volume(path: Paths) -> Path | None:
     """The path of one NIfTI, NRRD or MetaImage file; None where ``path`` is something else."""
     if not isinstance(path, str | os.PathLike):
         return None

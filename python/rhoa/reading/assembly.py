@@ -116,6 +116,15 @@ def blank_slices(
     zeros_hu
         What a stored zero is in every slice.
     """
+    equal, void, still = blankness(hu, zeros_hu)
+    blank = equal if 2 * equal.sum() < len(hu) else void
+    return blank, blank | still
+
+
+def blankness(
+    hu: NDArray[Any], zeros_hu: Sequence[float | None]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which slices have equal pixels; which of them of air or zeros; which show still air."""
     _, rows, columns = hu.shape
     equal, void, still = (np.zeros(len(hu), bool) for _ in range(3))
     if rows * columns < FEWEST_PIXELS:
@@ -127,5 +136,4 @@ def blank_slices(
         equal[k] = hu[k].min() == hu[k].max()
         void[k] = equal[k] and (low[k] <= AIR_BELOW_HU or low[k] == zeros_hu[k])
         still[k] = middle[k].max() <= AIR_BELOW_HU and middle[k].std() < STILL_AIR_HU
-    blank = equal if 2 * equal.sum() < len(hu) else void
-    return blank, blank | still
+    return equal, void, still

@@ -5,10 +5,11 @@ The array is int16 where that holds every value, else float32.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,7 +40,7 @@ from rhoa.reading.stored import (
 from rhoa.threads import thread_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,10 +49,12 @@ if TYPE_CHECKING:
     from rhoa.reading.headers import Header
 
     Progress = Callable[[int, int, str], object]
+    Fill = Callable[[NDArray[Any], int], "Tally"]
 
 MOST_PIXELS_A_SIDE = 8192
 LARGEST_RESCALE = 2.0**31
 """No slope or intercept is larger; 32-bit values times it still fit float32."""
+_RUN = 16  # slices that a thread takes at once; they are waited for together
 _LITTLE = frozenset([IMPLICIT_LITTLE, "1.2.840.10008.1.2.1"])
 _NOT_HU = frozenset([
     "PERFUSION", "MONO", "IODINE", "VNC", "VIRTUAL", "ZEFF", "MIP", "MINIP",
@@ -71,13 +74,16 @@ class Decoded(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Tally:
+class Tally:
+    """What was met in the pixels of some slices."""
+
     padding: int = 0
     low: float = math.inf
     high: float = -math.inf
     looks: dict[int, Look] = field(default_factory=dict)
 
     def add(self, padding: int, low: float, high: float) -> None:
+        """Count one more slice."""
         self.padding += padding
         self.low, self.high = min(self.low, low), max(self.high, high)
 
@@ -175,19 +181,29 @@ def decode(
     PixelDataError
         If a slice cannot be decoded.
     """
-    forms = [header.format for header in headers]
-    shape = (len(headers), forms[0].rows, forms[0].columns)
-    whole = all(rescales_to_whole(form) for form in forms)
-    for kind in ("i2", "f4") if whole else ("f4",):
+    for kind in kinds(headers):
+        shape = shape_of(headers)
         require_budget(shape, np.dtype(kind), max_bytes)
         hu = np.empty(shape, kind)
         try:
-            tally = _fill(hu, headers, progress)
+            with decoder(headers, progress) as fill:
+                tally = fill(hu, 0)
         except TooLargeForInt16Error:
             continue
-        _warn_of_padding(headers, findings)
+        warn_of_padding(headers, findings)
         return Decoded(hu, tally.padding, (tally.low, tally.high), tally.looks)
     raise PixelDataError(f"{headers[0].name}: its values fit neither int16 nor float32.")
+
+
+def shape_of(headers: Sequence[Header]) -> tuple[int, int, int]:
+    """Slices, rows and columns of the volume."""
+    return len(headers), headers[0].format.rows, headers[0].format.columns
+
+
+def kinds(headers: Sequence[Header]) -> tuple[str, ...]:
+    """The element types that may hold the HU, the smaller first."""
+    whole = all(rescales_to_whole(header.format) for header in headers)
+    return ("i2", "f4") if whole else ("f4",)
 
 
 def require_budget(
@@ -204,37 +220,60 @@ def require_budget(
         )
 
 
-def _fill(
-    hu: NDArray[np.int16] | NDArray[np.float32],
-    headers: Sequence[Header],
-    progress: Progress | None,
-) -> _Tally:
-    """Decode every slice into its place of ``hu``."""
+@contextlib.contextmanager
+def decoder(headers: Sequence[Header], progress: Progress | None = None) -> Iterator[Fill]:
+    """A function ``fill(hu, first)``: it decodes the slices from number ``first`` on into ``hu``.
+
+    It raises `TooLargeForInt16Error` where ``hu`` cannot hold the values; then ``hu`` is of no use.
+    """
     syntaxes = [header.pixels.syntax for header in headers if header.pixels is not None]
     compressed = sum(syntax not in UNCOMPRESSED for syntax in syntaxes)
     apart = not MAY_NOT_END.isdisjoint(syntaxes)
     threads = thread_count()
-    tally, lock = _Tally(), threading.Lock()
     with decompressors(compressed, threads, apart=apart) as (decompress, at_once):
-
-        def fill(k: int) -> None:
-            counts = _slice_hu(hu[k], headers[k], decompress)
-            tally.looks[k] = look(hu[k])
-            with lock:
-                tally.add(*counts)
-
         workers = at_once if compressed else threads
         with ThreadPoolExecutor(workers) as pool:
-            jobs = [pool.submit(fill, k) for k in range(len(headers))]
-            try:
-                for done, job in enumerate(jobs, 1):
-                    job.result()
-                    if progress is not None:
-                        progress(done, len(jobs), "decoding slices")
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    return tally
+
+            def fill(hu: NDArray[Any], first: int) -> Tally:
+                tally, lock = Tally(), threading.Lock()
+                run = 1 if compressed else min(_RUN, -(-len(hu) // (4 * workers)))
+
+                def fill_run(start: int) -> int:
+                    stop = min(start + run, len(hu))
+                    for k in range(start, stop):
+                        counts = _slice_hu(hu[k], headers[first + k], decompress)
+                        exact = hu.dtype == np.int16  # else the highest is not yet rounded
+                        facts = look(hu[k], counts[2] if exact else None)
+                        with lock:
+                            tally.add(*counts)
+                            tally.looks[first + k] = facts
+                    return first + stop
+
+                _in_order(pool, fill_run, range(0, len(hu), run), len(headers), progress)
+                return tally
+
+            yield fill
+
+
+def _in_order(
+    pool: ThreadPoolExecutor,
+    work: Callable[[int], int],
+    starts: range,
+    total: int,
+    progress: Progress | None,
+) -> None:
+    """Work from every start; an error is that of the earliest, and ends the others."""
+    jobs = [pool.submit(work, start) for start in starts]
+    try:
+        for job in jobs:
+            done = job.result()
+            if progress is not None:
+                progress(done, total, "decoding slices")
+    except BaseException:
+        for job in jobs:
+            job.cancel()
+        wait(jobs)  # they write into an array that the caller takes back
+        raise
 
 
 def _slice_hu(
@@ -309,7 +348,8 @@ def raw_samples(header: Header, decompress: Decompress) -> NDArray[Any]:
     return samples.astype(signed if samples.dtype.kind == "i" else kind, copy=False).view(kind)
 
 
-def _warn_of_padding(headers: Sequence[Header], findings: Findings) -> None:
+def warn_of_padding(headers: Sequence[Header], findings: Findings) -> None:
+    """Warn of declared padding that tissue may have."""
     for header in headers:
         form = header.format
         if form.padding is None:

@@ -17,7 +17,7 @@ from rhoa.reading.headers import SkippedFileError, read_header
 from rhoa.reading.repairs import Dropped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
     from rhoa.reading.enhanced import Part
     from rhoa.reading.files import PathOrPaths
@@ -75,9 +75,10 @@ def find(path: PathOrPaths, repairs: Collection[str], progress: Progress | None)
     grouped: dict[tuple[str, Part], list[Header]] = {}
     skipped: Counter[str] = Counter()
     dropped: list[tuple[str, ReadError]] = []
+    known: dict[Hashable, Header] = {}
     for done, file in enumerate(files, 1):
         try:
-            headers = slices_of(read_header(file))
+            headers = slices_of(read_header(file, known))
         except SkippedFileError as reason:
             skipped[str(reason)] += 1
         except ReadError as error:

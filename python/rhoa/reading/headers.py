@@ -7,16 +7,17 @@ import os
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import dataclass, replace
+from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rhoa.errors import PixelDataError, ReadError
 from rhoa.reading.bounded import BoundedFile, printable, shown
 from rhoa.reading.geometry import Plane
-from rhoa.reading.plain import HEAD_BYTES, NotPlainError, plain_values
+from rhoa.reading.plain import HEAD_BYTES, NotPlainError, plain_elements
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
     from pathlib import Path
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -33,6 +34,7 @@ _CT_IMAGES = frozenset(f"1.2.840.10008.5.1.4.1.1.2{kind}" for kind in ("", ".1",
 _PIXELS, _FLOAT_PIXELS, _DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _MOST_TEXT = 64  # characters of a UID; codes are shorter
+_MOST_KNOWN = 64  # headers unlike each other that are kept; localizers, several series
 _MOST_VALUE_BYTES = 4096  # of an element that the reader looks at; numbers take 16 bytes each
 
 WANTED = [
@@ -122,8 +124,16 @@ class Header:
         return shown(self.path) if self.frame is None else f"{shown(self.path)} frame {self.frame}"
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, known: dict[Hashable, Header] | None = None) -> Header:
     """The header of one DICOM file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    known
+        Headers read before, kept here for the next: slices agree in nearly everything, and what is
+        byte for byte as it was need not be parsed again.
 
     Raises
     ------
@@ -133,16 +143,18 @@ def read_header(path: Path) -> Header:
         If it is a DICOM file that cannot be parsed.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             head = file.read(HEAD_BYTES)
             if head[128:132] != b"DICM":
                 reason = "no DICOM file" if head else "empty file"
                 raise SkippedFileError(reason)
             try:
-                return _parse_plain(path, head, os.fstat(file.fileno()).st_size)
+                size = os.fstat(file.fileno()).st_size
+                return _parse_plain(path, head, size, {} if known is None else known)
             except NotPlainError:
                 file.seek(0)
-                return _parse(path, file, deflated=_is_deflated(head))
+                with BufferedReader(file) as buffered:
+                    return _parse(path, buffered, deflated=_is_deflated(head))
     except OSError as error:
         raise ReadError(
             f"{shown(path)}: the file cannot be read ({error.strerror}); check its permissions."
@@ -182,12 +194,25 @@ def _is_deflated(head: bytes) -> bool:
     return DEFLATED.encode() in meta
 
 
-def _parse_plain(path: Path, head: bytes, size: int) -> Header:
-    values = plain_values(head)
-    offset = values.pixels_offset
-    syntax = values.file_meta["TransferSyntaxUID"]
-    place = PixelPlace(syntax, offset, values.pixels_length, max(0, size - offset))
-    return header_of(path, values, place)
+def _parse_plain(path: Path, head: bytes, size: int, known: dict[Hashable, Header]) -> Header:
+    found = plain_elements(head)
+    offset, length = found.pixels_offset, found.pixels_length
+    place = PixelPlace(found.file_meta["TransferSyntaxUID"], offset, length, max(0, size - offset))
+    alike = known.get(found.key)
+    if alike is None:
+        header = header_of(path, found.values(), place)
+        if len(known) < _MOST_KNOWN:
+            known[found.key] = header
+        return header
+    values = found.own_values()
+    position = _numbers(values, "ImagePositionPatient", 3)
+    return replace(
+        alike,
+        path=path,
+        instance_uid=_text(values, "SOPInstanceUID"),
+        plane=replace(alike.plane, name=shown(path), position_mm=position),
+        pixels=place,
+    )
 
 
 def _parse(path: Path, file: BinaryIO, *, deflated: bool) -> Header:

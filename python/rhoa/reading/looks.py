@@ -64,15 +64,16 @@ class Look(NamedTuple):
         return _step(self.shape)
 
 
-def look(slice_hu: NDArray[np.int16] | NDArray[np.float32]) -> Look:
-    """The facts of one slice of HU."""
+def look(slice_hu: NDArray[np.int16] | NDArray[np.float32], highest: float | None = None) -> Look:
+    """The facts of one slice of HU; its ``highest``, where that is known."""
     rows, columns = slice_hu.shape
     step = _step(slice_hu.shape)
     few: NDArray[Any] = slice_hu[::step, ::step]
     if few.dtype != np.int16:
         few = np.clip(few, *_INT16)
     thumbnail = few.astype(np.int16)
-    highest = float(slice_hu.max())
+    if highest is None:
+        highest = float(slice_hu.max())
     if not highest > METAL_HU:
         return Look(highest, None, thumbnail, (rows, columns))
     j, i = np.divmod(np.flatnonzero(slice_hu > METAL_HU), columns)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     Readers = dict[bytes, Callable[[bytes], Any]]
 
@@ -47,29 +47,75 @@ class PlainValues(dict[str, Any]):
     def __init__(self) -> None:
         super().__init__()
         self.file_meta: dict[str, str] = {}
-        self.pixels_offset = 0
-        self.pixels_length: int | None = None
 
 
-def plain_values(head: bytes) -> PlainValues:
-    """The values that the reader looks at in a file that begins with ``head``.
+class PlainElements(NamedTuple):
+    """Elements of a plain header that the reader looks at, as they lie in the file."""
+
+    file_meta: dict[str, str]
+    common: dict[int, tuple[bytes, bytes]]
+    """VR and value by tag, of what the slices of a series mostly have in common."""
+    own: dict[int, tuple[bytes, bytes]]
+    """The same of `OWN`."""
+    pixels_offset: int
+    pixels_length: int | None
+
+    @property
+    def key(self) -> Hashable:
+        """What is equal only in headers that differ in nothing but `OWN`."""
+        return (*self.file_meta.items(), *self.common.items())
+
+    def own_values(self) -> PlainValues:
+        """The values of `OWN`.
+
+        Raises
+        ------
+        NotPlainError
+            If one of them is not as nearly all are.
+        """
+        return _values(self.file_meta, self.own)
+
+    def values(self) -> PlainValues:
+        """All values.
+
+        Raises
+        ------
+        NotPlainError
+            If one of them is not as nearly all are.
+        """
+        return _values(self.file_meta, self.common | self.own)
+
+
+def plain_elements(head: bytes) -> PlainElements:
+    """The elements that the reader looks at in a file that begins with ``head``.
 
     Raises
     ------
     NotPlainError
         If the header is not as nearly all are.
     """
-    found = PlainValues()
     try:
-        here = _walk_meta(head, found)
-        _walk(head, here, found)
+        file_meta, here = _walk_meta(head)
+        return _walk(head, here, file_meta)
+    except (struct.error, IndexError, UnicodeDecodeError, ValueError):
+        raise NotPlainError from None
+
+
+def _values(file_meta: dict[str, str], elements: dict[int, tuple[bytes, bytes]]) -> PlainValues:
+    found = PlainValues()
+    found.file_meta = file_meta
+    try:
+        for tag, (kind, value) in elements.items():
+            keyword, readers = WANTED[tag]
+            found[keyword] = _value(readers, kind, value)
     except (struct.error, IndexError, UnicodeDecodeError, ValueError):
         raise NotPlainError from None
     return found
 
 
-def _walk_meta(head: bytes, found: PlainValues) -> int:
-    """Read the file meta group; where the data set begins."""
+def _walk_meta(head: bytes) -> tuple[dict[str, str], int]:
+    """The file meta group, and where the data set begins."""
+    file_meta: dict[str, str] = {}
     wanted = {0x00020002: "MediaStorageSOPClassUID", 0x00020010: "TransferSyntaxUID"}
     tag, kind, start, length = _element(head, 132)
     if (tag, kind, length) != (0x00020000, b"UL", 4):
@@ -83,41 +129,56 @@ def _walk_meta(head: bytes, found: PlainValues) -> int:
         if not last < tag <= _META or here > end:
             raise NotPlainError
         if tag in wanted:
-            found.file_meta[wanted[tag]] = (_value(_UID, kind, head[start:here], length) or [""])[0]
-    syntax = found.file_meta.get("TransferSyntaxUID", "")
+            file_meta[wanted[tag]] = (_value(_UID, kind, _whole(head, start, here)) or [""])[0]
+    syntax = file_meta.get("TransferSyntaxUID", "")
     if syntax in _OTHER_SYNTAXES or not syntax.startswith(_STANDARD_SYNTAX):
         raise NotPlainError
-    return here
+    return file_meta, here
 
 
-def _walk(head: bytes, here: int, found: PlainValues) -> None:
-    """Read the elements up to the pixels."""
-    last = _META
+def _walk(head: bytes, here: int, file_meta: dict[str, str]) -> PlainElements:
+    """The elements up to the pixels; hundreds a header, so that no function is called for one."""
+    common: dict[int, tuple[bytes, bytes]] = {}
+    own: dict[int, tuple[bytes, bytes]] = {}
+    start_of, length_of, last = _START.unpack_from, _LENGTH.unpack_from, _META
     while True:
-        tag, kind, start, length = _element(head, here)
-        if tag <= last or _PIXELS - 16 < tag != _PIXELS:  # out of order, or other kinds of pixels
-            raise NotPlainError
-        if tag == _PIXELS:
-            if kind not in {b"OW", b"OB"}:
-                raise NotPlainError
-            found.pixels_offset = start
-            found.pixels_length = None if length == _UNDEFINED_LENGTH else length
-            return
+        group, element, kind, length = start_of(head, here)
+        tag = group << 16 | element
+        if tag <= last or tag > _PIXELS - 16:  # out of order, or the pixels
+            break
         last = tag
-        wanted = WANTED.get(tag)
-        if length != _UNDEFINED_LENGTH:
-            here = start + length
-            if wanted:
-                found[wanted[0]] = _value(wanted[1], kind, head[start:here], length)
-        elif kind == b"SQ" and not wanted:
-            here = _behind_sequence(head, start, 0)
+        if kind in _SHORT:
+            start = here + 8
+        elif kind in _LONG:
+            start = here + 12
+            (length,) = length_of(head, here + 8)
+            if length == _UNDEFINED_LENGTH:
+                if kind != b"SQ" or tag in WANTED:
+                    raise NotPlainError
+                here = _behind_sequence(head, start, 0)
+                continue
         else:
             raise NotPlainError
+        here = start + length
+        if tag in WANTED:
+            (own if tag in OWN else common)[tag] = kind, _whole(head, start, here)
+    if tag != _PIXELS or kind not in {b"OW", b"OB"}:
+        raise NotPlainError
+    (length,) = length_of(head, here + 8)
+    known = None if length == _UNDEFINED_LENGTH else length
+    return PlainElements(file_meta, common, own, here + 12, known)
 
 
-def _value(readers: Readers, kind: bytes, value: bytes, length: int) -> Any:  # noqa: ANN401
+def _whole(head: bytes, start: int, end: int) -> bytes:
+    value = head[start:end]
+    if len(value) != end - start:
+        raise NotPlainError
+    return value
+
+
+def _value(readers: Readers, kind: bytes, value: bytes) -> Any:  # noqa: ANN401
     read = readers.get(kind)
-    if read is None or len(value) != length or length > _LONGEST:
+    if read is None or len(value) > _LONGEST:
         raise NotPlainError
     return read(value) if value else None
 
@@ -230,3 +291,5 @@ WANTED: dict[int, tuple[str, Readers]] = {
     0x00282110: ("LossyImageCompression", _CODE),
 }
 """Keyword, and how a value of each VR is read, of what the reader looks at."""
+OWN = frozenset([0x00080018, 0x00200032])
+"""The instance and the position, which no two slices share."""

@@ -105,7 +105,7 @@ def to_hu(
         impossible = work < IMPOSSIBLE_HU
         work[impossible] = AIR_HU
         count += int(impossible.sum())
-        low = work.min()
+        low, high = work.min(), work.max()
     if out.dtype == np.int16 and high > np.iinfo(np.int16).max:
         raise TooLargeForInt16Error
     out[...] = work
@@ -120,17 +120,27 @@ def to_hu_in_place(out: NDArray[np.int16], form: PixelFormat) -> tuple[int, floa
     raw: NDArray[np.uint16] = out.view(np.uint16)
     padding = padding_mask(raw, form)
     stored: NDArray[Any] = out if form.signed else raw
-    if form.bits_stored < 16:
+    ends = int(stored.min()), int(stored.max())
+    if form.bits_stored < 16 and not _are_stored(ends, form):
         np.left_shift(raw, 15 - form.high_bit, out=raw)
         np.right_shift(stored, 16 - form.bits_stored, out=stored)
+        ends = int(stored.min()), int(stored.max())
     count, intercept, limits = 0, int(form.intercept or 0.0), np.iinfo(stored.dtype)
     if padding is not None:
         if not limits.min <= AIR_HU - intercept <= limits.max:
             return to_hu(stored.copy(), form, padding, out)
         count = int(np.count_nonzero(padding))
         stored[padding] = AIR_HU - intercept
-    low, high = int(stored.min()) + intercept, int(stored.max()) + intercept
+        ends = int(stored.min()), int(stored.max())
+    low, high = ends[0] + intercept, ends[1] + intercept
     if low < IMPOSSIBLE_HU or high > np.iinfo(np.int16).max:
         return to_hu(stored.copy(), form, padding, out)
     raw += np.uint16(intercept & 0xFFFF)  # the sum fits, so that it is exact modulo 2^16
     return count, float(low), float(high)
+
+
+def _are_stored(ends: tuple[int, int], form: PixelFormat) -> bool:
+    """Whether words from one number to another can only be stored values with nothing around."""
+    half = 1 << (form.bits_stored - 1)
+    lowest, highest = (-half, half - 1) if form.signed else (0, 2 * half - 1)
+    return form.high_bit == form.bits_stored - 1 and lowest <= ends[0] and ends[1] <= highest
