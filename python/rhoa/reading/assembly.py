@@ -128,7 +128,7 @@ def blankness(
     _, rows, columns = hu.shape
     equal, void, still = (np.zeros(len(hu), bool) for _ in range(3))
     if rows * columns < FEWEST_PIXELS:
-        return equal, still
+        return equal, void, still
     middle = hu[:, rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
     some = middle[:, ::_EVERY, ::_EVERY]
     low, high = some.min(axis=(1, 2)), some.max(axis=(1, 2))
