@@ -24,16 +24,8 @@ from rhoa import cli, errors
 from rhoa.reading import slices
 from rhoa.reading.slices import open_scan, open_series
 from rhoa.testing import DEFECTS, make_series
-from tests.reading.series import PATIENT_POSITIONS, Grid, ramp, set_pixels, write_series
+from tests.reading.series import PATIENT_POSITIONS, SYNTAXES, Grid, ramp, set_pixels, write_series
 
-SYNTAXES = [
-    uid.ImplicitVRLittleEndian,
-    uid.ExplicitVRLittleEndian,
-    uid.ExplicitVRBigEndian,
-    uid.DeflatedExplicitVRLittleEndian,
-    uid.RLELossless,
-    uid.JPEG2000Lossless,
-]
 OPTIONS: list[dict[str, Any]] = [
     {},
     {"window": (-20, 35)},

@@ -88,7 +88,6 @@ def cumulative(  # noqa: PLR0913  # every option by keyword
     """
     bounds, every = require_window(window), require_count("every", every)
     slices = _slices(hu, axis, pose, depth, pixel_mm)
-    slices.require_outside(bounds)
     return slices.running(bounds, every, thread_count(threads))
 
 
@@ -153,7 +152,6 @@ def thin_slab(  # noqa: PLR0913  # every option by keyword
     step, slices = require_count("step", step), _slices(hu, axis, pose, depth, pixel_mm)
     if bounds is None:
         bounds = (-math.inf if pose is None else OUTSIDE_HU, math.inf)
-    slices.require_outside(bounds)
     count = slices.in_slab(thickness, thickness_mm)
     return slices.slabs(bounds, count, step, reduce, thread_count(threads))
 
@@ -223,11 +221,6 @@ class _Slices:
     scale: float = 1.0
     """What sums are multiplied by: the slices of a grid lie nearer than the scan's rows."""
 
-    def require_outside(self, window: Window) -> None:
-        """Check that the window says what fills the outside of a scan, where it is sampled."""
-        if self.samples is not None:
-            require_finite_low([window])
-
     def running(self, window: Window, every: int, threads: int) -> NDArray[np.float32]:
         """Sums of the first slices."""
         every = min(every, max(self.count, 1))
@@ -263,6 +256,7 @@ class _Slices:
     def _projected(
         self, window: Window, depth: tuple[str, int, int], threads: int
     ) -> NDArray[np.float32]:
+        require_finite_low([window])
         return _core.projected(
             self.hu, window, **(self.samples or {}), order=1, depth=depth, threads=threads
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import uid
 from pydicom.dataset import FileDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
@@ -25,6 +26,7 @@ __all__ = [
     "INTERCEPT",
     "PATIENT_POSITIONS",
     "ROOT",
+    "SYNTAXES",
     "Grid",
     "decimals",
     "image_dataset",
@@ -33,6 +35,17 @@ __all__ = [
     "set_pixels",
     "write_series",
 ]
+
+SYNTAXES = [
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.RLELossless,
+    uid.JPEGLSLossless,
+    uid.JPEG2000Lossless,
+]
+"""Transfer syntaxes that lose nothing and can be written here."""
 
 
 def ramp(lps: NDArray[np.float64]) -> NDArray[np.int64]:

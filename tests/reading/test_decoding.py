@@ -27,19 +27,10 @@ from rhoa.reading.stored import (
     to_hu,
     to_hu_in_place,
 )
-from tests.reading.series import Grid, image_dataset, ramp, save, set_pixels, write_series
+from tests.reading.series import SYNTAXES, Grid, image_dataset, ramp, save, set_pixels, write_series
 
 Edit = Callable[[int, FileDataset], object]
 
-SYNTAXES = [
-    uid.ImplicitVRLittleEndian,
-    uid.ExplicitVRLittleEndian,
-    uid.ExplicitVRBigEndian,
-    uid.DeflatedExplicitVRLittleEndian,
-    uid.RLELossless,
-    uid.JPEGLSLossless,
-    uid.JPEG2000Lossless,
-]
 NOISY = Grid(shape=(5, 36, 40))  # JPEG 2000 needs 32 pixels a side
 NOISE = np.random.default_rng(0).integers(-1024, 3072, NOISY.shape)
 

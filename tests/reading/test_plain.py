@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pydicom import uid
 
 from rhoa.reading.headers import WANTED, Header, read_header
+from rhoa.reading.plain import ELEMENTS as PLAIN
 from rhoa.reading.plain import HEAD_BYTES, NotPlainError, plain_elements
-from rhoa.reading.plain import WANTED as PLAIN
 from rhoa.testing import DEFECTS, make_series
 from tests.reading.series import write_series
 

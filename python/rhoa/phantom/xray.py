@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from rhoa.phantom.anatomy import Anatomy
 
 SOURCE_TO_DETECTOR_MM = 1150.0
-FIELD_TO_DETECTOR_MM = 0.0
 DETECTOR_MM = (300.0, 400.0)  # rows, columns
 COARSE_MM = 0.75  # detector pixels of the line integrals; finer ones are interpolated
 VOXEL_MM = 1.5
@@ -112,7 +111,7 @@ class _Beam:
         points = patient.landmarks.as_array()
         x, z = (float((points[:2, axis].mean() + points[2:, axis].mean()) / 2) for axis in (0, 2))
         back = float(patient.volume.corners_lps_mm()[:, 1].max())
-        return cls(x, back + FIELD_TO_DETECTOR_MM - SOURCE_TO_DETECTOR_MM, z)
+        return cls(x, back - SOURCE_TO_DETECTOR_MM, z)
 
     def magnification(self, y: float) -> float:
         """Of a coronal plane."""

@@ -22,12 +22,11 @@ from rhoa.reading.grouping import UID_TAIL, find, no_volume, refusal, syntax_nam
 from rhoa.reading.sorting import sort_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
-    from rhoa.reading.files import PathOrPaths
+    from rhoa.reading.files import PathOrPaths, Progress
     from rhoa.reading.grouping import Found, Series
 
-    Progress = Callable[[int, int, str], object]
 
 AUTO = "auto"
 AUTO_RULE = "most axial slices, then thinnest, then softest kernel"

@@ -25,7 +25,7 @@ from rhoa.reading.codecs import (
     require_codec,
 )
 from rhoa.reading.extent import check_extent
-from rhoa.reading.headers import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE, UNCOMPRESSED, inflate
+from rhoa.reading.headers import inflate, unreadable
 from rhoa.reading.looks import Look, look
 from rhoa.reading.stored import (
     DENSEST_PADDING_HU,
@@ -37,6 +37,13 @@ from rhoa.reading.stored import (
     to_hu_in_place,
     wrapped,
 )
+from rhoa.reading.syntaxes import (
+    DEFLATED,
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    UNCOMPRESSED,
+)
 from rhoa.threads import thread_count
 
 if TYPE_CHECKING:
@@ -45,17 +52,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa.reading.codecs import Decompress
+    from rhoa.reading.files import Progress
     from rhoa.reading.findings import Findings
     from rhoa.reading.headers import Header
 
-    Progress = Callable[[int, int, str], object]
     Fill = Callable[[NDArray[Any], int], "Tally"]
 
 MOST_PIXELS_A_SIDE = 8192
 LARGEST_RESCALE = 2.0**31
 """No slope or intercept is larger; 32-bit values times it still fit float32."""
 _RUN = 16  # slices that a thread takes at once; they are waited for together
-_LITTLE = frozenset([IMPLICIT_LITTLE, "1.2.840.10008.1.2.1"])
+_LITTLE = frozenset([IMPLICIT_LITTLE, EXPLICIT_LITTLE])
 _NOT_HU = frozenset([
     "PERFUSION", "MONO", "IODINE", "VNC", "VIRTUAL", "ZEFF", "MIP", "MINIP",
     "IP", "MAXIMUM", "MINIMUM", "RENDER", "CURVED", "ADDITION", "SUBTRACTION", "DIVISION",
@@ -309,7 +316,7 @@ def _read_in_place(out: NDArray[Any], header: Header) -> tuple[int, float, float
             file.seek(place.offset if place else 0)
             got = file.readinto(raw.data.cast("B"))
     except OSError as error:
-        raise ReadError(f"{header.name}: the file cannot be read ({error.strerror}).") from None
+        raise unreadable(header.name, error) from None
     if got != raw.nbytes:
         raise PixelDataError(f"{header.name}: the file became shorter while it was read.")
     return to_hu_in_place(out, header.format)
@@ -329,7 +336,7 @@ def raw_samples(header: Header, decompress: Decompress) -> NDArray[Any]:
             source.seek(place.offset)
             value = source.read(length)
     except OSError as error:
-        raise ReadError(f"{header.name}: the file cannot be read ({error.strerror}).") from None
+        raise unreadable(header.name, error) from None
     if len(value) < length:
         raise PixelDataError(f"{header.name}: the file became shorter while it was read.")
     if not compressed:

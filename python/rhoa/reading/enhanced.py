@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from rhoa.errors import PixelDataError, ReadError
 from rhoa.reading.frames import frame_places
-from rhoa.reading.headers import DEFLATED, WANTED, drop_long_values, header_of
+from rhoa.reading.headers import WANTED, drop_long_values, header_of
+from rhoa.reading.syntaxes import DEFLATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rhoa.errors import PixelDataError
-from rhoa.reading.headers import DEFLATED, UNCOMPRESSED
+from rhoa.reading.syntaxes import DEFLATED, UNCOMPRESSED
 
 if TYPE_CHECKING:
     from rhoa.reading.findings import Findings

@@ -10,9 +10,10 @@ from rhoa.errors import MissingFileError, ParameterError, ReadError
 from rhoa.reading.bounded import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from os import PathLike
 
+    Progress = Callable[[int, int, str], object]
     PathOrPaths = str | PathLike[str] | Iterable[str | PathLike[str]]
 
 MOST_FILES = 200_000

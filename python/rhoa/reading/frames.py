@@ -6,9 +6,10 @@ import struct
 from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO
 
-from rhoa.errors import PixelDataError, ReadError
+from rhoa.errors import PixelDataError
 from rhoa.reading.codecs import DELIMITER, ITEM
-from rhoa.reading.headers import UNCOMPRESSED, PixelPlace
+from rhoa.reading.headers import PixelPlace, unreadable
+from rhoa.reading.syntaxes import UNCOMPRESSED
 
 if TYPE_CHECKING:
     from rhoa.reading.headers import Header
@@ -39,7 +40,7 @@ def frame_places(header: Header, extended: bytes) -> list[PixelPlace | None]:
             table, *fragments = pixel_items(file, place, header.name)
             offsets = _offsets(file, table, extended, header)
     except OSError as error:
-        raise ReadError(f"{header.name}: the file cannot be read ({error.strerror}).") from None
+        raise unreadable(header.name, error) from None
     ends = [end for _, end in fragments]
     starts = _starts([start for start, _ in fragments], offsets, header)
     return [

@@ -17,13 +17,12 @@ from rhoa.reading.headers import SkippedFileError, read_header
 from rhoa.reading.repairs import Dropped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Mapping, Sequence
 
     from rhoa.reading.enhanced import Part
-    from rhoa.reading.files import PathOrPaths
+    from rhoa.reading.files import PathOrPaths, Progress
     from rhoa.reading.headers import Header
 
-    Progress = Callable[[int, int, str], object]
 
 UID_TAIL = 12
 """Characters that tell series of one study apart."""

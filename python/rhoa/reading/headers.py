@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from rhoa.errors import PixelDataError, ReadError
 from rhoa.reading.bounded import BoundedFile, printable, shown
 from rhoa.reading.geometry import Plane
-from rhoa.reading.plain import HEAD_BYTES, NotPlainError, plain_elements
+from rhoa.reading.plain import (
+    ELEMENTS,
+    HEAD_BYTES,
+    PIXELS,
+    UNDEFINED_LENGTH,
+    NotPlainError,
+    plain_elements,
+)
+from rhoa.reading.syntaxes import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
     from pathlib import Path
 
-DEFLATED = "1.2.840.10008.1.2.1.99"
-IMPLICIT_LITTLE = "1.2.840.10008.1.2"
-EXPLICIT_BIG = "1.2.840.10008.1.2.2"
-UNCOMPRESSED = frozenset([IMPLICIT_LITTLE, "1.2.840.10008.1.2.1", EXPLICIT_BIG, DEFLATED])
 MOST_INFLATED_BYTES = 64 << 20
 """A deflated slice larger than this is no CT slice: 4096 x 4096 pixels take 32 MiB."""
 MOST_INFLATION, SMALL_BYTES = 200, 4 << 20
@@ -31,26 +35,22 @@ MOST_INFLATION, SMALL_BYTES = 200, 4 << 20
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _CT_IMAGES = frozenset(f"1.2.840.10008.5.1.4.1.1.2{kind}" for kind in ("", ".1", ".2"))
-_PIXELS, _FLOAT_PIXELS, _DOUBLE_PIXELS = 0x7FE00010, 0x7FE00008, 0x7FE00009
-_UNDEFINED_LENGTH = 0xFFFFFFFF
+_FLOAT_PIXELS = 0x7FE00008
 _MOST_TEXT = 64  # characters of a UID; codes are shorter
 _MOST_KNOWN = 64  # headers unlike each other that are kept; localizers, several series
 _MOST_VALUE_BYTES = 4096  # of an element that the reader looks at; numbers take 16 bytes each
 
-WANTED = [
-    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType",
-    "PatientPosition", "ConvolutionKernel", "BurnedInAnnotation", "LossyImageCompression",
-    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
-    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation",
-    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-    "PixelPaddingValue", "PixelPaddingRangeLimit",
-    "RescaleSlope", "RescaleIntercept", "RescaleType",
-]  # fmt: skip  # one line a topic
+WANTED = [keyword for keyword, _ in ELEMENTS.values()]
 """Elements of one slice that the reader looks at."""
 
 
 class SkippedFileError(Exception):
     """A file that is no DICOM image; the reason is its message. Never reaches the user."""
+
+
+def unreadable(name: str, error: OSError) -> ReadError:
+    """The error of a file whose header could be read, and whose pixels cannot."""
+    return ReadError(f"{name}: the file cannot be read ({error.strerror}).")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +196,13 @@ def _is_deflated(head: bytes) -> bool:
 
 def _parse_plain(path: Path, head: bytes, size: int, known: dict[Hashable, Header]) -> Header:
     found = plain_elements(head)
-    offset, length = found.pixels_offset, found.pixels_length
+    key, offset, length = found.key, found.pixels_offset, found.pixels_length
     place = PixelPlace(found.file_meta["TransferSyntaxUID"], offset, length, max(0, size - offset))
-    alike = known.get(found.key)
+    alike = known.get(key)
     if alike is None:
         header = header_of(path, found.values(), place)
         if len(known) < _MOST_KNOWN:
-            known[found.key] = header
+            known[key] = header
         return header
     values = found.own_values()
     position = _numbers(values, "ImagePositionPatient", 3)
@@ -256,7 +256,7 @@ def _locate_pixels(source: BinaryIO, syntax: str) -> PixelPlace | None:
     if len(start) < 8:
         return None
     group, element = struct.unpack(order + "HH", start[:4])
-    if group << 16 | element != _PIXELS:
+    if group << 16 | element != PIXELS:
         return None
     length = start[4:]
     if syntax != IMPLICIT_LITTLE:
@@ -266,7 +266,7 @@ def _locate_pixels(source: BinaryIO, syntax: str) -> PixelPlace | None:
     (declared,) = struct.unpack(order + "I", length)
     offset = source.tell()
     available = source.seek(0, 2) - offset
-    known = None if declared == _UNDEFINED_LENGTH else declared
+    known = None if declared == UNDEFINED_LENGTH else declared
     return PixelPlace(syntax, offset, known, available)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from rhoa.errors import PixelDataError
 from rhoa.reading.hounsfield import doubt_of, is_plausible
-from rhoa.reading.motion import moved_slices
+from rhoa.reading.motion import BODY_HU, moved_slices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,6 @@ the wall of a bowel, which cuts values off as well, has up to 0.2 and 0.06 cm3."
 CUT_OFF_HU, CUT_OFF_EXTENDED_HU = 3071, 30710
 """Where 12 bits end, as they are and on the extended scale."""
 _MOST_METAL = 0.1  # of all voxels; where more are above, the values are no Hounsfield units
-BODY_HU = -300
 CONTACT = 0.02
 """Share of the field of view's edge that a body must touch to be cut; a table touches less."""
 CUT_SLICES = 0.05

@@ -25,15 +25,14 @@ from rhoa.reading.voxels import check_axes, report_of, require_finite, summary_o
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from rhoa.reading.catalogue import SeriesSummary
+    from rhoa.reading.files import Progress
     from rhoa.reading.findings import Findings
 
-    Progress = Callable[[int, int, str], object]
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # (k, j, i, 1) of a Volume to the (x, y, z, 1) voxel indices of the file.

@@ -12,6 +12,8 @@ import re
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rhoa.reading.syntaxes import EXPLICIT_LITTLE, UNCOMPRESSED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
 HEAD_BYTES = 1 << 16
 """Of a file, in which a plain header ends."""
 
-_META, _PIXELS = 0x0002FFFF, 0x7FE00010
+PIXELS, UNDEFINED_LENGTH = 0x7FE00010, 0xFFFFFFFF
+_META = 0x0002FFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_UNDEFINED_LENGTH = 0xFFFFFFFF
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _DEEPEST = 8  # sequences in sequences
@@ -33,7 +35,7 @@ _START = struct.Struct("<HH2sH")
 _ITEM_START = struct.Struct("<HHI")
 _LENGTH = struct.Struct("<I")
 _SHORT_UNSIGNED, _SHORT_SIGNED = struct.Struct("<H"), struct.Struct("<h")
-_OTHER_SYNTAXES = frozenset(["1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"])
+_OTHER_SYNTAXES = UNCOMPRESSED - {EXPLICIT_LITTLE}
 _STANDARD_SYNTAX = "1.2.840.10008.1.2."
 
 
@@ -106,7 +108,7 @@ def _values(file_meta: dict[str, str], elements: dict[int, tuple[bytes, bytes]])
     found.file_meta = file_meta
     try:
         for tag, (kind, value) in elements.items():
-            keyword, readers = WANTED[tag]
+            keyword, readers = ELEMENTS[tag]
             found[keyword] = _value(readers, kind, value)
     except (struct.error, IndexError, UnicodeDecodeError, ValueError):
         raise NotPlainError from None
@@ -144,7 +146,7 @@ def _walk(head: bytes, here: int, file_meta: dict[str, str]) -> PlainElements:
     while True:
         group, element, kind, length = start_of(head, here)
         tag = group << 16 | element
-        if tag <= last or tag > _PIXELS - 16:  # out of order, or the pixels
+        if tag <= last or tag > PIXELS - 16:  # out of order, or the pixels
             break
         last = tag
         if kind in _SHORT:
@@ -152,20 +154,20 @@ def _walk(head: bytes, here: int, file_meta: dict[str, str]) -> PlainElements:
         elif kind in _LONG:
             start = here + 12
             (length,) = length_of(head, here + 8)
-            if length == _UNDEFINED_LENGTH:
-                if kind != b"SQ" or tag in WANTED:
+            if length == UNDEFINED_LENGTH:
+                if kind != b"SQ" or tag in ELEMENTS:
                     raise NotPlainError
                 here = _behind_sequence(head, start, 0)
                 continue
         else:
             raise NotPlainError
         here = start + length
-        if tag in WANTED:
+        if tag in ELEMENTS:
             (own if tag in OWN else common)[tag] = kind, _whole(head, start, here)
-    if tag != _PIXELS or kind not in {b"OW", b"OB"}:
+    if tag != PIXELS or kind not in {b"OW", b"OB"}:
         raise NotPlainError
     (length,) = length_of(head, here + 8)
-    known = None if length == _UNDEFINED_LENGTH else length
+    known = None if length == UNDEFINED_LENGTH else length
     return PlainElements(file_meta, common, own, here + 12, known)
 
 
@@ -204,7 +206,7 @@ def _behind_sequence(head: bytes, here: int, depth: int) -> int:
             return here
         if group << 16 | element != _ITEM:
             raise NotPlainError
-        here = here + length if length != _UNDEFINED_LENGTH else _behind_item(head, here, depth)
+        here = here + length if length != UNDEFINED_LENGTH else _behind_item(head, here, depth)
 
 
 def _behind_item(head: bytes, here: int, depth: int) -> int:
@@ -213,7 +215,7 @@ def _behind_item(head: bytes, here: int, depth: int) -> int:
         if group << 16 | element == _ITEM_END:
             return here + 8
         _, kind, start, length = _element(head, here)
-        if length != _UNDEFINED_LENGTH:
+        if length != UNDEFINED_LENGTH:
             here = start + length
         elif kind == b"SQ":
             here = _behind_sequence(head, start, depth + 1)
@@ -262,7 +264,7 @@ _UID: Readers = {b"UI": _text}
 _DECIMAL: Readers = {b"DS": _numbers}
 _UNSIGNED: Readers = {b"US": _short}
 _STORED: Readers = {b"US": _short, b"SS": _signed_short}
-WANTED: dict[int, tuple[str, Readers]] = {
+ELEMENTS: dict[int, tuple[str, Readers]] = {
     0x00080008: ("ImageType", _CODE),
     0x00080016: ("SOPClassUID", _UID),
     0x00080018: ("SOPInstanceUID", _UID),

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rhoa.errors import ParameterError, PixelDataError, ReadError
+from rhoa.errors import ParameterError, PixelDataError
 from rhoa.reading.extent import check_extent
 from rhoa.reading.findings import Findings
 from rhoa.reading.frames import pixel_items
-from rhoa.reading.headers import UNCOMPRESSED
+from rhoa.reading.headers import unreadable
+from rhoa.reading.syntaxes import UNCOMPRESSED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -118,7 +119,7 @@ def _fault(header: Header) -> str:
     except PixelDataError as error:
         return str(error)
     except OSError as error:
-        raise ReadError(f"{header.name}: the file cannot be read ({error.strerror}).") from None
+        raise unreadable(header.name, error) from None
     return ""
 
 

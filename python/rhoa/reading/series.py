@@ -18,18 +18,16 @@ from rhoa.reading.sorting import sort_slices
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
-    from rhoa.reading.files import PathOrPaths
+    from rhoa.reading.files import PathOrPaths, Progress
     from rhoa.reading.findings import Findings
     from rhoa.reading.grouping import Found, Series
     from rhoa.reading.headers import Header
     from rhoa.reading.looks import Look
     from rhoa.reading.sorting import Sorted
-
-    Progress = Callable[[int, int, str], object]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,16 +19,15 @@ from rhoa.reading.stored import TooLargeForInt16Error
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
     from numpy.typing import NDArray
 
     from rhoa.reading.decoding import Fill
-    from rhoa.reading.files import PathOrPaths
+    from rhoa.reading.files import PathOrPaths, Progress
     from rhoa.reading.looks import Look
     from rhoa.reading.series import Arranged
 
-    Progress = Callable[[int, int, str], object]
 
 BLOCK_BYTES = 8 << 20
 """Of slices that are decoded together: 16 of 512 x 512 pixels."""

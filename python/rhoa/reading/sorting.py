@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.errors import GeometryError, ReadError
+from rhoa.errors import GeometryError
 from rhoa.reading.geometry import SPACING_TOLERANCE_MM, check_planes, coincident
-from rhoa.reading.headers import DEFLATED, inflate
+from rhoa.reading.headers import inflate, unreadable
 from rhoa.reading.repairs import records_of, usable
 from rhoa.reading.stacking import stack
+from rhoa.reading.syntaxes import DEFLATED
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -101,5 +102,5 @@ def _pixel_digest(header: Header) -> tuple[str, bytes]:
                 digest.update(block)
                 left -= len(block)
     except OSError as error:
-        raise ReadError(f"{header.name}: the file cannot be read ({error.strerror}).") from None
+        raise unreadable(header.name, error) from None
     return place.syntax, digest.digest()

@@ -6,7 +6,7 @@
 //! `RHOA_SIMD=scalar|avx2|avx512` forces one. `scalar` is what the target always has: SSE2 on x86-64,
 //! NEON on AArch64.
 
-use crate::{KernelError, Result};
+use crate::{KernelError, Result, Voxel};
 
 /// The environment variable that forces a level.
 pub const VARIABLE: &str = "RHOA_SIMD";
@@ -121,9 +121,9 @@ const LINE: usize = 64;
 /// Asks for values that will be read soon, where the processor takes such hints: between blocks of
 /// work its own guesses stop.
 #[inline(always)]
-pub(crate) fn prefetch<T>(values: &[T]) {
+pub(crate) fn prefetch<T: Voxel>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    for line in values.chunks((LINE / size_of::<T>().max(1)).max(1)) {
+    for line in values.chunks(LINE / size_of::<T>()) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         #[allow(unsafe_code, reason = "shear::projected takes 0.9 of the time with it")]
         // SAFETY: a prefetch is a hint, which neither reads nor writes nor faults; x86-64 has it.
