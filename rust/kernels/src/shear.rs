@@ -504,12 +504,13 @@ impl GroupRows {
             }
             let [down, left] = stack.shifts[slice];
             let first = (PAD as isize + begin + left.whole - 1) as usize;
+            let [before, at, after, last] = left.taps;
             shift(
                 &mut self.shifted[count * length..(count + 1) * length],
                 &self.voxels[first..first + length + 3],
-                left.taps,
+                [before / at, after / at, last / at],
             );
-            self.taps[count] = down.taps;
+            self.taps[count] = down.taps.map(|tap| tap * at);
             count += 1;
         }
         let width = sums.len() / 4;
@@ -536,13 +537,15 @@ impl GroupRows {
     }
 }
 
-/// A row seen through four taps at a constant fraction of a voxel.
+/// A row seen through four taps at a constant fraction of a voxel, over the second of them, which is
+/// never below 1/6: one product less.
 #[inline(always)]
-fn shift(shifted: &mut [f32], voxels: &[f32], taps: [f32; 4]) {
+fn shift(shifted: &mut [f32], voxels: &[f32], others: [f32; 3]) {
     let near = shifted.len();
     let [a, b, c, d] = [0, 1, 2, 3].map(|tap| &voxels[tap..tap + near]);
+    let [before, after, last] = others;
     for (x, shifted) in shifted.iter_mut().enumerate() {
-        *shifted = (taps[0] * a[x] + taps[1] * b[x]) + (taps[2] * c[x] + taps[3] * d[x]);
+        *shifted = (before * a[x] + b[x]) + (after * c[x] + last * d[x]);
     }
 }
 
@@ -599,40 +602,71 @@ impl Kernel for Warped<'_> {
         let Some(values) = self.coefficients.as_slice() else {
             return;
         };
-        let (height, width) = self.coefficients.dim();
+        let [height, width]: [usize; 2] = self.coefficients.dim().into();
         for (row, mut out) in self.out.outer_iter_mut().enumerate() {
             let row = (self.first + row) as f64;
             let start = [0, 1].map(|axis| self.warp.origin[axis] + row * self.warp.down[axis]);
-            for (column, pixel) in out.iter_mut().enumerate() {
-                let column = column as f64;
-                let place = [0, 1].map(|axis| start[axis] + column * self.warp.across[axis]);
-                let inside = place[0] >= 1.0
-                    && place[1] >= 1.0
-                    && place[0] < height as f64 - 2.0
-                    && place[1] < width as f64 - 2.0;
-                let value = if inside {
-                    sampled(values, width, place)
-                } else {
-                    0.0
-                };
-                *pixel = (f64::from(value) * self.step_mm + self.outside) as f32;
+            for (run, mut pixels) in out.axis_chunks_iter_mut(Axis(0), RUN).enumerate() {
+                let places = Places::new(start, self.warp.across, run * RUN, [height, width]);
+                for (x, pixel) in pixels.iter_mut().enumerate() {
+                    let value = places.sample(x, values, width);
+                    *pixel = (f64::from(value) * self.step_mm + self.outside) as f32;
+                }
             }
         }
     }
 }
 
-/// The spline at a place between four times four coefficients that all exist.
-#[inline(always)]
-fn sampled(values: &[f32], width: usize, place: [f64; 2]) -> f32 {
-    let whole = place.map(|place| place as usize);
-    let [down, left] = [0, 1].map(|axis| spline::weights(place[axis] - whole[axis] as f64));
-    let first = (whole[0] - 1) * width + whole[1] - 1;
-    let mut sums = [0.0_f32; 4];
-    for (row, weight) in down.iter().enumerate() {
-        let start = first + row * width;
-        for (sum, &value) in sums.iter_mut().zip(&values[start..start + 4]) {
-            *sum += weight * value;
+/// Pixels of a row whose places are worked out together.
+const RUN: usize = 16;
+
+/// Where a run of pixels lies between the coefficients of the intermediate image, by row and column.
+struct Places {
+    /// The first of the four coefficients that a pixel is made of.
+    first: [[i32; RUN]; 2],
+    weights: [[[f32; RUN]; 4]; 2],
+    /// 1, or 0 where one of the coefficients does not exist.
+    inside: [f32; RUN],
+}
+
+impl Places {
+    #[inline(always)]
+    fn new(start: [f64; 2], across: [f64; 2], column: usize, shape: [usize; 2]) -> Self {
+        let mut places = Self {
+            first: [[0; RUN]; 2],
+            weights: [[[0.0; RUN]; 4]; 2],
+            inside: [1.0; RUN],
+        };
+        for axis in 0..2 {
+            let end = shape[axis] as f64 - 2.0;
+            for x in 0..RUN {
+                let place = start[axis] + (column + x) as f64 * across[axis];
+                let within = place >= 1.0 && place < end;
+                let place = if within { place } else { 1.0 };
+                let whole = place as i32;
+                let weights = spline::weights(place - f64::from(whole));
+                for (tap, weight) in weights.into_iter().enumerate() {
+                    places.weights[axis][tap][x] = weight;
+                }
+                places.first[axis][x] = whole - 1;
+                places.inside[x] *= f32::from(u8::from(within));
+            }
         }
+        places
     }
-    spline::dot(sums, left)
+
+    /// The spline at one of the places.
+    #[inline(always)]
+    fn sample(&self, x: usize, values: &[f32], width: usize) -> f32 {
+        let [row, column] = [0, 1].map(|axis| self.first[axis][x] as usize);
+        let values = &values[row * width + column..][..3 * width + 4];
+        let mut sums = [0.0_f32; 4];
+        for (tap, weights) in self.weights[0].iter().enumerate() {
+            let row = &values[tap * width..][..4];
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += weights[x] * value;
+            }
+        }
+        spline::dot(sums, [0, 1, 2, 3].map(|tap| self.weights[1][tap][x])) * self.inside[x]
+    }
 }
