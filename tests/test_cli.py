@@ -50,16 +50,23 @@ def test_a_scan_becomes_a_picture_and_its_values(
     assert np.array_equal(image, rhoa.ctap(rhoa.read_ct(patient / "ct")))
 
 
+@pytest.mark.parametrize(
+    ("depth", "range_mm"), [(("-20", "120"), [-20, 120]), (("hip",), [15, 90])]
+)
 def test_landmarks_realign_it(
-    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    patient: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    depth: tuple[str, ...],
+    range_mm: list[float],
 ) -> None:
-    words = ("ctap", patient / "ct", "-o", tmp_path / "a.npz", "--depth", "-20", "160", "--json")
+    words = ("ctap", patient / "ct", "-o", tmp_path / "a.npz", "--depth", *depth, "--json")
     code, out, _ = run(capsys, *words, "--pose", patient / "landmarks.json")
 
     assert code == 0
     assert json.loads(out)[0]["tilt_deg"] == pytest.approx(6, abs=0.01)
     image = rhoa.Radiograph.load(tmp_path / "a.npz")
-    assert image.provenance["depth_mm"] == [-20.0, 160.0]
+    assert image.provenance["depth_mm"] == range_mm
 
 
 def test_it_is_projected_the_way_that_is_asked_for(

@@ -133,7 +133,8 @@ def _scan_options(verb: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["all"],
         metavar="all|pelvis|hip|FRONT BACK",
-        help="with --pose: part of the ray that counts, mm behind the anterior pelvic plane",
+        help="with --pose: part of the ray that counts: hip and pelvis follow the hip centres; or "
+        "two numbers, mm behind the anterior pelvic plane",
     )
     verb.add_argument(
         "--pixel-mm", type=float, help="with --pose: pixel size (default: the scan's)"

@@ -119,7 +119,9 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
         ``coverage_mm`` of the result says where the scan was.
     depth
         With a pose: the part of the ray that counts, in mm behind the anterior pelvic plane.
-        ``"all"`` is the whole scan, ``"pelvis"`` -20 to 160 mm, ``"hip"`` 15 to 90 mm.
+        ``"all"`` is the whole scan, ``"hip"`` 37.5 mm on both sides of the hip centres that the
+        alignment knows, else 15 to 90 mm; ``"pelvis"`` -20 mm to 118 mm behind these centres, else
+        to 160 mm. ``provenance["depth_mm"]`` tells the range.
     pixel_mm
         With a pose: size of the square pixels; by default the finer of the scan's spacings between
         slices and between columns.

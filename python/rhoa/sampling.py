@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rhoa.errors import ParameterError, require_choice, require_positive, require_volume
+from rhoa.errors import ParameterError, PoseError, require_choice, require_positive, require_volume
 from rhoa.pose import Alignment, Landmarks
+from rhoa.pose.depths import NAMED_DEPTHS, depth_range_mm
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 Depth = Literal["all", "pelvis", "hip"] | tuple[float, float]
 Triple = tuple[float, float, float]
-
-DEPTH_RANGES_MM = {"pelvis": (-20.0, 160.0), "hip": (15.0, 90.0)}
-"""Depths behind the anterior pelvic plane that hold the whole pelvis, and both hip joints."""
 
 MOST_SAMPLES, MOST_SLICES = 1 << 36, 1 << 16
 FARTHEST_MM = 1e6
@@ -76,7 +74,7 @@ def projection_grid(
     if pixel_mm is None:
         pixel_mm = min(between_slices, between_columns)
     pixel_mm = _require_step("pixel_mm", pixel_mm)
-    front, back = _depth_range(depth, (low[1], high[1]))
+    front, back = depth_ends(depth, alignment, (low[1], high[1]))
     if not front < back:
         raise ParameterError(
             "the scan is one voxel deep along the rays, so its depth range is empty; "
@@ -95,17 +93,32 @@ def projection_grid(
 
 
 def coronal_grid(
-    volume: Volume, frame: Alignment, spacing_mm: Triple
+    volume: Volume, frame: Alignment, spacing_mm: Triple, depth: Depth = "all"
 ) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
-    """Shape and LPS affine of the scan's bounding box in ``frame``: up, back and left."""
+    """Shape and LPS affine of the scan's bounding box in ``frame``: up, back and left.
+
+    Raises
+    ------
+    PoseError
+        If the scan has nothing within ``depth``.
+    """
     low, high = extent_mm(volume, frame)
+    if not (isinstance(depth, str) and depth == "all"):
+        front, back = depth_ends(depth, frame, (low[1], high[1]))
+        if front > high[1] or back < low[1]:
+            raise PoseError(
+                f"no coronal slice within the depth range, {front:.1f} to {back:.1f} mm behind the "
+                f"anterior pelvic plane: the scan lies between {low[1]:.1f} and {high[1]:.1f} mm; "
+                "if the range is right, the landmarks may be of another scan."
+            )
+        low[1], high[1] = max(front, low[1]), min(back, high[1])
     lines = [multiples(low[2 - n], high[2 - n], step) for n, step in enumerate(spacing_mm)]
-    (up, rows), (back, slices), (left, columns) = lines
+    (up, rows), (back_mm, slices), (left, columns) = lines
     _require_feasible((rows, slices, columns))
     ap_steps = np.diag(spacing_mm)[:, ::-1]  # one row for each array axis: its step in x, y, z
     affine = np.eye(4)
     affine[:3, :3] = frame.matrix.T @ ap_steps.T
-    affine[:3, 3] = frame.to_lps([left, back, up])
+    affine[:3, 3] = frame.to_lps([left, back_mm, up])
     return (rows, slices, columns), affine
 
 
@@ -130,11 +143,21 @@ def _require_feasible(counts: tuple[int, int, int]) -> None:
         )
 
 
-def _depth_range(depth: Depth, extent: tuple[float, float]) -> tuple[float, float]:
+def depth_ends(
+    depth: Depth, alignment: Alignment, extent: tuple[float, float]
+) -> tuple[float, float]:
+    """Front and back of a depth range in mm; ``"all"`` is the scan's own ``extent``.
+
+    Raises
+    ------
+    ParameterError
+        If ``depth`` is neither a known word nor two ascending numbers.
+    """
     if isinstance(depth, str):
-        require_choice("depth", depth, ["all", *DEPTH_RANGES_MM])
-        front, back = extent if depth == "all" else DEPTH_RANGES_MM[depth]
-        return float(front), float(back)
+        require_choice("depth", depth, ["all", *NAMED_DEPTHS])
+        if depth == "all":
+            return float(extent[0]), float(extent[1])
+        return depth_range_mm(alignment, depth)
     try:
         front, back = (float(end) for end in depth)
     except (TypeError, ValueError):

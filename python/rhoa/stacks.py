@@ -161,6 +161,7 @@ def coronal(
     pose: Alignment | Landmarks | None = None,
     *,
     spacing_mm: float | tuple[float, float, float] | None = None,
+    depth: Depth = "all",
     order: int = 1,
     threads: int | None = None,
 ) -> Volume:
@@ -175,6 +176,8 @@ def coronal(
     spacing_mm
         Voxel spacing of the result: one number, or ``(superior, posterior, left)``. By default the
         scan's own along the nearest axes.
+    depth
+        With a pose: only the coronal slices of this part of the scan, as in `ctap`.
     order
         1 for trilinear samples, 3 for cubic B-splines, 0 for the nearest voxel (label maps).
     threads
@@ -189,13 +192,14 @@ def coronal(
     Raises
     ------
     RhoaError
-        If the pose cannot be used or ``order`` is not 0, 1 or 3.
+        If the pose cannot be used, ``order`` is not 0, 1 or 3, or a depth is given without a pose.
     """
     require_scan(volume)
+    require_view(volume, None, pose, depth, None)
     require_choice("order", order, [0, 1, 3])
     frame = Alignment(np.eye(3), np.zeros(3)) if pose is None else usable_alignment(pose)
     spacing = frame_spacing_mm(volume) if spacing_mm is None else spacing_triple(spacing_mm)
-    shape, affine = coronal_grid(volume, frame, spacing)
+    shape, affine = coronal_grid(volume, frame, spacing, depth)
     origin, steps = in_voxels(volume, affine[:3, 3], affine[:3, :3].T)
     hu = _core.resliced(
         kernel_array(volume.hu),

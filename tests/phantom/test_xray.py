@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rhoa
-from rhoa.phantom import Anatomy, XRay, xray
+from rhoa.phantom import Anatomy, XRay, ct, xray
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,8 @@ def image() -> XRay:
 def test_the_cone_beam_magnifies_the_distance_between_the_hips(image: XRay) -> None:
     """The detector is 225 mm behind the plane, where the field ends; hips are 51 mm behind it."""
     (_, left), (_, right) = (image.hip_centres_px[side] for side in ("left", "right"))
-    true_mm = 2 * 81 * image.anatomy.width / 224
+    heads = ct(image.anatomy, spacing_mm=(9, 9, 9)).hip_centres
+    true_mm = np.linalg.norm(heads["left"] - heads["right"])
 
     magnification = (left - right) * 0.4 / true_mm
 

@@ -3,12 +3,17 @@
 from rhoa.phantom.anatomy import Anatomy, Joint
 from rhoa.phantom.export import write_cohort, write_dicom, write_xray
 from rhoa.phantom.pelvis import Phantom, ct
+from rhoa.phantom.skeleton import LABELS
+from rhoa.phantom.surroundings import ABDOMEN, Surroundings
 from rhoa.phantom.xray import XRay, xray
 
 __all__ = [
+    "ABDOMEN",
+    "LABELS",
     "Anatomy",
     "Joint",
     "Phantom",
+    "Surroundings",
     "XRay",
     "ct",
     "write_cohort",

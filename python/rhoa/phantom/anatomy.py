@@ -10,6 +10,8 @@ import numpy as np
 from rhoa.errors import ParameterError, require_choice
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from rhoa.hips.boxes import Side
 
 GRADES = (0, 1, 2, 3, 4)
@@ -23,6 +25,12 @@ _OSTEOPHYTE_MM = (0.0, 1.2, 3.4, 5.2, 7.5)
 _SCLEROSIS = (0.0, 0.1, 0.35, 0.7, 1.0)
 _FLATTENING_MM = (0.0, 0.0, 0.0, 0.8, 3.0)
 _CYSTS = (0.0, 0.0, 0.3, 1.0, 2.0)
+
+LEAN_SD = 0.08
+# Sacrum and spines lie under the skin, also of the thin.
+LEAST_BODY_DEPTH_MM = 200.0
+BACK_MM = 174.0
+BODY_CENTRE_MM = 70.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ class Joint:
 class Anatomy:
     """A subject's pelvis; lengths in mm, in the AP frame.
 
-    `random` draws one with the means and spreads measured on 40 real pelves.
+    `random` draws one with the means and spreads of real ones.
     """
 
     seed: int
@@ -79,7 +87,12 @@ class Anatomy:
     """From the middle of the tubercles to the middle of the ASIS."""
     depth: float
     """Relative size from front to back."""
+    lean: float
+    """How much higher bones lie for each mm that they lie behind the AP plane."""
     tubercle_distance: float
+    """Between the tips of the pubic tubercles, as experts read them."""
+    crest_before: float
+    """How far the pubic crest, on which a pelvis rests, stands in front of the tubercles."""
     head_radius: float
     body_width: float
     body_depth: float
@@ -112,15 +125,18 @@ class Anatomy:
                 * float(np.clip(shape.normal(1, spread), 1 - 2 * spread, 1 + 2 * spread))
             )
 
+        width, height, depth = drawn(224, 0.05), drawn(93, 0.07), drawn(1, 0.06)
         return cls(
             seed=seed,
-            width=drawn(224, 0.05),
-            height=drawn(93, 0.07),
-            depth=drawn(1, 0.06),
-            tubercle_distance=drawn(28, 0.2),
+            width=width,
+            height=height,
+            depth=depth,
+            tubercle_distance=drawn(52, 0.06),
             head_radius=drawn(24, 0.05),
             body_width=drawn(365, 0.06),
-            body_depth=drawn(225, 0.08),
+            body_depth=max(drawn(225, 0.08), LEAST_BODY_DEPTH_MM * depth),
+            lean=float(np.clip(shape.normal(0, LEAN_SD), -2 * LEAN_SD, 2 * LEAN_SD)),
+            crest_before=float(np.clip(shape.normal(1.6, 0.8), 0, 3.2)),
             left=Joint.draw(kl_left, left),
             right=Joint.draw(kl_right, right),
         )
@@ -134,7 +150,15 @@ class Anatomy:
         """Relative size of bones."""
         return self.head_radius / 24
 
-    def point(self, side: Side, x: float, y: float, z: float) -> tuple[float, float, float]:
+    @property
+    def body_centre_mm(self) -> float:
+        """How far behind the AP plane the middle of the body lies."""
+        return max(BODY_CENTRE_MM, BACK_MM * self.depth - self.body_depth / 2)
+
+    def point(self, side: Side, x: float, y: float, z: float) -> NDArray[np.float64]:
         """A point of the mean pelvis (its left side) in this one, AP mm."""
         sign = 1 if side == "left" else -1
-        return (sign * x * self.width / 224, y * self.depth, z * self.height / 93)
+        # What is behind the plane grows with the spines' height, but only half as much.
+        tall = (self.height / 93 + self.size) / 2
+        back = y * self.depth
+        return np.array([sign * x * self.width / 224, back, z * tall + self.lean * back])

@@ -9,6 +9,7 @@ import numpy as np
 
 from rhoa.hips.boxes import SIDES
 from rhoa.phantom.shapes import ball, below_plane, capsule, ellipsoid, plate
+from rhoa.phantom.surroundings import PLAIN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,26 +17,45 @@ if TYPE_CHECKING:
     from rhoa.hips.boxes import Side
     from rhoa.phantom.anatomy import Anatomy
     from rhoa.phantom.shapes import Field, Solid
+    from rhoa.phantom.surroundings import Surroundings
 
-Point = tuple[float, float, float]
+    Point = NDArray[np.float64]
 
-# Centre of the acetabulum in the mean pelvis: 81 mm to the side, 51 behind, 22 above the tubercles.
-HIP: Point = (81.0, 51.0, 22.0)
+Place = tuple[float, float, float]
+
+# The mean pelvis (its left side), AP mm: means of twenty real ones, scaled to 224 mm between the
+# spines. Centre of the acetabulum:
+HIP: Place = (82.0, 51.0, 20.0)
 CUP_WALL_MM = 7.0
-# Mean pelvis, left side: the iliac crest from behind the ASIS to the PSIS,
-CREST: tuple[Point, ...] = (
-    *((122, 20, 118), (132, 42, 144), (128, 72, 160), (108, 102, 160), (78, 124, 142)),
-    *((52, 136, 118), (42, 138, 98)),
+# The iliac crest from behind the anterior to the posterior spines,
+CREST: tuple[Place, ...] = (
+    *((121, 17, 114), (129, 30, 130), (127, 47, 146), (116, 64, 156), (100, 80, 161)),
+    *((81, 102, 160), (65, 124, 144), (53, 137, 125), (47, 141, 103), (50, 127, 78)),
 )
-# the pelvic brim from the sacroiliac joint to the acetabulum and along the superior pubic ramus,
-BRIM: tuple[Point, ...] = ((50, 102, 78), (64, 80, 58), (68, 52, 36), (50, 22, 16))
-# and the lower ring around the obturator foramen.
-INFERIOR_RAMUS: tuple[Point, ...] = ((9, 20, -32), (24, 38, -48), (42, 60, -52), (58, 79, -44))
+# the lower border of the wing and its hollow middle,
+LOWER_SPINE, ROOF, NOTCH = (97, 22, 58), (84, 50, 57), (66, 91, 52)
+HOLLOW: tuple[Place, ...] = ((99, 40, 92), (84, 66, 93), (71, 83, 100), (57, 114, 98))
+# the pelvic brim from the sacroiliac joint along the superior pubic ramus to the tubercle,
+BRIM: tuple[Place, ...] = (
+    *((60, 100, 66), (66, 80, 44), (64, 64, 32), (58, 48, 24), (52, 34, 16), (38, 20, 9)),
+)
+# the medial end of the pubic crest, the body below it along the symphysis,
+CREST_END: Place = (6, 8, 2.5)
+PUBIC_BODY: tuple[Place, ...] = ((11, 12, 0), (11, 30, -17))
+# and the ring around the obturator foramen: ischium, tuberosity, inferior ramus.
+ISCHIUM: tuple[Place, ...] = (
+    *((71, 80, 16), (64, 94, -14), (60, 92, -31), (48, 82, -36), (34, 58, -34), (22, 43, -28)),
+)
+FORAMINA: tuple[Place, ...] = ((26, 118, 100), (23, 138, 81), (19, 147, 63), (15, 149, 46))
+
+# An expert's tubercle is where a plane leaning outward and down touches the corner of the pubis.
+_TUBERCLE_FACES = np.array([0.5, -1.0, -0.25]) / np.linalg.norm([0.5, -1.0, -0.25])
+TUBERCLE_RADIUS_MM = 5.5
 
 
 def centre_of_cup(anatomy: Anatomy, side: Side) -> NDArray[np.float64]:
     """Centre of the acetabulum, AP mm."""
-    return np.array(anatomy.point(side, *HIP))
+    return anatomy.point(side, *HIP)
 
 
 def centre_of_head(anatomy: Anatomy, side: Side) -> NDArray[np.float64]:
@@ -46,78 +66,105 @@ def centre_of_head(anatomy: Anatomy, side: Side) -> NDArray[np.float64]:
 def spine_tip(anatomy: Anatomy, side: Side) -> Point:
     """The most anterior point of the ASIS, AP mm."""
     sign = 1 if side == "left" else -1
-    return (sign * anatomy.width / 2, 0.0, anatomy.height)
+    return np.array([sign * anatomy.width / 2, 0.0, anatomy.height])
 
 
 def tubercle_tip(anatomy: Anatomy, side: Side) -> Point:
-    """The most anterior point of the pubic tubercle, AP mm."""
+    """The tip of the pubic tubercle, at the lateral end of the pubic crest, AP mm."""
     sign = 1 if side == "left" else -1
-    return (sign * anatomy.tubercle_distance / 2, 0.0, 0.0)
+    return np.array([sign * anatomy.tubercle_distance / 2, 0.0, 0.0])
 
 
 def _superolateral(side: Side) -> NDArray[np.float64]:
     direction = np.array([0.4 if side == "left" else -0.4, 0.0, 1.0])
-    return direction / float(np.linalg.norm(direction))
+    unit: Point = direction / np.linalg.norm(direction)
+    return unit
 
 
 def _behind(tip: Point, radius: float) -> Point:
     """Centre of a ball whose most anterior point is ``tip``."""
-    return (tip[0], tip[1] + radius, tip[2])
+    centre: Point = tip + np.array([0.0, radius, 0.0])
+    return centre
 
 
-def add_pelvis(field: Field, anatomy: Anatomy) -> None:
+def add_pelvis(field: Field, anatomy: Anatomy, surroundings: Surroundings = PLAIN) -> None:
     """Both hip bones: wings, acetabula, pubic rami, ischia, joined at the symphysis."""
-    for side in SIDES:
-        _add_ilium(field, anatomy, side)
-        _add_pubis_and_ischium(field, anatomy, side)
-    for side in SIDES:
-        _add_acetabulum(field, anatomy, side)
-    field.cut(plate((0, -20, 30), (0, 80, -20), (0, -20, -70), 3.5))  # the symphyseal disc
+    halves = {side: field.moved(surroundings.displacement(side)) for side in surroundings.sides}
+    for side, half in halves.items():
+        _add_ilium(half, anatomy, side)
+        _add_pubis(half, anatomy, side)
+        _add_ischium(half, anatomy, side)
+    for side, half in halves.items():
+        _add_acetabulum(half, anatomy, side)
+    field.cut(plate((0, -20, 30), (0, 90, -20), (0, -20, -70), 3.5))  # the symphyseal disc
 
 
 def _add_ilium(field: Field, anatomy: Anatomy, side: Side) -> None:
     s = anatomy.size
 
-    def at(point: Point) -> Point:
+    def at(point: Place) -> Point:
         return anatomy.point(side, *point)
 
     spine = _behind(spine_tip(anatomy, side), 6.5 * s)
-    crest = [spine, *(at(point) for point in CREST)]
+    crest = [spine, *map(at, CREST)]
     for start, end in pairwise(crest):
         field.add(capsule(start, end, 5.5 * s), blend_mm=2)
     field.add(ball(spine, 6.5 * s), blend_mm=1)
-    roof, notch = at((88, 58, 50)), at((62, 104, 66))
-    lower_spine = at((97, 22, 58))
+    lower_spine, roof, notch = at(LOWER_SPINE), at(ROOF), at(NOTCH)
     field.add(ball(lower_spine, 7.0 * s))
     field.add(capsule(lower_spine, roof, 7.0 * s, 10.0 * s))
-    field.add(plate(spine, lower_spine, roof, 6.0 * s))
-    for n in range(4):
-        field.add(plate(roof, crest[n], crest[n + 1], 4.0 * s))
-    field.add(plate(roof, notch, crest[4], 6.0 * s))
-    for n in range(4, len(crest) - 1):
-        field.add(plate(notch, crest[n], crest[n + 1], 8.0 * s))
-    brim = [at(point) for point in BRIM]
-    for (start, end), radius in zip(pairwise(brim), (8.0, 8.5, 7.0), strict=True):
-        field.add(capsule(start, end, radius * s))
+    front, middle, joint, rear = map(at, HOLLOW)
+    # From front to back the wing is thin where it is hollow, and thick at the sacroiliac joint.
+    wing: list[tuple[float, Point, Point, Point]] = [
+        *((6.0, spine, lower_spine, crest[1]), (5.0, lower_spine, crest[1], front)),
+        *((9.0, lower_spine, roof, front), (4.0, front, crest[1], crest[2])),
+        *((4.0, front, crest[2], crest[3]), (4.0, front, crest[3], crest[4])),
+        *((4.5, front, middle, crest[4]), (8.0, roof, front, middle)),
+        *((4.0, middle, crest[4], crest[5]), (11.0, roof, notch, middle)),
+        *((5.0, middle, crest[5], joint), (12.0, notch, middle, joint)),
+        *((6.0, joint, crest[5], crest[6]), (9.0, joint, crest[6], rear)),
+        *((13.0, notch, joint, rear), (11.0, rear, crest[6], crest[7])),
+        *((11.0, rear, crest[7], crest[8]), (11.0, rear, crest[8], crest[9])),
+        *((11.0, rear, crest[9], crest[10]), (12.0, notch, rear, crest[10])),
+    ]
+    for thickness, a, b, c in wing:
+        field.add(plate(a, b, c, thickness * s))
+    for start, end in pairwise(map(at, BRIM[:5])):
+        field.add(capsule(start, end, 8.0 * s))
 
 
-def _add_pubis_and_ischium(field: Field, anatomy: Anatomy, side: Side) -> None:
-    s = anatomy.size
+def _add_pubis(field: Field, anatomy: Anatomy, side: Side) -> None:
+    s, sign = anatomy.size, 1 if side == "left" else -1
+    radius = TUBERCLE_RADIUS_MM * s
+    tubercle = np.array(tubercle_tip(anatomy, side)) - radius * _TUBERCLE_FACES * (sign, 1, 1)
 
-    def at(point: Point) -> Point:
+    def at(point: Place) -> Point:
         return anatomy.point(side, *point)
 
-    tubercle = _behind(tubercle_tip(anatomy, side), 5.5 * s)
-    field.add(capsule(at(BRIM[-1]), tubercle, 6.5 * s, 5.5 * s), blend_mm=1)
-    body = at((8, 14, -14))
-    field.add(capsule(tubercle, body, 5.5 * s, 7.5 * s), blend_mm=1)
-    ring = [body, *(at(point) for point in INFERIOR_RAMUS)]
-    radii = [7.5 * s, 6.5 * s, 5.5 * s, 7.0 * s, 13.0 * s]
+    ramus, end = at(BRIM[-1]), at(CREST_END)
+    crest = np.array([sign * 11.5 * s, 6.5 * s - anatomy.crest_before, 3 * s])
+    field.add(capsule(at(BRIM[-2]), ramus, 8.0 * s, 7.0 * s))
+    field.add(capsule(ramus, tubercle + np.array([0, 2, 2]) * s, 7.0 * s, radius), blend_mm=1)
+    field.add(ball(tubercle, radius), blend_mm=0.5)
+    field.add(capsule(tubercle, crest, radius, 6.5 * s), blend_mm=1)
+    field.add(capsule(crest, end, 6.5 * s, 6.0 * s), blend_mm=1)
+    top, bottom = map(at, PUBIC_BODY)
+    field.add(capsule(top, bottom, 9.5 * s, 8.5 * s))
+    field.add(plate(tubercle + np.array([0, 5, 1]) * s, top, bottom, 8.0 * s))
+
+
+def _add_ischium(field: Field, anatomy: Anatomy, side: Side) -> None:
+    s = anatomy.size
+
+    def at(point: Place) -> Point:
+        return anatomy.point(side, *point)
+
+    field.add(capsule(at((64, 90, 48)), at((66, 88, 16)), 9.0 * s))
+    ring = [*map(at, ISCHIUM), at(PUBIC_BODY[-1])]
+    radii = [15.0 * s, 16.0 * s, 13.5 * s, 11.0 * s, 7.0 * s, 7.0 * s, 8.5 * s]
     for n in range(len(ring) - 1):
         field.add(capsule(ring[n], ring[n + 1], radii[n], radii[n + 1]))
-    tuberosity = at((58, 79, -44))
-    field.add(capsule(at((78, 70, 6)), tuberosity, 13.0 * s, 12.0 * s))
-    field.add(capsule(at((72, 84, 16)), at((50, 102, 8)), 8.0 * s, 3.5 * s))  # ischial spine
+    field.add(capsule(at((66, 88, 16)), at((53, 105, 12)), 9.0 * s, 3.5 * s))  # ischial spine
 
 
 def _add_acetabulum(field: Field, anatomy: Anatomy, side: Side) -> None:
@@ -139,30 +186,41 @@ def _add_acetabulum(field: Field, anatomy: Anatomy, side: Side) -> None:
 def add_sacrum(field: Field, anatomy: Anatomy, pelvis: Field) -> None:
     """Sacrum and coccyx with their foramina; a joint's width from the ilia."""
     s = anatomy.size
-    parts: list[tuple[Point, Point]] = [
-        ((0, 100, 92), (50, 21, 15)),
-        ((0, 114, 70), (43, 15, 15)),
-        ((0, 123, 49), (33, 11, 14)),
-        ((0, 127, 30), (24, 9, 12)),
-        ((0, 125, 13), (15, 7, 10)),
-        ((0, 117, -4), (6, 5, 11)),
+    parts: list[tuple[Place, Place]] = [
+        ((0, 100, 112), (29, 26, 15)),
+        ((0, 127, 92), (37, 23, 15)),
+        ((0, 143, 73), (37, 15, 15)),
+        ((0, 148, 54), (31, 10, 14)),
+        ((0, 147, 37), (22, 8, 12)),
+        ((0, 142, 21), (13, 7, 10)),
+        ((0, 133, 6), (7, 6, 9)),
+        ((0, 124, -4), (5, 5, 7)),
     ]
     for centre, radii in parts:
         field.add(ellipsoid(anatomy.point("left", *centre), [s * r for r in radii]), blend_mm=6)
-    for x, y, z in ((23, 110, 80), (21, 118, 59), (18, 124, 40), (14, 126, 22)):
-        for side in SIDES:
-            front, back = anatomy.point(side, x, y - 40, z), anatomy.point(side, x, y + 40, z)
+    rods: list[tuple[Place, Place, float, float]] = [
+        ((22, 102, 113), (46, 91, 99), 13, 16),  # ala
+        ((46, 91, 99), (38, 124, 78), 16, 12),
+        ((22, 114, 118), (23, 116, 137), 7, 5.5),  # facet behind the body of L5
+        ((0, 140, 112), (0, 155, 72), 4.5, 4.5),
+    ]
+    for side in SIDES:
+        for start, end, first, last in rods:
+            ends = anatomy.point(side, *start), anatomy.point(side, *end)
+            field.add(capsule(*ends, first * s, last * s), blend_mm=4)
+        for x, y, z in FORAMINA:
+            front = anatomy.point(side, x + 4, y - 24, z - 14)
+            back = anatomy.point(side, x - 2, y + 20, z + 12)
             field.cut(capsule(front, back, 4.2 * s))
     np.maximum(field.distance, 2.5 - pelvis.distance, out=field.distance)
 
 
-def add_spine(field: Field, anatomy: Anatomy, *, levels: int) -> None:
-    """Lumbar vertebrae from L5 up: bodies, pedicles, transverse and spinous processes."""
+def add_spine(field: Field, anatomy: Anatomy, *, top_mm: float) -> None:
+    """Vertebrae from L5 up to a height: bodies, pedicles, transverse and spinous processes."""
     s = anatomy.size
-    for level in range(levels):
-        z = 126 + 35 * level
-        y = 90 - 3 * level
-        centre = np.array(anatomy.point("left", 0, y, 0)) + np.array([0, 0, z * s])
+    for level in range(max(3, round((top_mm - 100) / (35 * s)))):
+        centre = anatomy.point("left", 0, 79, 138) + s * level * np.array([0, -4, 35])
+        centre[1] += s * max(0, level - 3) * 8  # above the lordosis the spine goes back again
         body = capsule(centre - np.array([0, 0, 3 * s]), centre + np.array([0, 0, 3 * s]), 15 * s)
         for side in (-1, 1):
             field.add(
@@ -197,6 +255,7 @@ def add_femur(field: Field, anatomy: Anatomy, side: Side) -> None:
     field.add(capsule(at(12, 0, -9), base, 15.5 * s, 17.5 * s), blend_mm=5)
     field.add(capsule(base, at(41, 3, -62), 19 * s, 16.5 * s), blend_mm=6)
     field.add(capsule(at(41, 3, -62), knee, 16.5 * s, 14 * s))
+    field.add(capsule(knee, at(15, 6, -320), 14 * s))
     field.add(ellipsoid(at(55, 8, -17), (12.5 * s, 17 * s, 22 * s)), blend_mm=6)
     field.add(ellipsoid(at(25, 18, -60), (9 * s, 9 * s, 12 * s)), blend_mm=6)
     if joint.osteophyte_mm > 0.5:

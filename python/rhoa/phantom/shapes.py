@@ -45,6 +45,10 @@ class Grid:
         )
         return k, j, i
 
+    def moved(self, by_mm: NDArray[np.float64]) -> Grid:
+        """The same voxels seen from a frame that has slid by ``by_mm``."""
+        return Grid(self.shape, self.start - by_mm, self.steps)
+
     def points(self, part: tuple[slice, slice, slice]) -> list[NDArray[np.float32]]:
         """AP x, y and z of the voxels of a part."""
         lines = [
@@ -67,9 +71,13 @@ class Grid:
 class Field:
     """The distance to a union of solids, on a grid; far away it is `FAR_MM`."""
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, distance: NDArray[np.float32] | None = None) -> None:
         self.grid = grid
-        self.distance = np.full(grid.shape, FAR_MM, np.float32)
+        self.distance = np.full(grid.shape, FAR_MM, np.float32) if distance is None else distance
+
+    def moved(self, by_mm: NDArray[np.float64]) -> Field:
+        """A view of this field: solids are added to it ``by_mm`` from where they say."""
+        return Field(self.grid.moved(by_mm), self.distance)
 
     def add(self, solid: Solid, *, blend_mm: float = 3.0) -> None:
         """Unite with a solid, rounding the crease between them over ``blend_mm``."""

@@ -7,5 +7,26 @@ from rhoa.pose.alignment import (
     from_landmarks,
     usable_alignment,
 )
+from rhoa.pose.estimate import from_points
+from rhoa.pose.functional import tilted
+from rhoa.pose.inside import coverage
+from rhoa.pose.masks import from_mask
+from rhoa.pose.spineless import without_spines
+from rhoa.pose.verdict import Coverage, HipCoverage
+from rhoa.pose.volumes import from_volume
 
-__all__ = ["Alignment", "Angles", "Landmarks", "from_landmarks", "usable_alignment"]
+__all__ = [
+    "Alignment",
+    "Angles",
+    "Coverage",
+    "HipCoverage",
+    "Landmarks",
+    "coverage",
+    "from_landmarks",
+    "from_mask",
+    "from_points",
+    "from_volume",
+    "tilted",
+    "usable_alignment",
+    "without_spines",
+]

@@ -34,6 +34,29 @@ TUBERCLE_RANGE_MM = (3.0, 90.0)
 TILT_LIMIT_DEG = 35.0
 TURN_LIMIT_DEG = 20.0
 
+NO_SPINES = "no_spines"
+"""Flag of a frame that was found without the iliac spines."""
+FUNCTIONAL_TILT = "functional_tilt"
+"""Flag of a frame that was tipped on purpose."""
+WARNINGS = frozenset(
+    {
+        FUNCTIONAL_TILT,
+        NO_SPINES,
+        "asymmetric",
+        "coarse_voxels",
+        "large_tilt",
+        "large_turn",
+        "pubis_off_centre",
+        "stepped_pubis",
+        "tubercles_not_found",
+        "turned_against_hips",
+        "unequal_hips",
+        "unusual_hips",
+        "unusual_triangle",
+    }
+)
+"""Flags that ask for a look; every other flag forbids automatic use."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Landmarks:
@@ -125,7 +148,8 @@ class Alignment:
     The rows of ``matrix`` are x (toward the patient's left through both ASIS), y (posterior, the
     direction of projection) and z (superior); ``origin`` lies midway between the pubic tubercles.
     ``quality`` holds measured numbers; ``flags`` name reasons not to trust the result, and ``ok``
-    is true when there are none.
+    is true when there are none. Some of them, `warnings`, only ask for a look; the others,
+    `hard_flags`, forbid automatic use.
     """
 
     matrix: NDArray[np.float64]
@@ -148,8 +172,18 @@ class Alignment:
 
     @property
     def ok(self) -> bool:
-        """Whether no flag forbids automatic use."""
+        """Whether there is no flag at all."""
         return not self.flags
+
+    @property
+    def warnings(self) -> frozenset[str]:
+        """The flags that ask for a look at the landmarks."""
+        return self.flags & WARNINGS
+
+    @property
+    def hard_flags(self) -> frozenset[str]:
+        """The flags that forbid automatic use."""
+        return self.flags - WARNINGS
 
     @property
     def upright(self) -> bool:
@@ -240,8 +274,9 @@ def usable_alignment(pose: object) -> Alignment:
             "the alignment points the patient's left to the right, or the head down; "
             "check that left and right landmarks are not swapped."
         )
-    if not alignment.ok:
-        listed = ", ".join(sorted(alignment.flags))
+    doubtful = alignment.flags - {FUNCTIONAL_TILT}
+    if doubtful:
+        listed = ", ".join(sorted(doubtful))
         warnings.warn(
             f"the alignment is flagged: {listed}; check its landmarks before you use the image.",
             RhoaWarning,

@@ -60,13 +60,13 @@ class Look(NamedTuple):
     @property
     def step(self) -> int:
         """How many pixels lie between those of the thumbnail."""
-        return _step(self.shape)
+        return thumbnail_step(self.shape)
 
 
 def look(slice_hu: NDArray[np.int16] | NDArray[np.float32], highest: float | None = None) -> Look:
     """The facts of one slice of HU; its ``highest``, where that is known."""
     rows, columns = slice_hu.shape
-    step = _step(slice_hu.shape)
+    step = thumbnail_step(slice_hu.shape)
     few: NDArray[Any] = slice_hu[::step, ::step]
     if few.dtype != np.int16:
         few = np.clip(few, *_INT16)
@@ -84,7 +84,7 @@ def look(slice_hu: NDArray[np.int16] | NDArray[np.float32], highest: float | Non
     return Look(highest, (dense, cut_off), thumbnail, (rows, columns))
 
 
-def _step(shape: tuple[int, ...]) -> int:
+def thumbnail_step(shape: tuple[int, ...]) -> int:
     """Pixels from one of a thumbnail to the next."""
     return -(-max(shape) // _MOST_A_SIDE)
 
@@ -137,7 +137,7 @@ def judge(
             "leave hips with implants out, and look at what the streaks reach.",
             PixelDataError,
         )
-    if not axial or not _is_body(thumbnails):
+    if not axial or not is_body(thumbnails):
         return report
     share = report["cut_body_share"] = round(_cut_share(thumbnails), 3)
     if share > CUT_SLICES:
@@ -193,7 +193,7 @@ def _metal_cm3(looks: Sequence[Look], spacing_mm: tuple[float, float, float]) ->
     return float(volumes[(volumes > METAL_CM3) | (cut_volumes > CUT_OFF_CM3)].sum())
 
 
-def _is_body(thumbnails: NDArray[np.int16]) -> bool:
+def is_body(thumbnails: NDArray[np.int16]) -> bool:
     """Whether this is a body: mostly fat and soft tissue, with noise, and enough of it."""
     if min(thumbnails.shape[1:]) < _FEWEST_PIXELS or len(thumbnails) < _FEWEST_SLICES:
         return False
@@ -213,12 +213,26 @@ def _sample(thumbnails: NDArray[np.int16]) -> NDArray[np.int16]:
 def _cut_share(thumbnails: NDArray[np.int16]) -> float:
     """Share of slices in which the body touches the edge of the field of view."""
     few = _sample(thumbnails)
-    inside = _field_of_view(few)
+    return float(body_cuts(few, field_of_view(few)).any(axis=(1, 2)).mean())
+
+
+def body_cuts(thumbnails: NDArray[np.int16], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels at which the edge of a field of view cuts the body, ``(k, j, i)``.
+
+    None in slices where the body touches less than `CONTACT` of that edge.
+
+    Parameters
+    ----------
+    thumbnails
+        Of slices across the body.
+    inside
+        The `field_of_view`.
+    """
     around = np.pad(inside, 1)
     edge = inside & ~(around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:])
     enough = CONTACT * np.count_nonzero(edge)
-    cut = 0
-    for one in few:
+    cuts = np.zeros(thumbnails.shape, dtype=bool)
+    for one, cut in zip(thumbnails, cuts, strict=True):
         body = (one > BODY_HU) & inside
         if np.count_nonzero(body & edge) <= enough:
             continue
@@ -226,11 +240,13 @@ def _cut_share(thumbnails: NDArray[np.int16]) -> float:
 
         pieces, _ = label(body)
         trunk = np.argmax(np.bincount(pieces.ravel())[1:]) + 1  # no table, no arm
-        cut += int(np.count_nonzero((pieces == trunk) & edge) > enough)
-    return cut / len(few)
+        touching = (pieces == trunk) & edge
+        if np.count_nonzero(touching) > enough:
+            cut[:] = touching
+    return cuts
 
 
-def _field_of_view(thumbnails: NDArray[np.int16]) -> NDArray[np.bool_]:
+def field_of_view(thumbnails: NDArray[np.int16]) -> NDArray[np.bool_]:
     """Pixels inside the circle of reconstruction, where nothing ever changes outside it."""
     _, rows, columns = thumbnails.shape
     changing = thumbnails.max(axis=0) != thumbnails.min(axis=0)

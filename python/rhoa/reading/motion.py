@@ -76,15 +76,15 @@ def _score(values: NDArray[np.float64], least: float) -> NDArray[np.float64]:
 
 def _is_jump(thumbnails: NDArray[np.int16], k: int, step: int) -> bool:
     """Whether slice ``k + 1`` is displaced against slice ``k``."""
-    shift, better = _displacement(thumbnails[k], thumbnails[k + 1])
+    shift, better = displacement(thumbnails[k], thumbnails[k + 1])
     if not better < _BETTER:
         return False
     around = [n for n in (k - 2, k - 1, k + 1, k + 2) if 0 <= n < len(thumbnails) - 1]
-    usual = np.median([_displacement(thumbnails[n], thumbnails[n + 1])[0] for n in around], axis=0)
+    usual = np.median([displacement(thumbnails[n], thumbnails[n + 1])[0] for n in around], axis=0)
     return bool(np.linalg.norm(shift - usual) * step > LEAST_JUMP_PX)
 
 
-def _displacement(
+def displacement(
     one: NDArray[np.int16], other: NDArray[np.int16]
 ) -> tuple[NDArray[np.float64], float]:
     """How far ``other`` is displaced, in pixels; what part of the difference is left without it."""

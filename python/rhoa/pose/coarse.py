@@ -1,0 +1,64 @@
+"""A small copy of a CT along the patient's axes: means of blocks, about 2 mm wide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rhoa.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+TARGET_MM = 2.0
+AIR_HU = -1024.0
+"""What an unknown voxel counts as."""
+
+
+def coarse(volume: Volume, *, progress: Callable[[int, int, str], None] | None = None) -> Volume:
+    """Block means of the volume, float32 HU, ``k`` superior, ``j`` posterior, ``i`` left.
+
+    Axes that are as coarse as `TARGET_MM` already stay as they are. Voxels that do not fill a block
+    at the far ends are left out. The axes are ordered and turned to run most nearly along the
+    patient's; an oblique volume stays oblique. Nothing of the volume's size is copied.
+    """
+    source = along_patient(volume)
+    blocks = [max(1, round(TARGET_MM / step)) for step in source.spacing_mm]
+    blocks = [min(block, length) for block, length in zip(blocks, source.shape, strict=True)]
+    k, j, i = (n // block for n, block in zip(source.shape, blocks, strict=True))
+    means = np.empty((k, j, i), np.float32)
+    wide = np.int32 if source.hu.dtype.kind in "biu" and source.hu.dtype.itemsize <= 2 else float
+    for slab in range(k):
+        part = source.hu[
+            slab * blocks[0] : (slab + 1) * blocks[0], : j * blocks[1], : i * blocks[2]
+        ]
+        rows = np.zeros((j, i * blocks[2]), wide)
+        for layer in part:
+            for first in range(blocks[1]):
+                rows += layer[first :: blocks[1]]
+        means[slab] = sum(rows[:, first :: blocks[2]] for first in range(blocks[2]))
+        if progress is not None:
+            progress(slab + 1, k, "bone")
+    means /= np.float32(np.prod(blocks))
+    np.nan_to_num(means, copy=False, nan=AIR_HU, posinf=AIR_HU, neginf=AIR_HU)
+    affine = source.affine.copy()
+    affine[:3, 3] = source.to_lps([(block - 1) / 2 for block in blocks])
+    affine[:3, :3] *= blocks
+    return Volume(means, affine)
+
+
+def along_patient(volume: Volume) -> Volume:
+    """A view of the volume whose axes grow most nearly superior, posterior and left."""
+    superior, posterior, left, signs = volume.axes
+    order = (superior, posterior, left)
+    view: NDArray[np.generic] = volume.hu.transpose(order)
+    affine = volume.affine[:, [*order, 3]].copy()
+    for axis, sign in enumerate(signs):
+        if sign < 0:
+            affine[:3, 3] += (view.shape[axis] - 1) * affine[:3, axis]
+            affine[:3, axis] *= -1
+            view = np.flip(view, axis)
+    return Volume(view, affine)

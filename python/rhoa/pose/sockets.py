@@ -1,0 +1,126 @@
+"""Hip joint centres: a sphere in each acetabulum, where the frame says it must be.
+
+They lie far from the landmarks and are no part of the frame, so they tell whether it is right.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rhoa.pose.cloud import thinned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from rhoa.pose.alignment import Alignment
+
+# In the AP frame through the tubercles, mm: lateral, posterior, superior. Mean of ten real pelves,
+# spread the larger of theirs and of forty pelves in the frame that rests on the crest.
+CENTRE_MM = np.array([83.0, 49.0, 18.0])
+CENTRE_SD = np.array([7.0, 6.5, 8.0])
+DIFFERENCE_SD = np.array([4.5, 3.0, 4.5])
+"""Between the left centre and the mirrored right one."""
+RADIUS_MM = 24.6
+RADIUS_RANGE_MM = (18.0, 32.0)
+
+SAMPLES = 700
+LEAST_SAMPLES = 60
+REACH_MM = 52.0
+GRID_MM = np.arange(-18.0, 18.1, 6.0)
+RADII_MM = np.arange(20.0, 28.1, 1.0)
+SHELL_MM = 1.75
+BIN_MM = 0.25
+EMPTY_WEIGHT = 2.0
+"""A point inside the sphere counts against it as much as two on it count for it."""
+PRIOR_WEIGHT = 0.02
+"""One standard deviation from the population's centre costs this share of the points."""
+BANDS_MM = (4.0, 3.0, 2.0)
+RADIUS_WEIGHT = 0.1
+
+
+def hip_centres(
+    points: NDArray[np.float64], alignment: Alignment
+) -> dict[str, NDArray[np.float64] | None]:
+    """Centre of each hip joint, ``(3,)`` in AP-frame mm, by side; None where no bone is found.
+
+    A coarse search for the sphere that touches most bone and holds none, then a robust fit; with or
+    without the femoral heads among the points. About 3 mm from the centres of real femoral heads.
+    """
+    local = alignment.to_ap(points)
+    found: dict[str, NDArray[np.float64] | None] = {}
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        mirrored = local * (sign, 1.0, 1.0)
+        near = mirrored[np.linalg.norm(mirrored - CENTRE_MM, axis=1) < REACH_MM]
+        centre = _fitted(thinned(near, SAMPLES)) if len(near) >= LEAST_SAMPLES else None
+        found[side] = None if centre is None else centre * (sign, 1.0, 1.0)
+    return found
+
+
+def hip_scores(centres: dict[str, NDArray[np.float64] | None]) -> tuple[float, float]:
+    """How unusual the centres are, in standard deviations: each by itself, and left against right.
+
+    NaN where a centre is missing.
+    """
+    left, right = centres["left"], centres["right"]
+    if left is None or right is None:
+        return float("nan"), float("nan")
+    pair = np.stack([left, right * (-1.0, 1.0, 1.0)])
+    alone = np.abs((pair - CENTRE_MM) / CENTRE_SD).max()
+    together = np.abs((pair[0] - pair[1]) / DIFFERENCE_SD).max()
+    return float(alone), float(together)
+
+
+def _fitted(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    centre, radius = _coarse(points[::2])
+    for band in BANDS_MM:
+        for _ in range(5):
+            centre, radius = _step(points, centre, radius, band)
+    return centre
+
+
+def _coarse(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """The grid's sphere with most points on it, fewest inside, nearest to where it should be."""
+    offsets = np.stack(np.meshgrid(GRID_MM, GRID_MM, GRID_MM, indexing="ij"), axis=-1)
+    offsets = offsets.reshape(-1, 3)
+    centres = CENTRE_MM + offsets
+    squared = (points**2).sum(1) - 2 * centres @ points.T + (centres**2).sum(1)[:, None]
+    within = _counts_within(np.sqrt(np.maximum(squared, 0)))
+    inside, reached = within(RADII_MM - SHELL_MM), within(RADII_MM + SHELL_MM)
+    unusual = ((offsets / CENTRE_SD) ** 2).sum(axis=1, keepdims=True)
+    score = reached - (1 + EMPTY_WEIGHT) * inside - PRIOR_WEIGHT * len(points) * unusual
+    best, radius = np.unravel_index(np.argmax(score), score.shape)
+    return centres[best], float(RADII_MM[radius])
+
+
+def _counts_within(
+    distance: NDArray[np.float64],
+) -> Callable[[NDArray[np.float64]], NDArray[np.intp]]:
+    """How many distances of each row are below a radius, for radii that are multiples of a bin."""
+    rows, last = len(distance), int(RADIUS_RANGE_MM[1] / BIN_MM)
+    bins = np.minimum(distance / BIN_MM, last).astype(np.intp)
+    bins += np.arange(rows)[:, None] * (last + 1)
+    counts = np.bincount(bins.ravel(), minlength=rows * (last + 1)).reshape(rows, last + 1)
+    below = np.cumsum(counts, axis=1)
+    return lambda radii: below[:, np.rint(radii / BIN_MM).astype(np.intp) - 1]
+
+
+def _step(
+    points: NDArray[np.float64], centre: NDArray[np.float64], radius: float, band: float
+) -> tuple[NDArray[np.float64], float]:
+    """One Gauss-Newton step of the sphere, with weights that forget points far from it."""
+    offset = points - centre
+    distance = np.linalg.norm(offset, axis=1)
+    error = distance - radius
+    weight = np.where(error < -band, 0.0, 1 / (1 + (error / band) ** 2) ** 2)
+    slope = np.column_stack([-offset / np.maximum(distance, 1e-9)[:, None], -np.ones(len(points))])
+    normal = slope.T @ (slope * weight[:, None]) + 1e-3 * np.eye(4)
+    gradient = slope.T @ (weight * error)
+    pull = RADIUS_WEIGHT * weight.sum()
+    normal[3, 3] += pull
+    gradient[3] += pull * (radius - RADIUS_MM)
+    step = np.linalg.solve(normal, -gradient)
+    return centre + step[:3], float(np.clip(radius + step[3], *RADIUS_RANGE_MM))

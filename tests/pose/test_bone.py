@@ -1,0 +1,199 @@
+"""Bone, the small copy it is looked for in, and the femoral heads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import rhoa
+from rhoa.errors import PoseError
+from rhoa.phantom import Anatomy, ct
+from rhoa.pose.bone import body_of, bone_of, edges
+from rhoa.pose.clearing import readings, seen_from_the_side, wings, with_counterpart
+from rhoa.pose.coarse import along_patient, coarse
+from rhoa.pose.heads import Heads, femoral_heads
+
+PHANTOM = ct(Anatomy.random(3), spacing_mm=(2, 2, 2), angles=(8, 2, -5))
+BONE = bone_of(PHANTOM.volume)
+HEADS = Heads(np.array([80.0, 0.0, 0.0]), np.array([-80.0, 0.0, 0.0]))
+
+
+def test_a_block_of_voxels_becomes_its_mean() -> None:
+    hu = np.arange(4 * 6 * 8, dtype=np.int16).reshape(4, 6, 8)
+    volume = rhoa.Volume.from_array(hu, (1.0, 1.0, 0.5))
+
+    copy = coarse(volume)
+
+    np.testing.assert_array_equal(copy.hu, hu.reshape(2, 2, 3, 2, 2, 4).mean(axis=(1, 3, 5)))
+    assert copy.spacing_mm == (2.0, 2.0, 2.0)
+    np.testing.assert_allclose(copy.affine[:3, 3], volume.to_lps([0.5, 0.5, 1.5]))
+
+
+def test_an_axis_that_is_coarse_already_stays() -> None:
+    volume = rhoa.Volume.from_array(np.zeros((5, 40, 40), np.int16), (5.0, 0.7, 0.7))
+
+    assert coarse(volume).shape == (5, 13, 13)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.int32, np.float32, np.float64])
+def test_sums_of_any_type_do_not_overflow(dtype: type) -> None:
+    largest = np.iinfo(dtype).max // 2 if np.issubdtype(dtype, np.integer) else 30_000
+    volume = rhoa.Volume.from_array(np.full((6, 6, 6), largest, dtype), (0.5, 0.5, 0.5))
+
+    np.testing.assert_allclose(coarse(volume).hu, largest, rtol=1e-6)
+
+
+def test_voxels_without_a_number_are_air() -> None:
+    hu = np.zeros((4, 4, 4), np.float32)
+    hu[0, 0, 0] = np.nan
+    hu[2, 0, 0] = np.inf
+
+    copy = coarse(rhoa.Volume.from_array(hu, (1, 1, 1))).hu
+
+    assert copy[0, 0, 0] == copy[1, 0, 0] == -1024
+    assert copy[0, 1, 1] == 0
+
+
+@settings(max_examples=20)
+@given(st.permutations([0, 1, 2]), st.tuples(*[st.booleans()] * 3))
+def test_the_small_copy_does_not_depend_on_the_storage_order(
+    order: list[int], flips: tuple[bool, bool, bool]
+) -> None:
+    hu = np.random.default_rng(0).integers(-1000, 1000, (8, 12, 16), dtype=np.int16)
+    volume = rhoa.Volume.from_array(hu, (1, 1, 1))
+    affine = volume.affine[:, [*order, 3]].copy()
+    stored = hu.transpose(order)
+    for axis, flip in enumerate(flips):
+        if flip:
+            stored = np.flip(stored, axis)
+            affine[:, 3] += (stored.shape[axis] - 1) * affine[:, axis]
+            affine[:, axis] *= -1
+    other = rhoa.Volume(stored, affine)
+
+    np.testing.assert_array_equal(along_patient(other).hu, hu)
+    np.testing.assert_allclose(coarse(other).affine, coarse(volume).affine, atol=1e-12)
+    np.testing.assert_array_equal(coarse(other).hu, coarse(volume).hu)
+
+
+def test_the_view_along_the_patient_is_no_copy() -> None:
+    volume = rhoa.Volume.from_array(np.zeros((4, 5, 6), np.int16), (1, 1, 1))
+
+    assert np.shares_memory(along_patient(volume).hu, volume.hu)
+
+
+def test_the_table_is_no_body() -> None:
+    hu = np.full((30, 100, 120), -1000, np.float32)
+    hu[:, 20:70, 20:100] = 40
+    hu[:, 40:50, 50:70] = -800  # gas within
+    hu[:, 80:82] = 900  # the table
+
+    body = body_of(rhoa.Volume.from_array(hu, (2, 2, 2)))
+
+    assert body[:, 25:65, 25:95].all()
+    assert not body[:, 78:].any()
+
+
+def test_density_grows_from_the_surface_inward() -> None:
+    index = np.indices((40, 40, 40)) - 20.0
+    ball = np.where(np.sqrt((index**2).sum(axis=0)) < 10, 800.0, 0.0).astype(np.float32)
+    bone = bone_of(rhoa.Volume.from_array(ball, (2, 2, 2)))
+
+    points, uphill = edges(bone)
+
+    inward = 40.0 - points
+    inward /= np.linalg.norm(inward, axis=1, keepdims=True)
+    assert ((inward * uphill).sum(axis=1) > 0.95).all()
+
+
+def test_a_head_has_an_edge_where_its_socket_touches_it() -> None:
+    away = np.linalg.norm((np.indices((50, 50, 50)) - 24.5) * 2, axis=0)
+    joint = np.select([away < 24, away < 28, away < 36], [700, 300, 900], 0).astype(np.float32)
+    bone = bone_of(rhoa.Volume.from_array(joint, (2, 2, 2)))
+    assert bone.mask[24, 24, 37]  # the joint space is no gap in the bone
+
+    points, uphill = edges(bone)
+
+    from_centre = points - 49.0
+    radius = np.linalg.norm(from_centre, axis=1)
+    outward = (from_centre * uphill).sum(axis=1) / radius
+    assert ((radius > 21) & (radius < 26) & (outward < -0.9)).sum() > 400
+    assert ((radius > 26) & (radius < 30) & (outward > 0.9)).sum() > 400
+
+
+def test_nothing_dense_is_no_bone() -> None:
+    with pytest.raises(PoseError, match="200 HU"):
+        bone_of(rhoa.Volume.from_array(np.zeros((20, 20, 20), np.float32), (2, 2, 2)))
+
+
+def test_the_femoral_heads_are_found_in_a_whole_ct() -> None:
+    found = femoral_heads(BONE)[0]
+
+    assert np.linalg.norm(found.left - PHANTOM.hip_centres["left"]) < 3
+    assert np.linalg.norm(found.right - PHANTOM.hip_centres["right"]) < 3
+
+
+def test_a_bone_without_two_round_places_has_no_heads() -> None:
+    hu = np.full((60, 60, 60), 40, np.float32)
+    hu[20:40, 20:40, 20:40] = 800
+
+    assert femoral_heads(bone_of(rhoa.Volume.from_array(hu, (2, 2, 2)))) == []
+
+
+def test_the_frame_of_the_heads_is_a_rotation_with_its_origin_midway() -> None:
+    heads = Heads(np.array([85.0, 10.0, 5.0]), np.array([-80.0, 3.0, -4.0]))
+
+    np.testing.assert_allclose(heads.matrix @ heads.matrix.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(heads.matrix) > 0
+    np.testing.assert_allclose(
+        heads.local(np.stack([heads.left, heads.right])),
+        [[heads.apart_mm / 2, 0, 0], [-heads.apart_mm / 2, 0, 0]],
+        atol=1e-9,
+    )
+
+
+def sheet(x: float, *, z: tuple[float, float] = (30, 100)) -> NDArray[np.float64]:
+    """A wall to the side of the left and of the right head, as two wings."""
+    y, height = np.meshgrid(np.arange(-60.0, 41, 2), np.arange(*z, 2.0))
+    left = np.column_stack([np.full(y.size, x), y.ravel(), height.ravel()])
+    return np.concatenate([left, left * (-1, 1, 1)])
+
+
+def test_what_lies_behind_a_wing_is_not_seen_from_the_side() -> None:
+    bowel = sheet(95, z=(72, 100))
+
+    seen = seen_from_the_side(np.concatenate([sheet(115), bowel]), HEADS)
+
+    assert set(np.abs(seen[:, 0])) == {115}
+
+
+def test_a_wing_ends_at_a_step() -> None:
+    wing = sheet(115)
+    wing = wing[wing[:, 1] > -40]
+    bowel = sheet(95, z=(72, 100))
+    bowel = bowel[bowel[:, 1] <= -42]
+
+    kept = wings(np.concatenate([wing, bowel]), HEADS, step_mm=7.0)
+
+    assert set(np.abs(kept[:, 0])) == {115}
+    assert len(kept) == len(wing)
+
+
+def test_what_is_on_one_side_only_has_no_counterpart() -> None:
+    wing = sheet(115)
+    stool = np.array([[60.0, -30.0, 70.0]])
+
+    kept = with_counterpart(np.concatenate([wing, stool]), HEADS)
+
+    np.testing.assert_array_equal(kept, wing)
+
+
+def test_every_reading_of_a_clean_pelvis_keeps_its_spines_and_pubis() -> None:
+    found = femoral_heads(BONE)[0]
+
+    for name, points in readings(BONE, found).items():
+        for landmark in PHANTOM.landmarks.as_array():
+            nearest = np.linalg.norm(points - landmark, axis=1).min()
+            assert nearest < 6, name

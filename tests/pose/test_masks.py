@@ -1,0 +1,179 @@
+"""The pose of a segmented pelvis: masks, label maps, sides, voxels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import rhoa
+from rhoa.errors import ParameterError, PoseError, RhoaError
+from rhoa.pose import from_mask
+from rhoa.pose.masks import TOTALSEGMENTATOR, surface_points
+from tests.pose.pelves import digital_bone, turn_deg
+
+VOLUME, BONE, LANDMARKS = digital_bone()
+TRUTH = rhoa.pose.from_landmarks(LANDMARKS)
+FOUND = from_mask(BONE, VOLUME.affine)
+
+
+def label_map() -> NDArray[np.uint8]:
+    """Both hip bones of the digital CT with TotalSegmentator's values, and a spine with another."""
+    x, _, z = np.moveaxis(
+        TRUTH.to_ap(VOLUME.to_lps(np.moveaxis(np.indices(BONE.shape), 0, -1))), -1, 0
+    )
+    hips = BONE & (z > -60) & ((np.abs(x) > 35) | (z < 30))
+    labels = np.where(BONE, 26, 0).astype(np.uint8)
+    labels[hips & (x > 0)] = TOTALSEGMENTATOR["hip_left"]
+    labels[hips & (x <= 0)] = TOTALSEGMENTATOR["hip_right"]
+    return labels
+
+
+LABELS = label_map()
+
+
+def test_bone_of_a_whole_ct_has_the_pose_of_its_pelvis() -> None:
+    assert turn_deg(FOUND.matrix, TRUTH.matrix) < 1.0
+    assert FOUND.ok
+
+
+def test_a_label_map_has_the_pose_of_its_hip_bones() -> None:
+    found = from_mask(LABELS, VOLUME.affine)
+
+    assert turn_deg(found.matrix, TRUTH.matrix) < 1.0
+    assert found.ok
+    assert found.quality["voxel_mm"] == pytest.approx(2.0)
+
+
+def test_labels_of_other_tools_are_given_by_name() -> None:
+    renamed = np.select([LABELS == 77, LABELS == 78], [3, 4]).astype(np.int64)
+
+    found = from_mask(renamed, VOLUME.affine, labels={"hip_left": 3, "hip_right": 4, "sacrum": 9})
+
+    np.testing.assert_array_equal(found.matrix, from_mask(LABELS, VOLUME.affine).matrix)
+
+
+def test_a_map_of_zero_and_one_is_a_mask() -> None:
+    found = from_mask(BONE.astype(np.uint8), VOLUME.affine)
+
+    np.testing.assert_array_equal(found.matrix, FOUND.matrix)
+
+
+def test_exchanged_labels_are_flagged_and_not_exchanged_back() -> None:
+    exchanged = np.select([LABELS == 77, LABELS == 78], [78, 77]).astype(np.uint8)
+
+    found = from_mask(exchanged, VOLUME.affine)
+
+    assert "sides_swapped" in found.hard_flags
+    assert turn_deg(found.matrix, TRUTH.matrix) < 1.0
+
+
+@pytest.mark.parametrize("signs", [(-1.0, 1.0, 1.0, 1.0), (-1.0, -1.0, 1.0, 1.0)])
+def test_an_affine_that_is_not_lps_is_flagged(signs: tuple[float, ...]) -> None:
+    """Mirrored from left to right; or the affine of a NIfTI file (RAS) taken as it is."""
+    found = from_mask(LABELS, np.diag(signs) @ VOLUME.affine)
+
+    assert "sides_swapped" in found.hard_flags
+
+
+@pytest.mark.parametrize("order", [(2, 1, 0), (1, 0, 2), (0, 2, 1)])
+@pytest.mark.parametrize("flips", [(), (0,), (1, 2)])
+def test_the_storage_order_of_the_voxels_does_not_matter(
+    order: tuple[int, ...], flips: tuple[int, ...]
+) -> None:
+    affine = VOLUME.affine[:, [*order, 3]].copy()
+    stored = LABELS.transpose(order)
+    for axis in flips:
+        stored = np.flip(stored, axis)
+        affine[:, 3] += (stored.shape[axis] - 1) * affine[:, axis]
+        affine[:, axis] *= -1
+
+    found = from_mask(stored, affine)
+
+    assert turn_deg(found.matrix, TRUTH.matrix) < 1.0
+    assert found.ok
+
+
+@pytest.mark.parametrize("spacing_mm", [1.5, 3.0])
+def test_other_voxels_give_the_same_pose(spacing_mm: float) -> None:
+    volume, bone, landmarks = digital_bone(spacing_mm)
+
+    found = from_mask(bone, volume.affine)
+
+    assert turn_deg(found.matrix, rhoa.pose.from_landmarks(landmarks).matrix) < 1.5
+
+
+def test_voxels_above_three_millimetres_are_flagged() -> None:
+    volume, bone, _ = digital_bone(4.0)
+
+    assert "coarse_voxels" in from_mask(bone, volume.affine).warnings
+
+
+@pytest.mark.parametrize("margin_mm", [0, 4])
+def test_a_mask_that_ends_at_the_spines_is_flagged(margin_mm: float) -> None:
+    """The slices above are not in the array; the bone is cut at its face."""
+    top = int(VOLUME.to_index(FOUND.landmarks.asis_left)[0] + margin_mm / 2) + 1
+
+    found = from_mask(LABELS[:top], VOLUME.affine)
+
+    assert "field_of_view" in found.hard_flags
+
+
+def test_a_mask_cropped_one_voxel_beyond_its_bone_is_whole() -> None:
+    hips = np.isin(LABELS, [77, 78])
+    index = np.argwhere(hips)
+    low, high = index.min(axis=0) - 1, index.max(axis=0) + 2
+    affine = VOLUME.affine.copy()
+    affine[:3, 3] = VOLUME.to_lps(low)
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+
+    found = from_mask(hips[box], affine)
+
+    assert found.ok
+    assert turn_deg(found.matrix, TRUTH.matrix) < 1.0
+
+
+def test_the_surface_of_a_block_is_its_outer_voxels() -> None:
+    mask = np.zeros((9, 8, 7), bool)
+    mask[2:6, 2:6, 2:6] = True
+    grid = rhoa.Volume.from_array(mask.view(np.uint8), (1, 1, 1))
+
+    points = surface_points(mask, grid)
+
+    assert len(points) == 4**3 - 2**3
+    assert points.min() == 2
+    assert points.max() == 5
+
+
+def test_bone_cut_at_the_border_of_the_array_has_no_surface_there() -> None:
+    mask = np.zeros((6, 6, 6), bool)
+    mask[0:3, 1:5, 1:5] = True
+    grid = rhoa.Volume.from_array(mask.view(np.uint8), (1, 1, 1))
+
+    points = surface_points(mask, grid)
+
+    assert len(points) == 4 * 4 * 3 - 2 * 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("mask", "options", "error", "said"),
+    [
+        (np.zeros((9, 9, 9), bool), {}, PoseError, "no voxel is set"),
+        (np.zeros((9, 9), bool), {}, ParameterError, "3-D"),
+        (np.zeros((9, 9, 9)), {}, ParameterError, "float64"),
+        (np.full((9, 9, 9), 77, np.uint8), {}, PoseError, r"hip_right \(78\)"),
+        (np.ones((9, 9, 9), np.uint8), {"labels": {"left": 1}}, ParameterError, "hip_left"),
+        (LABELS, {"orientation": "prone"}, ParameterError, "orientation"),
+        (LABELS, {"pubis": "both"}, ParameterError, "pubis"),
+    ],
+)
+def test_what_is_no_mask_of_a_pelvis_is_refused_with_a_reason(
+    mask: NDArray[np.generic], options: dict[str, object], error: type[RhoaError], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        from_mask(mask, VOLUME.affine, **options)
+
+
+def test_a_singular_affine_is_refused() -> None:
+    with pytest.raises(RhoaError, match="affine"):
+        from_mask(LABELS, np.zeros((4, 4)))

@@ -1,0 +1,288 @@
+"""The pose of a whole grey CT: digital, painted from real pelves, and real."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+import rhoa
+from rhoa.errors import ParameterError, PoseError, RhoaError, RhoaWarning
+from rhoa.phantom import Anatomy, Phantom, ct
+from rhoa.pose import from_landmarks, from_volume
+from tests.pose.painted import Painted, painted
+from tests.pose.pelves import plane_error_deg, turn_deg
+
+# The digital pelvis is simpler than a real one; tighten as it grows.
+PHANTOM_DEG = 2.0
+CLEAN = frozenset({"spine", "ribs", "table"})
+
+
+@cache
+def phantom(seed: int = 1) -> Phantom:
+    random = np.random.default_rng(seed)
+    angles = tuple(random.uniform((-25, -10, -18), (25, 10, 18)))
+    return ct(Anatomy.random(seed), spacing_mm=tuple(random.uniform(1.5, 2.6, 3)), angles=angles)
+
+
+@cache
+def clean(real_data: Path) -> Painted:
+    angles, spacing_mm = (5.0, 2.0, -4.0), (2.0, 2.0, 2.0)
+    return painted(real_data, "z013", 3, contents=CLEAN, angles=angles, spacing_mm=spacing_mm)
+
+
+def height_of(file: Path) -> float:
+    return float(pydicom.dcmread(file, stop_before_pixels=True).ImagePositionPatient[2])
+
+
+def part(volume: rhoa.Volume, low: tuple[int, ...], high: tuple[int, ...]) -> rhoa.Volume:
+    """The voxels from index ``low`` up to ``high``, where they lie."""
+    affine = volume.affine.copy()
+    affine[:3, 3] = volume.to_lps(low)
+    return rhoa.Volume(
+        volume.hu[tuple(slice(*ends) for ends in zip(low, high, strict=True))], affine
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_digital_ct_is_posed_in_any_pose_and_resolution(seed: int) -> None:
+    case = phantom(seed)
+
+    found = from_volume(case.volume)
+
+    assert plane_error_deg(found, from_landmarks(case.landmarks)) < PHANTOM_DEG
+    assert not found.hard_flags
+
+
+def test_the_hips_of_the_quality_are_the_femoral_heads() -> None:
+    case = phantom()
+
+    found = from_volume(case.volume)
+
+    for side in ("left", "right"):
+        head = found.to_lps([found.quality[f"hip_{side}_{axis}_mm"] for axis in "xyz"])
+        assert np.linalg.norm(head - case.hip_centres[side]) < 4
+
+
+def test_the_storage_order_of_the_voxels_does_not_matter() -> None:
+    volume = phantom().volume
+    affine = volume.affine[:, [2, 0, 1, 3]].copy()
+    stored = volume.hu.transpose(2, 0, 1)[::-1]
+    affine[:, 3] += (stored.shape[0] - 1) * affine[:, 0]
+    affine[:, 0] *= -1
+
+    found = from_volume(rhoa.Volume(stored, affine))
+
+    np.testing.assert_allclose(found.matrix, from_volume(volume).matrix, atol=1e-6)
+
+
+def test_the_crest_is_touched_where_it_is_asked_for() -> None:
+    assert from_volume(phantom().volume, pubis="crest").quality["crest_before_tubercles_mm"] == 0
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[int, int, str]] = []
+
+    from_volume(phantom().volume, progress=lambda *news: told.append(news))
+
+    assert told[-1][0] == told[-1][1]
+
+
+def test_slices_above_four_millimetres_are_never_used_unasked() -> None:
+    volume = ct(Anatomy.random(1), spacing_mm=(5, 2, 2)).volume
+
+    assert "thick_slices" in from_volume(volume).hard_flags
+
+
+def test_the_volume_is_left_as_it_was() -> None:
+    volume = phantom().volume
+    before = volume.hu.copy()
+
+    from_volume(volume)
+
+    np.testing.assert_array_equal(volume.hu, before)
+
+
+@pytest.mark.parametrize(
+    ("volume", "options", "error", "said"),
+    [
+        (rhoa.Volume.from_array(np.zeros((9, 9, 9), np.int16), (2, 2, 2)), {}, PoseError, "bone"),
+        (np.zeros((9, 9, 9)), {}, ParameterError, "rhoa.Volume"),
+        (phantom().volume, {"pubis": "both"}, ParameterError, "pubis"),
+    ],
+)
+def test_what_holds_no_pelvis_is_refused_with_a_reason(
+    volume: rhoa.Volume, options: dict[str, str], error: type[RhoaError], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        from_volume(volume, **options)  # type: ignore[arg-type]
+
+
+def test_bone_that_is_no_pelvis_is_refused_with_what_to_do() -> None:
+    hu = np.full((120, 60, 60), 40, np.int16)
+    hu[:, 20:40, 20:40] = 800
+
+    with pytest.raises(PoseError, match=r"femoral heads.*rhoa\.Landmarks.*mask"):
+        from_volume(rhoa.Volume.from_array(hu, (2, 2, 2)))
+
+
+def test_noise_is_refused_or_flagged() -> None:
+    hu = np.random.default_rng(0).normal(0, 300, (90, 90, 90)).astype(np.int16)
+
+    try:
+        found = from_volume(rhoa.Volume.from_array(hu, (2, 2, 2)))
+    except PoseError:
+        return
+    assert found.hard_flags
+
+
+@pytest.mark.real
+def test_a_ct_of_a_real_pelvis_without_contrast_is_posed_as_its_experts_do(
+    real_data: Path,
+) -> None:
+    case = clean(real_data)
+
+    found = from_volume(case.volume)
+
+    assert plane_error_deg(found, case.reference) < 1.5
+    assert not found.hard_flags
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("seed", [31, 1, 121])
+def test_contrast_and_stool_against_the_bone_never_deceive_silently(
+    real_data: Path, seed: int
+) -> None:
+    """Right within 3 deg, or flagged; benches/pose.py --painted counts many more."""
+    case = painted(real_data, "z013", seed)
+
+    found = from_volume(case.volume)
+
+    assert found.hard_flags or plane_error_deg(found, case.reference) < 3
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("above_mm", [0, -20])
+def test_a_scan_that_ends_at_the_spines_is_flagged(real_data: Path, above_mm: int) -> None:
+    case = clean(real_data)
+    spines = case.volume.to_index(case.reference.landmarks.as_array()[:2])
+    top = int(spines[:, 0].max() + above_mm / 2)
+
+    found = from_volume(part(case.volume, (0, 0, 0), (top, *case.volume.shape[1:])))
+
+    assert "field_of_view" in found.hard_flags
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("above_mm", [5, 25])
+def test_a_scan_that_begins_above_the_pubis_is_flagged(real_data: Path, above_mm: int) -> None:
+    case = clean(real_data)
+    pubis = case.volume.to_index(case.reference.origin)
+    bottom = int(pubis[0] + above_mm / 2)
+
+    found = from_volume(part(case.volume, (bottom, 0, 0), case.volume.shape))
+
+    assert found.hard_flags
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("inward_mm", [0, 20])
+def test_a_spine_beside_the_field_of_view_is_flagged(real_data: Path, inward_mm: int) -> None:
+    case = clean(real_data)
+    spine = case.volume.to_index(case.reference.landmarks.asis_left)
+    k, j, _ = case.volume.shape
+
+    found = from_volume(part(case.volume, (0, 0, 0), (k, j, int(spine[2] - inward_mm / 2))))
+
+    assert "field_of_view" in found.hard_flags
+
+
+def is_caught(volume: rhoa.Volume) -> bool:
+    """Whether a scan is refused, or its pose has a hard flag."""
+    try:
+        return bool(from_volume(volume).hard_flags)
+    except rhoa.errors.PoseError as error:
+        return "rhoa.Landmarks" in str(error)
+
+
+@pytest.mark.real
+def test_a_missing_hip_and_a_resected_spine_are_caught(real_data: Path) -> None:
+    case = clean(real_data)
+    x, y, z = np.moveaxis(
+        case.reference.to_ap(case.volume.to_lps(np.moveaxis(np.indices(case.volume.shape), 0, -1))),
+        -1,
+        0,
+    )
+    resected = (x > 60) & (z > case.reference.quality["height_mm"] - 40) & (y < 50)
+    for gone in ((x > 40), resected):
+        hu = np.where(gone & (case.volume.hu > 60), 40, case.volume.hu).astype(np.int16)
+
+        assert is_caught(rhoa.Volume(hu, case.volume.affine))
+
+
+@pytest.mark.real
+def test_numbers_that_are_not_hounsfield_units_are_flagged(real_data: Path) -> None:
+    """The intercept was not applied: soft tissue is as dense as bone."""
+    case = clean(real_data)
+
+    found = from_volume(rhoa.Volume((case.volume.hu + 1024).astype(np.int16), case.volume.affine))
+
+    assert found.hard_flags
+
+
+@pytest.mark.real
+def test_a_real_patient_has_the_pose_the_radiologist_read(real_data: Path, tmp_path: Path) -> None:
+    """Tilt about 5 (through ASIS and upper symphysis), obliquity 0.8, rotation -6.2 deg.
+
+    Every second slice, which is half the time to decode.
+    """
+    folder = real_data / "real-ct" / "ct_colonography_02"
+    if not folder.is_dir():
+        pytest.skip("no ct_colonography_02 in RHOA_DATA")
+    for file in sorted(folder.glob("*.dcm"), key=height_of)[::2]:
+        (tmp_path / file.name).symlink_to(file.resolve())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RhoaWarning)
+        volume = rhoa.read_ct(tmp_path)
+
+    found = from_volume(volume)
+
+    tilt, obliquity, rotation = found.angles
+    assert abs(tilt - 5) < 3
+    assert abs(obliquity - 0.8) < 1
+    assert abs(rotation + 6.2) < 1
+    assert not found.hard_flags
+    heads = {"left": (110, -154, -539), "right": (-65, -139, -540)}
+    for side, expected in heads.items():
+        head = found.to_lps([found.quality[f"hip_{side}_{axis}_mm"] for axis in "xyz"])
+        assert np.linalg.norm(head - expected) < 6
+
+
+@pytest.mark.real
+def test_a_real_scan_that_ends_at_the_hips_is_flagged(real_data: Path) -> None:
+    file = real_data / "real-ct" / "totalseg_example_ct.nii.gz"
+    if not file.is_file():
+        pytest.skip("no totalseg_example_ct in RHOA_DATA")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RhoaWarning)
+        volume = rhoa.read_ct(file)
+
+    found = from_volume(volume)
+
+    assert "field_of_view" in found.hard_flags
+    assert max(abs(found.angles.tilt) - 10, abs(found.angles.obliquity) - 5, 0) == 0
+    assert abs(found.angles.rotation) < 5
+
+
+def test_two_poses_of_one_pelvis_differ_by_the_turn_between_them() -> None:
+    one = ct(Anatomy.random(5), spacing_mm=(2, 2, 2), angles=(-15, 3, 10))
+    other = ct(Anatomy.random(5), spacing_mm=(2, 2, 2), angles=(12, -4, -8))
+    true = from_landmarks(one.landmarks).matrix.T @ from_landmarks(other.landmarks).matrix
+
+    found = from_volume(one.volume).matrix.T @ from_volume(other.volume).matrix
+
+    assert turn_deg(found, true) < PHANTOM_DEG
