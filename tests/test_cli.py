@@ -14,7 +14,7 @@ import pytest
 
 import rhoa
 from rhoa import cli
-from rhoa.phantom import Anatomy, ct, write_dicom
+from rhoa.phantom import Anatomy, Surroundings, ct, write_dicom
 from rhoa.testing import make_series
 
 VERBS = "inspect ctap hips split train evaluate predict explain demo bench info".split()  # noqa: SIM905
@@ -97,10 +97,12 @@ def test_bench_times_everything_beside_a_read_of_memory(
     assert all(row["min ms"] <= row["median ms"] <= row["max ms"] for row in rows.values())
 
 
+@pytest.mark.parametrize("pose", [(), ("--pose", "LANDMARKS")])
 def test_hips_are_cropped(
-    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], pose: tuple[str, ...]
 ) -> None:
-    words = ("hips", patient / "ct", "-o", tmp_path, "--pose", patient / "landmarks.json")
+    places = {"LANDMARKS": patient / "landmarks.json"}
+    words = ("hips", patient / "ct", "-o", tmp_path, *(places.get(word, word) for word in pose))
     code, out, _ = run(capsys, *words)
 
     assert code == 0
@@ -200,7 +202,7 @@ def test_repairs_are_named_after_repair(
         (["ctap", "CT", "-o", "out", "--depth", "hip"], 1, "pass --pose"),
         (["ctap", "CT", "-o", "out", "--pose", "LINE"], 1, "landmarks"),
         (["ctap", "CT", "-o", "out.tif"], 1, "out.tif: rhoa writes .png, .npz"),
-        (["hips", "CT", "-o", "out"], 1, "pass --pose landmarks.json"),
+        (["hips", "CT", "-o", "out", "--pose", "LINE"], 1, "landmarks"),
         (["hips", "none.csv", "-o", "out"], 1, "none.csv: no such table"),
         (["hips", "none.csv", "-o", "out", "--depth", "hip"], 1, "names its own landmarks"),
         (["split", "none.csv"], 1, "none.csv: no such table"),
@@ -252,6 +254,82 @@ def test_flagged_landmarks_are_used_only_by_force(
     assert "flagged implausible" in refused[2]
     assert forced[0] == 0
     assert "warning: the alignment is flagged: implausible" in forced[2]
+
+
+def test_the_pose_is_found_and_kept(
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = rhoa.pose.from_landmarks(rhoa.Landmarks.from_json(patient / "landmarks.json"))
+
+    code, out, err = run(capsys, "ctap", patient / "ct", "-o", tmp_path, "--pose", "auto")
+
+    assert code == 0
+    assert err.count("warning") == 1
+    assert "warning: the alignment is flagged: coarse_voxels" in err
+    assert "left hip: usable" in out
+    image = rhoa.Radiograph.load(tmp_path / "ct-ap.npz")
+    assert image.alignment is not None
+    assert rhoa.pose.difference(image.alignment, truth).turn_deg < 2
+    again = rhoa.Landmarks.from_json(tmp_path / "pose.json")
+    kept = rhoa.pose.from_landmarks(again)
+    assert rhoa.pose.difference(image.alignment, kept).turn_deg < 0.01
+    told = json.loads((tmp_path / "pose.json").read_text())
+    assert told["used"] is True
+    assert told["hard_flags"] == []
+    assert told["coverage"]["usable_sides"] == ["left", "right"]
+
+
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scan that ends below the left ASIS: its pose is found and not to be trusted."""
+    phantom = ct(
+        Anatomy.random(8),
+        spacing_mm=(4, 3, 3),
+        surroundings=Surroundings(reach_mm=((-225, 225), (-95, 225), (-95, 80))),
+    )
+    folder = tmp_path_factory.mktemp("cut") / "ct"
+    write_dicom(phantom.volume, folder)
+    return folder
+
+
+def test_a_flagged_pose_is_told_and_used_only_by_force(
+    cut_off: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("ctap", cut_off, "-o", tmp_path, "--json", "--pose")
+
+    plain = run(capsys, *words, "auto", "--pixel-mm", 2)
+    plain_image = rhoa.Radiograph.load(tmp_path / "ct-ap.npz")
+    forced = run(capsys, *words, "force", "--pixel-mm", 2)
+    forced_image = rhoa.Radiograph.load(tmp_path / "ct-ap.npz")
+
+    assert (plain[0], forced[0]) == (0, 0)
+    assert json.loads(plain[1])[0]["pose"] == "as scanned"
+    assert np.array_equal(plain_image, rhoa.ctap(rhoa.read_ct(cut_off)))
+    assert "warning: projected as scanned: " in plain[2]
+    assert "--pixel-mm were left out" in plain[2]
+    assert "--pose force uses it nevertheless" in plain[2]
+    assert json.loads(forced[1])[0]["pose"] == "anterior pelvic plane"
+    assert forced_image.pixel_mm == (2, 2)
+    assert "warning: the alignment is flagged: " in forced[2]
+
+
+def test_landmarks_are_compared_with_what_is_found(
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = rhoa.Landmarks.from_json(patient / "landmarks.json").as_array()
+    read[0, 2] += 20  # the left ASIS 20 mm too high: 5 deg of obliquity
+    rhoa.Landmarks(*read).to_json(tmp_path / "high.json")
+    words = ("ctap", patient / "ct", "-o", tmp_path / "out", "--pose")
+
+    same = run(capsys, *words, patient / "landmarks.json")
+    high = run(capsys, *words, tmp_path / "high.json")
+
+    assert (same[0], high[0]) == (0, 0)
+    assert "from the automatic pose: " in same[1]
+    assert "differ" not in same[2]
+    assert "warning: high.json: the landmarks differ from the pose found in the scan by" in high[2]
+    told = json.loads((tmp_path / "out" / "pose.json").read_text())
+    assert told["difference_from_automatic"]["obliquity_deg"] == pytest.approx(4.7, abs=0.8)
 
 
 def test_swapped_sides_cannot_be_forced_and_the_message_does_not_say_so(

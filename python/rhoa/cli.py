@@ -26,8 +26,8 @@ Radiograph-like images (CT-AP) from abdominopelvic CT, and models of hip osteoar
   rhoa demo --out demo                         everything, on a phantom cohort
   rhoa inspect patient/ct                      what is in a folder of DICOM files
   rhoa ctap patient/ct -o out                  the CT-AP as scanned
-  rhoa ctap patient/ct -o out --pose lm.json   realigned to the anterior pelvic plane
-  rhoa hips patient/ct -o out --pose lm.json   both hips, cropped
+  rhoa ctap patient/ct -o out --pose auto      realigned to the anterior pelvic plane
+  rhoa hips patient/ct -o out                  both hips, cropped
   rhoa hips scans.csv -o study                 a whole cohort: crops and manifest
 
 Research use only: not a medical device."""
@@ -108,7 +108,7 @@ def _verb(
     return verb
 
 
-def _scan_options(verb: argparse.ArgumentParser) -> None:
+def _scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:
     verb.add_argument(
         "--series",
         metavar="UID|N|auto",
@@ -124,9 +124,11 @@ def _scan_options(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument(
         "--pose",
-        metavar="FILE|force:FILE",
-        help="landmarks (JSON: asis_left, asis_right, pubic_tubercle_left, pubic_tubercle_right, "
-        "each [x, y, z] in patient LPS mm); flagged ones are used only after force:",
+        metavar="auto|FILE|force[:FILE]",
+        help="auto finds the anterior pelvic plane; FILE has landmarks (JSON: asis_left, "
+        "asis_right, pubic_tubercle_left, pubic_tubercle_right, each [x, y, z] in patient LPS mm), "
+        "which are compared with what is found. A pose that is flagged is not used but by force "
+        f"(auto) or force:FILE{default}",
     )
     verb.add_argument(
         "--depth",
@@ -207,9 +209,9 @@ def _hips(stages: Stages) -> None:
     verb = _verb(
         stages, "hips", "Find and crop both hips of a CT, or of a table of scans", verbs.hips
     )
-    verb.add_argument("scan", help="a CT (folder or NIfTI) with --pose, or scans.csv")
+    verb.add_argument("scan", help="a CT (folder or file), or scans.csv")
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
-    _scan_options(verb)
+    _scan_options(verb, default=" (default: auto)")
 
 
 def _split(stages: Stages) -> None:

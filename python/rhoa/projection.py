@@ -10,7 +10,7 @@ import numpy as np
 from rhoa import _core
 from rhoa.channels import Content, Reduce, Transform, Window, content_of, require_finite_low
 from rhoa.errors import ParameterError, PoseError, require_axis, require_choice
-from rhoa.pose import Alignment, Landmarks, usable_alignment
+from rhoa.pose import alignment_for
 from rhoa.radiograph import Radiograph
 from rhoa.sampling import (
     Depth,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from rhoa.pose.choice import Pose
     from rhoa.reading.slices import SliceSource
     from rhoa.straight import Scan
 
@@ -40,7 +41,7 @@ def ctap(  # type: ignore[overload-overlap]  # to NumPy's types a path is an arr
     volume: Scan,
     *,
     window: Window | None = None,
-    pose: Alignment | Landmarks | None = None,
+    pose: Pose = None,
     depth: Depth = "all",
     pixel_mm: float | None = None,
     method: Method = "shear",
@@ -65,7 +66,7 @@ def ctap(  # type: ignore[overload-overlap]  # to NumPy's types a path is an arr
     volume: Scan,
     *,
     window: Window | None = None,
-    pose: Alignment | Landmarks | None = None,
+    pose: Pose = None,
     depth: Depth = "all",
     pixel_mm: float | None = None,
     transform: Transform = "hu",
@@ -86,7 +87,7 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
     *,
     window: Window | None = None,
     axis: int | None = None,
-    pose: Alignment | Landmarks | None = None,
+    pose: Pose = None,
     depth: Depth = "all",
     pixel_mm: float | None = None,
     method: Method = "shear",
@@ -185,7 +186,7 @@ def sweep(  # type: ignore[overload-overlap]  # to NumPy's types a path is an ar
     volume: Scan,
     windows: Sequence[Window],
     *,
-    pose: Alignment | Landmarks | None = None,
+    pose: Pose = None,
     depth: Depth = "all",
     pixel_mm: float | None = None,
     threads: int | None = None,
@@ -203,7 +204,7 @@ def sweep(  # noqa: PLR0913  # as ctap
     windows: Sequence[Window],
     *,
     axis: int | None = None,
-    pose: Alignment | Landmarks | None = None,
+    pose: Pose = None,
     depth: Depth = "all",
     pixel_mm: float | None = None,
     threads: int | None = None,
@@ -247,7 +248,7 @@ class _View:
     """Which way, and how."""
 
     axis: int | None
-    pose: Alignment | Landmarks | None
+    pose: Pose
     depth: Depth
     pixel_mm: float | None
     method: Method
@@ -276,7 +277,8 @@ def _images(
 
 
 def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[Radiograph]:
-    grid = projection_grid(volume, usable_alignment(view.pose), view.depth, view.pixel_mm)
+    alignment = alignment_for(volume, view.pose, stacklevel=6)
+    grid = projection_grid(volume, alignment, view.depth, view.pixel_mm)
     hu = kernel_array(volume.hu)
     rays = grid.rays(volume)
     coverage = _core.inside_mm(hu, **rays, threads=threads)

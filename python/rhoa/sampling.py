@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rhoa.errors import ParameterError, PoseError, require_choice, require_positive, require_volume
-from rhoa.pose import Alignment, Landmarks
+from rhoa.pose import Alignment
 from rhoa.pose.depths import NAMED_DEPTHS, depth_range_mm
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from rhoa.pose.choice import Pose
 
 Depth = Literal["all", "pelvis", "hip"] | tuple[float, float]
 Triple = tuple[float, float, float]
@@ -235,7 +237,7 @@ def require_scan(volume: object) -> None:
 def require_view(
     volume: object,
     axis: int | None,
-    pose: Alignment | Landmarks | None,
+    pose: Pose,
     depth: Depth,
     pixel_mm: float | None,
 ) -> None:

@@ -18,7 +18,7 @@ from rhoa.errors import (
     require_positive,
     require_window,
 )
-from rhoa.pose import Alignment, Landmarks, usable_alignment
+from rhoa.pose import Alignment, alignment_for
 from rhoa.sampling import (
     Depth,
     coronal_grid,
@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from rhoa.channels import Reduce, Window
-
-    Pose = Alignment | Landmarks | None
+    from rhoa.pose.choice import Pose
 
 OUTSIDE_HU = -1024.0
 
@@ -158,7 +157,7 @@ def thin_slab(  # noqa: PLR0913  # every option by keyword
 
 def coronal(
     volume: Volume,
-    pose: Alignment | Landmarks | None = None,
+    pose: Pose = None,
     *,
     spacing_mm: float | tuple[float, float, float] | None = None,
     depth: Depth = "all",
@@ -172,7 +171,8 @@ def coronal(
     volume
         The scan.
     pose
-        The AP frame; None keeps the patient's own axes (LPS) as they were scanned.
+        The AP frame: an `Alignment`, `Landmarks`, or ``"auto"`` to find it as in `ctap`; None keeps
+        the patient's own axes (LPS) as they were scanned.
     spacing_mm
         Voxel spacing of the result: one number, or ``(superior, posterior, left)``. By default the
         scan's own along the nearest axes.
@@ -197,7 +197,7 @@ def coronal(
     require_scan(volume)
     require_view(volume, None, pose, depth, None)
     require_choice("order", order, [0, 1, 3])
-    frame = Alignment(np.eye(3), np.zeros(3)) if pose is None else usable_alignment(pose)
+    frame = Alignment(np.eye(3), np.zeros(3)) if pose is None else alignment_for(volume, pose)
     spacing = frame_spacing_mm(volume) if spacing_mm is None else spacing_triple(spacing_mm)
     shape, affine = coronal_grid(volume, frame, spacing, depth)
     origin, steps = in_voxels(volume, affine[:3, 3], affine[:3, :3].T)
@@ -292,6 +292,6 @@ def _slices(
     if pose is None:
         array = kernel_array(facing(hu, hu.hu))
         return _Slices(array, 1, array.shape[1], frame_spacing_mm(hu)[1])
-    grid = projection_grid(hu, usable_alignment(pose), depth, pixel_mm)
+    grid = projection_grid(hu, alignment_for(hu, pose, stacklevel=5), depth, pixel_mm)
     samples, scale = grid.samples(hu), grid.step_mm / frame_spacing_mm(hu)[1]
     return _Slices(kernel_array(hu.hu), 1, grid.shape[1], grid.step_mm, samples, scale)

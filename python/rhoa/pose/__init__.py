@@ -7,6 +7,7 @@ from rhoa.pose.alignment import (
     from_landmarks,
     usable_alignment,
 )
+from rhoa.pose.choice import Difference, alignment_for, difference
 from rhoa.pose.estimate import from_points
 from rhoa.pose.functional import tilted
 from rhoa.pose.inside import coverage
@@ -19,9 +20,12 @@ __all__ = [
     "Alignment",
     "Angles",
     "Coverage",
+    "Difference",
     "HipCoverage",
     "Landmarks",
+    "alignment_for",
     "coverage",
+    "difference",
     "from_landmarks",
     "from_mask",
     "from_points",

@@ -119,10 +119,13 @@ class Landmarks:
         """The points as rows ``(4, 3)``: ASIS left, right, pubic tubercle left, right."""
         return np.stack([getattr(self, name) for name in _NAMES])
 
+    def as_dict(self) -> dict[str, list[float]]:
+        """The points by name, as JSON has them."""
+        return {name: getattr(self, name).tolist() for name in _NAMES}
+
     def to_json(self, path: str | PathLike[str]) -> None:
         """Write the points as `from_json` reads them."""
-        points = {name: getattr(self, name).tolist() for name in _NAMES}
-        text = json.dumps({"space": "LPS", "unit": "mm", **points}, indent=2)
+        text = json.dumps({"space": "LPS", "unit": "mm", **self.as_dict()}, indent=2)
         Path(path).write_text(text + "\n", encoding="utf-8")
 
 
@@ -249,8 +252,15 @@ def from_landmarks(landmarks: Landmarks) -> Alignment:
     return replace(alignment, flags=_flags(alignment, tubercles))
 
 
-def usable_alignment(pose: object) -> Alignment:
+def usable_alignment(pose: object, *, stacklevel: int = 3) -> Alignment:
     """The alignment that ``pose`` is, or that its landmarks define, if its sides can be trusted.
+
+    Parameters
+    ----------
+    pose
+        An `Alignment` or `Landmarks`.
+    stacklevel
+        Whose line a warning is shown at, as `warnings.warn` counts.
 
     Warns
     -----
@@ -267,7 +277,8 @@ def usable_alignment(pose: object) -> Alignment:
     alignment = from_landmarks(pose) if isinstance(pose, Landmarks) else pose
     if not isinstance(alignment, Alignment):
         raise ParameterError(
-            f"pose must be None, a rhoa.Landmarks or a rhoa.Alignment; got {type(pose).__name__}."
+            'pose must be None, "auto", a rhoa.Landmarks or a rhoa.Alignment; '
+            f"got {type(pose).__name__}."
         )
     if not alignment.upright:
         raise PoseError(
@@ -280,7 +291,7 @@ def usable_alignment(pose: object) -> Alignment:
         warnings.warn(
             f"the alignment is flagged: {listed}; check its landmarks before you use the image.",
             RhoaWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
     return alignment
 

@@ -26,7 +26,8 @@ FACE_LIMIT_MM = 6.0
 APEX_LIMIT_MM = 14.0
 STEP_LIMIT_MM = 5.0
 """Between the depths of both tubercles; up to 4 mm on real pelves, more where a hip has slid."""
-VOXEL_LIMIT_MM = 3.0
+VOXEL_LIMIT_MM = 3.05
+"""Positions of 3 mm slices are rounded."""
 CENTROID_LIMITS_DEG = (2.0, 4.0)
 """Rotation and obliquity of the line between both hips, against those of the spines."""
 MIDDLE_MM = 25.0

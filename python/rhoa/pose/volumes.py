@@ -35,7 +35,8 @@ FEW_READINGS, FEW_READINGS_LIMIT = 2, 6.0
 """Where no more readings than that agree, the limit is lower."""
 SURE_READINGS, SURE_MARGIN, SURE_LIMIT = 8, 25.0, 16.0
 """Where so many agree and nothing else comes near, an unusual pelvis is believed."""
-MOST_VOXEL_MM = 4.0
+MOST_VOXEL_MM = 4.05
+"""Positions of 4 mm slices are rounded."""
 RIVAL_DEG, RIVAL_LIMIT = 3.0, 3.0
 """A pelvis that far from the best, and that little less likely, makes it ambiguous."""
 AGREEING_DEG, AGREEING = 2.5, 3.0

@@ -1,0 +1,43 @@
+"""What a verb prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a verb prints: a table (or its JSON), then lines; and whether cases were rejected."""
+
+    rows: Rows = field(default_factory=list)
+    lines: Sequence[str] = ()
+    rejected: bool = False
+    shown: Rows | None = None
+    """What the table has, where JSON tells more."""
+
+
+def table(rows: Rows) -> str:
+    """Rows of like keys as aligned columns."""
+    columns = list(rows[0])
+    cells = [columns, *([_cell(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return " x ".join(_cell(part) for part in value)
+    return str(value)

@@ -1,0 +1,176 @@
+"""A CT-AP of one scan, its hips, or those of a table of scans."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import rhoa
+from rhoa import cohort, projection
+from rhoa.errors import ParameterError, PoseError, RhoaWarning
+from rhoa.hips.boxes import SIDES, Box
+from rhoa.picture import draw_box, encode_png, stretch
+from rhoa.progress import bar
+from rhoa.verbs.output import Result
+from rhoa.verbs.pelvis import AUTO, Pelvis, Request, pelvis_of
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rhoa import Radiograph, Volume
+
+IMAGE_SUFFIXES = (".png", ".npz", ".nii", ".nii.gz")
+OTHER_IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif", ".dcm", ".mha", ".nrrd")
+
+
+def ctap(options: Namespace) -> Result:
+    """A CT-AP."""
+    out: Path = options.out
+    if out.suffix.lower() in OTHER_IMAGE_SUFFIXES:
+        raise ParameterError(
+            f"{out.name}: rhoa writes {', '.join(IMAGE_SUFFIXES)}, or all it can into a folder."
+        )
+    style = {name: getattr(options, name) for name in ("method", "order", "reduce", "transform")}
+    alone = out.name.lower().endswith(IMAGE_SUFFIXES)
+    files = [out] if alone else [out / "ct-ap.png", out / "ct-ap.npz"]
+    pelvis = None
+    if options.pose is None:
+        image = _as_scanned(options, style)
+    else:
+        request = Request.of(options.pose)
+        volume = _volume(options)
+        pelvis = pelvis_of(volume, request)
+        image = _projected(volume, pelvis, options, style)
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        image.save(file)
+    if pelvis is not None and not alone:
+        files.append(out / "pose.json")
+        pelvis.save(files[-1])
+    return Result([_described(image, pelvis)], [*_told(pelvis), *(f"wrote {f}" for f in files)])
+
+
+def hips(options: Namespace) -> Result:
+    """Crops of one scan, or of a table of scans."""
+    if str(options.scan).lower().endswith(".csv"):
+        return _hips_of_table(options)
+    request = Request.of(options.pose or AUTO)
+    volume = _volume(options)
+    pelvis = pelvis_of(volume, request)
+    if pelvis.alignment is None:
+        raise PoseError(f"no hips without a pelvis: {pelvis.note}")
+    image = _projected(volume, pelvis, options)
+    boxes = rhoa.hips.boxes(image, pelvis.alignment.landmarks)
+    out: Path = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    image.save(out / "ct-ap.png")
+    image.save(out / "ct-ap.npz")
+    pelvis.save(out / "pose.json")
+    (out / "boxes.png").write_bytes(_picture_of(image, boxes))
+    for side in SIDES:
+        pixels = stretch(rhoa.hips.crop(image, boxes[side]))
+        (out / f"hip-{side}.png").write_bytes(encode_png(pixels))
+    rows = [dataclasses.asdict(boxes[side]) for side in SIDES]
+    (out / "boxes.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    names = ["ct-ap.png", "ct-ap.npz", "pose.json", "boxes.png", "boxes.json"]
+    names += [f"hip-{side}.png" for side in SIDES]
+    return Result(rows, [*_told(pelvis), *(f"wrote {out / name}" for name in names)])
+
+
+def _hips_of_table(options: Namespace) -> Result:
+    given = (options.pose, options.series, options.repair, options.pixel_mm, options.threads)
+    if any(given) or options.depth != ["all"] or options.window is not None:
+        raise ParameterError(
+            "a table of scans names its own landmarks and is made with the defaults; "
+            "leave out --pose, --series, --repair, --window, --depth, --pixel-mm and --threads."
+        )
+    manifest = cohort.build(options.scan, options.out, progress=bar())
+    rejected = options.out / "rejected.csv"
+    lines = [f"wrote {options.out / 'manifest.csv'}: {len(manifest)} hips"]
+    lines += [f"{count} hips excluded: {why}" for why, count in manifest.excluded.items()]
+    rows = [{"manifest": str(options.out / "manifest.csv"), "hips": len(manifest)}]
+    return Result(rows, lines, rejected.exists())
+
+
+def _volume(options: Namespace) -> Volume:
+    return rhoa.read_ct(options.scan, series=options.series, repair=options.repair, progress=bar())
+
+
+def _as_scanned(options: Namespace, style: Mapping[str, Any]) -> Radiograph:
+    """The image that needs no pelvis; slices are projected while they are read."""
+    from rhoa.reading.slices import open_scan
+
+    if _measured(options):
+        raise ParameterError("--depth and --pixel-mm are measured in the AP frame: pass --pose.")
+    scan = open_scan(options.scan, series=options.series, repair=options.repair, progress=bar())
+    image: Radiograph = projection.ctap(
+        scan, window=_window(options), threads=options.threads, **style
+    )
+    return image
+
+
+def _projected(
+    volume: Volume,
+    pelvis: Pelvis,
+    options: Namespace,
+    style: Mapping[str, Any] = MappingProxyType({}),
+) -> Radiograph:
+    """The image through the pose; as scanned where that is not to be used."""
+    style = {"window": _window(options), "threads": options.threads, **style}
+    if pelvis.used:
+        style |= {"depth": _depth(options.depth), "pixel_mm": options.pixel_mm}
+        posed: Radiograph = projection.ctap(volume, pose=pelvis.alignment, **style)
+        return posed
+    if _measured(options):
+        warnings.warn(
+            "--depth and --pixel-mm were left out, for they are measured in the AP frame.",
+            RhoaWarning,
+            stacklevel=2,
+        )
+    image: Radiograph = projection.ctap(volume, **style)
+    return image
+
+
+def _measured(options: Namespace) -> bool:
+    """Whether an option needs the AP frame."""
+    return options.depth != ["all"] or options.pixel_mm is not None
+
+
+def _window(options: Namespace) -> tuple[float, float] | None:
+    return None if options.window is None else (options.window[0], options.window[1])
+
+
+def _depth(words: list[str]) -> Any:  # noqa: ANN401  # checked by ctap
+    if len(words) == 1:
+        return words[0]
+    try:
+        return tuple(float(word) for word in words)
+    except ValueError:
+        return tuple(words)
+
+
+def _told(pelvis: Pelvis | None) -> list[str]:
+    return [] if pelvis is None else ["", *str(pelvis).splitlines(), ""]
+
+
+def _described(image: Radiograph, pelvis: Pelvis | None) -> dict[str, Any]:
+    described: dict[str, Any] = {"pixels": list(image.shape), "pixel_mm": list(image.pixel_mm)}
+    if image.alignment is not None:
+        angles = image.alignment.angles._asdict()
+        described |= {f"{name}_deg": round(value, 2) for name, value in angles.items()}
+    described["black"], described["white"] = float(image.pixels.min()), float(image.pixels.max())
+    if pelvis is not None:
+        described["pose"] = image.provenance["pose"]
+    return described
+
+
+def _picture_of(image: Radiograph, boxes: Mapping[Any, Box]) -> bytes:
+    grey = image.to_uint8()
+    for box in boxes.values():
+        grey = draw_box(grey, box.top, box.left, box.bottom, box.right)
+    return encode_png(grey, pixel_mm=image.pixel_mm[0])

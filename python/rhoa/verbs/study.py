@@ -1,0 +1,165 @@
+"""What follows the images: partitions, models, their figures; and the demo."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import rhoa
+from rhoa import cohort
+from rhoa.bench import run as run_bench
+from rhoa.errors import ParameterError, require_extra
+from rhoa.progress import bar
+from rhoa.verbs.output import Result
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from pathlib import Path
+
+    from rhoa.verbs.output import Rows
+
+TRAINING_LIBRARIES = ("torch", "torchvision", "safetensors", "matplotlib")
+
+
+def split(options: Namespace) -> Result:
+    """A manifest with partitions."""
+    manifest = cohort.read(options.manifest).split(seed=options.seed)
+    out: Path = options.out or options.manifest
+    manifest.write(out)
+    counts = manifest.counts()
+    rows = [
+        {
+            "partition": part,
+            **{
+                f"{source} {name}": counts.get((source, part, label), 0)
+                for source in ("xray", "ct")
+                for label, name in ((1, "rHOA"), (0, "no rHOA"))
+            },
+        }
+        for part in ("train", "val", "test")
+    ]
+    return Result(rows, [f"wrote {out}"])
+
+
+def train(options: Namespace) -> Result:
+    """A trained model."""
+    if options.recipe not in rhoa.recipes:
+        raise ParameterError(
+            f"there is no recipe {options.recipe!r}; choose one of {', '.join(rhoa.recipes)}."
+        )
+    changes = {"epochs": options.epochs, "image_size": options.image_size}
+    recipe = dataclasses.replace(
+        rhoa.recipes[options.recipe],
+        **{name: value for name, value in changes.items() if value is not None},
+    )
+    run = rhoa.train(
+        cohort.read(options.manifest),
+        recipe,
+        options.out,
+        weights=options.weights,
+        device=options.device,
+        seed=options.seed,
+        progress=bar(),
+    )
+    return Result([{"run": str(run)}], [f"wrote {run}; measure it with `rhoa evaluate`"])
+
+
+def evaluate(options: Namespace) -> Result:
+    """A report, and the test figures of each model."""
+    from rhoa.demo import write_study_report
+
+    manifest = cohort.read(options.manifest)
+    report = write_study_report(options.out, manifest, options.runs)
+    return Result(_test_figures(options.out / "metrics.json"), [f"wrote {report}"])
+
+
+def predict(options: Namespace) -> Result:
+    """Probabilities of crops."""
+    require_extra("torch", extra="train", purpose="rhoa predict")
+    from rhoa.evaluation.figures import read_grey
+
+    model = rhoa.load_model(options.model)
+    crops = [read_grey(path, 4096) for path in options.crops]
+    scores = model.predict_proba(crops)[:, 1]
+    pairs = zip(options.crops, scores, strict=True)
+    return Result([{"image": str(path), "rHOA": round(float(p), 6)} for path, p in pairs])
+
+
+def explain(options: Namespace) -> Result:
+    """An occlusion map over its crop."""
+    require_extra("torch", extra="train", purpose="rhoa explain")
+    from rhoa.evaluation.figures import overlay_png, read_grey
+
+    model = rhoa.load_model(options.model)
+    crop = read_grey(options.crop, 400)
+    influence = rhoa.occlusion(model, crop, patch=options.patch, stride=options.stride)
+    options.out.write_bytes(overlay_png(crop, influence))
+    score = float(model.predict_proba([crop])[0, 1])
+    return Result([{"image": str(options.crop), "rHOA": round(score, 6)}], [f"wrote {options.out}"])
+
+
+def demo(options: Namespace) -> Result:
+    """Everything, on phantoms."""
+    from rhoa.demo import DemoSize, make_cohort, train_and_report
+
+    if options.full:
+        require_extra("torch", extra="train", purpose="rhoa demo --full")
+    names = ("ct_subjects", "xray_subjects", "epochs")
+    changes = {name: getattr(options, name) for name in names}
+    size = DemoSize(**{name: value for name, value in changes.items() if value is not None})
+    progress = bar()
+    manifest = make_cohort(options.out, size, seed=options.seed, progress=progress)
+    study = options.out / "study"
+    lines = [f"CT-APs, crops and manifest are in {study}"]
+    missing = [name for name in TRAINING_LIBRARIES if not _importable(name)]
+    if missing:
+        lines.append(
+            "skipped: training, evaluation and report, because they need "
+            f"{', '.join(missing)}: pip install 'rhoa[train]'"
+        )
+        return Result([], lines)
+    report = train_and_report(options.out, manifest, size, seed=options.seed, progress=progress)
+    return Result(_test_figures(options.out / "metrics.json"), [*lines, f"open {report}"])
+
+
+def _importable(library: str) -> bool:
+    try:
+        importlib.import_module(library)
+    except ImportError:
+        return False
+    return True
+
+
+def bench(options: Namespace) -> Result:
+    """Timings of the projections."""
+    if min(options.shape) < 1:
+        raise ParameterError(f"--shape must be three lengths above zero; got {options.shape}.")
+    shape = (options.shape[0], options.shape[1], options.shape[2])
+    rows = run_bench(shape, rounds=options.rounds, threads=options.threads, progress=bar())
+    return Result(rows)
+
+
+def info(_: Namespace) -> Result:
+    """Versions."""
+    from rhoa.versions import versions
+
+    return Result([{"what": name, "version": value} for name, value in versions().items()])
+
+
+def _test_figures(metrics: Path) -> Rows:
+    """One line a model: its figures on the test sets, as the report has them."""
+    rows: Rows = []
+    for model in json.loads(metrics.read_text(encoding="utf-8"))["models"]:
+        row: dict[str, Any] = {"model": model["name"]}
+        for source, name in (("xray", "X-ray"), ("ct", "CT-AP")):
+            result = model["results"][source]["test"] or {}
+            for figure, title in (
+                ("balanced_accuracy", "balanced accuracy"),
+                ("roc_auc", "ROC AUC"),
+            ):
+                value = (result.get(figure) or {}).get("value")
+                row[f"{name} {title}"] = None if value is None else round(value, 3)
+        rows.append(row)
+    return rows
