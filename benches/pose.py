@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rhoa.errors import PoseError
-from rhoa.phantom import Anatomy, ct
+from rhoa.phantom import ABDOMEN, Anatomy, ct
+from rhoa.phantom.surroundings import PLAIN
 from rhoa.pose import Landmarks, from_landmarks, from_points, from_volume
 
 if TYPE_CHECKING:
@@ -154,14 +155,20 @@ def painted_cts(data: Path, names: list[str], count: int) -> Iterator[tuple[Volu
 
 
 def digital_cts(count: int) -> Iterator[tuple[Volume, Alignment]]:
-    """Digital pelves of any grade, turned by up to 25 deg, in voxels of 0.7 to 2.5 mm."""
+    """Digital pelves of any grade, turned by up to 25 deg, in voxels of 0.7 to 2.5 mm.
+
+    Every other one in a whole abdomen with ribs, contrast and tagged stool.
+    """
     for seed in range(count):
         random = np.random.default_rng([seed, 5])
         spacing = tuple(random.uniform((0.7, 1.3, 1.3), 2.5))
         angles = tuple(random.uniform((-25, -12, -20), (25, 12, 20)))
         left, right = (int(grade) for grade in random.integers(5, size=2))
         case = ct(
-            Anatomy.random(seed, kl_left=left, kl_right=right), spacing_mm=spacing, angles=angles
+            Anatomy.random(seed, kl_left=left, kl_right=right),
+            spacing_mm=spacing,
+            angles=angles,
+            surroundings=ABDOMEN if seed % 2 else PLAIN,
         )
         yield case.volume, from_landmarks(case.landmarks)
 

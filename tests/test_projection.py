@@ -523,7 +523,7 @@ class TestPosed:
             ({"depth": (0, 1e5), "method": "reslice"}, "samples are too many; choose larger"),
             ({"depth": (0, 1e22)}, "both within 1e\\+06 mm"),
             ({"pixel_mm": 0}, "pixel_mm must be a positive finite number"),
-            ({"pose": "manual"}, "pose must be None, a rhoa.Landmarks or a rhoa.Alignment"),
+            ({"pose": "manual"}, 'pose must be None, "auto", a rhoa.Landmarks or a rhoa.Alignment'),
             ({"method": "magic"}, "method must be one of 'shear', 'reslice'; got 'magic'"),
             ({"method": "reslice", "order": 2}, "order must be one of 1, 3; got 2"),
             ({"reduce": "min"}, "reduce must be one of 'sum', 'mean', 'max'"),

@@ -10,6 +10,7 @@ import pytest
 import rhoa
 from rhoa.cohort import build
 from rhoa.cohort.build import COLUMNS
+from rhoa.phantom import Anatomy, Surroundings, ct, write_dicom
 from rhoa.picture import encode_png
 
 pytest.importorskip("PIL", reason="needs Pillow (rhoa[train]) to read X-ray pictures")
@@ -80,3 +81,26 @@ def test_boxes_on_the_wrong_sides_are_refused(tmp_path: Path) -> None:
         pytest.raises(rhoa.RhoaError, match="the left hip's box lies to the left of the right"),
     ):
         build(table, tmp_path / "out")
+
+
+def test_a_ct_without_landmarks_is_posed_by_what_is_found_in_it(tmp_path: Path) -> None:
+    whole = ct(Anatomy.random(3), spacing_mm=(3, 3, 3), angles=(8, 2, -5))
+    end = ((-225, 225), (-95, 225), (-95, 80))  # below the spines
+    cut = ct(Anatomy.random(4), spacing_mm=(3, 3, 3), surroundings=Surroundings(reach_mm=end))
+    lines = [",".join(COLUMNS)]
+    for subject, phantom in (("P1", whole), ("P2", cut)):
+        write_dicom(phantom.volume, tmp_path / subject)
+        lines += [f"{subject},ct,{subject},{side},,2,,,,," for side in ("left", "right")]
+    (tmp_path / "scans.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    with pytest.warns(rhoa.RhoaWarning, match="1 scans were rejected"):
+        manifest = build(tmp_path / "scans.csv", tmp_path / "out")
+
+    assert [(hip.subject, hip.side) for hip in manifest] == [("P1", "left"), ("P1", "right")]
+    image = rhoa.Radiograph.load(tmp_path / "out" / "ct-ap" / "P1.npz")
+    truth = rhoa.pose.from_landmarks(whole.landmarks)
+    assert image.alignment is not None
+    assert rhoa.pose.difference(image.alignment, truth).turn_deg < 2
+    reasons = (tmp_path / "out" / "rejected.csv").read_text(encoding="utf-8")
+    assert "line 4: the pose found is flagged" in reasons
+    assert "field_of_view" in reasons

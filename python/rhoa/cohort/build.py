@@ -16,7 +16,7 @@ from rhoa.hips import Box, boxes, crop, read_xray
 from rhoa.hips.boxes import SIDES
 from rhoa.hips.xray import PICTURES
 from rhoa.picture import encode_png, stretch
-from rhoa.pose import Landmarks, from_landmarks
+from rhoa.pose import Landmarks, from_landmarks, from_volume
 from rhoa.projection import ctap
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def build(
     scans_csv
         One row per hip; columns ``subject, source, scan, side, visit, kl, landmarks, top, left,
         bottom, right``. For ``source`` ct, ``scan`` is a DICOM folder or a NIfTI file and
-        ``landmarks`` a JSON file of `Landmarks`; for xray, ``scan`` is an image and the last four
+        ``landmarks`` a JSON file of `Landmarks`, or empty where the pose is to be found in the
+        scan; for xray, ``scan`` is an image and the last four
         are the hip's box in pixel edges of the image as `rhoa.hips.read_xray` turns it. Paths are
         relative to the table.
     out
@@ -180,18 +181,25 @@ def _project(scan: _Scan, table: Path, out: Path) -> tuple[Radiograph, Mapping[S
     from rhoa.reading import read_ct
 
     line, row = scan.rows[0]
-    if not row["landmarks"]:
-        raise ManifestError(f"{table.name}, line {line}: a CT needs a landmarks file.")
-    alignment = from_landmarks(Landmarks.from_json(table.parent / row["landmarks"]))
-    if not alignment.ok:
-        raise ManifestError(
-            f"{table.name}, line {line}: the landmarks are flagged "
-            f"{', '.join(sorted(alignment.flags))}; correct them."
-        )
-    image = ctap(read_ct(scan.path), pose=alignment)
+    name = f"{table.name}, line {line}"
+    if row["landmarks"]:
+        alignment = from_landmarks(Landmarks.from_json(table.parent / row["landmarks"]))
+        _require_sound(alignment.flags, f"{name}: the landmarks are flagged", "correct them")
+        volume = read_ct(scan.path)
+    else:
+        volume = read_ct(scan.path)
+        alignment = from_volume(volume)
+        remedy = "look at it, and give a landmarks file"
+        _require_sound(alignment.hard_flags, f"{name}: the pose found is flagged", remedy)
+    image = ctap(volume, pose=alignment)
     image.save(out / "ct-ap" / f"{scan.name}.png")
     image.save(out / "ct-ap" / f"{scan.name}.npz")
     return image, boxes(image)
+
+
+def _require_sound(flags: frozenset[str], what: str, remedy: str) -> None:
+    if flags:
+        raise ManifestError(f"{what} {', '.join(sorted(flags))}; {remedy}.")
 
 
 def _xray(scan: _Scan, table: Path) -> tuple[Radiograph, Mapping[Side, Box]]:
