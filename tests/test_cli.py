@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import subprocess
@@ -113,6 +114,100 @@ def test_hips_are_cropped(
         assert name in out
 
 
+def test_boxes_tell_how_sure_they_are_and_whether_a_hip_can_be_used(
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(capsys, "hips", patient / "ct", "-o", tmp_path, "--json")
+
+    assert code == 0
+    rows = json.loads(out)
+    assert rows == json.loads((tmp_path / "boxes.json").read_text())
+    assert {row["side"]: row["usable"] for row in rows} == {"left": True, "right": True}
+    assert all(row["confidence"] > 0.5 and row["flags"] == [] for row in rows)
+
+
+def test_a_hip_beside_the_scan_does_not_lose_the_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reach = ((-225, 60), (-95, 225), (-95, 205))
+    phantom = ct(Anatomy.random(8), spacing_mm=(4, 3, 3), surroundings=Surroundings(reach_mm=reach))
+    write_dicom(phantom.volume, tmp_path / "ct")
+    phantom.landmarks.to_json(tmp_path / "landmarks.json")
+    words = ("hips", tmp_path / "ct", "-o", tmp_path / "out", "--pose")
+
+    code, out, _ = run(capsys, *words, tmp_path / "landmarks.json")
+
+    assert code == 4
+    assert "left hip not cropped: " in out
+    assert "of the left hip box lies outside the image" in out
+    assert [row["side"] for row in json.loads((tmp_path / "out" / "boxes.json").read_text())] == [
+        "right"
+    ]
+    assert (tmp_path / "out" / "hip-right.png").exists()
+    assert not (tmp_path / "out" / "hip-left.png").exists()
+
+
+@pytest.fixture(scope="module")
+def patients(patient: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of five: sound, an implant, cut off at a spine, no CT, damaged."""
+    folder = tmp_path_factory.mktemp("patients") / "scans"
+    shutil.copytree(patient / "ct", folder / "sound & well")
+    case = ct(Anatomy.random(8), spacing_mm=(4, 3, 3), surroundings=Surroundings(implant="left"))
+    write_dicom(case.volume, folder / "implant")
+    case = ct(
+        Anatomy.random(8),
+        spacing_mm=(4, 3, 3),
+        surroundings=Surroundings(reach_mm=((-225, 225), (-95, 225), (-95, 80))),
+    )
+    write_dicom(case.volume, folder / "cut")
+    make_series(folder / "mr", defect="mr")
+    (folder / "damaged.nii").write_bytes(b"no volume")
+    (folder / "notes.txt").write_text("beside the scans")
+    return folder
+
+
+def test_each_scan_of_a_folder_is_on_one_page(
+    patients: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "hips", patients, "-o", tmp_path, "--each")
+
+    assert code == 4
+    assert "Traceback" not in err
+    rows = list(csv.DictReader((tmp_path / "hips.csv").read_text("utf-8").splitlines()))
+    found = {(row["scan"], row["side"]): row for row in rows}
+    assert len(found) == len(rows) == 6
+    for name in ("sound & well", "implant", "cut"):
+        for file in ("ct-ap.npz", "pose.json", "hip-left.png", "view-1.png", "view-2.png"):
+            assert (tmp_path / name / file).is_file(), (name, file)
+    assert "implant" in found["implant", "left"]["hip_flags"]
+    assert found["implant", "left"]["usable"] == "False"
+    assert found["implant", "right"]["usable"] == "True"
+    assert (found["cut", "left"]["pose_used"], found["implant", "left"]["pose_used"]) == (
+        "False",
+        "True",
+    )
+    page = (tmp_path / "contact-sheet.html").read_text(encoding="utf-8")
+    places = [page.index(f"<h3>{name}<") for name in ("damaged.nii", "mr", "cut", "implant")]
+    assert places == sorted(places)
+    assert "sound &amp; well" in page
+    assert "damaged.nii: " in out
+    assert "mr: " in out
+    assert "1 loose files beside the scans were not looked at" in out
+    assert "CANARY" not in page + out + err
+
+
+def test_one_scan_is_the_same_alone_and_in_a_folder(
+    patients: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "hips", patients / "sound & well", "-o", tmp_path / "alone")
+    run(capsys, "hips", patients, "-o", tmp_path / "all", "--each")
+
+    for file in sorted((tmp_path / "alone").iterdir()):
+        if file.suffix != ".npz":  # its archive has the time of writing
+            same = tmp_path / "all" / "sound & well" / file.name
+            assert same.read_bytes() == file.read_bytes(), file.name
+
+
 def test_inspect_lists_the_series(patient: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "inspect", patient / "ct", "--json")
 
@@ -205,6 +300,9 @@ def test_repairs_are_named_after_repair(
         (["hips", "CT", "-o", "out", "--pose", "LINE"], 1, "landmarks"),
         (["hips", "none.csv", "-o", "out"], 1, "none.csv: no such table"),
         (["hips", "none.csv", "-o", "out", "--depth", "hip"], 1, "names its own landmarks"),
+        (["hips", "EMPTY", "-o", "out", "--each"], 1, "empty: holds no scans, which are folders"),
+        (["hips", "none", "-o", "out", "--each"], 1, "none: no such folder"),
+        (["hips", "EMPTY", "-o", "out", "--each", "--pose", "GOOD"], 1, "landmarks are of one"),
         (["split", "none.csv"], 1, "none.csv: no such table"),
         (["train", "none.csv", "-o", "run", "--recipe", "model-9"], 1, "no recipe 'model-9'"),
         (["ctap", "CT"], 2, "required: -o/--out"),
@@ -228,6 +326,7 @@ def test_a_mistake_is_one_clear_line(
     line |= {"pubic_tubercle_left": [5, 0, 0], "pubic_tubercle_right": [9, 0, 0]}
     (tmp_path / "line.json").write_text(json.dumps(line))
     places = {"CT": patient / "ct", "EMPTY": "empty", "LINE": "line.json"}
+    places["GOOD"] = patient / "landmarks.json"
 
     given, _, err = run(capsys, *(places.get(word, word) for word in words))
 

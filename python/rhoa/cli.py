@@ -207,10 +207,18 @@ def _ctap(stages: Stages) -> None:
 
 def _hips(stages: Stages) -> None:
     verb = _verb(
-        stages, "hips", "Find and crop both hips of a CT, or of a table of scans", verbs.hips
+        stages, "hips", "Find and crop both hips of a CT, of many, or of a table", verbs.hips
     )
-    verb.add_argument("scan", help="a CT (folder or file), or scans.csv")
+    verb.add_argument(
+        "scan", help="a CT (folder or file), a folder of scans (with --each), or scans.csv"
+    )
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
+    verb.add_argument(
+        "--each",
+        action="store_true",
+        help="every subfolder and volume file of SCAN is a scan of its own: a folder for each, "
+        "hips.csv, and contact-sheet.html to look at, scans that need you first",
+    )
     _scan_options(verb, default=" (default: auto)")
 
 

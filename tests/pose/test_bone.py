@@ -101,7 +101,7 @@ def test_density_grows_from_the_surface_inward() -> None:
     ball = np.where(np.sqrt((index**2).sum(axis=0)) < 10, 800.0, 0.0).astype(np.float32)
     bone = bone_of(rhoa.Volume.from_array(ball, (2, 2, 2)))
 
-    points, uphill = edges(bone)
+    points, uphill = edges(bone.grid)
 
     inward = 40.0 - points
     inward /= np.linalg.norm(inward, axis=1, keepdims=True)
@@ -114,7 +114,7 @@ def test_a_head_has_an_edge_where_its_socket_touches_it() -> None:
     bone = bone_of(rhoa.Volume.from_array(joint, (2, 2, 2)))
     assert bone.mask[24, 24, 37]  # the joint space is no gap in the bone
 
-    points, uphill = edges(bone)
+    points, uphill = edges(bone.grid)
 
     from_centre = points - 49.0
     radius = np.linalg.norm(from_centre, axis=1)

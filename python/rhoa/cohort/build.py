@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, cast
 from rhoa.cohort.manifest import SOURCES, Hip, Manifest, choice, grade, label_of, read_rows
 from rhoa.errors import ManifestError, RhoaError, RhoaWarning
 from rhoa.hips import Box, boxes, crop, read_xray
-from rhoa.hips.boxes import SIDES
 from rhoa.hips.xray import PICTURES
 from rhoa.picture import encode_png, stretch
 from rhoa.pose import Landmarks, from_landmarks, from_volume
+from rhoa.pose.sides import SIDES
 from rhoa.projection import ctap
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa.cohort.manifest import Source
-    from rhoa.hips.boxes import Side
+    from rhoa.pose.sides import Side
     from rhoa.radiograph import Radiograph
 
 COLUMNS = (

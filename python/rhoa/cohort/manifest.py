@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from rhoa.cohort.split import PARTITIONS, require_disjoint, split
 from rhoa.errors import ManifestError, MissingFileError
-from rhoa.hips.boxes import SIDES, Side
+from rhoa.pose.sides import SIDES, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

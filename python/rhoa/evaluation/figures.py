@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from rhoa.cohort import Hip
     from rhoa.evaluation.report import GalleryItem, OcclusionExample
-    from rhoa.hips.boxes import Box, Side
+    from rhoa.hips.boxes import Box
+    from rhoa.pose.sides import Side
     from rhoa.radiograph import Radiograph
 
     Draw = Callable[[Any, "Palette"], None]

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from rhoa.cohort import Hip, Manifest
     from rhoa.evaluation.study import Run
-    from rhoa.hips.boxes import Box, Side
+    from rhoa.hips.boxes import Box
+    from rhoa.pose.sides import Side
     from rhoa.radiograph import Radiograph
 
     GalleryItem = tuple[str, Radiograph] | tuple[str, Radiograph, Mapping[Side, Box]]

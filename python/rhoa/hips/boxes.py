@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rhoa.errors import ParameterError, PoseError, require_choice, require_count
 from rhoa.picture import resampling_matrix
 from rhoa.pose import Alignment, Landmarks, usable_alignment
+from rhoa.pose.sides import SIDES, Side
+from rhoa.pose.sockets import RADIUS_MM, measured_centre
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
+    from rhoa.hips.joints import Joint
     from rhoa.radiograph import Radiograph
-
-Side = Literal["left", "right"]
-SIDES: tuple[Side, Side] = ("left", "right")
 
 # Where femoral heads lie in the AP frame of 40 real pelves, mean (SD) mm: 81 (7) to the side,
 # 51 (5) behind the plane, 22 (9) above the tubercles, for 224 mm between the ASIS.
 HIP_CENTRE_MM = (81.0, 51.0, 22.0)
 MEAN_ASIS_WIDTH_MM = 224.0
 
-# Gebre et al. 2022: 95 pixels of 0.74 mm, femoral head in the middle.
+# Gebre et al. 2022: 95 pixels of 0.74 mm, femoral head in the middle. Of a head of 24.6 mm.
 BOX_MM = 70.0
+HALF_BOX_RADII = BOX_MM / 2 / RADIUS_MM
 
 # A box that lies outside the image by more than this share of its area shows no hip to grade.
 MOST_OUTSIDE = 0.25
@@ -52,6 +55,8 @@ class Box:
     left: float
     bottom: float
     right: float
+    confidence: float | None = None
+    """From 0 to 1, of what found it; None where nothing was measured."""
 
     def __post_init__(self) -> None:
         require_choice("side", self.side, SIDES)
@@ -92,12 +97,19 @@ class Box:
         return 1 - max(high, 0.0) * max(wide, 0.0) / (self.height * self.width)
 
 
-def boxes(radiograph: Radiograph, landmarks: Landmarks | None = None) -> dict[Side, Box]:
-    """A square around each hip joint, from the pelvis's landmarks.
+def boxes(
+    radiograph: Radiograph,
+    landmarks: Landmarks | None = None,
+    *,
+    joints: Mapping[Side, Joint] | None = None,
+    sides: Sequence[Side] = SIDES,
+) -> dict[Side, Box]:
+    """A square around each hip joint, with the femoral head in its middle.
 
-    The femoral heads are put where they lie in the mean pelvis, scaled by the distance between the
-    ASIS, and projected into the image. The square is 70 mm wide in the mean pelvis and scales
-    alike.
+    The heads are those of ``joints``, which measured them in the scan; else those that were found
+    with the image's alignment (``pose="auto"``); else they are put where they lie in the mean
+    pelvis, scaled by the distance between the ASIS. The square is 2.85 radii of the head wide,
+    70 mm in the mean pelvis.
 
     Parameters
     ----------
@@ -105,6 +117,10 @@ def boxes(radiograph: Radiograph, landmarks: Landmarks | None = None) -> dict[Si
         A CT-AP.
     landmarks
         Of the same scan. They may be left out where the image's alignment carries them.
+    joints
+        Of the same scan, as `rhoa.hips.joints` finds them; a box has its joint's confidence.
+    sides
+        The sides that are wanted.
 
     Returns
     -------
@@ -115,39 +131,69 @@ def boxes(radiograph: Radiograph, landmarks: Landmarks | None = None) -> dict[Si
     Raises
     ------
     PoseError
-        If there are no landmarks, left and right are swapped, or more than a quarter of a box lies
-        outside the image.
+        If nothing tells where the hips are, left and right are swapped, or more than a quarter of a
+        box lies outside the image.
 
     References
     ----------
     Gebre et al. 2022, "Cropping and contrast adjustment of hip joints": femoral head in the middle,
     up to but without the greater trochanter, with the iliopectineal line.
     """
-    own = radiograph.alignment
+    for side in sides:
+        require_choice("side", side, SIDES)
+    if joints is not None:
+        heads = {side: _Head.of_joint(joints[side]) for side in sides}
+    else:
+        heads = _heads_of_pelvis(radiograph.alignment, landmarks, sides)
+    return {side: _box(radiograph, head, side) for side, head in heads.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A femoral head: where it is, how large, and how sure that is."""
+
+    centre_lps_mm: NDArray[np.float64]
+    half_box_mm: float
+    confidence: float | None = None
+
+    @classmethod
+    def of_joint(cls, joint: Joint) -> _Head:
+        return cls(joint.centre_lps_mm, HALF_BOX_RADII * joint.radius_mm, joint.confidence)
+
+
+def _heads_of_pelvis(
+    own: Alignment | None, landmarks: Landmarks | None, sides: Sequence[Side]
+) -> dict[Side, _Head]:
+    """Where the heads of an aligned pelvis were found, or where they are in most."""
     if landmarks is not None:
         pelvis = usable_alignment(landmarks)
     elif own is not None and own.landmarks is not None:
         pelvis, landmarks = own, own.landmarks
     else:
         raise PoseError(
-            "hip boxes need to know the pelvis: pass landmarks=, or an image projected with "
-            "rhoa.ctap(volume, pose=landmarks)."
+            "hip boxes need to know the pelvis: pass landmarks= or joints=, or an image projected "
+            'with rhoa.ctap(volume, pose="auto").'
         )
-    return {side: _box(radiograph, pelvis, landmarks, side) for side in SIDES}
-
-
-def _box(radiograph: Radiograph, pelvis: Alignment, landmarks: Landmarks, side: Side) -> Box:
     spines = landmarks.asis_left - landmarks.asis_right
     scale = float(np.linalg.norm(spines)) / MEAN_ASIS_WIDTH_MM
-    lateral, posterior, superior = (scale * value for value in HIP_CENTRE_MM)
-    centre = pelvis.to_lps([lateral if side == "left" else -lateral, posterior, superior])
+    heads = {}
+    for side in sides:
+        centre = measured_centre(pelvis, side)
+        if centre is None:
+            sign = 1.0 if side == "left" else -1.0
+            centre = scale * np.array(HIP_CENTRE_MM) * (sign, 1.0, 1.0)
+        heads[side] = _Head(pelvis.to_lps(centre), scale * BOX_MM / 2)
+    return heads
+
+
+def _box(radiograph: Radiograph, head: _Head, side: Side) -> Box:
+    centre = head.centre_lps_mm
     if radiograph.frame is not None:
         centre = radiograph.frame.to_ap(centre)
     row, column = radiograph.to_pixel(float(centre[0]), float(centre[2]))
     row, column = row + 0.5, column + 0.5  # from pixel centres to pixel edges
-    half = scale * BOX_MM / 2
-    down, across = half / radiograph.pixel_mm[0], half / radiograph.pixel_mm[1]
-    box = Box(side, row - down, column - across, row + down, column + across)
+    down, across = (head.half_box_mm / step for step in radiograph.pixel_mm)
+    box = Box(side, row - down, column - across, row + down, column + across, head.confidence)
     outside = box.share_outside(radiograph.shape)
     if outside > MOST_OUTSIDE:
         raise PoseError(

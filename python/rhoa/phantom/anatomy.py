@@ -12,7 +12,7 @@ from rhoa.errors import ParameterError, require_choice
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rhoa.hips.boxes import Side
+    from rhoa.pose.sides import Side
 
 GRADES = (0, 1, 2, 3, 4)
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rhoa.hips.boxes import SIDES
 from rhoa.phantom.shapes import ball, below_plane, capsule, ellipsoid, plate
 from rhoa.phantom.surroundings import PLAIN
+from rhoa.pose.sides import SIDES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rhoa.hips.boxes import Side
     from rhoa.phantom.anatomy import Anatomy
     from rhoa.phantom.shapes import Field, Solid
     from rhoa.phantom.surroundings import Surroundings
+    from rhoa.pose.sides import Side
 
     Point = NDArray[np.float64]
 
@@ -39,6 +39,7 @@ HOLLOW: tuple[Place, ...] = ((99, 40, 92), (84, 66, 93), (71, 83, 100), (57, 114
 BRIM: tuple[Place, ...] = (
     *((60, 100, 66), (66, 80, 44), (64, 64, 32), (58, 48, 24), (52, 34, 16), (38, 20, 9)),
 )
+BRIM_RADIUS_MM = 8.0
 # the medial end of the pubic crest, the body below it along the symphysis,
 CREST_END: Place = (6, 8, 2.5)
 PUBIC_BODY: tuple[Place, ...] = ((11, 12, 0), (11, 30, -17))
@@ -47,6 +48,10 @@ ISCHIUM: tuple[Place, ...] = (
     *((71, 80, 16), (64, 94, -14), (60, 92, -31), (48, 82, -36), (34, 58, -34), (22, 43, -28)),
 )
 FORAMINA: tuple[Place, ...] = ((26, 118, 100), (23, 138, 81), (19, 147, 63), (15, 149, 46))
+
+# The greater trochanter, from the middle of the femoral head.
+TROCHANTER: Place = (55, 8, -17)
+TROCHANTER_RADII_MM: Place = (12.5, 17, 22)
 
 # An expert's tubercle is where a plane leaning outward and down touches the corner of the pubis.
 _TUBERCLE_FACES = np.array([0.5, -1.0, -0.25]) / np.linalg.norm([0.5, -1.0, -0.25])
@@ -61,6 +66,23 @@ def centre_of_cup(anatomy: Anatomy, side: Side) -> NDArray[np.float64]:
 def centre_of_head(anatomy: Anatomy, side: Side) -> NDArray[np.float64]:
     """Centre of the femoral head, AP mm: moved up and out by the narrowing of the joint."""
     return centre_of_cup(anatomy, side) + anatomy.joint(side).narrowing_mm * _superolateral(side)
+
+
+def half_box_mm(anatomy: Anatomy, side: Side) -> float:
+    """Half the side of the square that a reader draws about a hip in the coronal plane, mm.
+
+    The femoral head is in its middle. It holds the joint space above and below with the wall of
+    the socket, reaches the iliopectineal line, and stops short of the greater trochanter; a
+    rectangle is made square by clipping its longer side (Gebre et al. 2022).
+    """
+    s, head = anatomy.size, centre_of_head(anatomy, side)
+    sign = 1 if side == "left" else -1
+    up = anatomy.head_radius + anatomy.joint(side).joint_space_mm + CUP_WALL_MM * s
+    brim = np.array([anatomy.point(side, *place) for place in BRIM])[::-1] * (sign, 1, 1)
+    line = float(np.interp(head[2], brim[:, 2], brim[:, 0])) - BRIM_RADIUS_MM * s
+    inward = sign * head[0] - line
+    outward = (TROCHANTER[0] - TROCHANTER_RADII_MM[0]) * s
+    return float(min(up, (inward + outward) / 2))
 
 
 def spine_tip(anatomy: Anatomy, side: Side) -> Point:
@@ -130,7 +152,7 @@ def _add_ilium(field: Field, anatomy: Anatomy, side: Side) -> None:
     for thickness, a, b, c in wing:
         field.add(plate(a, b, c, thickness * s))
     for start, end in pairwise(map(at, BRIM[:5])):
-        field.add(capsule(start, end, 8.0 * s))
+        field.add(capsule(start, end, BRIM_RADIUS_MM * s))
 
 
 def _add_pubis(field: Field, anatomy: Anatomy, side: Side) -> None:
@@ -256,7 +278,7 @@ def add_femur(field: Field, anatomy: Anatomy, side: Side) -> None:
     field.add(capsule(base, at(41, 3, -62), 19 * s, 16.5 * s), blend_mm=6)
     field.add(capsule(at(41, 3, -62), knee, 16.5 * s, 14 * s))
     field.add(capsule(knee, at(15, 6, -320), 14 * s))
-    field.add(ellipsoid(at(55, 8, -17), (12.5 * s, 17 * s, 22 * s)), blend_mm=6)
+    field.add(ellipsoid(at(*TROCHANTER), [s * r for r in TROCHANTER_RADII_MM]), blend_mm=6)
     field.add(ellipsoid(at(25, 18, -60), (9 * s, 9 * s, 12 * s)), blend_mm=6)
     if joint.osteophyte_mm > 0.5:
         grown = joint.osteophyte_mm

@@ -13,10 +13,10 @@ from rhoa.phantom.shapes import ball, below_plane, capsule
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rhoa.hips.boxes import Side
     from rhoa.phantom.anatomy import Anatomy
     from rhoa.phantom.shapes import Field, Grid, Solid
     from rhoa.phantom.surroundings import Surroundings
+    from rhoa.pose.sides import Side
 
     Point = NDArray[np.float64]
 

@@ -17,10 +17,10 @@ from pydicom.uid import (
 
 from rhoa.cohort.build import COLUMNS
 from rhoa.errors import ParameterError, require_count
-from rhoa.hips.boxes import SIDES
 from rhoa.phantom.anatomy import Anatomy
 from rhoa.phantom.pelvis import ct
 from rhoa.phantom.xray import xray
+from rhoa.pose.sides import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rhoa.errors import ParameterError, require_positive
-from rhoa.hips.boxes import SIDES
 from rhoa.phantom import bones
 from rhoa.phantom.shapes import Grid
 from rhoa.phantom.skeleton import add_bones
 from rhoa.phantom.surroundings import PADDING_HU, PLAIN
 from rhoa.phantom.tissue import soft_tissue
 from rhoa.pose import Landmarks
+from rhoa.pose.sides import SIDES
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rhoa.hips.boxes import Side
     from rhoa.phantom.anatomy import Anatomy
     from rhoa.phantom.surroundings import Surroundings
+    from rhoa.pose.sides import Side
 
     Point = NDArray[np.float64]
 
@@ -49,6 +49,11 @@ class Phantom:
     def kl(self) -> Mapping[Side, int]:
         """Kellgren-Lawrence grade of each hip."""
         return {side: self.anatomy.joint(side).kl for side in SIDES}
+
+    @property
+    def half_boxes_mm(self) -> Mapping[Side, float]:
+        """Half the side of the square that a reader draws around each hip of the CT-AP, mm."""
+        return {side: bones.half_box_mm(self.anatomy, side) for side in SIDES}
 
     @property
     def missing(self) -> frozenset[str]:

@@ -13,10 +13,10 @@ from rhoa.phantom.shapes import Field
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rhoa.hips.boxes import Side
     from rhoa.phantom.anatomy import Anatomy
     from rhoa.phantom.shapes import Grid
     from rhoa.phantom.surroundings import Surroundings
+    from rhoa.pose.sides import Side
 
 CORTEX_HU, CARTILAGE_HU = 1150.0, 90.0
 LABELS = {"sacrum": 25, "femur_left": 75, "femur_right": 76, "hip_left": 77, "hip_right": 78}

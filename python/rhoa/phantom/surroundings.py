@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from rhoa.errors import ParameterError, require_choice, require_count
-from rhoa.hips.boxes import SIDES
+from rhoa.pose.sides import SIDES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rhoa.hips.boxes import Side
+    from rhoa.pose.sides import Side
 
 Range = tuple[float, float]
 Reach = tuple[Range, Range, Range]

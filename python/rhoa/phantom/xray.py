@@ -9,9 +9,10 @@ import numpy as np
 
 from rhoa.errors import require_positive
 from rhoa.hips import Box
-from rhoa.hips.boxes import BOX_MM, SIDES
+from rhoa.phantom.bones import half_box_mm
 from rhoa.phantom.pelvis import Phantom, ct
 from rhoa.picture import resize
+from rhoa.pose.sides import SIDES
 from rhoa.radiograph import Radiograph
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rhoa.hips.boxes import Side
     from rhoa.phantom.anatomy import Anatomy
+    from rhoa.pose.sides import Side
 
 SOURCE_TO_DETECTOR_MM = 1150.0
 DETECTOR_MM = (300.0, 400.0)  # rows, columns
@@ -40,7 +41,7 @@ class XRay:
 
     radiograph: Radiograph
     boxes: Mapping[Side, Box]
-    """A square around each hip, in pixel edges."""
+    """The square that a reader draws around each hip, in pixel edges."""
     hip_centres_px: Mapping[Side, tuple[float, float]]
     """(row, column) of the femoral heads, in pixel edges."""
     anatomy: Anatomy
@@ -93,7 +94,7 @@ def xray(anatomy: Anatomy, *, pixel_mm: float = 0.2, seed: int = 0) -> XRay:
         row, column = row + 0.5, column + 0.5  # from pixel centres to pixel edges
         centres[side] = (row, column)
         magnification = beam.magnification(float(patient.hip_centres[side][1]))
-        half = magnification * BOX_MM / 2 * anatomy.width / 224 / pixel_mm
+        half = magnification * half_box_mm(anatomy, side) / pixel_mm
         boxes[side] = Box(side, row - half, column - half, row + half, column + half)
     return XRay(radiograph, boxes, centres, anatomy)
 

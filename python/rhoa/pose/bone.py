@@ -45,10 +45,7 @@ def bone_of(grid: Volume) -> Bone:
     PoseError
         If nothing in it is as dense as bone.
     """
-    from scipy.ndimage import gaussian_filter
-
-    hu = np.where(body_of(grid), grid.hu, RANGE_HU[0])
-    smooth = gaussian_filter(np.clip(hu, *RANGE_HU, out=hu), SMOOTHING_VOXELS)
+    smooth = smoothed(np.where(body_of(grid), grid.hu, RANGE_HU[0]))
     mask = smooth > BONE_HU
     points = surface_points(mask, grid)
     if not len(points):
@@ -83,12 +80,20 @@ def body_of(grid: Volume) -> NDArray[np.bool_]:
     return whole
 
 
-def edges(bone: Bone) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where density changes fastest, and the unit direction in which it grows there; LPS, rows.
+def smoothed(hu: NDArray[np.float32]) -> NDArray[np.float32]:
+    """HU within `RANGE_HU`, with less noise."""
+    from scipy.ndimage import gaussian_filter
+
+    smooth: NDArray[np.float32] = gaussian_filter(np.clip(hu, *RANGE_HU), SMOOTHING_VOXELS)
+    return smooth
+
+
+def edges(grid: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where smoothed HU change fastest, and the unit direction in which they grow there; LPS, rows.
 
     The surface of a femoral head is among them where its socket touches it.
     """
-    hu = bone.grid.hu
+    hu = grid.hu
     dense = np.zeros(hu.shape, bool)
     inner = (slice(2, -2),) * 3
     dense[inner] = hu[inner] > DENSE_HU
@@ -102,7 +107,7 @@ def edges(bone: Bone) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     # Steeper than one voxel further on and one before, along the axis nearest to the direction.
     steepest = steepness >= np.abs(flat[at + 2 * along] - flat[at])
     steepest &= steepness >= np.abs(flat[at] - flat[at - 2 * along])
-    uphill = slope[steepest].astype(np.float64) @ np.linalg.inv(bone.grid.affine[:3, :3])
+    uphill = slope[steepest].astype(np.float64) @ np.linalg.inv(grid.affine[:3, :3])
     uphill /= np.linalg.norm(uphill, axis=1, keepdims=True)
     index = np.stack(np.unravel_index(at[steepest], hu.shape), axis=1)
-    return bone.grid.to_lps(index), uphill
+    return grid.to_lps(index), uphill

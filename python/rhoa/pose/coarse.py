@@ -18,15 +18,20 @@ AIR_HU = -1024.0
 """What an unknown voxel counts as."""
 
 
-def coarse(volume: Volume, *, progress: Callable[[int, int, str], None] | None = None) -> Volume:
+def coarse(
+    volume: Volume,
+    *,
+    target_mm: float = TARGET_MM,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Volume:
     """Block means of the volume, float32 HU, ``k`` superior, ``j`` posterior, ``i`` left.
 
-    Axes that are as coarse as `TARGET_MM` already stay as they are. Voxels that do not fill a block
-    at the far ends are left out. The axes are ordered and turned to run most nearly along the
-    patient's; an oblique volume stays oblique. Nothing of the volume's size is copied.
+    Axes that are about as coarse as ``target_mm`` already stay as they are. Voxels that do not fill
+    a block at the far ends are left out. The axes are ordered and turned to run most nearly along
+    the patient's; an oblique volume stays oblique. Nothing of the volume's size is copied.
     """
     source = along_patient(volume)
-    blocks = [max(1, round(TARGET_MM / step)) for step in source.spacing_mm]
+    blocks = [max(1, round(target_mm / step)) for step in source.spacing_mm]
     blocks = [min(block, length) for block, length in zip(blocks, source.shape, strict=True)]
     k, j, i = (n // block for n, block in zip(source.shape, blocks, strict=True))
     means = np.empty((k, j, i), np.float32)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from rhoa.pose.functional import tipped
+from rhoa.pose.sides import SIDES
+from rhoa.pose.sockets import measured_centre
 
 if TYPE_CHECKING:
     from rhoa.pose.alignment import Alignment
@@ -53,9 +55,6 @@ def depth_range_mm(alignment: Alignment, part: Literal["pelvis", "hip"]) -> tupl
 
 
 def _hip_depths(alignment: Alignment) -> list[float]:
-    """Depths of the hip centres that were measured, in mm; none where they cannot be right."""
-    if "implausible_hips" in alignment.flags:
-        return []
-    names = [f"hip_{side}_y_mm" for side in ("left", "right")]
-    depths = [alignment.quality.get(name, np.nan) for name in names]
-    return [depth for depth in depths if np.isfinite(depth)]
+    """Depths of the hip centres that were measured, in mm."""
+    centres = [measured_centre(alignment, side) for side in SIDES]
+    return [float(centre[1]) for centre in centres if centre is not None]

@@ -10,7 +10,8 @@ import numpy as np
 
 from rhoa.errors import ParameterError
 from rhoa.pose.alignment import FUNCTIONAL_TILT, TILT_LIMIT_DEG
-from rhoa.pose.sockets import CENTRE_MM
+from rhoa.pose.sides import SIDES
+from rhoa.pose.sockets import CENTRE_MM, measured_centre
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,11 +92,10 @@ def _turn(offset_deg: float) -> NDArray[np.float64]:
 
 def _hip_axis(alignment: Alignment) -> NDArray[np.float64]:
     """Midpoint of both hip centres in the frame; the population's where they were not measured."""
-    names = [[f"hip_{side}_{axis}_mm" for axis in "xyz"] for side in ("left", "right")]
-    if not all(name in alignment.quality for side in names for name in side):
+    left, right = (measured_centre(alignment, side) for side in SIDES)
+    if left is None or right is None:
         return np.array([0.0, *CENTRE_MM[1:]])
-    centres = np.array([[alignment.quality[name] for name in side] for side in names])
-    middle: NDArray[np.float64] = centres.mean(axis=0)
+    middle: NDArray[np.float64] = (left + right) / 2
     return middle
 
 
@@ -104,7 +104,7 @@ def _moved(
 ) -> dict[str, float]:
     """The quality with its hip centres where they are in the tipped frame."""
     moved = dict(quality)
-    for side in ("left", "right"):
+    for side in SIDES:
         names = [f"hip_{side}_{name}_mm" for name in "xyz"]
         if all(name in moved for name in names):
             centre = np.array([moved[name] for name in names])

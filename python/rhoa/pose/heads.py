@@ -1,12 +1,8 @@
-"""The two femoral heads: the roundest bone there is, and the first of a pelvis to be found.
-
-Every edge of bone points along its normal to the middle of the sphere it may belong to. The edges
-of head and socket point at one place from all around.
-"""
+"""The two femoral heads: the roundest bone there is, and the first of a pelvis to be found."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +10,7 @@ import numpy as np
 
 from rhoa.pose.bone import edges
 from rhoa.pose.cloud import thinned
+from rhoa.pose.spheres import round_places, settled
 from rhoa.pose.symmetry import Mirror
 
 if TYPE_CHECKING:
@@ -22,11 +19,7 @@ if TYPE_CHECKING:
     from rhoa.pose.bone import Bone
 
 MOST_VOTERS = 40_000
-RADII_MM = np.arange(19.0, 29.1, 2.0)
-"""Of heads and of the sockets around them."""
-CELL_MM = 4.0
-BLUR_CELLS = 0.7
-PEAKS, PEAK_CELLS = 24, 5
+PEAKS = 24
 APART_MM, APART_SD = 166.0, 14.0
 APART_RANGE_MM = (125.0, 215.0)
 LEAST_LATERAL = np.cos(np.radians(35.0))
@@ -39,7 +32,6 @@ MOST_MIRRORED = 15_000
 MIRROR_MM, ROUNDNESS_WEIGHT = 1.5, 3.0
 MOST, MOST_UNLIKE = 2, 1.5
 """Pairs to go on with; one that much less likely than the best is none."""
-FIT_MM, FIT_COSINE, FIT_ROUNDS = (16.0, 32.0), 0.9, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,44 +70,25 @@ class Heads:
 
 def femoral_heads(bone: Bone) -> list[Heads]:
     """Pairs of round bone that may be the femoral heads, likeliest first."""
-    points, uphill = edges(bone)
+    points, uphill = edges(bone.grid)
     if len(points) < LEAST_POINTS:
         return []
     together = thinned(np.hstack([points, uphill]), MOST_VOTERS)
     points, uphill = together[:, :3], together[:, 3:]
-    centres, roundness = _round_places(points, uphill)
+    centres, roundness = round_places(points, uphill, PEAKS)
     pairs = _pairs(centres, roundness)
     dense = thinned(bone.points, MOST_MIRRORED)
     scored = [(_score(dense, heads, share), n) for n, (share, heads) in enumerate(pairs)]
     scored = sorted((score, n) for score, n in scored if np.isfinite(score))
     return [
-        replace(_settled(pairs[n][1], points, uphill), unlikeness=score - scored[0][0])
+        Heads(
+            settled(points, uphill, pairs[n][1].left),
+            settled(points, uphill, pairs[n][1].right),
+            unlikeness=score - scored[0][0],
+        )
         for score, n in scored
         if score - scored[0][0] < MOST_UNLIKE
     ][:MOST]
-
-
-def _round_places(
-    points: NDArray[np.float64], uphill: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where most surface points at, best first, and how much of a sphere it is."""
-    from scipy.ndimage import gaussian_filter, maximum_filter
-
-    low = points.min(axis=0)
-    shape = tuple(((points.max(axis=0) - low) / CELL_MM).astype(int) + 1)
-    most = np.zeros(shape)
-    for radius in RADII_MM:
-        votes = np.zeros(most.size)
-        for inward in (radius, -radius):  # a head grows dense inward, its socket outward
-            cell = np.floor((points + inward * uphill - low) / CELL_MM).astype(np.intp)
-            within = ((cell >= 0) & (cell < shape)).all(axis=1)
-            flat = np.ravel_multi_index(tuple(cell[within].T), shape)
-            votes += np.bincount(flat, minlength=votes.size)
-        np.maximum(most, gaussian_filter(votes.reshape(shape), BLUR_CELLS) / radius**2, out=most)
-    peaks = np.argwhere((maximum_filter(most, PEAK_CELLS) == most) & (most > 0))
-    height = most[tuple(peaks.T)]
-    best = np.argsort(-height)[:PEAKS]
-    return (peaks[best] + 0.5) * CELL_MM + low, height[best]
 
 
 def _pairs(
@@ -149,24 +122,3 @@ def _score(points: NDArray[np.float64], heads: Heads, roundness: float) -> float
     mirror = Mirror(points[near]).residual_in(heads.matrix[0], heads.middle)
     unusual = ((heads.apart_mm - APART_MM) / APART_SD) ** 2 / 2
     return mirror / MIRROR_MM + unusual - ROUNDNESS_WEIGHT * roundness
-
-
-def _settled(heads: Heads, points: NDArray[np.float64], uphill: NDArray[np.float64]) -> Heads:
-    """The same, each centre where the normals of the surface around it meet."""
-    centres = []
-    for start in (heads.left, heads.right):
-        centre = start
-        for _ in range(FIT_ROUNDS):
-            offset = points - centre
-            distance = np.linalg.norm(offset, axis=1)
-            facing = np.abs((offset * uphill).sum(axis=1)) > FIT_COSINE * distance
-            used = facing & (distance > FIT_MM[0]) & (distance < FIT_MM[1])
-            if used.sum() < 30:
-                break
-            normal = uphill[used]
-            # The least sum of squared distances to the lines through the points along the normals.
-            across = used.sum() * np.eye(3) - normal.T @ normal
-            along = (normal * points[used]).sum(axis=1)
-            centre = np.linalg.solve(across, points[used].sum(axis=0) - normal.T @ along)
-        centres.append(centre if np.linalg.norm(centre - start) < 2 * CELL_MM else start)
-    return Heads(centres[0], centres[1])

@@ -13,9 +13,10 @@ from rhoa.pose.flaws import PARTIAL, Flaws, find_flaws
 from rhoa.pose.functional import tipped
 from rhoa.pose.metal import BrightVoxels, bright_voxels, ends_below_metal, metal_pieces
 from rhoa.pose.scanned import Scanned
-from rhoa.pose.sockets import CENTRE_MM
+from rhoa.pose.sides import SIDES
+from rhoa.pose.sockets import CENTRE_MM, measured_centre
 from rhoa.pose.thumbnails import Thumbnails
-from rhoa.pose.verdict import SIDES, Coverage, HipCoverage, Metal
+from rhoa.pose.verdict import Coverage, HipCoverage, Metal
 from rhoa.reading.looks import CUT_SLICES, METAL_CM3
 from rhoa.reading.motion import BODY_HU
 from rhoa.volume import Volume
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rhoa.pose.verdict import Reason, Side
+    from rhoa.pose.sides import Side
+    from rhoa.pose.verdict import Reason
 
 JOINT_MM = 35.0
 """Half the side of the box around a hip (Gebre et al. 2022)."""
@@ -193,10 +195,9 @@ def _hip(scan: _Scan, frame: Alignment, side: Side, roi_mm: float) -> HipCoverag
 
 def _centre(frame: Alignment, side: Side) -> tuple[NDArray[np.float64], bool]:
     """Centre of a hip in the frame, and whether it was measured."""
-    names = [f"hip_{side}_{axis}_mm" for axis in "xyz"]
-    found = [frame.quality.get(name, np.nan) for name in names]
-    if np.isfinite(found).all():
-        return np.array(found), True
+    found = measured_centre(frame, side)
+    if found is not None:
+        return found, True
     return CENTRE_MM * (1.0 if side == "left" else -1.0, 1.0, 1.0), False
 
 

@@ -60,6 +60,17 @@ def hip_centres(
     return found
 
 
+def measured_centre(alignment: Alignment, side: str) -> NDArray[np.float64] | None:
+    """Centre of a hip that was measured with an alignment, ``(3,)`` in its frame in mm.
+
+    None where it was not, or where the centres cannot be those of hips.
+    """
+    found = [alignment.quality.get(f"hip_{side}_{axis}_mm", np.nan) for axis in "xyz"]
+    if "implausible_hips" in alignment.flags or not np.isfinite(found).all():
+        return None
+    return np.array(found)
+
+
 def hip_scores(centres: dict[str, NDArray[np.float64] | None]) -> tuple[float, float]:
     """How unusual the centres are, in standard deviations: each by itself, and left against right.
 

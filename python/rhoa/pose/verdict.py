@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Side = Literal["left", "right"]
-SIDES: tuple[Side, Side] = ("left", "right")
+    from rhoa.pose.sides import Side
+
 Reason = Literal["blank", "partial", "duplicated", "shifted", "unlike", "streaked"]
 REASONS: tuple[Reason, ...] = ("blank", "partial", "duplicated", "shifted", "unlike", "streaked")
 

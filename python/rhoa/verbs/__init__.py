@@ -1,8 +1,9 @@
 """What each verb of the command line does: calls of the library, and what is worth printing."""
 
+from rhoa.verbs.crops import hips
 from rhoa.verbs.listing import inspect
 from rhoa.verbs.output import Result, table
-from rhoa.verbs.scan import ctap, hips
+from rhoa.verbs.scan import ctap
 from rhoa.verbs.study import bench, demo, evaluate, explain, info, predict, split, train
 
 __all__ = [

@@ -1,21 +1,17 @@
-"""A CT-AP of one scan, its hips, or those of a table of scans."""
+"""A CT-AP of one scan."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import warnings
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import rhoa
-from rhoa import cohort, projection
-from rhoa.errors import ParameterError, PoseError, RhoaWarning
-from rhoa.hips.boxes import SIDES, Box
-from rhoa.picture import draw_box, encode_png, stretch
+from rhoa import projection
+from rhoa.errors import ParameterError, RhoaWarning
 from rhoa.progress import bar
 from rhoa.verbs.output import Result
-from rhoa.verbs.pelvis import AUTO, Pelvis, Request, pelvis_of
+from rhoa.verbs.pelvis import Pelvis, Request, pelvis_of
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -43,9 +39,9 @@ def ctap(options: Namespace) -> Result:
         image = _as_scanned(options, style)
     else:
         request = Request.of(options.pose)
-        volume = _volume(options)
+        volume = volume_of(options, options.scan)
         pelvis = pelvis_of(volume, request)
-        image = _projected(volume, pelvis, options, style)
+        image = projected(volume, pelvis, options, style)
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         image.save(file)
@@ -55,50 +51,10 @@ def ctap(options: Namespace) -> Result:
     return Result([_described(image, pelvis)], [*_told(pelvis), *(f"wrote {f}" for f in files)])
 
 
-def hips(options: Namespace) -> Result:
-    """Crops of one scan, or of a table of scans."""
-    if str(options.scan).lower().endswith(".csv"):
-        return _hips_of_table(options)
-    request = Request.of(options.pose or AUTO)
-    volume = _volume(options)
-    pelvis = pelvis_of(volume, request)
-    if pelvis.alignment is None:
-        raise PoseError(f"no hips without a pelvis: {pelvis.note}")
-    image = _projected(volume, pelvis, options)
-    boxes = rhoa.hips.boxes(image, pelvis.alignment.landmarks)
-    out: Path = options.out
-    out.mkdir(parents=True, exist_ok=True)
-    image.save(out / "ct-ap.png")
-    image.save(out / "ct-ap.npz")
-    pelvis.save(out / "pose.json")
-    (out / "boxes.png").write_bytes(_picture_of(image, boxes))
-    for side in SIDES:
-        pixels = stretch(rhoa.hips.crop(image, boxes[side]))
-        (out / f"hip-{side}.png").write_bytes(encode_png(pixels))
-    rows = [dataclasses.asdict(boxes[side]) for side in SIDES]
-    (out / "boxes.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    names = ["ct-ap.png", "ct-ap.npz", "pose.json", "boxes.png", "boxes.json"]
-    names += [f"hip-{side}.png" for side in SIDES]
-    return Result(rows, [*_told(pelvis), *(f"wrote {out / name}" for name in names)])
-
-
-def _hips_of_table(options: Namespace) -> Result:
-    given = (options.pose, options.series, options.repair, options.pixel_mm, options.threads)
-    if any(given) or options.depth != ["all"] or options.window is not None:
-        raise ParameterError(
-            "a table of scans names its own landmarks and is made with the defaults; "
-            "leave out --pose, --series, --repair, --window, --depth, --pixel-mm and --threads."
-        )
-    manifest = cohort.build(options.scan, options.out, progress=bar())
-    rejected = options.out / "rejected.csv"
-    lines = [f"wrote {options.out / 'manifest.csv'}: {len(manifest)} hips"]
-    lines += [f"{count} hips excluded: {why}" for why, count in manifest.excluded.items()]
-    rows = [{"manifest": str(options.out / "manifest.csv"), "hips": len(manifest)}]
-    return Result(rows, lines, rejected.exists())
-
-
-def _volume(options: Namespace) -> Volume:
-    return rhoa.read_ct(options.scan, series=options.series, repair=options.repair, progress=bar())
+def volume_of(options: Namespace, scan: str | Path, *, quiet: bool = False) -> Volume:
+    """The volume of a scan, read as the options say."""
+    progress = None if quiet else bar()
+    return rhoa.read_ct(scan, series=options.series, repair=options.repair, progress=progress)
 
 
 def _as_scanned(options: Namespace, style: Mapping[str, Any]) -> Radiograph:
@@ -114,7 +70,7 @@ def _as_scanned(options: Namespace, style: Mapping[str, Any]) -> Radiograph:
     return image
 
 
-def _projected(
+def projected(
     volume: Volume,
     pelvis: Pelvis,
     options: Namespace,
@@ -167,10 +123,3 @@ def _described(image: Radiograph, pelvis: Pelvis | None) -> dict[str, Any]:
     if pelvis is not None:
         described["pose"] = image.provenance["pose"]
     return described
-
-
-def _picture_of(image: Radiograph, boxes: Mapping[Any, Box]) -> bytes:
-    grey = image.to_uint8()
-    for box in boxes.values():
-        grey = draw_box(grey, box.top, box.left, box.bottom, box.right)
-    return encode_png(grey, pixel_mm=image.pixel_mm[0])

@@ -1,0 +1,169 @@
+"""A contact sheet: one page on which the eye checks pose and hips of many scans."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
+
+from rhoa.picture import encode_png
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from os import PathLike
+
+    from rhoa.hips.views import Mark, View
+
+Verdict = Literal["failed", "not used", "look", "fine"]
+VERDICTS: dict[Verdict, str] = {
+    "failed": "no image or no hips were made; the reason is beside the name",
+    "not used": "the pose found is not to be trusted, and the image is as scanned",
+    "look": "used; something asks for a look",
+    "fine": "nothing was flagged",
+}
+"""In the order of the page: what needs a person comes first."""
+SHEET = "contact-sheet.html"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One scan on the sheet."""
+
+    name: str
+    """Of its folder beside the page, without patient data."""
+    verdict: Verdict
+    facts: Sequence[tuple[str, str]] = ()
+    """What was measured: (name, value)."""
+    flags: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    """Sentences: warnings, or why it failed."""
+    views: Sequence[View] = ()
+
+
+def write_sheet(folder: str | PathLike[str], entries: Iterable[Entry], *, title: str) -> Path:
+    """The path of ``folder/contact-sheet.html``: every scan with its views, marks, and flags.
+
+    Pictures are written to ``folder/NAME/view-1.png`` and so on, and shown from there; landmarks,
+    plane, femoral heads and boxes are drawn over them by the page, with a name under the pointer.
+    Scans that need a person come first.
+
+    Parameters
+    ----------
+    folder
+        Where to write; made where absent.
+    entries
+        The scans. Each is written as it comes; its pictures are not kept.
+    title
+        Of the page.
+    """
+    folder = Path(folder)
+    cards: dict[Verdict, list[str]] = {verdict: [] for verdict in VERDICTS}
+    for entry in entries:
+        cards[entry.verdict].append(_card(entry, folder))
+    counts = ", ".join(f"{len(found)} {verdict}" for verdict, found in cards.items() if found)
+    groups = "".join(
+        f'<h2 id="{verdict.replace(" ", "-")}">{len(found)} {verdict}<small>{VERDICTS[verdict]}'
+        f"</small></h2>\n{''.join(found)}"
+        for verdict, found in cards.items()
+        if found
+    )
+    page = (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>{html.escape(title)}</h1>\n<p>{counts or 'no scans'}. The patient's left is on the "
+        "right of the frontal view; the lateral view looks from the patient's left. Circles are "
+        "femoral heads (dashed: assumed, not found), squares are what is cropped, the line of the "
+        "lateral view is the anterior pelvic plane.</p>\n"
+        f"{groups}</main>\n</body>\n</html>\n"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / SHEET
+    file.write_text(page, encoding="utf-8")
+    return file
+
+
+def _card(entry: Entry, folder: Path) -> str:
+    views = []
+    for number, view in enumerate(entry.views, 1):
+        place = Path(entry.name) / f"view-{number}.png"
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_bytes(encode_png(view.grey, pixel_mm=view.pixel_mm))
+        views.append(_figure(view, quote(place.as_posix())))
+    flags = "".join(f"<li>{html.escape(flag.replace('_', ' '))}</li>" for flag in entry.flags)
+    facts = "".join(
+        f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in entry.facts
+    )
+    notes = "".join(f"<p>{html.escape(note)}</p>" for note in entry.notes)
+    return (
+        f'<article class="{entry.verdict.replace(" ", "-")}">\n'
+        f"<h3>{html.escape(entry.name)}</h3>\n"
+        + (f'<ul class="flags">{flags}</ul>\n' if flags else "")
+        + (f'<div class="views">{"".join(views)}</div>\n' if views else "")
+        + (f"<dl>{facts}</dl>\n" if facts else "")
+        + f"{notes}</article>\n"
+    )
+
+
+def _figure(view: View, source: str) -> str:
+    rows, columns = view.grey.shape
+    marks = "".join(_mark(mark) for mark in view.marks)
+    title = html.escape(view.title)
+    return (
+        f'<figure><svg viewBox="0 0 {columns} {rows}" role="img" aria-label="{title}">'
+        f'<image href="{source}" width="{columns}" height="{rows}"/>{marks}</svg>'
+        f"<figcaption>{title}</figcaption></figure>\n"
+    )
+
+
+def _mark(mark: Mark) -> str:
+    """A shape with its name, which the browser shows under the pointer."""
+    at = [f"{value:.1f}" for value in mark.at]
+    kind = mark.kind if mark.sure else f"{mark.kind} assumed"
+    title = f"<title>{html.escape(mark.label)}</title>"
+    match mark.kind:
+        case "point":
+            shape, place = "circle", f'cx="{at[0]}" cy="{at[1]}" r="4"'
+        case "circle":
+            shape, place = "circle", f'cx="{at[0]}" cy="{at[1]}" r="{at[2]}"'
+        case "line":
+            shape, place = "line", f'x1="{at[0]}" y1="{at[1]}" x2="{at[2]}" y2="{at[3]}"'
+        case "box":
+            left, top, right, bottom = mark.at
+            shape = "rect"
+            place = (
+                f'x="{at[0]}" y="{at[1]}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
+            )
+    return f'<{shape} class="{kind}" {place}>{title}</{shape}>'
+
+
+STYLE = """
+:root { color-scheme: dark; --ink: #e6e6e3; --quiet: #9a9a94; --paper: #161615; --card: #1f1f1d;
+  --rule: #34342f; --wrong: #ff8a70; --look: #f0c05a; --fine: #7fce8f; --mark: #56c7ff }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.45 system-ui,
+  sans-serif } main { max-width: 80rem; margin: 0 auto; padding: 1.5rem 1rem 4rem }
+h1 { font-size: 1.4rem; margin: 0 0 .3rem } p { max-width: 60rem; margin: .3rem 0 }
+h2 { font-size: 1.05rem; margin: 2rem 0 .6rem } small { color: var(--quiet); font-weight: 400;
+  margin-left: .7rem } main > p, figcaption, dt { color: var(--quiet) }
+article { background: var(--card); border-left: 4px solid var(--fine); padding: .7rem 1rem;
+  margin: 0 0 .8rem } article.failed, article.not-used { border-color: var(--wrong) }
+article.look { border-color: var(--look) } h3 { display: inline-block; margin: 0 .8rem 0 0;
+  font-size: 1rem; overflow-wrap: anywhere }
+.flags { display: inline-flex; flex-wrap: wrap; gap: .35rem; margin: 0; padding: 0;
+  list-style: none } .flags li { border: 1px solid var(--look); color: var(--look);
+  border-radius: 1rem; padding: 0 .6rem; font-size: .85rem }
+.not-used .flags li { border-color: var(--wrong); color: var(--wrong) }
+.views { display: flex; flex-wrap: wrap; gap: .8rem; margin: .6rem 0 }
+figure { margin: 0; flex: 1 1 22rem; max-width: 38rem } figcaption { font-size: .85rem }
+svg { display: block; width: 100%; height: auto; max-height: 70vh; background: #000 }
+svg .point { fill: var(--mark) } svg .line { stroke: var(--mark); stroke-width: 1.5px }
+svg .circle, svg .box { fill: none; stroke: var(--fine); stroke-width: 1.5px }
+svg .circle { stroke: var(--mark) } svg .assumed { stroke-dasharray: 5 4 }
+svg * { vector-effect: non-scaling-stroke; pointer-events: all }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .4rem 0;
+  font-size: .9rem } dd { margin: 0; font-variant-numeric: tabular-nums }
+@media print { :root { color-scheme: light; --ink: #111; --quiet: #555; --paper: #fff;
+  --card: #fff } article { break-inside: avoid } }
+"""

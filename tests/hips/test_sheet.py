@@ -1,0 +1,114 @@
+"""The contact sheet: a page that a person can read, whatever the scans are called."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+
+from rhoa.hips.sheet import Entry, write_sheet
+from rhoa.hips.views import Mark, View
+
+GREY = np.arange(12, dtype=np.uint8).reshape(3, 4)
+MARKS = (
+    Mark("point", "left ASIS", (1.0, 2.0)),
+    Mark("line", "plane", (0.0, 0.0, 3.0, 3.0)),
+    Mark("circle", "head", (2.0, 2.0, 1.5), sure=False),
+    Mark("box", "left hip, confidence 0.90", (0.5, 0.5, 2.5, 1.5)),
+)
+VIEW = View("CT-AP, as scanned", GREY, 2.0, MARKS)
+
+
+class Page(HTMLParser):
+    """Texts and attributes of a page, and whether its elements close in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.shapes: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.shapes.append((tag, dict(attrs)))
+        if tag not in {"meta", "!doctype"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.shapes.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.texts.append(data)
+
+
+def written(folder: Path, *entries: Entry) -> Page:
+    page = Page(write_sheet(folder, entries, title="Hips of a & b").read_text(encoding="utf-8"))
+    assert page.open == []
+    return page
+
+
+def test_scans_that_need_a_person_come_first(tmp_path: Path) -> None:
+    page = written(
+        tmp_path,
+        Entry("one", "fine"),
+        Entry("two", "not used"),
+        Entry("three", "look"),
+        Entry("four", "failed", notes=["no pelvis"]),
+    )
+
+    names = [text for text in page.texts if text in {"one", "two", "three", "four"}]
+    assert names == ["four", "two", "three", "one"]
+    assert any("1 failed, 1 not used, 1 look, 1 fine" in text for text in page.texts)
+
+
+def test_everything_that_was_found_is_told(tmp_path: Path) -> None:
+    entry = Entry("one", "look", [("pose", "tilt +3.0°")], ["large_tilt"], ["a warning"], [VIEW])
+
+    page = written(tmp_path, entry)
+
+    assert {"tilt +3.0°", "large tilt", "a warning", "pose", "left ASIS"} <= set(page.texts)
+
+
+def test_marks_are_drawn_over_the_picture_at_their_pixels(tmp_path: Path) -> None:
+    page = written(tmp_path, Entry("one", "fine", views=[VIEW]))
+
+    shapes = dict(page.shapes)
+    svg = next(attrs for tag, attrs in page.shapes if tag == "svg")
+    assert svg["viewbox"] == "0 0 4 3"
+    assert (shapes["rect"]["x"], shapes["rect"]["width"]) == ("0.5", "2.0")
+    assert (shapes["line"]["x2"], shapes["line"]["y2"]) == ("3.0", "3.0")
+    circles = [attrs for tag, attrs in page.shapes if tag == "circle"]
+    assert [attrs["class"] for attrs in circles] == ["point", "circle assumed"]
+    assert circles[1]["r"] == "1.5"
+
+
+def test_pictures_are_found_from_the_page_whatever_a_scan_is_called(tmp_path: Path) -> None:
+    names = ["a b", "100% <i>&amp;", 'quote" onload="x', "ä#?"]
+
+    page = written(tmp_path, *(Entry(name, "fine", views=[VIEW, VIEW]) for name in names))
+
+    sources = [attrs["href"] for tag, attrs in page.shapes if tag == "image"]
+    assert len(sources) == 8
+    for source in sources:
+        assert (tmp_path / unquote(source or "")).read_bytes().startswith(b"\x89PNG")
+    assert set(names) <= set(page.texts)
+    assert not any("onload" in attrs for _, attrs in page.shapes)
+
+
+def test_the_page_needs_no_network(tmp_path: Path) -> None:
+    file = write_sheet(tmp_path, [Entry("one", "fine", views=[VIEW])], title="Hips")
+
+    assert not re.search(r"https?://|<script|@import", file.read_text(encoding="utf-8"))
+
+
+def test_no_scans_make_a_page_that_says_so(tmp_path: Path) -> None:
+    page = written(tmp_path)
+
+    assert any("no scans" in text for text in page.texts)
