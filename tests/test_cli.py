@@ -52,7 +52,9 @@ def test_a_scan_becomes_a_picture_and_its_values(
 
 
 @pytest.mark.parametrize(
-    ("depth", "range_mm"), [(("-20", "120"), [-20, 120]), (("hip",), [15, 90])]
+    # The femoral heads of this phantom lie 44.7 mm behind the plane.
+    ("depth", "range_mm"),
+    [(("-20", "120"), [-20, 120]), (("hip",), [44.7 - 37.5, 44.7 + 37.5])],
 )
 def test_landmarks_realign_it(
     patient: Path,
@@ -67,7 +69,7 @@ def test_landmarks_realign_it(
     assert code == 0
     assert json.loads(out)[0]["tilt_deg"] == pytest.approx(6, abs=0.01)
     image = rhoa.Radiograph.load(tmp_path / "a.npz")
-    assert image.provenance["depth_mm"] == range_mm
+    assert image.provenance["depth_mm"] == pytest.approx(range_mm, abs=1.0)
 
 
 def test_it_is_projected_the_way_that_is_asked_for(
@@ -295,6 +297,8 @@ def test_repairs_are_named_after_repair(
         (["ctap", "CT", "-o", "out", "--window", "600", "-150"], 1, "low < high, in HU; got (600"),
         (["ctap", "CT", "-o", "out", "--window", "nan", "600"], 1, "low < high, in HU; got (nan"),
         (["ctap", "CT", "-o", "out", "--depth", "hip"], 1, "pass --pose"),
+        (["ctap", "CT", "-o", "out", "--tilt-offset", "5"], 1, "pass --pose"),
+        (["ctap", "CT", "-o", "out", "--pose", "auto", "--tilt-offset", "50"], 1, "within 35 deg"),
         (["ctap", "CT", "-o", "out", "--pose", "LINE"], 1, "landmarks"),
         (["ctap", "CT", "-o", "out.tif"], 1, "out.tif: rhoa writes .png, .npz"),
         (["hips", "CT", "-o", "out", "--pose", "LINE"], 1, "landmarks"),
@@ -405,11 +409,28 @@ def test_a_flagged_pose_is_told_and_used_only_by_force(
     assert json.loads(plain[1])[0]["pose"] == "as scanned"
     assert np.array_equal(plain_image, rhoa.ctap(rhoa.read_ct(cut_off)))
     assert "warning: projected as scanned: " in plain[2]
-    assert "--pixel-mm were left out" in plain[2]
+    assert "--depth, --pixel-mm and --tilt-offset were left out" in plain[2]
     assert "--pose force uses it nevertheless" in plain[2]
     assert json.loads(forced[1])[0]["pose"] == "anterior pelvic plane"
     assert forced_image.pixel_mm == (2, 2)
     assert "warning: the alignment is flagged: " in forced[2]
+
+
+def test_a_pelvis_is_tipped_as_when_the_patient_stands_up(
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("ctap", patient / "ct", "-o", tmp_path, "--pose", patient / "landmarks.json")
+
+    code, out, _ = run(capsys, *words, "--tilt-offset", -5, "--json")
+
+    assert code == 0
+    # The frame is that of a pelvis with 5 deg less of tilt: as if the scanner were tilted with it.
+    assert json.loads(out)[0]["tilt_deg"] == pytest.approx(6 + 5, abs=0.01)
+    image = rhoa.Radiograph.load(tmp_path / "ct-ap.npz")
+    assert image.provenance["tilt_offset_deg"] == -5
+    assert image.provenance["pose_flags"] == ["functional_tilt"]
+    told = json.loads((tmp_path / "pose.json").read_text())
+    assert told["flags"] == ["functional_tilt"]
 
 
 def test_landmarks_are_compared_with_what_is_found(

@@ -141,6 +141,14 @@ def _scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:
     verb.add_argument(
         "--pixel-mm", type=float, help="with --pose: pixel size (default: the scan's)"
     )
+    verb.add_argument(
+        "--tilt-offset",
+        type=float,
+        default=0.0,
+        metavar="DEG",
+        help="with --pose: tip the pelvis about its hips, ASIS forward if above 0; standing up "
+        "tips most by about -5",
+    )
     verb.add_argument("--threads", type=int, help="default: RHOA_NUM_THREADS, else all processors")
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from rhoa.pose import Alignment
     from rhoa.pose.choice import Pose
     from rhoa.reading.slices import SliceSource
     from rhoa.straight import Scan
@@ -122,7 +123,8 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
         With a pose: the part of the ray that counts, in mm behind the anterior pelvic plane.
         ``"all"`` is the whole scan, ``"hip"`` 37.5 mm on both sides of the hip centres that the
         alignment knows, else 15 to 90 mm; ``"pelvis"`` -20 mm to 118 mm behind these centres, else
-        to 160 mm. ``provenance["depth_mm"]`` tells the range.
+        to 160 mm. ``provenance["depth_mm"]`` tells the range, ``provenance["pose_flags"]`` what is
+        flagged of the pose, ``provenance["tilt_offset_deg"]`` by how much it was tipped.
     pixel_mm
         With a pose: size of the square pixels; by default the finer of the scan's spacings between
         slices and between columns.
@@ -302,7 +304,7 @@ def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[
     row_spacing = volume.spacing_mm[volume.axes.posterior]
     scale = {"sum": step_mm / row_spacing, "mean": step_mm / (back - front), "max": 1.0}
     made = {
-        "pose": "anterior pelvic plane",
+        **_told(alignment),
         "method": method,
         "order": 3 if method == "shear" else view.order,
         "depth_mm": grid.depth_mm,
@@ -318,6 +320,17 @@ def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[
         )
         for number, image in enumerate(images)
     ]
+
+
+def _told(alignment: Alignment) -> dict[str, Any]:
+    """The frame in words, why to look at it, and what of it was assumed or tipped on purpose."""
+    told: dict[str, Any] = {"pose": "anterior pelvic plane"}
+    if alignment.flags:
+        told["pose_flags"] = sorted(alignment.flags)
+    for name in ("tilt_offset_deg", "tilt_sd_deg"):
+        if name in alignment.quality:
+            told[name] = alignment.quality[name]
+    return told
 
 
 def _resliced(  # what, of what, where, how

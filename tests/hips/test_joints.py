@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 import rhoa
 from rhoa.errors import ParameterError, RhoaWarning
-from rhoa.hips import Box, boxes, joints
+from rhoa.hips import Box, boxes, joints, located
 from rhoa.phantom import ABDOMEN, Anatomy, Phantom, Surroundings, ct
 from rhoa.phantom.surroundings import PLAIN
 from rhoa.pose import from_landmarks, from_volume
+from rhoa.pose.depths import HIP_REACH_MM
 from rhoa.pose.sides import SIDES
 from rhoa.pose.sockets import RADIUS_MM
 from tests.pose.painted import painted
@@ -111,6 +112,34 @@ class TestHeads:
         joints(case.volume, from_landmarks(case.landmarks))
 
         np.testing.assert_array_equal(case.volume.hu, before)
+
+
+class TestLocated:
+    def test_depth_and_boxes_follow_the_heads_that_were_found(self) -> None:
+        case = phantom(2)
+        read = from_landmarks(case.landmarks)
+        found = joints(case.volume, read)
+
+        image = rhoa.ctap(case.volume, pose=located(read, found), depth="hip")
+
+        behind = [read.to_ap(case.hip_centres[side])[1] for side in SIDES]
+        front, back = image.provenance["depth_mm"]
+        assert front == pytest.approx(min(behind) - HIP_REACH_MM, abs=1)
+        assert back == pytest.approx(max(behind) + HIP_REACH_MM, abs=1)
+        for side, box in boxes(image, joints=found).items():
+            alone = boxes(image)[side]
+            np.testing.assert_allclose(alone.centre, box.centre, atol=1e-9)
+            assert alone.height == pytest.approx(box.height)
+
+    def test_a_side_that_was_not_found_stays_as_it_was(self) -> None:
+        case = phantom(3, Surroundings(absent="left"))
+        read = measured(case)
+
+        told = located(read, joints(case.volume, read)).quality
+
+        assert told["hip_left_x_mm"] == read.quality["hip_left_x_mm"]
+        assert "hip_left_radius_mm" not in told
+        assert told["hip_right_radius_mm"] == pytest.approx(case.anatomy.head_radius, abs=1.5)
 
 
 class TestOneBadHip:
@@ -258,7 +287,11 @@ def test_an_implant_is_on_the_side_where_it_is_and_both_boxes_lie_in_the_image(
     found = joints(volume, alignment)
 
     assert "implant" in found["left"].flags
+    assert found["right"].found
     assert "implant" not in found["right"].flags
+    # Read on coronal, sagittal and axial slices.
+    assert np.linalg.norm(found["left"].centre_lps_mm - (82, -143, 134)) < 4
+    assert np.linalg.norm(found["right"].centre_lps_mm - (-80, -144, 128)) < 4
     image = rhoa.ctap(volume)
     drawn = boxes(image, joints=found)
     for box in drawn.values():

@@ -84,9 +84,8 @@ def test_marks_are_drawn_over_the_picture_at_their_pixels(tmp_path: Path) -> Non
     assert svg["viewbox"] == "0 0 4 3"
     assert (shapes["rect"]["x"], shapes["rect"]["width"]) == ("0.5", "2.0")
     assert (shapes["line"]["x2"], shapes["line"]["y2"]) == ("3.0", "3.0")
-    circles = [attrs for tag, attrs in page.shapes if tag == "circle"]
-    assert [attrs["class"] for attrs in circles] == ["point", "circle assumed"]
-    assert circles[1]["r"] == "1.5"
+    assert (shapes["circle"]["r"], shapes["circle"]["class"]) == ("1.5", "circle assumed")
+    assert shapes["path"]["d"] == "M1.0 2.0h0"
 
 
 def test_pictures_are_found_from_the_page_whatever_a_scan_is_called(tmp_path: Path) -> None:

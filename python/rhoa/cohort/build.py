@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from rhoa.cohort.manifest import SOURCES, Hip, Manifest, choice, grade, label_of, read_rows
 from rhoa.errors import ManifestError, RhoaError, RhoaWarning
-from rhoa.hips import Box, boxes, crop, read_xray
+from rhoa.hips import Box, boxes, crop, joints, located, read_xray
 from rhoa.hips.xray import PICTURES
 from rhoa.picture import encode_png, stretch
 from rhoa.pose import Landmarks, from_landmarks, from_volume
@@ -191,10 +191,11 @@ def _project(scan: _Scan, table: Path, out: Path) -> tuple[Radiograph, Mapping[S
         alignment = from_volume(volume)
         remedy = "look at it, and give a landmarks file"
         _require_sound(alignment.hard_flags, f"{name}: the pose found is flagged", remedy)
-    image = ctap(volume, pose=alignment)
+    found = joints(volume, alignment)
+    image = ctap(volume, pose=located(alignment, found))
     image.save(out / "ct-ap" / f"{scan.name}.png")
     image.save(out / "ct-ap" / f"{scan.name}.npz")
-    return image, boxes(image)
+    return image, boxes(image, joints=found)
 
 
 def _require_sound(flags: frozenset[str], what: str, remedy: str) -> None:

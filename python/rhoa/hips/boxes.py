@@ -106,10 +106,10 @@ def boxes(
 ) -> dict[Side, Box]:
     """A square around each hip joint, with the femoral head in its middle.
 
-    The heads are those of ``joints``, which measured them in the scan; else those that were found
-    with the image's alignment (``pose="auto"``); else they are put where they lie in the mean
-    pelvis, scaled by the distance between the ASIS. The square is 2.85 radii of the head wide,
-    70 mm in the mean pelvis.
+    The heads are those of ``joints``, which measured them in the scan; else those of the image's
+    alignment (``pose="auto"`` finds them); else they are put where they lie in the mean pelvis,
+    scaled by the distance between the ASIS. The square is 2.85 radii of the head wide, 70 mm in
+    the mean pelvis.
 
     Parameters
     ----------
@@ -178,11 +178,14 @@ def _heads_of_pelvis(
     scale = float(np.linalg.norm(spines)) / MEAN_ASIS_WIDTH_MM
     heads = {}
     for side in sides:
-        centre = measured_centre(pelvis, side)
+        centre, half = measured_centre(pelvis, side), scale * BOX_MM / 2
+        radius = pelvis.quality.get(f"hip_{side}_radius_mm")
         if centre is None:
             sign = 1.0 if side == "left" else -1.0
             centre = scale * np.array(HIP_CENTRE_MM) * (sign, 1.0, 1.0)
-        heads[side] = _Head(pelvis.to_lps(centre), scale * BOX_MM / 2)
+        elif radius is not None:
+            half = HALF_BOX_RADII * radius
+        heads[side] = _Head(pelvis.to_lps(centre), half)
     return heads
 
 

@@ -5,14 +5,14 @@ Each side is looked for by itself, in a small part of the scan: one bad hip cost
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rhoa.errors import ParameterError
 from rhoa.pose import Alignment
-from rhoa.pose.bone import edges, smoothed
+from rhoa.pose.bone import RANGE_HU, edges, smoothed
 from rhoa.pose.coarse import along_patient, coarse
 from rhoa.pose.sides import SIDES, Side
 from rhoa.pose.sockets import CENTRE_MM, RADIUS_MM, measured_centre
@@ -21,6 +21,8 @@ from rhoa.reading.looks import METAL_CM3, METAL_HU
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     Point = NDArray[np.float64]
@@ -117,6 +119,31 @@ def joints(volume: Volume, alignment: Alignment) -> dict[Side, Joint]:
     return {side: _joint(scan, alignment, side) for side in SIDES}
 
 
+def located(alignment: Alignment, found: Mapping[Side, Joint]) -> Alignment:
+    """The alignment with the femoral heads that were found.
+
+    Depth ranges, boxes and coverage follow them: ``quality["hip_left_x_mm"]`` and so on, and
+    ``quality["hip_left_radius_mm"]``. Sides that were not found stay as they are.
+
+    Examples
+    --------
+    >>> import rhoa
+    >>> from rhoa.phantom import Anatomy, ct
+    >>> pelvis = ct(Anatomy.random(1), spacing_mm=(3, 3, 3))
+    >>> frame = rhoa.pose.from_landmarks(pelvis.landmarks)
+    >>> frame = rhoa.hips.located(frame, rhoa.hips.joints(pelvis.volume, frame))
+    >>> sorted(name for name in frame.quality if name.startswith("hip_left"))
+    ['hip_left_radius_mm', 'hip_left_x_mm', 'hip_left_y_mm', 'hip_left_z_mm']
+    """
+    quality = dict(alignment.quality)
+    for side, joint in found.items():
+        if joint.found:
+            named = zip("xyz", alignment.to_ap(joint.centre_lps_mm).tolist(), strict=True)
+            quality |= {f"hip_{side}_{axis}_mm": value for axis, value in named}
+            quality[f"hip_{side}_radius_mm"] = joint.radius_mm
+    return replace(alignment, quality=quality)
+
+
 def _joint(scan: Volume, alignment: Alignment, side: Side) -> Joint:
     prior, spread = _expected(alignment, side)
     part = _part(scan, prior, REACH_MM)
@@ -161,8 +188,8 @@ def _part(scan: Volume, centre: Point, reach_mm: float) -> Volume | None:
 
 def _head(part: Volume, prior: Point, spread: float) -> tuple[Point, float, float] | None:
     """Centre and radius of the femoral head, and the share of its sphere that is seen."""
-    copy = coarse(part, target_mm=VOXEL_MM)
-    points, uphill = edges(Volume(smoothed(copy.hu), copy.affine))
+    even = _finer(coarse(part, target_mm=VOXEL_MM))
+    points, uphill = edges(Volume(smoothed(even.hu), even.affine))
     if len(points) < DIRECTIONS:
         return None
     places, roundness = round_places(points, uphill, MOST_PLACES)
@@ -174,6 +201,23 @@ def _head(part: Volume, prior: Point, spread: float) -> tuple[Point, float, floa
         if fit is not None and (best is None or fit[2] > best[2]):
             best = fit
     return best if best is not None and best[2] > LEAST_SEEN else None
+
+
+def _finer(part: Volume) -> Volume:
+    """The same with voxels of about `VOXEL_MM` where they were larger, interpolated.
+
+    In voxels of 3 mm a joint space is gone; between them it is not.
+    """
+    from scipy.ndimage import zoom
+
+    times = [max(1, round(step / VOXEL_MM)) for step in part.spacing_mm]
+    if max(times) == 1:
+        return part
+    # The first and the last voxel of each axis stay where they are.
+    ratio = [((n - 1) * t + 1) / n for n, t in zip(part.shape, times, strict=True)]
+    affine = part.affine.copy()
+    affine[:3, :3] /= times
+    return Volume(zoom(np.clip(part.hu, *RANGE_HU), ratio, order=1), affine)
 
 
 def _fitted(points: Point, uphill: Point, start: Point) -> tuple[Point, float, float] | None:

@@ -125,7 +125,7 @@ def _mark(mark: Mark) -> str:
     title = f"<title>{html.escape(mark.label)}</title>"
     match mark.kind:
         case "point":
-            shape, place = "circle", f'cx="{at[0]}" cy="{at[1]}" r="4"'
+            shape, place = "path", f'd="M{at[0]} {at[1]}h0"'  # its dot is as large as its stroke
         case "circle":
             shape, place = "circle", f'cx="{at[0]}" cy="{at[1]}" r="{at[2]}"'
         case "line":
@@ -158,7 +158,8 @@ article.look { border-color: var(--look) } h3 { display: inline-block; margin: 0
 .views { display: flex; flex-wrap: wrap; gap: .8rem; margin: .6rem 0 }
 figure { margin: 0; flex: 1 1 22rem; max-width: 38rem } figcaption { font-size: .85rem }
 svg { display: block; width: 100%; height: auto; max-height: 70vh; background: #000 }
-svg .point { fill: var(--mark) } svg .line { stroke: var(--mark); stroke-width: 1.5px }
+svg .point { stroke: var(--mark); stroke-width: 8px; stroke-linecap: round }
+svg .line { stroke: var(--mark); stroke-width: 1.5px }
 svg .circle, svg .box { fill: none; stroke: var(--fine); stroke-width: 1.5px }
 svg .circle { stroke: var(--mark) } svg .assumed { stroke-dasharray: 5 4 }
 svg * { vector-effect: non-scaling-stroke; pointer-events: all }

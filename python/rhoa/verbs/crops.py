@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rhoa import Radiograph, Volume
-    from rhoa.hips import Box, Joint
+    from rhoa.hips import Box
     from rhoa.pose.sides import Side
     from rhoa.verbs.output import Rows
     from rhoa.verbs.pelvis import Pelvis
@@ -48,7 +48,6 @@ class Hips:
     volume: Volume
     image: Radiograph
     pelvis: Pelvis
-    joints: Mapping[Side, Joint]
     boxes: Mapping[Side, Box]
     """Of the sides that the image holds."""
     lost: Sequence[str]
@@ -60,7 +59,7 @@ class Hips:
         return [self._row(side, box) for side, box in self.boxes.items()]
 
     def _row(self, side: Side, box: Box) -> dict[str, Any]:
-        joint, covered = self.joints[side], self.pelvis.coverage.hips[side]
+        joint, covered = self.pelvis.joints[side], self.pelvis.coverage.hips[side]
         edges = {name: round(getattr(box, name), 2) for name in ("top", "left", "bottom", "right")}
         return {
             "side": side,
@@ -94,7 +93,8 @@ def hips(options: Namespace) -> Result:
         return _of_table(options)
     if options.each:
         return _of_folder(options)
-    found = find_hips(volume_of(options, options.scan), Request.of(options.pose or AUTO), options)
+    request = Request.of(options.pose or AUTO, options.tilt_offset)
+    found = find_hips(volume_of(options, options.scan), request, options)
     names = found.write(options.out)
     lines = ["", *str(found.pelvis).splitlines(), ""]
     lines += [*found.lost, *(f"wrote {options.out / name}" for name in names)]
@@ -113,25 +113,25 @@ def find_hips(volume: Volume, request: Request, options: Namespace) -> Hips:
     if pelvis.alignment is None:
         raise PoseError(f"no hips without a pelvis: {pelvis.note}")
     image = projected(volume, pelvis, options)
-    joints = rhoa.hips.joints(volume, pelvis.alignment)
     boxes: dict[Side, Box] = {}
     lost = []
     for side in SIDES:
         try:
-            boxes |= rhoa.hips.boxes(image, joints=joints, sides=(side,))
+            boxes |= rhoa.hips.boxes(image, joints=pelvis.joints, sides=(side,))
         except PoseError as error:
             lost.append(f"{side} hip not cropped: {error}")
     if not boxes:
         raise PoseError(" ".join(lost))
-    return Hips(volume, image, pelvis, joints, boxes, lost)
+    return Hips(volume, image, pelvis, boxes, lost)
 
 
 def _of_table(options: Namespace) -> Result:
-    given = (options.pose, options.series, options.repair, options.pixel_mm, options.threads)
-    if any(given) or options.each or options.depth != ["all"] or options.window is not None:
+    names = ("pose", "series", "repair", "pixel_mm", "tilt_offset", "threads", "each", "window")
+    if any(getattr(options, name) for name in names) or options.depth != ["all"]:
         raise ParameterError(
             "a table of scans names its own landmarks and is made with the defaults; leave out "
-            "--each, --pose, --series, --repair, --window, --depth, --pixel-mm and --threads."
+            "--each, --pose, --series, --repair, --window, --depth, --pixel-mm, --tilt-offset and "
+            "--threads."
         )
     manifest = cohort.build(options.scan, options.out, progress=bar())
     rejected = options.out / "rejected.csv"
@@ -144,7 +144,7 @@ def _of_table(options: Namespace) -> Result:
 def _of_folder(options: Namespace) -> Result:
     """Every scan of a folder, a table of their hips, and one page to look at."""
     folder, out = Path(options.scan), Path(options.out)
-    request = Request.of(options.pose or AUTO)
+    request = Request.of(options.pose or AUTO, options.tilt_offset)
     if request.read is not None:
         raise ParameterError(
             "--each looks at many scans, and landmarks are of one: pass --pose auto or force."
@@ -231,8 +231,8 @@ def _shown(name: str, found: Hips, notes: Sequence[str]) -> Entry:
     elif flags or unsure or found.lost or pelvis.coverage.flags:
         verdict = "look"
     views = (
-        frontal(found.image, alignment, found.joints, found.boxes),
-        lateral(found.volume, alignment, found.joints),
+        frontal(found.image, alignment, pelvis.joints, found.boxes),
+        lateral(found.volume, alignment, pelvis.joints),
     )
     facts = [] if alignment is None else [("pose", _angles(alignment.angles))]
     facts += [(f"{side} hip", _told(row)) for side, row in rows.items()]

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import rhoa
 from rhoa.errors import PoseError, RhoaWarning
-from rhoa.pose import usable_alignment
+from rhoa.pose import Alignment, tilted, usable_alignment
 
 if TYPE_CHECKING:
-    from rhoa import Alignment, Volume
+    from collections.abc import Mapping
+
+    from rhoa import Volume
+    from rhoa.hips import Joint
     from rhoa.pose import Coverage, Difference
+    from rhoa.pose.sides import Side
 
 AUTO, FORCE = "auto", "force"
 
@@ -27,11 +33,31 @@ class Pelvis:
     """Found or read; None where no pelvis was found."""
     used: bool
     """Whether the scan is to be projected through it."""
+    joints: Mapping[Side, Joint]
+    """Both hips of the alignment."""
     coverage: Coverage
     difference: Difference | None = None
     """Of the landmarks that were given from what was found; None where there is one of both."""
     note: str = ""
     """Why it is not used, or not compared."""
+
+    @classmethod
+    def of(
+        cls,
+        volume: Volume,
+        alignment: Alignment | None,
+        used: bool,  # noqa: FBT001  # a field
+        *,
+        difference: Difference | None = None,
+        note: str = "",
+    ) -> Pelvis:
+        """With the femoral heads of an alignment, and what the scan holds of it."""
+        joints: Mapping[Side, Joint] = {}
+        if alignment is not None:
+            joints = rhoa.hips.joints(volume, alignment)
+            alignment = rhoa.hips.located(alignment, joints)
+        covered = rhoa.pose.coverage(volume, alignment)
+        return cls(alignment, used, joints, covered, difference, note)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, as JSON has them; `rhoa.Landmarks.from_json` reads the landmarks back."""
@@ -78,20 +104,25 @@ class Request:
     """Of the landmarks; None where the pose is to be found."""
     file: str
     forced: bool
+    tilt_offset_deg: float = 0.0
+    """By which the pelvis is tipped afterwards, as `rhoa.pose.tilted` does."""
 
     @classmethod
-    def of(cls, pose: str) -> Request:
+    def of(cls, pose: str, tilt_offset_deg: float = 0.0) -> Request:
         """Understand ``pose`` and read its landmarks, before anything that takes long.
 
         Raises
         ------
         PoseError
             If landmarks are flagged and not forced.
+        ParameterError
+            If the offset is no angle of a pelvis.
         """
+        tilted(Alignment(np.eye(3), np.zeros(3)), tilt_offset_deg)
         name = pose.removeprefix(f"{FORCE}:")
         forced = name != pose or pose == FORCE
         if name in (AUTO, FORCE):
-            return cls(None, "", forced)
+            return cls(None, "", forced, tilt_offset_deg)
         file, read = Path(name).name, rhoa.pose.from_landmarks(rhoa.Landmarks.from_json(name))
         if not read.ok and not forced:
             remedy = f", or use them as they are with --pose {FORCE}:{name}" if read.upright else ""
@@ -99,17 +130,26 @@ class Request:
                 f"{file}: the landmarks are flagged {', '.join(sorted(read.flags))}; "
                 f"correct them (patient LPS: x to the patient's left){remedy}."
             )
-        return cls(usable_alignment(read), file, forced)
+        return cls(usable_alignment(read), file, forced, tilt_offset_deg)
 
 
 def pelvis_of(volume: Volume, request: Request) -> Pelvis:
     """The pelvis of a scan: as read, compared with what is found; or as found, if it is sound.
+
+    Tipped at last, where that is asked for.
 
     Warns
     -----
     RhoaWarning
         If the automatic pose is not used, and why; if it differs from the landmarks by over 3 deg.
     """
+    pelvis = _untipped(volume, request)
+    if not request.tilt_offset_deg or pelvis.alignment is None or not pelvis.used:
+        return pelvis
+    return replace(pelvis, alignment=tilted(pelvis.alignment, request.tilt_offset_deg))
+
+
+def _untipped(volume: Volume, request: Request) -> Pelvis:
     found, note = None, ""
     try:
         found = rhoa.pose.from_volume(volume)
@@ -126,7 +166,7 @@ def pelvis_of(volume: Volume, request: Request) -> Pelvis:
             f"projected as scanned: {note}. Look at the image, and pass --pose landmarks.json"
             f"{remedy}."
         )
-    return Pelvis(found, usable, rhoa.pose.coverage(volume, found), note=note)
+    return Pelvis.of(volume, found, usable, note=note)
 
 
 def _compared(
@@ -139,9 +179,7 @@ def _compared(
             "check them, left and right too."
         )
     note = f"the landmarks were not compared: {note}" if note else ""
-    return Pelvis(
-        read, used=True, coverage=rhoa.pose.coverage(volume, read), difference=difference, note=note
-    )
+    return Pelvis.of(volume, read, used=True, difference=difference, note=note)
 
 
 def _warn(text: str) -> None:

@@ -38,7 +38,7 @@ def ctap(options: Namespace) -> Result:
     if options.pose is None:
         image = _as_scanned(options, style)
     else:
-        request = Request.of(options.pose)
+        request = Request.of(options.pose, options.tilt_offset)
         volume = volume_of(options, options.scan)
         pelvis = pelvis_of(volume, request)
         image = projected(volume, pelvis, options, style)
@@ -62,7 +62,9 @@ def _as_scanned(options: Namespace, style: Mapping[str, Any]) -> Radiograph:
     from rhoa.reading.slices import open_scan
 
     if _measured(options):
-        raise ParameterError("--depth and --pixel-mm are measured in the AP frame: pass --pose.")
+        raise ParameterError(
+            "--depth, --pixel-mm and --tilt-offset are measured in the AP frame: pass --pose."
+        )
     scan = open_scan(options.scan, series=options.series, repair=options.repair, progress=bar())
     image: Radiograph = projection.ctap(
         scan, window=_window(options), threads=options.threads, **style
@@ -84,7 +86,8 @@ def projected(
         return posed
     if _measured(options):
         warnings.warn(
-            "--depth and --pixel-mm were left out, for they are measured in the AP frame.",
+            "--depth, --pixel-mm and --tilt-offset were left out, for they are measured in the AP "
+            "frame.",
             RhoaWarning,
             stacklevel=2,
         )
@@ -94,7 +97,7 @@ def projected(
 
 def _measured(options: Namespace) -> bool:
     """Whether an option needs the AP frame."""
-    return options.depth != ["all"] or options.pixel_mm is not None
+    return options.depth != ["all"] or options.pixel_mm is not None or bool(options.tilt_offset)
 
 
 def _window(options: Namespace) -> tuple[float, float] | None:
