@@ -416,6 +416,33 @@ def test_a_flagged_pose_is_told_and_used_only_by_force(
     assert "warning: the alignment is flagged: " in forced[2]
 
 
+def test_hips_are_cropped_where_the_spines_were_not_scanned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reach = ((-225, 225), (-95, 225), (-95, 65))
+    phantom = ct(
+        Anatomy.random(8),
+        spacing_mm=(3, 3, 3),
+        angles=(4, 0, 0),
+        surroundings=Surroundings(reach_mm=reach),
+    )
+    write_dicom(phantom.volume, tmp_path / "ct")
+
+    code, out, _ = run(
+        capsys, "hips", tmp_path / "ct", "-o", tmp_path / "out", "--pose", "no-asis", "--json"
+    )
+
+    assert code == 0
+    assert [row["usable"] for row in json.loads(out)] == [True, True]
+    image = rhoa.Radiograph.load(tmp_path / "out" / "ct-ap.npz")
+    assert "no_spines" in image.provenance["pose_flags"]
+    assert image.provenance["tilt_sd_deg"] > 4
+    assert image.alignment is not None
+    for box in rhoa.hips.boxes(image).values():
+        x, _, z = image.alignment.to_ap(phantom.hip_centres[box.side])
+        np.testing.assert_allclose(image.to_pixel(x, z), np.array(box.centre) - 0.5, atol=1)
+
+
 def test_a_pelvis_is_tipped_as_when_the_patient_stands_up(
     patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

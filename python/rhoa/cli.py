@@ -124,8 +124,9 @@ def _scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:
     )
     verb.add_argument(
         "--pose",
-        metavar="auto|FILE|force[:FILE]",
-        help="auto finds the anterior pelvic plane; FILE has landmarks (JSON: asis_left, "
+        metavar="auto|FILE|force[:FILE]|no-asis",
+        help="auto finds the anterior pelvic plane; no-asis estimates it where the iliac spines "
+        "were not scanned (tilt within about 4 deg); FILE has landmarks (JSON: asis_left, "
         "asis_right, pubic_tubercle_left, pubic_tubercle_right, each [x, y, z] in patient LPS mm), "
         "which are compared with what is found. A pose that is flagged is not used but by force "
         f"(auto) or force:FILE{default}",

@@ -167,15 +167,17 @@ def _heads_of_pelvis(
     """Where the heads of an aligned pelvis were found, or where they are in most."""
     if landmarks is not None:
         pelvis = usable_alignment(landmarks)
-    elif own is not None and own.landmarks is not None:
+    elif own is not None:
         pelvis, landmarks = own, own.landmarks
     else:
         raise PoseError(
             "hip boxes need to know the pelvis: pass landmarks= or joints=, or an image projected "
             'with rhoa.ctap(volume, pose="auto").'
         )
-    spines = landmarks.asis_left - landmarks.asis_right
-    scale = float(np.linalg.norm(spines)) / MEAN_ASIS_WIDTH_MM
+    scale = 1.0
+    if landmarks is not None:
+        spines = landmarks.asis_left - landmarks.asis_right
+        scale = float(np.linalg.norm(spines)) / MEAN_ASIS_WIDTH_MM
     heads = {}
     for side in sides:
         centre, half = measured_centre(pelvis, side), scale * BOX_MM / 2

@@ -50,7 +50,7 @@ NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 def readings(bone: Bone, heads: Heads) -> dict[str, NDArray[np.float64]]:
     """Clouds of surface points about the heads, patient LPS mm, by what was left out."""
-    every = _about(bone.points, heads)
+    every = about(bone.points, heads)
     thin = _without_thick(bone, heads, every)
     outer, thin_outer = (seen_from_the_side(points, heads) for points in (every, thin))
     near, far = (wings(every, heads, step_mm=step) for step in STEPS_MM)
@@ -69,7 +69,8 @@ def readings(bone: Bone, heads: Heads) -> dict[str, NDArray[np.float64]]:
     return clouds
 
 
-def _about(points: NDArray[np.float64], heads: Heads) -> NDArray[np.float64]:
+def about(points: NDArray[np.float64], heads: Heads) -> NDArray[np.float64]:
+    """Points where the pelvis of these heads is, without arms and thighs, 25 000 at most."""
     local = heads.local(points)
     lateral = np.abs(local[:, 0])
     kept = (lateral < HALF_WIDTH_MM) & (np.hypot(local[:, 1], local[:, 2]) < REACH_MM)
@@ -98,7 +99,7 @@ def _without_thick(bone: Bone, heads: Heads, every: NDArray[np.float64]) -> NDAr
     )
     dense = uniform_filter(mask.astype(np.float32), cube) > DENSE
     thick = uniform_filter(dense.astype(np.float32), spread) > 1e-4
-    points = _about(surface_points(mask & ~thick, grid), heads)
+    points = about(surface_points(mask & ~thick, grid), heads)
     beside, apart = (_beside_joints(heads.local(cloud), heads) for cloud in (every, points))
     return np.concatenate([every[beside], points[~apart]])
 

@@ -8,10 +8,15 @@ import numpy as np
 
 from rhoa.errors import PoseError
 from rhoa.pose.alignment import NO_SPINES, Alignment
+from rhoa.pose.bone import bone_of
+from rhoa.pose.clearing import about
 from rhoa.pose.cloud import Cloud, require_cloud, thinned, without_loose_pieces
+from rhoa.pose.coarse import coarse
+from rhoa.pose.heads import femoral_heads
 from rhoa.pose.quality import exceeded
 from rhoa.pose.sockets import hip_centres, hip_scores
 from rhoa.pose.symmetry import Mirror
+from rhoa.volume import Volume
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -27,7 +32,7 @@ PUBIS_X_MM, ISCHIUM_X_MM, CONTACT_MM = 40.0, (25.0, 75.0), 3.0
 ROUNDS, SETTLED_DEG = 12, 0.01
 
 
-def without_spines(points_lps: ArrayLike) -> Alignment:
+def without_spines(bone: ArrayLike | Volume) -> Alignment:
     """The AP frame of a pelvis whose ASIS were not scanned, from hips, pubis and ischia.
 
     Rotation and obliquity are those of the mid-sagittal plane of symmetry; tilt follows from where
@@ -36,9 +41,10 @@ def without_spines(points_lps: ArrayLike) -> Alignment:
 
     Parameters
     ----------
-    points_lps
-        ``(n, 3)`` surface points of both hip bones, patient LPS mm, as in `from_points`; the pelvis
-        is turned by less than 25 deg.
+    bone
+        ``(n, 3)`` surface points of both hip bones, patient LPS mm, as in `from_points`; or a grey
+        CT, in which the pelvis is looked for about the femoral heads as `from_volume` does. The
+        pelvis is turned by less than 25 deg.
 
     Returns
     -------
@@ -49,9 +55,21 @@ def without_spines(points_lps: ArrayLike) -> Alignment:
     Raises
     ------
     PoseError
-        If the points cannot be a pelvis, or hips, pubis or ischia are not among them.
+        If the points cannot be a pelvis, or hips, pubis or ischia are not among them; if a CT
+        holds no two femoral heads.
+
+    Examples
+    --------
+    >>> import rhoa
+    >>> from rhoa.phantom import Anatomy, Surroundings, ct
+    >>> hips_only = Surroundings(reach_mm=((-225, 225), (-95, 225), (-95, 55)))
+    >>> pelvis = ct(Anatomy.random(1), spacing_mm=(3, 3, 3), surroundings=hips_only)
+    >>> frame = rhoa.pose.without_spines(pelvis.volume)
+    >>> sorted(frame.warnings), sorted(frame.hard_flags)
+    (['no_spines'], [])
     """
-    cloud = without_loose_pieces(Cloud(thinned(require_cloud(points_lps))))
+    points = points_of(bone) if isinstance(bone, Volume) else bone
+    cloud = without_loose_pieces(Cloud(thinned(require_cloud(points))))
     points = cloud.points
     mirror = Mirror(points)
     x, centre = _plane_of_symmetry(points, mirror)
@@ -78,6 +96,18 @@ def without_spines(points_lps: ArrayLike) -> Alignment:
             quality |= {f"hip_{side}_{axis}_mm": float(value) for axis, value in named}
     flags = exceeded(quality, alignment) | {NO_SPINES}
     return Alignment(alignment.matrix, alignment.origin, quality=quality, flags=flags)
+
+
+def points_of(volume: Volume) -> NDArray[np.float64]:
+    """Surface points of the pelvis in a grey CT, about its femoral heads, patient LPS mm."""
+    bone = bone_of(coarse(volume))
+    heads = femoral_heads(bone)
+    if not heads:
+        raise PoseError(
+            "volume: no two femoral heads were found in its bone; the scan must hold both hips; "
+            "pass rhoa.Landmarks, or points of the hip bones."
+        )
+    return about(bone.points, heads[0])
 
 
 def _plane_of_symmetry(

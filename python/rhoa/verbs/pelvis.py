@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rhoa.pose import Coverage, Difference
     from rhoa.pose.sides import Side
 
-AUTO, FORCE = "auto", "force"
+AUTO, FORCE, NO_ASIS = "auto", "force", "no-asis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +98,14 @@ class Pelvis:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What ``--pose`` says: ``auto``, ``force``, a file of landmarks, or ``force:FILE``."""
+    """What ``--pose`` says: ``auto``, ``force``, ``no-asis``, landmarks, or ``force:FILE``."""
 
     read: Alignment | None
     """Of the landmarks; None where the pose is to be found."""
     file: str
     forced: bool
+    spineless: bool = False
+    """Whether the iliac spines were not scanned."""
     tilt_offset_deg: float = 0.0
     """By which the pelvis is tipped afterwards, as `rhoa.pose.tilted` does."""
 
@@ -121,8 +123,8 @@ class Request:
         tilted(Alignment(np.eye(3), np.zeros(3)), tilt_offset_deg)
         name = pose.removeprefix(f"{FORCE}:")
         forced = name != pose or pose == FORCE
-        if name in (AUTO, FORCE):
-            return cls(None, "", forced, tilt_offset_deg)
+        if name in (AUTO, FORCE, NO_ASIS):
+            return cls(None, "", forced, name == NO_ASIS, tilt_offset_deg)
         file, read = Path(name).name, rhoa.pose.from_landmarks(rhoa.Landmarks.from_json(name))
         if not read.ok and not forced:
             remedy = f", or use them as they are with --pose {FORCE}:{name}" if read.upright else ""
@@ -130,7 +132,7 @@ class Request:
                 f"{file}: the landmarks are flagged {', '.join(sorted(read.flags))}; "
                 f"correct them (patient LPS: x to the patient's left){remedy}."
             )
-        return cls(usable_alignment(read), file, forced, tilt_offset_deg)
+        return cls(usable_alignment(read), file, forced, tilt_offset_deg=tilt_offset_deg)
 
 
 def pelvis_of(volume: Volume, request: Request) -> Pelvis:
@@ -152,7 +154,8 @@ def pelvis_of(volume: Volume, request: Request) -> Pelvis:
 def _untipped(volume: Volume, request: Request) -> Pelvis:
     found, note = None, ""
     try:
-        found = rhoa.pose.from_volume(volume)
+        find = rhoa.pose.without_spines if request.spineless else rhoa.pose.from_volume
+        found = find(volume)
     except PoseError as error:
         note = str(error)
     if found is not None and found.hard_flags:
