@@ -481,11 +481,21 @@ def test_other_names_of_columns_and_other_codes_can_be_given(tmp_path: Path) -> 
     assert intake.flow.ungraded_by_code == {"-1": 1, "3.5": 1}
 
 
-def test_grades_of_knees_never_pass_for_hips(tmp_path: Path) -> None:
+@pytest.mark.parametrize("grade", ["V{visit}XRKL", "V00XRKL", "v06xrkl", "XRKL"])
+def test_grades_of_knees_never_pass_for_hips(tmp_path: Path, grade: str) -> None:
     table = tmp_path / "kxr_sq_bu00.txt"
     table.write_text("ID|SIDE|V00XRKL\n9000099|1: Right|2\n", encoding="utf-8")
 
-    assert "holds grades of knees" in refusal(lambda: oai(table, grade="V{visit}XRKL"))
+    told = refusal(lambda: oai(table, grade=grade))
+
+    assert "must name a column of hips" in told
+
+
+def test_two_columns_of_one_visit_must_agree(tmp_path: Path) -> None:
+    table = tmp_path / "hxr.txt"
+    table.write_text("ID|SIDE|V06HKL|V6HKL\n9000099|1|2|3\n9000100|1|2|2\n", encoding="utf-8")
+
+    assert "1 times a hip is stated again" in refusal(lambda: oai(table, grade="V{visit}HKL"))
 
 
 def test_a_table_of_features_without_grades_is_refused_with_its_columns(tmp_path: Path) -> None:

@@ -157,8 +157,9 @@ def _outcomes(table: str, claims: Sequence[Claim], codes: Codes) -> dict[HipId, 
         else:
             faults.add(where, "grade", grade.text)
             continue
+        first.setdefault(hip, where)
         known = outcomes.setdefault(hip, outcome)
-        if first.setdefault(hip, where) != where and known[:2] != outcome[:2]:
+        if (known.kl, known.prosthesis) != (outcome.kl, outcome.prosthesis):
             clashes.append(f"{first[hip]} and {where}")
     faults.settle(
         "grades are 0 to 4; correct them, or name the codes: codes=rhoa.cohort.Codes(...)"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rhoa.cohort.tables import Cell, Table
     from rhoa.pose.sides import Side
 
-KNEES = re.compile(r"V[0-9]{2}XR(KL|JSM|JSL)", re.IGNORECASE)  # of the OAI's readings of knees
+KNEES = re.compile(r"(V[0-9]{2})?XRKL", re.IGNORECASE)  # grades in the OAI's readings of knees
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ def check(
     table
         ``.sav``, ``.sas7bdat``, ``.csv`` or ``.txt``, in one of the layouts of `CheckColumns`.
     images
-        Folder of images of one hip each, such as ``0003088_T00_APL.png``, with its subfolders.
+        Folder of images (PNG, JPEG, TIFF; ``.dcm``) of one hip each, such as
+        ``0003088_T00_APL.png``, with its subfolders.
         Zeros before the number and a word such as ``Cropped_`` make no difference. None for a
         manifest of the names that images are expected to have.
     visits
@@ -150,9 +151,9 @@ def oai(
         ``.txt`` (the OAI's ASCII, separated by bars), ``.sas7bdat``, ``.csv`` or ``.sav``: a row a
         hip, with ``ID``, ``SIDE`` (1 right, 2 left) or ``hip`` (R, L), and grades.
     images
-        Folder of images of one hip each, such as ``9000099_V00_APL.png`` or
-        ``OI00_9000099_APL.png``, with its subfolders. None for a manifest of the names that images
-        are expected to have.
+        Folder of images (PNG, JPEG, TIFF; ``.dcm``) of one hip each, such as
+        ``9000099_V00_APL.png`` or ``OI00_9000099_APL.png``, with its subfolders. None for a
+        manifest of the names that images are expected to have.
     grade
         The column of Kellgren-Lawrence grades of hips; {visit} in it stands for 00, 06 and the
         like. No name is assumed: the OAI's readings of hips (``hxr_sq00``) are known to hold
@@ -175,10 +176,10 @@ def oai(
     Raises
     ------
     ManifestError
-        If columns are absent, the table is of knees, values are wrong, a hip has two grades or two
-        images, or none is left.
+        If columns are absent, values are wrong, a hip has two grades or two images, or none is
+        left.
     ParameterError
-        If neither ``grade`` nor ``columns`` tells the visit.
+        If ``grade`` names the knees' column, or neither it nor ``columns`` tells the visit.
     MissingExtraError
         If the table is SPSS's or SAS's and pyreadstat is not installed.
 
@@ -194,6 +195,8 @@ def oai(
     >>> intake.flow.prosthesis
     1
     """
+    if KNEES.fullmatch(grade.replace("{visit}", "00")):
+        raise ParameterError(f"grade must name a column of hips; {grade!r} is of the OAI's knees.")
     if ("{visit}" in grade) == (columns.visit is not None):
         raise ParameterError(
             "the visit must be told by {visit} in grade or by a column, OaiColumns(visit=...), not "
@@ -201,11 +204,6 @@ def oai(
         )
     source = open_table(table)
     request = Request(OAI, images, _visits(visits, OAI), codes)
-    if any(KNEES.fullmatch(column) for column in source.columns):
-        raise ManifestError(
-            f"{source.path.name}: holds grades of knees (V00XRKL and the like); rhoa needs hips; "
-            "pass the table of readings of hips."
-        )
     rows, claims = _oai_hips(source, grade, columns)
     return take(source.path.name, rows, claims, request)
 
