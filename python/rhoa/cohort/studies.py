@@ -50,7 +50,7 @@ class OaiColumns:
     visit: str | None = None
     """The column of visits, for a table that has one column of grades for all of them."""
     only: Mapping[str, float | str] = field(default_factory=dict)
-    """Rows that count: {"READPRJ": 15}, where a hip was read in several projects."""
+    """Rows that count, by a column's value: {"READPRJ": 40}, say, where projects read one hip."""
 
 
 CHECK_COLUMNS = CheckColumns()
