@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 import subprocess
@@ -181,7 +182,7 @@ def test_each_scan_of_a_folder_is_on_one_page(
     for name in ("sound & well", "implant", "cut"):
         for file in ("ct-ap.npz", "pose.json", "hip-left.png", "view-1.png", "view-2.png"):
             assert (tmp_path / name / file).is_file(), (name, file)
-    assert "implant" in found["implant", "left"]["hip_flags"]
+    assert "implant" in found["implant", "left"]["flags"]
     assert found["implant", "left"]["usable"] == "False"
     assert found["implant", "right"]["usable"] == "True"
     assert (found["cut", "left"]["pose_used"], found["implant", "left"]["pose_used"]) == (
@@ -194,7 +195,7 @@ def test_each_scan_of_a_folder_is_on_one_page(
     assert "sound &amp; well" in page
     assert "damaged.nii: " in out
     assert "mr: " in out
-    assert "1 loose files beside the scans were not looked at" in out
+    assert "1 other files beside the scans were not looked at" in out
     assert "CANARY" not in page + out + err
 
 
@@ -205,9 +206,50 @@ def test_one_scan_is_the_same_alone_and_in_a_folder(
     run(capsys, "hips", patients, "-o", tmp_path / "all", "--each")
 
     for file in sorted((tmp_path / "alone").iterdir()):
-        if file.suffix != ".npz":  # its archive has the time of writing
-            same = tmp_path / "all" / "sound & well" / file.name
-            assert same.read_bytes() == file.read_bytes(), file.name
+        same = tmp_path / "all" / "sound & well" / file.name
+        assert same.read_bytes() == file.read_bytes(), file.name
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_side_by_side_in_parts_and_again_the_same_is_made(
+    patients: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("ctap", patients, "--each", "-o")
+
+    codes = [
+        run(capsys, *words, tmp_path / "one")[0],
+        run(capsys, *words, tmp_path / "two", "--workers", 2)[0],
+        run(capsys, *words, tmp_path / "parts", "--shard", "1/2")[0],
+        run(capsys, *words, tmp_path / "parts", "--shard", "2/2")[0],
+        run(capsys, *words, tmp_path / "parts")[0],
+    ]
+    made = digests(tmp_path / "one")
+    code, out, _ = run(capsys, *words, tmp_path / "one")
+    other = run(capsys, *words, tmp_path / "one", "--window", 0, 1000)
+
+    assert codes == [4, 4, 0, 4, 4]  # cut, implant, sound | damaged, mr: in turn
+    assert digests(tmp_path / "two") == made
+    parts = digests(tmp_path / "parts")
+    assert {name: parts[name] for name in made} == made
+    assert {name for name in parts if name not in made} == {
+        *(f"ct-aps-{n}-of-2.csv" for n in (1, 2)),
+        *(f"contact-sheet-{n}-of-2.html" for n in (1, 2)),
+        "rejected-2-of-2.csv",
+    }
+    assert (code, "3 of them were done before" in out) == (4, True)
+    assert "done before" not in other[1]
+    rows = list(csv.DictReader((tmp_path / "one" / "ct-aps.csv").read_text("utf-8").splitlines()))
+    assert [row["scan"] for row in rows] == ["cut", "implant", "sound & well"]
+    rejected = (tmp_path / "one" / "rejected.csv").read_text("utf-8")
+    assert "damaged.nii" in rejected
+    assert "mr" in rejected
 
 
 def test_inspect_lists_the_series(patient: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -306,6 +348,8 @@ def test_repairs_are_named_after_repair(
         (["hips", "none.csv", "-o", "out", "--depth", "hip"], 1, "names its own landmarks"),
         (["hips", "EMPTY", "-o", "out", "--each"], 1, "empty: holds no scans, which are folders"),
         (["hips", "none", "-o", "out", "--each"], 1, "none: no such folder"),
+        (["ctap", "EMPTY", "-o", "out", "--each", "--shard", "3/2"], 2, "'3/2' is no part"),
+        (["ctap", "CT", "-o", "out.png", "--each"], 1, "writes many images; name a folder"),
         (["hips", "EMPTY", "-o", "out", "--each", "--pose", "GOOD"], 1, "landmarks are of one"),
         (["split", "none.csv"], 1, "none.csv: no such table"),
         (["train", "none.csv", "-o", "run", "--recipe", "model-9"], 1, "no recipe 'model-9'"),

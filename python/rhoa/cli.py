@@ -108,6 +108,38 @@ def _verb(
     return verb
 
 
+def _folder_options(verb: argparse.ArgumentParser, table: str) -> None:
+    verb.add_argument(
+        "--each",
+        action="store_true",
+        help="every subfolder and volume file of SCAN is a scan of its own: a folder for each, "
+        f"{table}, and contact-sheet.html to look at, scans that need you first. Started again, "
+        "it does what is not done",
+    )
+    verb.add_argument(
+        "--workers", type=int, default=1, help="with --each: scans at a time (default: 1)"
+    )
+    verb.add_argument(
+        "--scheduler",
+        metavar="tcp://HOST:PORT",
+        help="with --each: do them on this Dask cluster, which sees the same files (rhoa[dask])",
+    )
+    verb.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="with --each: part I of N only, as for the tasks of a SLURM array; tables and page "
+        "are named after it",
+    )
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part such as 1/4")
+    return int(number), int(count)
+
+
 def _scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:
     verb.add_argument(
         "--series",
@@ -179,7 +211,9 @@ def _inspect(stages: Stages) -> None:
 def _ctap(stages: Stages) -> None:
     verb = _verb(stages, "ctap", "Project a CT to a radiograph-like image", verbs.ctap)
     verb.add_argument(
-        "scan", help="a folder or file of CT DICOM, or a NIfTI, NRRD or MetaImage file"
+        "scan",
+        help="a folder or file of CT DICOM, a NIfTI, NRRD or MetaImage file, or a folder of scans "
+        "(with --each)",
     )
     verb.add_argument(
         "-o",
@@ -188,6 +222,7 @@ def _ctap(stages: Stages) -> None:
         required=True,
         help="a folder (gets ct-ap.png and ct-ap.npz), or a .png, .npz or .nii.gz file",
     )
+    _folder_options(verb, "ct-aps.csv")
     _scan_options(verb)
     verb.add_argument(
         "--method",
@@ -222,12 +257,7 @@ def _hips(stages: Stages) -> None:
         "scan", help="a CT (folder or file), a folder of scans (with --each), or scans.csv"
     )
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
-    verb.add_argument(
-        "--each",
-        action="store_true",
-        help="every subfolder and volume file of SCAN is a scan of its own: a folder for each, "
-        "hips.csv, and contact-sheet.html to look at, scans that need you first",
-    )
+    _folder_options(verb, "hips.csv")
     _scan_options(verb, default=" (default: auto)")
 
 

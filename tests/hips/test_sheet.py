@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from rhoa.hips.sheet import Entry, write_sheet
+from rhoa.hips.sheet import Entry, sheet, write_card
 from rhoa.hips.views import Mark, View
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4)
@@ -49,7 +49,11 @@ class Page(HTMLParser):
 
 
 def written(folder: Path, *entries: Entry) -> Page:
-    page = Page(write_sheet(folder, entries, title="Hips of a & b").read_text(encoding="utf-8"))
+    cards = []
+    for entry in entries:
+        (folder / entry.name).mkdir()
+        cards.append((entry.verdict, write_card(entry, folder / entry.name)))
+    page = Page(sheet(cards, title="Hips of a & b"))
     assert page.open == []
     return page
 
@@ -102,9 +106,9 @@ def test_pictures_are_found_from_the_page_whatever_a_scan_is_called(tmp_path: Pa
 
 
 def test_the_page_needs_no_network(tmp_path: Path) -> None:
-    file = write_sheet(tmp_path, [Entry("one", "fine", views=[VIEW])], title="Hips")
+    card = write_card(Entry("one", "fine", views=[VIEW]), tmp_path)
 
-    assert not re.search(r"https?://|<script|@import", file.read_text(encoding="utf-8"))
+    assert not re.search(r"https?://|<script|@import", sheet([("fine", card)], title="Hips"))
 
 
 def test_no_scans_make_a_page_that_says_so(tmp_path: Path) -> None:

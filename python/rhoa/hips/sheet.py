@@ -24,7 +24,6 @@ VERDICTS: dict[Verdict, str] = {
     "fine": "nothing was flagged",
 }
 """In the order of the page: what needs a person comes first."""
-SHEET = "contact-sheet.html"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,56 +41,18 @@ class Entry:
     views: Sequence[View] = ()
 
 
-def write_sheet(folder: str | PathLike[str], entries: Iterable[Entry], *, title: str) -> Path:
-    """The path of ``folder/contact-sheet.html``: every scan with its views, marks, and flags.
+def write_card(entry: Entry, folder: str | PathLike[str]) -> str:
+    """The part of a page that shows one scan; its pictures are written into ``folder``.
 
-    Pictures are written to ``folder/NAME/view-1.png`` and so on, and shown from there; landmarks,
-    plane, femoral heads and boxes are drawn over them by the page, with a name under the pointer.
-    Scans that need a person come first.
-
-    Parameters
-    ----------
-    folder
-        Where to write; made where absent.
-    entries
-        The scans. Each is written as it comes; its pictures are not kept.
-    title
-        Of the page.
+    Pictures are ``view-1.png`` and so on; the page finds them in a folder of the entry's name
+    beside it. Landmarks, plane, femoral heads and boxes are drawn over them by the page, with their
+    names under the pointer.
     """
-    folder = Path(folder)
-    cards: dict[Verdict, list[str]] = {verdict: [] for verdict in VERDICTS}
-    for entry in entries:
-        cards[entry.verdict].append(_card(entry, folder))
-    counts = ", ".join(f"{len(found)} {verdict}" for verdict, found in cards.items() if found)
-    groups = "".join(
-        f'<h2 id="{verdict.replace(" ", "-")}">{len(found)} {verdict}<small>{VERDICTS[verdict]}'
-        f"</small></h2>\n{''.join(found)}"
-        for verdict, found in cards.items()
-        if found
-    )
-    page = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{html.escape(title)}</h1>\n<p>{counts or 'no scans'}. The patient's left is on the "
-        "right of the frontal view; the lateral view looks from the patient's left. Circles are "
-        "femoral heads (dashed: assumed, not found), squares are what is cropped, the line of the "
-        "lateral view is the anterior pelvic plane.</p>\n"
-        f"{groups}</main>\n</body>\n</html>\n"
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / SHEET
-    file.write_text(page, encoding="utf-8")
-    return file
-
-
-def _card(entry: Entry, folder: Path) -> str:
     views = []
     for number, view in enumerate(entry.views, 1):
-        place = Path(entry.name) / f"view-{number}.png"
-        (folder / place).parent.mkdir(parents=True, exist_ok=True)
-        (folder / place).write_bytes(encode_png(view.grey, pixel_mm=view.pixel_mm))
-        views.append(_figure(view, quote(place.as_posix())))
+        file = f"view-{number}.png"
+        (Path(folder) / file).write_bytes(encode_png(view.grey, pixel_mm=view.pixel_mm))
+        views.append(_figure(view, quote(f"{entry.name}/{file}")))
     flags = "".join(f"<li>{html.escape(flag.replace('_', ' '))}</li>" for flag in entry.flags)
     facts = "".join(
         f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in entry.facts
@@ -104,6 +65,29 @@ def _card(entry: Entry, folder: Path) -> str:
         + (f'<div class="views">{"".join(views)}</div>\n' if views else "")
         + (f"<dl>{facts}</dl>\n" if facts else "")
         + f"{notes}</article>\n"
+    )
+
+
+def sheet(cards: Iterable[tuple[Verdict, str]], *, title: str) -> str:
+    """The page of cards, as `write_card` makes them: scans that need a person come first."""
+    groups: dict[Verdict, list[str]] = {verdict: [] for verdict in VERDICTS}
+    for verdict, card in cards:
+        groups[verdict].append(card)
+    counts = ", ".join(f"{len(found)} {verdict}" for verdict, found in groups.items() if found)
+    parts = "".join(
+        f"<h2>{len(found)} {verdict}<small>{VERDICTS[verdict]}</small></h2>\n{''.join(found)}"
+        for verdict, found in groups.items()
+        if found
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>{html.escape(title)}</h1>\n<p>{counts or 'no scans'}. The patient's left is on the "
+        "right of the frontal view; the lateral view looks from the patient's left. Circles are "
+        "femoral heads (dashed: assumed, not found), squares are what is cropped, the line of the "
+        "lateral view is the anterior pelvic plane.</p>\n"
+        f"{parts}</main>\n</body>\n</html>\n"
     )
 
 

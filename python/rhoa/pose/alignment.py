@@ -143,6 +143,12 @@ class Angles(NamedTuple):
     obliquity: float
     rotation: float
 
+    def __str__(self) -> str:
+        return (
+            f"tilt {self.tilt:+.1f}, obliquity {self.obliquity:+.1f}, "
+            f"rotation {self.rotation:+.1f} deg"
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alignment:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import warnings
-from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import rhoa
 from rhoa import cohort
-from rhoa.errors import ParameterError, PoseError, RhoaError, RhoaWarning
-from rhoa.hips.sheet import Entry, Verdict, write_sheet
+from rhoa.errors import ParameterError, PoseError
+from rhoa.hips.sheet import Entry, Verdict, write_card
 from rhoa.hips.views import frontal, lateral
 from rhoa.picture import draw_box, encode_png, stretch
 from rhoa.pose.sides import SIDES
 from rhoa.progress import bar
-from rhoa.reading import whole_volume
+from rhoa.verbs.folder import each, refuse_landmarks, told_warnings
 from rhoa.verbs.output import Result
 from rhoa.verbs.pelvis import AUTO, Request, pelvis_of
 from rhoa.verbs.scan import projected, volume_of
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from rhoa import Radiograph, Volume
     from rhoa.hips import Box
@@ -36,8 +34,8 @@ if TYPE_CHECKING:
 UNSURE = 0.5
 """A hip of less confidence deserves a look."""
 HIP_COLUMNS = (
-    *("scan", "side", "top", "left", "bottom", "right", "confidence", "head_radius_mm"),
-    *("usable", "hip_flags", "pose_used", "pose_flags"),
+    *("side", "top", "left", "bottom", "right", "confidence", "head_radius_mm"),
+    *("usable", "flags", "pose_used", "pose_flags"),
 )
 
 
@@ -91,9 +89,10 @@ def hips(options: Namespace) -> Result:
     """Crops of one scan, of every scan in a folder, or of a table of scans."""
     if str(options.scan).lower().endswith(".csv"):
         return _of_table(options)
-    if options.each:
-        return _of_folder(options)
     request = Request.of(options.pose or AUTO, options.tilt_offset)
+    if options.each:
+        refuse_landmarks(request)
+        return each(options, partial(_case, options), table="hips.csv", columns=HIP_COLUMNS)
     found = find_hips(volume_of(options, options.scan), request, options)
     names = found.write(options.out)
     lines = ["", *str(found.pelvis).splitlines(), ""]
@@ -141,82 +140,19 @@ def _of_table(options: Namespace) -> Result:
     return Result(rows, lines, rejected.exists())
 
 
-def _of_folder(options: Namespace) -> Result:
-    """Every scan of a folder, a table of their hips, and one page to look at."""
-    folder, out = Path(options.scan), Path(options.out)
+def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
+    """One scan of a folder: its files, its rows, and its part of the page."""
     request = Request.of(options.pose or AUTO, options.tilt_offset)
-    if request.read is not None:
-        raise ParameterError(
-            "--each looks at many scans, and landmarks are of one: pass --pose auto or force."
-        )
-    scans, loose = scans_in(folder)
-    rows: Rows = []
-    rejected: list[tuple[str, str]] = []
-    verdicts: Counter[Verdict] = Counter()
-    show = bar()
-
-    def entries() -> Iterator[Entry]:
-        for done, path in enumerate(scans):
-            show(done, len(scans), "finding hips")
-            entry, found = _entry(path, out, request, options)
-            rows.extend(found)
-            rejected.extend((path.name, note) for note in entry.notes if not found)
-            verdicts[entry.verdict] += 1
-            yield entry
-        show(len(scans), len(scans), "finding hips")
-
-    page = write_sheet(out, entries(), title=f"Hips of {len(scans)} scans")
-    _write_table(out / "hips.csv", HIP_COLUMNS, rows)
-    lines = [f"wrote {page}", f"wrote {out / 'hips.csv'}: {len(rows)} hips"]
-    lines += [f"{count} of {len(scans)} scans: {verdict}" for verdict, count in verdicts.items()]
-    lines += [f"{name}: {reason}" for name, reason in rejected]
-    lines += [f"{loose} loose files beside the scans were not looked at"] if loose else []
-    return Result(rows, lines, bool(rejected))
-
-
-def scans_in(folder: Path) -> tuple[list[Path], int]:
-    """Each subfolder and each file that is a whole volume; and how many other files there are.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such folder, or no scan in it.
-    """
-    if not folder.is_dir():
-        raise ParameterError(f"{folder.name}: no such folder; --each takes a folder of scans.")
-    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    scans = [path for path in inside if path.is_dir() or whole_volume(path) is not None]
-    if not scans:
-        raise ParameterError(
-            f"{folder.name}: holds no scans, which are folders of DICOM or NIfTI, NRRD or "
-            "MetaImage files, one a scan; leave out --each if it is one scan itself."
-        )
-    return scans, len(inside) - len(scans)
-
-
-def _entry(path: Path, out: Path, request: Request, options: Namespace) -> tuple[Entry, Rows]:
-    """One scan on the sheet, and its rows of the table."""
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always", RhoaWarning)
-        try:
-            found = find_hips(volume_of(options, path, quiet=True), request, options)
-        except RhoaError as error:
-            return Entry(path.name, "failed", notes=[str(error)]), []
-        found.write(out / path.name)
-    notes = [*found.lost, *dict.fromkeys(str(one.message) for one in told)]
-    rows = [_listed(path.name, row, found.pelvis) for row in found.rows]
-    return _shown(path.name, found, notes), rows
-
-
-def _listed(name: str, row: dict[str, Any], pelvis: Pelvis) -> dict[str, Any]:
-    flags = frozenset() if pelvis.alignment is None else pelvis.alignment.flags
-    kept = {column: row[column] for column in HIP_COLUMNS if column in row}
+    with told_warnings() as told:
+        found = find_hips(volume_of(options, scan, quiet=True), request, options)
+    found.write(folder)
+    entry = _shown(scan.name, found, [*found.lost, *told])
+    flags = [] if found.pelvis.alignment is None else sorted(found.pelvis.alignment.flags)
+    pose = {"pose_used": found.pelvis.used, "pose_flags": flags}
     return {
-        "scan": name,
-        **kept,
-        "hip_flags": " ".join(row["flags"]),
-        "pose_used": pelvis.used,
-        "pose_flags": " ".join(sorted(flags)),
+        "verdict": entry.verdict,
+        "rows": [row | pose for row in found.rows],
+        "card": write_card(entry, folder),
     }
 
 
@@ -234,15 +170,10 @@ def _shown(name: str, found: Hips, notes: Sequence[str]) -> Entry:
         frontal(found.image, alignment, pelvis.joints, found.boxes),
         lateral(found.volume, alignment, pelvis.joints),
     )
-    facts = [] if alignment is None else [("pose", _angles(alignment.angles))]
+    facts = [] if alignment is None else [("pose", str(alignment.angles))]
     facts += [(f"{side} hip", _told(row)) for side, row in rows.items()]
     facts += [("scan", line) for line in str(pelvis.coverage).splitlines()[len(SIDES) :]]
     return Entry(name, verdict, facts, flags, notes, views)
-
-
-def _angles(angles: tuple[float, float, float]) -> str:
-    tilt, obliquity, rotation = angles
-    return f"tilt {tilt:+.1f}°, obliquity {obliquity:+.1f}°, rotation {rotation:+.1f}°"
 
 
 def _told(row: dict[str, Any]) -> str:
@@ -250,13 +181,6 @@ def _told(row: dict[str, Any]) -> str:
     flags = ", ".join(row["flags"]).replace("_", " ")
     head = f"head {row['head_radius_mm']} mm, confidence {row['confidence']:.2f}"
     return f"{head}, {use}" + (f" ({flags})" if flags else "")
-
-
-def _write_table(file: Path, columns: Sequence[str], rows: Rows) -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns)
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _picture_of(image: Radiograph, boxes: Mapping[Side, Box]) -> bytes:

@@ -84,11 +84,9 @@ class Pelvis:
         if self.alignment is None:
             lines = ["pose: not found"]
         else:
-            tilt, obliquity, rotation = self.alignment.angles
-            angles = f"tilt {tilt:.1f}, obliquity {obliquity:.1f}, rotation {rotation:.1f} deg"
             use = "" if self.used else ", not used"
             flags = _words(self.alignment.flags) or "none"
-            lines = [f"pose: {angles}{use} (flags: {flags})"]
+            lines = [f"pose: {self.alignment.angles}{use} (flags: {flags})"]
         if self.difference is not None:
             lines.append(f"from the automatic pose: {self.difference}")
         elif self.used and self.note:

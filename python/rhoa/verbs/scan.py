@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import rhoa
 from rhoa import projection
 from rhoa.errors import ParameterError, RhoaWarning
+from rhoa.hips.sheet import Entry, Verdict, write_card
+from rhoa.hips.views import frontal, lateral
 from rhoa.progress import bar
+from rhoa.verbs.folder import each, refuse_landmarks, told_warnings
 from rhoa.verbs.output import Result
 from rhoa.verbs.pelvis import Pelvis, Request, pelvis_of
 
@@ -21,34 +25,79 @@ if TYPE_CHECKING:
     from rhoa import Radiograph, Volume
 
 IMAGE_SUFFIXES = (".png", ".npz", ".nii", ".nii.gz")
+COLUMNS = (
+    *("pixels", "pixel_mm", "tilt_deg", "obliquity_deg", "rotation_deg", "black", "white"),
+    *("pose", "pose_flags"),
+)
 OTHER_IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif", ".dcm", ".mha", ".nrrd")
 
 
 def ctap(options: Namespace) -> Result:
-    """A CT-AP."""
+    """A CT-AP, or one of every scan in a folder."""
     out: Path = options.out
     if out.suffix.lower() in OTHER_IMAGE_SUFFIXES:
         raise ParameterError(
             f"{out.name}: rhoa writes {', '.join(IMAGE_SUFFIXES)}, or all it can into a folder."
         )
-    style = {name: getattr(options, name) for name in ("method", "order", "reduce", "transform")}
+    request = None if options.pose is None else Request.of(options.pose, options.tilt_offset)
     alone = out.name.lower().endswith(IMAGE_SUFFIXES)
-    files = [out] if alone else [out / "ct-ap.png", out / "ct-ap.npz"]
-    pelvis = None
-    if options.pose is None:
-        image = _as_scanned(options, style)
+    if options.each:
+        if alone:
+            raise ParameterError(f"{out.name}: --each writes many images; name a folder.")
+        if request is not None:
+            refuse_landmarks(request)
+        return each(options, partial(_case, options), table="ct-aps.csv", columns=COLUMNS)
+    image, pelvis, _ = _made(options, options.scan, request)
+    if alone:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        image.save(out)
+        files = [out]
     else:
-        request = Request.of(options.pose, options.tilt_offset)
-        volume = volume_of(options, options.scan)
-        pelvis = pelvis_of(volume, request)
-        image = projected(volume, pelvis, options, style)
-    for file in files:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        image.save(file)
-    if pelvis is not None and not alone:
-        files.append(out / "pose.json")
-        pelvis.save(files[-1])
+        files = [out / name for name in _written(out, image, pelvis)]
     return Result([_described(image, pelvis)], [*_told(pelvis), *(f"wrote {f}" for f in files)])
+
+
+def _made(
+    options: Namespace, scan: str | Path, request: Request | None, *, quiet: bool = False
+) -> tuple[Radiograph, Pelvis | None, Volume | None]:
+    """The image; the pelvis and the volume where a pose is asked for."""
+    style = {name: getattr(options, name) for name in ("method", "order", "reduce", "transform")}
+    if request is None:
+        return _as_scanned(options, scan, style, quiet=quiet), None, None
+    volume = volume_of(options, scan, quiet=quiet)
+    pelvis = pelvis_of(volume, request)
+    return projected(volume, pelvis, options, style), pelvis, volume
+
+
+def _written(folder: Path, image: Radiograph, pelvis: Pelvis | None) -> list[str]:
+    """The names of the files that were written into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ["ct-ap.png", "ct-ap.npz"]
+    for name in names:
+        image.save(folder / name)
+    if pelvis is not None:
+        names.append("pose.json")
+        pelvis.save(folder / "pose.json")
+    return names
+
+
+def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
+    """One scan of a folder: its files, its row, and its part of the page."""
+    request = None if options.pose is None else Request.of(options.pose, options.tilt_offset)
+    with told_warnings() as told:
+        image, pelvis, volume = _made(options, scan, request, quiet=True)
+    _written(folder, image, pelvis)
+    alignment = None if pelvis is None else pelvis.alignment
+    views, flags, facts = [frontal(image, alignment, {}, {})], list[str](), list[tuple[str, str]]()
+    verdict: Verdict = "look" if told else "fine"
+    if pelvis is not None and volume is not None:
+        views.append(lateral(volume, alignment, pelvis.joints))
+        verdict = verdict if pelvis.used else "not used"
+    if alignment is not None:
+        flags, facts = sorted(alignment.flags), [("pose", str(alignment.angles))]
+    card = write_card(Entry(scan.name, verdict, facts, flags, told, views), folder)
+    row = _described(image, pelvis) | {"pose_flags": flags}
+    return {"verdict": verdict, "rows": [row], "card": card}
 
 
 def volume_of(options: Namespace, scan: str | Path, *, quiet: bool = False) -> Volume:
@@ -57,7 +106,9 @@ def volume_of(options: Namespace, scan: str | Path, *, quiet: bool = False) -> V
     return rhoa.read_ct(scan, series=options.series, repair=options.repair, progress=progress)
 
 
-def _as_scanned(options: Namespace, style: Mapping[str, Any]) -> Radiograph:
+def _as_scanned(
+    options: Namespace, path: str | Path, style: Mapping[str, Any], *, quiet: bool
+) -> Radiograph:
     """The image that needs no pelvis; slices are projected while they are read."""
     from rhoa.reading.slices import open_scan
 
@@ -65,7 +116,8 @@ def _as_scanned(options: Namespace, style: Mapping[str, Any]) -> Radiograph:
         raise ParameterError(
             "--depth, --pixel-mm and --tilt-offset are measured in the AP frame: pass --pose."
         )
-    scan = open_scan(options.scan, series=options.series, repair=options.repair, progress=bar())
+    progress = None if quiet else bar()
+    scan = open_scan(path, series=options.series, repair=options.repair, progress=progress)
     image: Radiograph = projection.ctap(
         scan, window=_window(options), threads=options.threads, **style
     )

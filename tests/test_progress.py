@@ -1,0 +1,66 @@
+"""The progress bar: what a terminal shows, and what a log keeps."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from rhoa import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_terminal_shows_how_long_the_rest_takes_at_the_pace_so_far(clock: list[float]) -> None:
+    """Five were done before; then two in ten seconds: the 13 that are left take 65."""
+    terminal = Terminal()
+    show = progress.bar(terminal)
+
+    show(5, 20, "cases")
+    clock[0] += 10
+    show(7, 20, "cases")
+
+    assert terminal.getvalue().endswith("7/20 cases  65 s left")
+
+
+def test_minutes_are_told_as_minutes(clock: list[float]) -> None:
+    terminal = Terminal()
+    show = progress.bar(terminal)
+
+    show(0, 100, "cases")
+    clock[0] += 60
+    show(10, 100, "cases")
+
+    assert terminal.getvalue().endswith("9 min left")
+
+
+def test_the_end_tells_how_long_it_took(clock: list[float]) -> None:
+    terminal = Terminal()
+    show = progress.bar(terminal)
+
+    show(0, 2, "cases")
+    clock[0] += 4
+    show(2, 2, "cases")
+
+    assert terminal.getvalue().endswith("2/2 cases  4 s\n")
+
+
+def test_a_log_keeps_one_line_a_stage(clock: list[float]) -> None:
+    log = io.StringIO()
+    show = progress.bar(log)
+
+    for done in range(4):
+        show(done, 3, "reading: one file")
+        clock[0] += 1
+
+    assert log.getvalue() == "reading: 3 done in 3 s\n"
