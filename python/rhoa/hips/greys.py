@@ -107,7 +107,6 @@ def _checked(tags: Tags, findings: Findings) -> Header:
             f"{header.name}: {header.frames} frames; an X-ray is one image: export the one that is "
             "meant as a file of its own."
         )
-    check_size(header.name, form.rows, form.columns)
     colour = header.samples == 3 and header.photometric == "RGB"
     if not colour and (header.samples != 1 or header.photometric not in _GREYS):
         raise PixelDataError(

@@ -11,8 +11,10 @@ import numpy as np
 
 from rhoa.errors import MissingFileError, ReadError, RhoaWarning, require_positive
 from rhoa.hips.borders import content
+from rhoa.hips.greys import check_size, greys_of
 from rhoa.hips.pictures import picture_format, read_picture
 from rhoa.hips.refusals import accepted, check_shape, check_tags
+from rhoa.hips.tags import read_tags
 from rhoa.radiograph import Radiograph
 from rhoa.reading.bounded import shown
 from rhoa.reading.findings import Findings
@@ -179,9 +181,6 @@ def _read_picture(path: Path, kind: str, overruled: Collection[str], *, trusted:
 
 
 def _read_dicom(path: Path, overruled: Collection[str], *, voi: bool, findings: Findings) -> _Read:
-    from rhoa.hips.greys import greys_of
-    from rhoa.hips.tags import read_tags
-
     try:
         tags = read_tags(path, voi=voi)
     except SkippedFileError as skipped:
@@ -189,8 +188,8 @@ def _read_dicom(path: Path, overruled: Collection[str], *, voi: bool, findings: 
     form = tags.header.format
     check_tags(tags, overruled)
     size, source = _spacing(tags, findings)
-    if form.rows and form.columns:
-        check_shape(tags.header.name, (form.rows, form.columns), size, overruled)
+    check_size(tags.header.name, form.rows, form.columns)
+    check_shape(tags.header.name, (form.rows, form.columns), size, overruled)
     greys = greys_of(tags, voi=voi, findings=findings)
     pixels, transposed, sides = _upright(greys.pixels, tags, findings)
     if transposed and size is not None:
