@@ -470,7 +470,7 @@ class TestDamage:
             ({"PixelData": b"\0\0"}, "2 bytes of pixel data; 70 x 90 pixels of 16 bits need 12600"),
             ({"NumberOfFrames": "2"}, "2 frames; an X-ray is one image"),
             ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR with 1 samples"),
-            ({"PhotometricInterpretation": None}, "PhotometricInterpretation missing"),
+            ({"PhotometricInterpretation": None}, "PhotometricInterpretation missing or unknown"),
             ({"PhotometricInterpretation": "YBR_FULL", "SamplesPerPixel": 3}, "YBR_FULL with 3"),
             ({"BitsStored": 13, "HighBit": 11}, "BitsStored 13, HighBit 11"),
             ({"BitsAllocated": 32}, "BitsAllocated 32"),
@@ -505,10 +505,26 @@ class TestDamage:
             (tmp_path / "notes.txt", r"notes\.txt: not a DICOM file"),
             (tmp_path / "empty.dcm", r"empty\.dcm: not a DICOM file"),
             (Path("/proc/self/mem"), "mem: the file cannot be read"),
-            (directory, r"DICOMDIR \(never followed\)"),
+            (directory, "DICOMDIR, which is never followed"),
         ):
             with pytest.raises(ReadError, match=message):
                 read_xray(path)
+
+    def test_a_header_in_disorder_shows_nothing_of_it(self, tmp_path: Path) -> None:
+        """Lengths that are off by one line turn a name into a modality."""
+        path = write(tmp_path)
+        content = path.read_bytes()
+        headless = content[: content.index(b"\xe0\x7f\x10\x00OW")]
+        for damaged in (
+            content.replace(b"CS\x02\x00DX", b"LO\x60\x00DX"),
+            headless.replace(b"\x02\x00\x02\x00UI", b"\x02\x00\x02\x00UY"),
+            headless.replace(b"CS\x02\x00DX", b"LO\x60\x00DX"),
+        ):
+            path.write_bytes(damaged)
+
+            with pytest.raises(ReadError, match=r"xray\.dcm: ") as error:
+                read_xray(path)
+            assert "CANARY" not in str(error.value)
 
     @given(share=st.floats(0, 1, exclude_max=True), compressed=st.booleans())
     def test_a_file_that_is_cut_short_is_never_half_an_image(
@@ -586,7 +602,10 @@ class TestDamage:
         image.file_meta.TransferSyntaxUID = uid.JPEGBaseline8Bit
         path = write(tmp_path, image, syntax="")
 
-        assert np.abs(read_xray(path).pixels - grey).max() <= 3
+        read = read_xray(path)
+        assert np.abs(read.pixels - grey).max() <= 3
+        assert read.provenance["lossy"]
+        assert not read_xray(write(tmp_path)).provenance["lossy"]
 
 
 class TestPhantoms:

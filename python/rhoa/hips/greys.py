@@ -30,6 +30,7 @@ MOST_PIXELS = 64 << 20
 """A film of 43 x 43 cm in steps of 0.054 mm; float32 takes 256 MiB for it."""
 _REMEDY = "export it again, or leave it out"
 _GREYS = ("MONOCHROME1", "MONOCHROME2")
+_KINDS = (*_GREYS, "RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,8 +110,9 @@ def _checked(tags: Tags, findings: Findings) -> Header:
         )
     colour = header.samples == 3 and header.photometric == "RGB"
     if not colour and (header.samples != 1 or header.photometric not in _GREYS):
+        kind = header.photometric if header.photometric in _KINDS else "missing or unknown"
         raise PixelDataError(
-            f"{header.name}: PhotometricInterpretation {header.photometric or 'missing'} with "
+            f"{header.name}: PhotometricInterpretation {kind} with "
             f"{header.samples} samples a pixel; an X-ray is MONOCHROME1 or MONOCHROME2: export it "
             "as a grey image."
         )
@@ -214,8 +216,8 @@ def _windowed(
         centre, width = centre - 0.5, width - 1
     if width <= 0 or function not in {"LINEAR", "LINEAR_EXACT", "SIGMOID"}:
         raise PixelDataError(
-            f"{name}: WindowWidth {window[1]:g} with VOILUTFunction {function} is no window; read "
-            "it without voi."
+            f"{name}: WindowWidth {window[1]:g} with its VOILUTFunction is no window; read it "
+            "without voi."
         )
     low, high = centre - width / 2, centre + width / 2
     if function == "SIGMOID":

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import warnings
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.errors import PixelDataError
+from rhoa.errors import PixelDataError, ReadError
 from rhoa.reading.bounded import shown
 from rhoa.reading.elements import number_of, numbers_of, text_of, values_of, whole_of
-from rhoa.reading.headers import WANTED, header_of, read_elements
+from rhoa.reading.headers import MEDIA_DIRECTORY, WANTED, header_of, read_elements, told_of_damage
 from rhoa.reading.syntaxes import EXPLICIT_BIG
 
 if TYPE_CHECKING:
@@ -103,30 +101,33 @@ def read_tags(path: Path, *, voi: bool) -> Tags:
     dataset, place = read_elements(path, _WANTED)
     name = shown(path)
     if place is None:
-        with contextlib.suppress(PixelDataError):
-            header_of(path, dataset, place)  # a directory of media, or no image at all: skipped
+        kind = text_of(getattr(dataset, "file_meta", {}), "MediaStorageSOPClassUID")
+        if kind == MEDIA_DIRECTORY:
+            raise ReadError(f"{name}: a DICOMDIR, which is never followed; leave it out.")
         raise PixelDataError(
             f"{name}: it holds no pixel data (7FE0,0010); the file is no image, cut short or "
             "stripped: export it again, or leave it out."
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd but readable values; what matters is checked
-        header = header_of(path, dataset, place)
-        return Tags(
-            header=header,
-            words=MappingProxyType(_words(dataset)),
-            intent=text_of(dataset, "PresentationIntentType"),
-            shape=text_of(dataset, "PresentationLUTShape"),
-            planar=whole_of(dataset, "PlanarConfiguration") == 1,
-            modality_lut=_table(dataset, "ModalityLUTSequence", header),
-            voi_lut=_voi_lut(dataset, header, needed=voi),
-            window=_window(dataset),
-            spacings_mm=MappingProxyType(_spacings(dataset)),
-            is_calibrated=bool(text_of(dataset, "PixelSpacingCalibrationType")),
-            magnification=number_of(dataset, "EstimatedRadiographicMagnificationFactor"),
-            orientation=tuple(str(part) for part in values_of(dataset, "PatientOrientation")[:3]),
-            side=_side(dataset),
-        )
+    with told_of_damage(path, "export it again."):
+        return _tags(dataset, header_of(path, dataset, place), voi=voi)
+
+
+def _tags(dataset: Any, header: Header, *, voi: bool) -> Tags:  # noqa: ANN401  # untyped in pydicom
+    return Tags(
+        header=header,
+        words=MappingProxyType(_words(dataset)),
+        intent=text_of(dataset, "PresentationIntentType"),
+        shape=text_of(dataset, "PresentationLUTShape"),
+        planar=whole_of(dataset, "PlanarConfiguration") == 1,
+        modality_lut=_table(dataset, "ModalityLUTSequence", header),
+        voi_lut=_voi_lut(dataset, header, needed=voi),
+        window=_window(dataset),
+        spacings_mm=MappingProxyType(_spacings(dataset)),
+        is_calibrated=bool(text_of(dataset, "PixelSpacingCalibrationType")),
+        magnification=number_of(dataset, "EstimatedRadiographicMagnificationFactor"),
+        orientation=tuple(str(part) for part in values_of(dataset, "PatientOrientation")[:3]),
+        side=_side(dataset),
+    )
 
 
 def _words(dataset: Any) -> dict[str, str]:  # noqa: ANN401  # untyped in pydicom

@@ -17,6 +17,7 @@ from rhoa.hips.refusals import accepted, check_shape, check_tags
 from rhoa.hips.tags import read_tags
 from rhoa.radiograph import Radiograph
 from rhoa.reading.bounded import shown
+from rhoa.reading.codecs import LOSSY
 from rhoa.reading.findings import Findings
 from rhoa.reading.headers import SkippedFileError, unreadable
 
@@ -96,13 +97,13 @@ def read_xray(
         ImagerPixelSpacing divided by EstimatedRadiographicMagnificationFactor; ImagerPixelSpacing,
         which is the detector's, some 15 % larger than at the hips; NominalScannedPixelSpacing.
 
-        ``provenance`` tells ``pixel_mm_from`` (which was taken), ``photometric``, ``inverted``,
-        ``modality_lut``, ``voi``, ``sides`` (what tells where the left is), ``hip`` (the side,
-        where the file says that it shows one alone), ``padding_pixels`` (set to the darkest level),
-        ``accepted``, and ``content_px``, the rectangle (top, left, bottom, right) between dark or
-        bright margins (see `rhoa.hips.content`). Margins are not cut off: that would move the
-        midline and every box drawn on the file; `rhoa.hips.prepare` leaves them out when it takes
-        the range of grey levels.
+        ``provenance`` tells ``pixel_mm_from`` (which was taken), ``lossy``, ``photometric``,
+        ``inverted``, ``modality_lut``, ``voi``, ``sides`` (what tells where the left is), ``hip``
+        (the side, where the file says that it shows one alone), ``padding_pixels`` (which reach the
+        border, and were set to the darkest level), ``accepted``, and ``content_px``, the rectangle
+        (top, left, bottom, right) between dark or bright margins (see `rhoa.hips.content`). Margins
+        are not cut off: that would move the midline and every box drawn on the file;
+        `rhoa.hips.prepare` leaves them out when it takes the range of grey levels.
 
     Raises
     ------
@@ -169,6 +170,7 @@ def _read_picture(path: Path, kind: str, overruled: Collection[str], *, trusted:
     facts = {
         "file": picture.format,
         "pixel_mm_from": "the picture's resolution",
+        "lossy": picture.format == "JPEG",
         "photometric": f"picture, mode {picture.mode}",
         "inverted": False,
         "modality_lut": "none",
@@ -197,6 +199,7 @@ def _read_dicom(path: Path, overruled: Collection[str], *, voi: bool, findings: 
     facts = {
         "file": "DICOM",
         "pixel_mm_from": source,
+        "lossy": tags.header.lossy or _syntax(tags) in LOSSY,
         "photometric": tags.header.photometric,
         "inverted": greys.inverted,
         "modality_lut": greys.modality_lut,
@@ -206,6 +209,10 @@ def _read_dicom(path: Path, overruled: Collection[str], *, voi: bool, findings: 
         "padding_pixels": greys.padding_pixels,
     }
     return _Read(pixels, size, facts)
+
+
+def _syntax(tags: Tags) -> str:
+    return "" if tags.header.pixels is None else tags.header.pixels.syntax
 
 
 def _spacing(tags: Tags, findings: Findings) -> tuple[tuple[float, float] | None, str]:

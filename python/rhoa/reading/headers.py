@@ -42,7 +42,7 @@ MOST_INFLATED_BYTES = 64 << 20
 MOST_INFLATION, SMALL_BYTES = 200, 4 << 20
 """A data set beyond the second may not grow more than this; an empty slice grows a thousandfold."""
 
-_MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _CT_IMAGES = frozenset(f"1.2.840.10008.5.1.4.1.1.2{kind}" for kind in ("", ".1", ".2"))
 _FLOAT_PIXELS = 0x7FE00008
 _MOST_KNOWN = 64  # headers unlike each other that are kept; localizers, several series
@@ -224,7 +224,7 @@ def _parse_plain(path: Path, head: bytes, size: int, known: dict[Hashable, Heade
 
 def _parse(path: Path, file: BinaryIO, *, deflated: bool) -> Header:
     remedy = 'export it again, leave it out, or pass repair="drop".'
-    with _told_of_damage(path, remedy):
+    with told_of_damage(path, remedy):
         return header_of(path, *_elements(path, file, WANTED, deflated=deflated))
 
 
@@ -244,14 +244,14 @@ def read_elements(path: Path, wanted: Sequence[str]) -> tuple[Any, PixelPlace | 
             if head[128:132] != b"DICM":
                 raise SkippedFileError("no DICOM file" if head else "empty file")
             file.seek(0)
-            with _told_of_damage(path, "export it again."):
+            with told_of_damage(path, "export it again."):
                 return _elements(path, file, wanted, deflated=_is_deflated(head))
     except OSError as error:
         raise unreadable(shown(path), error) from None
 
 
 @contextlib.contextmanager
-def _told_of_damage(path: Path, remedy: str) -> Iterator[None]:
+def told_of_damage(path: Path, remedy: str) -> Iterator[None]:
     """Whatever a parser raises becomes a `ReadError`; what it warns of is checked elsewhere."""
     try:
         with warnings.catch_warnings():
@@ -318,7 +318,7 @@ def header_of(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  #
     sop_class = text_of(dataset, "SOPClassUID")
     modality = text_of(dataset, "Modality")
     declared = str(getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID") or sop_class)
-    if declared == _MEDIA_DIRECTORY:
+    if declared == MEDIA_DIRECTORY:
         raise SkippedFileError("DICOMDIR (never followed)")
     rows, columns = whole_of(dataset, "Rows") or 0, whole_of(dataset, "Columns") or 0
     if pixels is None and (not modality or declared in _CT_IMAGES):
