@@ -458,8 +458,9 @@ class TestSpacing:
 
         with pytest.raises(ReadError, match=r"xray\.dcm: its pixel size is unknown; pass pixel_mm"):
             read_xray(path)
-        with pytest.raises(rhoa.RhoaError, match="pixel_mm must be a positive"):
-            read_xray(path, pixel_mm=-1)
+        for wrong in (-1, 0, "wide", (0.2, 0.2)):
+            with pytest.raises(rhoa.RhoaError, match="pixel_mm must be a positive"):
+                read_xray(path, pixel_mm=wrong)
 
 
 class TestDamage:

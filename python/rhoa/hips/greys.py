@@ -190,7 +190,7 @@ def _levels(tags: Tags, *, voi: bool, findings: Findings) -> tuple[NDArray[np.fl
 def _is_inverted(tags: Tags, findings: Findings) -> bool:
     """Whether small values mean bright pixels.
 
-    The two elements that say so ought to agree (PS3.3 C.8.11.3.1.2): either suffices.
+    The two elements that say so ought to agree (PS3.3 C.8.11.3): either suffices.
     """
     first = tags.header.photometric == "MONOCHROME1"
     second = tags.shape == "INVERSE"

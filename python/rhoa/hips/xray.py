@@ -95,7 +95,7 @@ def read_xray(
         ``pixel_mm`` is the first of what is stated: a calibrated PixelSpacing (one with a
         PixelSpacingCalibrationType, other than ImagerPixelSpacing, or alone);
         ImagerPixelSpacing divided by EstimatedRadiographicMagnificationFactor; ImagerPixelSpacing,
-        which is the detector's, some 15 % larger than at the hips; NominalScannedPixelSpacing.
+        which is the detector's, where everything is magnified; NominalScannedPixelSpacing.
 
         ``provenance`` tells ``pixel_mm_from`` (which was taken), ``lossy``, ``photometric``,
         ``inverted``, ``modality_lut``, ``voi``, ``sides`` (what tells where the left is), ``hip``
@@ -117,14 +117,15 @@ def read_xray(
     ----------
     Gebre et al. 2022, "X-ray images": hips of pelvic X-rays, pixels of 0.16 +- 0.02 mm.
 
-    DICOM PS3.3, C.7.6.3.1.2 (grey levels), C.7.6.1.1.1 (orientation), 10.7.1.3 (pixel spacing).
+    DICOM PS3.3, C.7.6.3.1.2 (grey levels), C.7.6.1.1.1 (orientation), 10.7 (pixel spacing).
     """
     path, overruled = Path(path), accepted(accept)
-    step = None if pixel_mm in {None, "file"} else require_positive("pixel_mm", pixel_mm)
+    trusted = isinstance(pixel_mm, str) and pixel_mm == "file"
+    step = None if pixel_mm is None or trusted else require_positive("pixel_mm", pixel_mm)
     findings = Findings(strict)
     kind = _kind(path)
     if kind:
-        read = _read_picture(path, kind, overruled, trusted=pixel_mm == "file")
+        read = _read_picture(path, kind, overruled, trusted=trusted)
     else:
         read = _read_dicom(path, overruled, voi=voi, findings=findings)
     size, facts = read.pixel_mm, read.facts
