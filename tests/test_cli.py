@@ -19,7 +19,7 @@ from rhoa import cli
 from rhoa.phantom import Anatomy, Surroundings, ct, write_dicom
 from rhoa.testing import make_series
 
-VERBS = "inspect ctap hips split train evaluate predict explain demo bench info".split()  # noqa: SIM905
+VERBS = "inspect ctap hips xray split train evaluate predict explain demo bench info".split()  # noqa: SIM905
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rhoa import _core, verbs
 from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
+from rhoa.hips.refusals import REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ Radiograph-like images (CT-AP) from abdominopelvic CT, and models of hip osteoar
   rhoa ctap patient/ct -o out --pose auto      realigned to the anterior pelvic plane
   rhoa hips patient/ct -o out                  both hips, cropped
   rhoa hips scans.csv -o study                 a whole cohort: crops and manifest
+  rhoa xray pelvis.dcm -o out                  an X-ray, turned upright, and its halves
 
 Research use only: not a medical device."""
 
@@ -84,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
         _inspect,
         _ctap,
         _hips,
+        _xray,
         _split,
         _train,
         _evaluate,
@@ -259,6 +262,38 @@ def _hips(stages: Stages) -> None:
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
     _folder_options(verb, "hips.csv")
     _scan_options(verb, default=" (default: auto)")
+
+
+def _xray(stages: Stages) -> None:
+    verb = _verb(stages, "xray", "Read X-rays of hips: picture, values and both halves", verbs.xray)
+    verb.add_argument("xray", help="a DICOM, PNG, TIFF or JPEG file, or a folder of them")
+    verb.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        help="folder to write: xray.png, xray.npz, half-left.png and half-right.png (mirrored); of "
+        "a folder, a subfolder for each file, and rejected.csv",
+    )
+    verb.add_argument(
+        "--pixel-mm",
+        type=_millimetres,
+        metavar="MM|file",
+        help="pixel size; pictures need it: file trusts the resolution that a picture states",
+    )
+    verb.add_argument(
+        "--voi", action="store_true", help="apply the file's VOI LUT or window, as viewers do"
+    )
+    verb.add_argument(
+        "--accept",
+        metavar="NAME,...",
+        default="",
+        help=f"refusals to overrule: {', '.join(REFUSALS)}",
+    )
+
+
+def _millimetres(text: str) -> float | str:
+    return text if text == "file" else float(text)
 
 
 def _split(stages: Stages) -> None:

@@ -25,9 +25,13 @@ def grey_range(pixels: NDArray[np.float32], saturate_percent: float = 0.0) -> tu
 
 
 def stretch(
-    pixels: ArrayLike, *, saturate_percent: float = 0.0, bits: Literal[8, 16] = 8
+    pixels: ArrayLike,
+    *,
+    saturate_percent: float = 0.0,
+    bits: Literal[8, 16] = 8,
+    ends: tuple[float, float] | None = None,
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Grey levels of an image, linear between the values of `grey_range`.
+    """Grey levels of an image, linear between the values of `grey_range`, or ``ends``.
 
     A constant image is black.
 
@@ -37,7 +41,7 @@ def stretch(
     array([[  0, 128, 255]], dtype=uint8)
     """
     image = np.asarray(pixels, np.float32)
-    black, white = grey_range(image, saturate_percent)
+    black, white = grey_range(image, saturate_percent) if ends is None else ends
     top = 2**bits - 1
     scale = top / (white - black) if white > black else 0.0
     levels = np.clip((image - black) * scale, 0, top) + 0.5

@@ -2,124 +2,265 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from rhoa.errors import (
-    MissingFileError,
-    PixelDataError,
-    ReadError,
-    RhoaWarning,
-    require_extra,
-    require_positive,
-)
+from rhoa.errors import MissingFileError, ReadError, RhoaWarning, require_positive
+from rhoa.hips.borders import content
+from rhoa.hips.greys import check_size, greys_of
+from rhoa.hips.pictures import picture_format, read_picture
+from rhoa.hips.refusals import accepted, check_shape, check_tags
+from rhoa.hips.tags import read_tags
 from rhoa.radiograph import Radiograph
+from rhoa.reading.bounded import shown
+from rhoa.reading.codecs import LOSSY
+from rhoa.reading.findings import Findings
+from rhoa.reading.headers import SkippedFileError, unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from os import PathLike
 
     from numpy.typing import NDArray
 
+    from rhoa.hips.tags import Tags
+
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+MOST_MAGNIFICATION = 3.0
+"""A detector is never farther from the source than this times the patient."""
+_HEAD_BYTES = 132
+_SAME_SHARE = 1e-3  # by which two spacings that are the same may differ in their decimals
 
 
-def read_xray(path: str | PathLike[str], *, pixel_mm: float | None = None) -> Radiograph:
-    """An AP X-ray as a `Radiograph`: bone bright, the patient's right at column 0.
+class _Read(NamedTuple):
+    """An image as its file has it, turned upright."""
+
+    pixels: NDArray[np.float32]
+    pixel_mm: tuple[float, float] | None
+    facts: dict[str, Any]
+
+
+def read_xray(
+    path: str | PathLike[str],
+    *,
+    pixel_mm: float | Literal["file"] | None = None,
+    voi: bool = False,
+    accept: str | Collection[str] = (),
+    strict: bool = False,
+) -> Radiograph:
+    """A frontal X-ray of a hip or the pelvis: bone bright, the patient's right at column 0.
+
+    Grey levels are those of the file after its Modality LUT (or rescaling), turned around where
+    small values mean bright, so that nothing is clipped. Rows run from superior to inferior as
+    PatientOrientation has it; the image is flipped or transposed, never interpolated.
 
     Parameters
     ----------
     path
-        A DICOM file, or a PNG, JPEG or TIFF picture (needs Pillow, which ``rhoa[train]`` brings).
+        A DICOM file (computed or digital radiography, digitised film, secondary capture), or a PNG,
+        TIFF or JPEG picture of grey levels (needs Pillow, which ``rhoa[train]`` brings). What a
+        file is, its content tells, not its name.
     pixel_mm
-        Pixel size, for pictures, which rarely know it; overrides what a DICOM file states.
+        Size of the square pixels; overrides what a DICOM file states. A picture needs it, for its
+        resolution often is that of a printer; "file" takes the picture's word for it.
+    voi
+        Whether to apply the file's first VOI LUT, or else window, as a viewer does. It makes files
+        of unlike devices more alike, and may clip; the paper does not mention it.
+    accept
+        Refusals to overrule, by name: in a collection, or in a string with commas between.
+
+        * ``"modality"``: an image of CT, MR, ultrasound or whatever makes no X-rays.
+        * ``"part"``: BodyPartExamined, AnatomicRegionSequence, ViewCodeSequence or a description
+          names another part of the body, and none before it a hip or the pelvis.
+        * ``"view"``: ViewPosition, ViewCodeSequence, PatientOrientation or, where these are empty,
+          a description is that of a lateral, oblique or other view that is not frontal.
+        * ``"raw"``: PresentationIntentType is FOR PROCESSING.
+        * ``"text"``: BurnedInAnnotation is YES.
+        * ``"size"``: fewer than 64 pixels a side, one side more than 2.5 times the other, or a
+          longer side that is not 50 to 1600 mm by the file's own pixel size.
+        * ``"colour"``: a picture that is not grey; its brightness is taken.
+
+        Empty elements, and words that are not known, are no reason to refuse.
+    strict
+        Whether what is otherwise a `RhoaWarning` (the side of the patient's left is not stated,
+        elements contradict each other) is an error.
+
+    Returns
+    -------
+    Radiograph
+        ``pixel_mm`` is the first of what is stated: a calibrated PixelSpacing (one with a
+        PixelSpacingCalibrationType, other than ImagerPixelSpacing, or alone);
+        ImagerPixelSpacing divided by EstimatedRadiographicMagnificationFactor; ImagerPixelSpacing,
+        which is the detector's, where everything is magnified; NominalScannedPixelSpacing.
+
+        ``provenance`` tells ``pixel_mm_from`` (which was taken), ``lossy``, ``photometric``,
+        ``inverted``, ``modality_lut``, ``voi``, ``sides`` (what tells where the left is), ``hip``
+        (the side, where the file says that it shows one alone), ``padding_pixels`` (which reach the
+        border, and were set to the darkest level), ``accepted``, and ``content_px``, the rectangle
+        (top, left, bottom, right) between dark or bright margins (see `rhoa.hips.content`). Margins
+        are not cut off: that would move the midline and every box drawn on the file;
+        `rhoa.hips.prepare` leaves them out when it takes the range of grey levels.
 
     Raises
     ------
     ReadError
-        If the file is absent, no image, of several frames, in colour, or its pixel size is unknown.
+        If the file is absent, damaged, of several frames, too large, no grey image, or its pixel
+        size is unknown; `ViewError` if it is refused for what it shows.
+    MissingExtraError
+        If its decoder, or Pillow, is not installed.
+
+    References
+    ----------
+    Gebre et al. 2022, "X-ray images": hips of pelvic X-rays, pixels of 0.16 +- 0.02 mm.
+
+    DICOM PS3.3, C.7.6.3.1.2 (grey levels), C.7.6.1.1.1 (orientation), 10.7 (pixel spacing).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"{path.name}: no such X-ray file; check the path.")
-    if path.suffix.lower() in PICTURES:
-        pixels, size = _picture(path), None
+    path, overruled = Path(path), accepted(accept)
+    trusted = isinstance(pixel_mm, str) and pixel_mm == "file"
+    step = None if pixel_mm is None or trusted else require_positive("pixel_mm", pixel_mm)
+    findings = Findings(strict)
+    kind = _kind(path)
+    if kind:
+        read = _read_picture(path, kind, overruled, trusted=trusted)
     else:
-        pixels, size = _dicom(path)
-    if pixels.ndim != 2:
-        raise PixelDataError(f"{path.name}: an X-ray is one grey image; got shape {pixels.shape}.")
-    if pixel_mm is not None:
-        step = require_positive("pixel_mm", pixel_mm)
-        size = (step, step)
+        read = _read_dicom(path, overruled, voi=voi, findings=findings)
+    size, facts = read.pixel_mm, read.facts
+    if step is not None:
+        size, facts["pixel_mm_from"] = (step, step), "given"
+    for message in findings.warnings:
+        warnings.warn(message, RhoaWarning, stacklevel=2)
     if size is None:
-        raise ReadError(f"{path.name}: its pixel size is unknown; pass pixel_mm=.")
-    return Radiograph(pixels, size, provenance={"kind": "X-ray"})
+        remedy = "pass pixel_mm=" + (', or "file" to trust its resolution' if kind else "")
+        raise ReadError(f"{shown(path)}: its pixel size is unknown; {remedy}.")
+    facts |= {"accepted": sorted(overruled), "content_px": list(content(read.pixels))}
+    return Radiograph(read.pixels, size, provenance={"kind": "X-ray", **facts})
 
 
-def _picture(path: Path) -> NDArray[np.float32]:
-    pillow = require_extra("PIL.Image", extra="train", purpose="reading X-ray pictures")
+def _kind(path: Path) -> str:
+    """PNG, JPEG or TIFF; empty for DICOM.
+
+    Raises
+    ------
+    ReadError
+        If it is no file, cannot be opened, or is none of these.
+    """
+    if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises where a name is too long
+        raise MissingFileError(f"{shown(path)}: no such X-ray file; check the path.")
     try:
-        with pillow.open(path) as picture:
-            frames, mode = getattr(picture, "n_frames", 1), picture.mode
-            pixels = np.asarray(picture, np.float32)
-    except (OSError, SyntaxError) as error:
-        raise PixelDataError(f"{path.name}: not a readable picture ({error}).") from None
-    if frames > 1 or not mode.startswith(("1", "L", "I", "F")) or pixels.ndim != 2:
-        raise PixelDataError(
-            f"{path.name}: an X-ray is one grey image; this picture has {frames} frames of mode "
-            f"{mode}. Save it as 8- or 16-bit grey."
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise unreadable(shown(path), error) from None
+    dicom = head[128:] == b"DICM"  # a preamble may look like TIFF
+    kind = "" if dicom else picture_format(head)
+    if not dicom and not kind:
+        raise ReadError(
+            f"{shown(path)}: not a DICOM file, and no PNG, JPEG or TIFF; export the X-ray as DICOM."
         )
-    return pixels
+    return kind
 
 
-def _dicom(path: Path) -> tuple[NDArray[np.float32], tuple[float, float] | None]:
-    import pydicom
+def _read_picture(path: Path, kind: str, overruled: Collection[str], *, trusted: bool) -> _Read:
+    picture = read_picture(path, kind, overruled)
+    rows, columns = picture.pixels.shape
+    check_shape(shown(path), (rows, columns), None, overruled)
+    facts = {
+        "file": picture.format,
+        "pixel_mm_from": "the picture's resolution",
+        "lossy": picture.format == "JPEG",
+        "photometric": f"picture, mode {picture.mode}",
+        "inverted": False,
+        "modality_lut": "none",
+        "voi": "none",
+        "sides": "assumed",
+        "hip": "",
+        "padding_pixels": 0,
+    }
+    return _Read(picture.pixels, picture.pixel_mm if trusted else None, facts)
 
+
+def _read_dicom(path: Path, overruled: Collection[str], *, voi: bool, findings: Findings) -> _Read:
     try:
-        dataset = pydicom.dcmread(path)
-    except pydicom.errors.InvalidDicomError:
-        raise ReadError(f"{path.name}: not a DICOM file, and no PNG, JPEG or TIFF.") from None
-    if "PixelData" not in dataset:
-        raise PixelDataError(f"{path.name}: this DICOM file holds no image.")
-    try:
-        pixels = dataset.pixel_array.astype(np.float32)
-    except (AttributeError, RuntimeError, ValueError, NotImplementedError) as error:
-        raise PixelDataError(
-            f"{path.name}: its pixels cannot be decoded ({error}); "
-            "compressed files may need pip install 'rhoa[codecs]'."
-        ) from None
-    photometric = dataset.get("PhotometricInterpretation")
-    if photometric == "MONOCHROME1":
-        pixels = pixels.max(initial=0) - pixels
-    elif photometric != "MONOCHROME2":
-        raise PixelDataError(f"{path.name}: an X-ray is grey; this image is {photometric}.")
-    return _right_first(pixels, dataset, path.name), _pixel_size(dataset)
+        tags = read_tags(path, voi=voi)
+    except SkippedFileError as skipped:
+        raise ReadError(f"{shown(path)}: {skipped}.") from None
+    form = tags.header.format
+    check_tags(tags, overruled)
+    size, source = _spacing(tags, findings)
+    check_size(tags.header.name, form.rows, form.columns)
+    check_shape(tags.header.name, (form.rows, form.columns), size, overruled)
+    greys = greys_of(tags, voi=voi, findings=findings)
+    pixels, transposed, sides = _upright(greys.pixels, tags, findings)
+    if transposed and size is not None:
+        size = size[::-1]
+    facts = {
+        "file": "DICOM",
+        "pixel_mm_from": source,
+        "lossy": tags.header.lossy or _syntax(tags) in LOSSY,
+        "photometric": tags.header.photometric,
+        "inverted": greys.inverted,
+        "modality_lut": greys.modality_lut,
+        "voi": greys.voi,
+        "sides": sides,
+        "hip": tags.side,
+        "padding_pixels": greys.padding_pixels,
+    }
+    return _Read(pixels, size, facts)
 
 
-def _pixel_size(dataset: Any) -> tuple[float, float] | None:  # noqa: ANN401  # untyped in pydicom
-    for name in ("PixelSpacing", "ImagerPixelSpacing"):
-        size = np.atleast_1d(np.asarray(dataset.get(name) or (), np.float64))
-        if size.shape == (2,) and np.isfinite(size).all() and size.min() > 0:
-            return float(size[0]), float(size[1])
-    return None
+def _syntax(tags: Tags) -> str:
+    return "" if tags.header.pixels is None else tags.header.pixels.syntax
 
 
-def _right_first(
-    pixels: NDArray[np.float32],
-    dataset: Any,  # noqa: ANN401  # untyped in pydicom
-    name: str,
-) -> NDArray[np.float32]:
+def _spacing(tags: Tags, findings: Findings) -> tuple[tuple[float, float] | None, str]:
+    """Pixel size (rows, columns) and what stated it, as `read_xray` tells."""
+    pixels, detector, scanned = (
+        tags.spacings_mm.get(name)
+        for name in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+    )
+    if pixels is not None and (
+        detector is None
+        or tags.is_calibrated
+        or not np.allclose(pixels, detector, rtol=_SAME_SHARE, atol=0)
+    ):
+        return pixels, "PixelSpacing"
+    if detector is None:
+        return scanned, "" if scanned is None else "NominalScannedPixelSpacing"
+    factor = tags.magnification
+    if factor is None:
+        return detector, "ImagerPixelSpacing"
+    if not 1 <= factor <= MOST_MAGNIFICATION:
+        findings.warn(
+            f"{tags.header.name}: EstimatedRadiographicMagnificationFactor is {factor:g}, which "
+            f"lies outside 1 to {MOST_MAGNIFICATION:g}; it was left out.",
+            ReadError,
+        )
+        return detector, "ImagerPixelSpacing"
+    down, across = (step / factor for step in detector)
+    return (down, across), "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor"
+
+
+def _upright(
+    pixels: NDArray[np.float32], tags: Tags, findings: Findings
+) -> tuple[NDArray[np.float32], bool, str]:
     """The image turned so that columns run to the patient's left and rows to the feet."""
-    along = [str(part) for part in dataset.get("PatientOrientation") or ()]
-    if len(along) != 2 or not set(along[0]) & {"L", "R"} or not set(along[1]) & {"F", "H"}:
-        warnings.warn(
-            f"{name}: it does not say where the patient's left is; taken to be on the right.",
-            RhoaWarning,
-            stacklevel=4,
+    columns, rows = ([part[:1] for part in tags.orientation] + ["", ""])[:2]
+    transposed = columns in {"F", "H"} and rows in {"L", "R"}
+    if transposed:
+        pixels, columns, rows = pixels.T, rows, columns
+    if columns not in {"L", "R"} or rows not in {"F", "H"}:
+        findings.warn(
+            f"{tags.header.name}: it does not say where the patient's left is (PatientOrientation);"
+            " taken to be on the right, as films are hung.",
+            ReadError,
         )
-        return pixels
-    columns, rows = along
-    pixels = pixels if "L" in columns else pixels[:, ::-1]
-    return pixels if "F" in rows else pixels[::-1]
+        return pixels, False, "assumed"
+    if columns == "R":
+        pixels = pixels[:, ::-1]
+    if rows == "H":
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels), transposed, "PatientOrientation"

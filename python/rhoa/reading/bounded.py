@@ -59,7 +59,7 @@ class BoundedFile:
         self._bytes -= count
         if count > MOST_VALUE_BYTES or self._bytes < 0 or self._reads < 0:
             raise ReadError(
-                f"{self._name}: its header has more or longer elements than that of any CT image; "
+                f"{self._name}: its header has more or longer elements than that of any image; "
                 "the file is damaged: export it again."
             )
         return count

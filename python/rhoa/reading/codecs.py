@@ -99,12 +99,12 @@ def check_packing(name: str, syntax: str, *, packed: int, needed: int) -> None:
     most = _RLE_INFLATION * packed if syntax == RLE else max(SMALL_BYTES, MOST_INFLATION * packed)
     if needed > most:
         raise PixelDataError(
-            f"{name}: {packed} bytes of compressed pixels cannot be {needed} bytes of a CT slice; "
+            f"{name}: {packed} bytes of compressed pixels cannot be {needed} bytes of an image; "
             "the file is damaged: export it again."
         )
     if packed > 2 * needed + _SLACK_BYTES:
         raise PixelDataError(
-            f"{name}: {packed} bytes of compressed pixels for {needed} bytes of a CT slice; "
+            f"{name}: {packed} bytes of compressed pixels for {needed} bytes of an image; "
             "the file is damaged: export it again."
         )
 

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rhoa.errors import PixelDataError, ReadError
+from rhoa.reading.elements import drop_long_values
 from rhoa.reading.frames import frame_places
-from rhoa.reading.headers import WANTED, drop_long_values, header_of
+from rhoa.reading.headers import WANTED, header_of
 from rhoa.reading.syntaxes import DEFLATED
 
 if TYPE_CHECKING:

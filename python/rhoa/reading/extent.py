@@ -9,13 +9,18 @@ from rhoa.reading.syntaxes import DEFLATED, UNCOMPRESSED
 
 if TYPE_CHECKING:
     from rhoa.reading.findings import Findings
-    from rhoa.reading.headers import Header, PixelFormat, PixelPlace
+    from rhoa.reading.headers import Header, PixelPlace
 
-_REMEDY = 'export it again, or pass repair="drop" to read the scan without it'
+REPAIR = 'export it again, or pass repair="drop" to read the scan without it'
 
 
-def check_extent(header: Header, findings: Findings) -> PixelPlace:
+def check_extent(header: Header, findings: Findings, *, remedy: str = REPAIR) -> PixelPlace:
     """Check that the file holds the pixels that it declares; where they lie.
+
+    Parameters
+    ----------
+    remedy
+        What a message tells to do.
 
     Raises
     ------
@@ -26,25 +31,26 @@ def check_extent(header: Header, findings: Findings) -> PixelPlace:
     if place is None:
         raise PixelDataError(
             f"{header.name}: it holds no pixel data (7FE0,0010); the file is cut short or was "
-            f"stripped: {_REMEDY}."
+            f"stripped: {remedy}."
         )
     if place.syntax in UNCOMPRESSED:
-        _check_length(header.name, header.format, place, findings)
+        _check_length(header, place, findings, remedy)
     return place
 
 
-def _check_length(name: str, form: PixelFormat, place: PixelPlace, findings: Findings) -> None:
+def _check_length(header: Header, place: PixelPlace, findings: Findings, remedy: str) -> None:
+    name, form = header.name, header.format
     needed = form.bytes_per_frame
     if place.syntax != DEFLATED and (place.length or 0) > place.available:
         raise PixelDataError(
             f"{name}: pixel data of {place.length} bytes are declared, {place.available} are there;"
-            f" the file is cut short: {_REMEDY}."
+            f" the file is cut short: {remedy}."
         )
     found = min(place.length or 0, place.available)
     if found < needed:
         raise PixelDataError(
             f"{name}: {found} bytes of pixel data; {form.rows} x {form.columns} pixels of "
-            f"{form.bits_allocated} bits need {needed}; the file is damaged: {_REMEDY}."
+            f"{form.bits_allocated} bits need {needed}; the file is damaged: {remedy}."
         )
     if found > needed + 1:  # one byte of padding is the standard's
         findings.warn(

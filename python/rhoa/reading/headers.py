@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 import os
 import struct
 import warnings
@@ -13,6 +13,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rhoa.errors import PixelDataError, ReadError
 from rhoa.reading.bounded import BoundedFile, printable, shown
+from rhoa.reading.elements import (
+    MOST_TEXT,
+    drop_long_values,
+    number_of,
+    numbers_of,
+    text_of,
+    values_of,
+    whole_of,
+)
 from rhoa.reading.geometry import Plane
 from rhoa.reading.plain import (
     ELEMENTS,
@@ -25,7 +34,7 @@ from rhoa.reading.plain import (
 from rhoa.reading.syntaxes import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator, Sequence
     from pathlib import Path
 
 MOST_INFLATED_BYTES = 64 << 20
@@ -33,12 +42,10 @@ MOST_INFLATED_BYTES = 64 << 20
 MOST_INFLATION, SMALL_BYTES = 200, 4 << 20
 """A data set beyond the second may not grow more than this; an empty slice grows a thousandfold."""
 
-_MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _CT_IMAGES = frozenset(f"1.2.840.10008.5.1.4.1.1.2{kind}" for kind in ("", ".1", ".2"))
 _FLOAT_PIXELS = 0x7FE00008
-_MOST_TEXT = 64  # characters of a UID; codes are shorter
 _MOST_KNOWN = 64  # headers unlike each other that are kept; localizers, several series
-_MOST_VALUE_BYTES = 4096  # of an element that the reader looks at; numbers take 16 bytes each
 
 WANTED = [keyword for keyword, _ in ELEMENTS.values()]
 """Elements of one slice that the reader looks at."""
@@ -182,7 +189,7 @@ def inflate(file: BinaryIO) -> BytesIO:
     if stream.unconsumed_tail:
         raise ReadError(
             f"{name}: the deflated data exceed {most >> 20} MiB; "
-            "no CT slice is that large; export the file uncompressed."
+            "no single image is that large; export the file uncompressed."
         )
     if not stream.eof:
         raise ReadError(f"{name}: the deflated data end early; the file is cut short.")
@@ -205,48 +212,84 @@ def _parse_plain(path: Path, head: bytes, size: int, known: dict[Hashable, Heade
             known[key] = header
         return header
     values = found.own_values()
-    position = _numbers(values, "ImagePositionPatient", 3)
+    position = numbers_of(values, "ImagePositionPatient", 3)
     return replace(
         alike,
         path=path,
-        instance_uid=_text(values, "SOPInstanceUID"),
+        instance_uid=text_of(values, "SOPInstanceUID"),
         plane=replace(alike.plane, name=shown(path), position_mm=position),
         pixels=place,
     )
 
 
 def _parse(path: Path, file: BinaryIO, *, deflated: bool) -> Header:
-    import pydicom
-    from pydicom.filereader import read_dataset
+    remedy = 'export it again, leave it out, or pass repair="drop".'
+    with told_of_damage(path, remedy):
+        return header_of(path, *_elements(path, file, WANTED, deflated=deflated))
 
-    dataset: Any
+
+def read_elements(path: Path, wanted: Sequence[str]) -> tuple[Any, PixelPlace | None]:
+    """The elements ``wanted`` of one DICOM file of any kind, and where its pixels lie.
+
+    Raises
+    ------
+    SkippedFileError
+        If the file is no DICOM file.
+    ReadError
+        If it is one that cannot be parsed.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            if head[128:132] != b"DICM":
+                raise SkippedFileError("no DICOM file" if head else "empty file")
+            file.seek(0)
+            with told_of_damage(path, "export it again."):
+                return _elements(path, file, wanted, deflated=_is_deflated(head))
+    except OSError as error:
+        raise unreadable(shown(path), error) from None
+
+
+@contextlib.contextmanager
+def told_of_damage(path: Path, remedy: str) -> Iterator[None]:
+    """Whatever a parser raises becomes a `ReadError`; what it warns of is checked elsewhere."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd but readable values; what matters is checked here
-            if deflated:
-                source: BinaryIO = inflate(file)
-                syntax = DEFLATED
-                dataset = read_dataset(
-                    BoundedFile(source, shown(path)),  # type: ignore[arg-type]  # all it needs
-                    is_implicit_VR=False,
-                    is_little_endian=True,
-                    stop_when=lambda tag, _vr, _length: tag >= _FLOAT_PIXELS,
-                    specific_tags=[pydicom.tag.Tag(name) for name in WANTED],
-                )
-            else:
-                source = file
-                bounded: Any = BoundedFile(file, shown(path))
-                dataset = pydicom.dcmread(bounded, stop_before_pixels=True, specific_tags=[*WANTED])
-                syntax = _text(dataset.file_meta, "TransferSyntaxUID") or IMPLICIT_LITTLE
-            drop_long_values(dataset)
-            return header_of(path, dataset, _locate_pixels(source, syntax))
-    except (SkippedFileError, ReadError):
+            warnings.simplefilter("ignore")
+            yield
+    except (SkippedFileError, ReadError, OSError):
         raise
     except Exception as error:  # noqa: BLE001  # pydicom raises whatever its parser met
         raise ReadError(
             f"{shown(path)}: a DICOM file that cannot be parsed ({type(error).__name__}); "
-            'it is damaged or cut short: export it again, leave it out, or pass repair="drop".'
+            f"it is damaged or cut short: {remedy}"
         ) from None
+
+
+def _elements(
+    path: Path, file: BinaryIO, wanted: Sequence[str], *, deflated: bool
+) -> tuple[Any, PixelPlace | None]:
+    import pydicom
+    from pydicom.filereader import read_dataset
+
+    dataset: Any
+    if deflated:
+        source: BinaryIO = inflate(file)
+        syntax = DEFLATED
+        dataset = read_dataset(
+            BoundedFile(source, shown(path)),  # type: ignore[arg-type]  # all it needs
+            is_implicit_VR=False,
+            is_little_endian=True,
+            stop_when=lambda tag, _vr, _length: tag >= _FLOAT_PIXELS,
+            specific_tags=[pydicom.tag.Tag(name) for name in wanted],
+        )
+    else:
+        source = file
+        bounded: Any = BoundedFile(file, shown(path))
+        dataset = pydicom.dcmread(bounded, stop_before_pixels=True, specific_tags=[*wanted])
+        syntax = text_of(dataset.file_meta, "TransferSyntaxUID") or IMPLICIT_LITTLE
+    drop_long_values(dataset)
+    return dataset, _locate_pixels(source, syntax)
 
 
 def _locate_pixels(source: BinaryIO, syntax: str) -> PixelPlace | None:
@@ -272,12 +315,12 @@ def _locate_pixels(source: BinaryIO, syntax: str) -> PixelPlace | None:
 
 def header_of(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  # noqa: ANN401
     """The header of one slice, from `WANTED` elements in a data set of pydicom or its like."""
-    sop_class = _text(dataset, "SOPClassUID")
-    modality = _text(dataset, "Modality")
+    sop_class = text_of(dataset, "SOPClassUID")
+    modality = text_of(dataset, "Modality")
     declared = str(getattr(dataset, "file_meta", {}).get("MediaStorageSOPClassUID") or sop_class)
-    if declared == _MEDIA_DIRECTORY:
+    if declared == MEDIA_DIRECTORY:
         raise SkippedFileError("DICOMDIR (never followed)")
-    rows, columns = _whole(dataset, "Rows") or 0, _whole(dataset, "Columns") or 0
+    rows, columns = whole_of(dataset, "Rows") or 0, whole_of(dataset, "Columns") or 0
     if pixels is None and (not modality or declared in _CT_IMAGES):
         # Also where another tag is absent: a header cut inside a UID would look like a new series.
         raise PixelDataError(
@@ -286,32 +329,32 @@ def header_of(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  #
         )
     if pixels is None and not rows:
         raise SkippedFileError(f"DICOM without an image ({modality})")
-    kind = _values(dataset, "ImageType")
-    bits = _whole(dataset, "BitsAllocated") or 0
-    stored = _whole(dataset, "BitsStored") or bits
-    high_bit = _whole(dataset, "HighBit")
+    kind = values_of(dataset, "ImageType")
+    bits = whole_of(dataset, "BitsAllocated") or 0
+    stored = whole_of(dataset, "BitsStored") or bits
+    high_bit = whole_of(dataset, "HighBit")
     return Header(
         path=path,
-        series_uid=_text(dataset, "SeriesInstanceUID"),
-        instance_uid=_text(dataset, "SOPInstanceUID"),
+        series_uid=text_of(dataset, "SeriesInstanceUID"),
+        instance_uid=text_of(dataset, "SOPInstanceUID"),
         sop_class=sop_class,
         modality=modality,
-        image_type=tuple(printable(str(part).upper(), most=_MOST_TEXT) for part in kind),
-        frames=_whole(dataset, "NumberOfFrames") or 1,
-        samples=_whole(dataset, "SamplesPerPixel") or 1,
-        photometric=_text(dataset, "PhotometricInterpretation"),
+        image_type=tuple(printable(str(part).upper(), most=MOST_TEXT) for part in kind),
+        frames=whole_of(dataset, "NumberOfFrames") or 1,
+        samples=whole_of(dataset, "SamplesPerPixel") or 1,
+        photometric=text_of(dataset, "PhotometricInterpretation"),
         kernel=printable(
-            " ".join(map(str, _values(dataset, "ConvolutionKernel"))), most=_MOST_TEXT
+            " ".join(map(str, values_of(dataset, "ConvolutionKernel"))), most=MOST_TEXT
         ),
-        patient_position=_text(dataset, "PatientPosition"),
-        burned_in=_text(dataset, "BurnedInAnnotation") == "YES",
-        lossy=_text(dataset, "LossyImageCompression") == "01",
-        rescale_type=_text(dataset, "RescaleType"),
+        patient_position=text_of(dataset, "PatientPosition"),
+        burned_in=text_of(dataset, "BurnedInAnnotation") == "YES",
+        lossy=text_of(dataset, "LossyImageCompression") == "01",
+        rescale_type=text_of(dataset, "RescaleType"),
         plane=Plane(
             name=shown(path),
-            position_mm=_numbers(dataset, "ImagePositionPatient", 3),
-            orientation=_numbers(dataset, "ImageOrientationPatient", 6),
-            pixel_mm=_numbers(dataset, "PixelSpacing", 2),
+            position_mm=numbers_of(dataset, "ImagePositionPatient", 3),
+            orientation=numbers_of(dataset, "ImageOrientationPatient", 6),
+            pixel_mm=numbers_of(dataset, "PixelSpacing", 2),
             rows=rows,
             columns=columns,
         ),
@@ -321,58 +364,11 @@ def header_of(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  #
             bits_allocated=bits,
             bits_stored=stored,
             high_bit=stored - 1 if high_bit is None else high_bit,
-            signed=_whole(dataset, "PixelRepresentation") == 1,
-            padding=_whole(dataset, "PixelPaddingValue"),
-            padding_limit=_whole(dataset, "PixelPaddingRangeLimit"),
-            slope=_number(dataset, "RescaleSlope"),
-            intercept=_number(dataset, "RescaleIntercept"),
+            signed=whole_of(dataset, "PixelRepresentation") == 1,
+            padding=whole_of(dataset, "PixelPaddingValue"),
+            padding_limit=whole_of(dataset, "PixelPaddingRangeLimit"),
+            slope=number_of(dataset, "RescaleSlope"),
+            intercept=number_of(dataset, "RescaleIntercept"),
         ),
         pixels=pixels,
     )
-
-
-def drop_long_values(dataset: Any) -> None:  # noqa: ANN401  # untyped
-    """Leave out what no image states at such length, before it becomes a million numbers."""
-    for tag, element in list(dataset.items()):
-        if isinstance(element.value, bytes) and len(element.value) > _MOST_VALUE_BYTES:
-            del dataset[tag]
-
-
-def _values(dataset: Any, name: str) -> list[Any]:  # noqa: ANN401  # untyped in pydicom
-    """All values of an element; none where it is absent, empty or unreadable."""
-    try:
-        value = dataset.get(name)
-    except Exception:  # noqa: BLE001  # a damaged value counts as absent, which is then refused
-        return []
-    if value is None or value == "":
-        return []
-    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
-        return [value]
-    return list(value)
-
-
-def _text(dataset: Any, name: str) -> str:  # noqa: ANN401  # untyped in pydicom
-    values = _values(dataset, name)
-    return printable(str(values[0]).strip().strip("\0"), most=_MOST_TEXT) if values else ""
-
-
-def _numbers(dataset: Any, name: str, count: int) -> tuple[float, ...] | None:  # noqa: ANN401
-    values = _values(dataset, name)
-    try:
-        numbers = tuple(float(value) for value in values)
-    except (TypeError, ValueError):
-        return None
-    return numbers if len(numbers) == count else None
-
-
-def _number(dataset: Any, name: str) -> float | None:  # noqa: ANN401  # untyped in pydicom
-    numbers = _numbers(dataset, name, 1)
-    return numbers[0] if numbers else None
-
-
-def _whole(dataset: Any, name: str) -> int | None:  # noqa: ANN401  # untyped in pydicom
-    values = _values(dataset, name)
-    if values and isinstance(values[0], bytes):  # an ambiguous VR that pydicom left unread
-        return int.from_bytes(values[0][:2], "little")
-    number = _number(dataset, name)
-    return int(number) if number is not None and math.isfinite(number) else None

@@ -3,6 +3,7 @@
 from rhoa.verbs.crops import hips
 from rhoa.verbs.listing import inspect
 from rhoa.verbs.output import Result, table
+from rhoa.verbs.radiographs import xray
 from rhoa.verbs.scan import ctap
 from rhoa.verbs.study import bench, demo, evaluate, explain, info, predict, split, train
 
@@ -20,4 +21,5 @@ __all__ = [
     "split",
     "table",
     "train",
+    "xray",
 ]

@@ -1,0 +1,217 @@
+"""What is no frontal X-ray of a hip or the pelvis, as far as a file tells.
+
+Elements that are empty or say nothing that is known here are no reason to refuse. Texts of a file
+are matched with words of this module, and only these are ever shown: free text may hold a name.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from rhoa.errors import ParameterError, ViewError
+from rhoa.hips.tags import DESCRIPTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from rhoa.hips.tags import Tags
+
+REFUSALS: Mapping[str, str] = MappingProxyType(
+    {
+        "modality": "is of CT, MR, ultrasound or whatever makes no X-rays",
+        "part": "is said to be of another part of the body",
+        "view": "is said to be a lateral, oblique or other view that is not frontal",
+        "raw": "holds what the detector measured (FOR PROCESSING), not what is looked at",
+        "text": "has text burned into its pixels (BurnedInAnnotation), perhaps a name",
+        "size": "is tiny, very long, or of an impossible size in mm",
+        "colour": "is a colour picture, whose brightness is taken",
+    }
+)
+"""Every refusal that can be overruled by name, and what is read all the same."""
+
+MODALITIES = frozenset(["", "CR", "DX", "DR", "RG", "RF", "XR", "XA", "OT", "SC", "HC", "FS"])
+"""X-rays, and what digitised films and secondary captures call themselves."""
+_OTHER_CLASSES = frozenset("CT MR Enhanced Legacy Ultrasound Nuclear Positron RT VL".split())  # noqa: SIM905
+"""First words of the names of storage classes that hold no X-rays."""
+
+LEAST_PIXELS, MOST_ASPECT = 64, 2.5
+LEAST_FIELD_MM, MOST_FIELD_MM = 50.0, 1600.0
+"""Of the longer side: a hip fits into the first, a long-leg film into the second."""
+
+_SIDE = r"\b(?:LT|RT|LE|RI|L|R|BI|BOTH)?"
+_HIP = re.compile(
+    r"PELVI|ACETABUL|BEKKEN|LONKK|LONKA|LANTIO|COXARTHR|BECKEN|"
+    + _SIDE
+    + r"(?:HIPS?|COXAE?|HEUP\w*|HUE?FT\w*|BASSIN|HANCHES?|CADERAS?|ANCHE|ANCA|BACINO|"
+    r"FEMUR|FEMOR\w*)\b"
+)
+_PARTS = {
+    "knee": "KNEES?|KNIE\\w*|POLVI|POLVET|POLVEN|GENOUX?|PATELLA\\w*|TIBIA\\w*|TIB|FIBULA\\w*",
+    "foot or ankle": "FOOT|FEET|ANKLES?|TOES?|CALCANE\\w*|HEELS?|VOET\\w*|ENKELS?|TARS\\w*",
+    "hand or wrist": "HANDS?|WRISTS?|FINGERS?|THUMBS?|CARP\\w*|METACARP\\w*|POLS|HAENDE",
+    "arm or shoulder": "SHOULDERS?|ELBOWS?|FOREARMS?|HUMERUS|CLAVICLES?|SCAPULAE?|SCHOUDERS?|"
+    "UPPER ?ARM|SCHULTER\\w*|RADIUS|ULNA",
+    "chest": "CHEST\\w*|THORAX\\w*|LUNGS?|RIBS?|STERNUM|KEUHKO\\w*",
+    "spine": "[CTL]?SPINES?|[CTL]SSPINE|LUMBAR|THORACIC|CERVICAL|SPINAL|WERVEL\\w*|WIRBEL\\w*|"
+    "SCOLIOSIS|LUMB\\w*SPINE",
+    "abdomen": "ABDOMEN|ABDOMINAL|KUB|BUIK\\w*|VATSA",
+    "head or neck": "SKULL|HEAD|FACE|FACIAL|ORBITS?|SINUS\\w*|JAW|MANDIB\\w*|TEETH|DENTAL|NECK",
+    "breast": "BREASTS?|MAMMO?\\w*",
+}
+_OTHER_PARTS = {part: re.compile(_SIDE + rf"(?:{stems})\b") for part, stems in _PARTS.items()}
+_VIEWS = {
+    "frog-leg": r"FROG\w*|LAUENSTEIN",
+    "false profile": r"FALSE ?PROFILE|FAUX ?PROFIL|LEQUESNE",
+    "decubitus": r"[RL]LD|DECUB\w*",
+    "oblique": r"OBL|OBLI|OBLIQUE|[RL]LO|[LR][AP]O|JUDET",
+    "lateral": r"LATERAL|LAT|LATS|[RL]L|[LR]LAT|LATERALE?N?|PROFIL|SIVUKUVA|SEITLICH|SAGITTAL|"
+    r"MEDIOLATERAL|LATEROMEDIAL|X ?TABLE|CROSS ?TABLE|DUNN",
+    "axial, inlet or outlet": r"AXIAL|AXIOLATERAL|INLET|OUTLET|TANGENTIAL|SUNRISE|SKYLINE|"
+    r"CRANIO ?CAUDAL|CAUDO ?CRANIAL",
+}
+_OTHER_VIEWS = {view: re.compile(rf"\b(?:{stems})\b") for view, stems in _VIEWS.items()}
+_FRONTAL = re.compile(r"\b(?:AP|PA|FRONTAL|ANTERO ?POSTERIOR|POSTERO ?ANTERIOR|VOORACHTERW\w*)\b")
+
+
+def accepted(accept: str | Collection[str]) -> frozenset[str]:
+    """The refusals that ``accept`` overrules: one, several with commas between, or a collection.
+
+    Raises
+    ------
+    ParameterError
+        If there is no refusal of such a name.
+    """
+    try:
+        given = accept.split(",") if isinstance(accept, str) else list(accept)
+        names = {name.strip() for name in given} - {""}
+    except (AttributeError, TypeError):
+        raise ParameterError(
+            f"accept must be names of refusals ({', '.join(REFUSALS)}); got {accept!r}."
+        ) from None
+    unknown = sorted(names - REFUSALS.keys())
+    if unknown:
+        raise ParameterError(
+            f"accept must name refusals that exist ({', '.join(REFUSALS)}); got {unknown[0]!r}."
+        )
+    return frozenset(names)
+
+
+def refuse(kind: str, what: str, accept: Collection[str]) -> None:
+    """Raise a `ViewError` that tells ``what`` was found, unless its ``kind`` is accepted."""
+    if kind not in accept:
+        raise ViewError(
+            f"{what}; read_xray needs a frontal X-ray of a hip or the pelvis: leave the file out, "
+            f'or pass accept="{kind}" to read it all the same.'
+        )
+
+
+def check_tags(tags: Tags, accept: Collection[str]) -> None:
+    """Check that a header may be that of a frontal X-ray of a hip or the pelvis.
+
+    Raises
+    ------
+    ViewError
+        If it is said to be of something else.
+    """
+    name = tags.header.name
+    modality = _other_modality(tags)
+    if modality:
+        refuse("modality", f"{name}: {modality}", accept)
+    part = _other_part(tags.words)
+    if part:
+        refuse("part", f"{name}: {part}", accept)
+    view = _other_view(tags)
+    if view:
+        refuse("view", f"{name}: {view}", accept)
+    if tags.intent == "FOR PROCESSING":
+        what = f"{name}: PresentationIntentType is FOR PROCESSING: raw values of the detector"
+        refuse("raw", what, accept)
+    if tags.header.burned_in:
+        what = f"{name}: BurnedInAnnotation is YES: its pixels hold text, perhaps a name"
+        refuse("text", what, accept)
+
+
+def check_shape(
+    name: str,
+    shape: tuple[int, int],
+    pixel_mm: tuple[float, float] | None,
+    accept: Collection[str],
+) -> None:
+    """Check that an image has the size of an X-ray, in pixels and, where it says so, in mm.
+
+    Raises
+    ------
+    ViewError
+        If it has not.
+    """
+    rows, columns = shape
+    if min(shape) < LEAST_PIXELS:
+        what = f"{name}: {rows} x {columns} pixels, fewer than {LEAST_PIXELS} a side"
+        refuse("size", what, accept)
+    down, across = pixel_mm or (1.0, 1.0)
+    height, width = rows * down, columns * across
+    if max(height, width) > MOST_ASPECT * min(height, width):
+        what = (
+            f"{name}: {rows} x {columns} pixels: one side is more than {MOST_ASPECT:g} times the "
+            "other"
+        )
+        refuse("size", what, accept)
+    if pixel_mm is not None and not LEAST_FIELD_MM <= max(height, width) <= MOST_FIELD_MM:
+        what = (
+            f"{name}: its pixel size makes {height:.4g} x {width:.4g} mm of it, and the longer "
+            f"side of an X-ray is {LEAST_FIELD_MM:g} to {MOST_FIELD_MM:g} mm"
+        )
+        refuse("size", what, accept)
+
+
+def _other_modality(tags: Tags) -> str:
+    from pydicom.uid import UID
+
+    modality = tags.header.modality.upper()
+    if modality not in MODALITIES:
+        known = modality if re.fullmatch("[A-Z]{2,4}", modality) else "unknown"
+        return f"modality {known}, not CR or DX"
+    storage = UID(tags.header.sop_class, validation_mode=0).name.split()
+    if not modality and storage and storage[0] in _OTHER_CLASSES:
+        return f"no modality, but a storage class of {storage[0]} images"
+    return ""
+
+
+def _other_part(words: Mapping[str, str]) -> str:
+    """What the first element that names a part says, where that is another than a hip."""
+    formal = ("AnatomicRegionSequence", "BodyPartExamined", "ViewCodeSequence")
+    for element in (*formal, *DESCRIPTIONS):
+        text = _plain(words.get(element, ""))
+        if _HIP.search(text):
+            return ""
+        for part, pattern in _OTHER_PARTS.items():
+            if pattern.search(text):
+                return f"{element} names another part ({part})"
+    return ""
+
+
+def _other_view(tags: Tags) -> str:
+    """What tells that the image is not frontal; descriptions count where no element does."""
+    ahead = [part[:1] for part in tags.orientation[:2]]
+    if len(ahead) == 2 and set(ahead) & {"A", "P"}:
+        return "PatientOrientation is that of a view from the side or from above"
+    said = [name for name in ("ViewPosition", "ViewCodeSequence") if name in tags.words]
+    nearest = [name for name in DESCRIPTIONS[:3] if name in tags.words]
+    for element in said or nearest:
+        text = _plain(tags.words[element])
+        if not said and _FRONTAL.search(text):
+            continue
+        for view, pattern in _OTHER_VIEWS.items():
+            if pattern.search(text):
+                return f"{element} names another view ({view})"
+    return ""
+
+
+def _plain(text: str) -> str:
+    """Upper-case letters and single blanks; accents are taken off."""
+    letters = unicodedata.normalize("NFKD", text.upper())
+    kept = "".join(sign for sign in letters if not unicodedata.combining(sign))
+    return " ".join(re.sub(r"[^A-Z]+", " ", kept).split())
