@@ -39,5 +39,7 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
-        return " x ".join(_cell(part) for part in value)
+        return (", " if any(isinstance(part, str) for part in value) else " x ").join(
+            map(_cell, value)
+        )
     return str(value)
