@@ -146,6 +146,29 @@ def test_sources_are_split_by_the_papers_fractions() -> None:
     assert sum(manifest.counts().values()) == len(manifest.labelled)
 
 
+def test_the_balance_of_a_manifest_is_by_source_and_class() -> None:
+    manifest = cohort(60).split()
+
+    result = manifest.balance()
+
+    assert sum(share.reached for share in result.shares) == len(manifest.labelled)
+    assert {(share.stratum, share.label) for share in result.shares} == {
+        (source, label) for source in ("ct", "xray") for label in ("0", "1")
+    }
+    assert result.largest_difference <= 1
+    with pytest.raises(rhoa.RhoaError, match="no partitions yet"):
+        cohort(4).balance()
+
+
+def test_folds_of_a_manifest_keep_subjects_whole() -> None:
+    manifest = cohort(60)
+
+    parts = manifest.folds(4)
+
+    rhoa.cohort.require_disjoint([hip.subject for hip in manifest.labelled], parts)
+    assert np.ptp(np.bincount(parts)) <= 2
+
+
 def test_nothing_labelled_cannot_be_split() -> None:
     hip = Hip(Path("a.png"), "S1", "left", "ct", 1, "", None)
 

@@ -9,13 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from rhoa.cohort.split import PARTITIONS, require_disjoint, split
+from rhoa.cohort.split import PARTITIONS, balance, folds, require_disjoint, split
 from rhoa.errors import ManifestError, MissingFileError
 from rhoa.pose.sides import SIDES, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from os import PathLike
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rhoa.cohort.balance import Balance
 
 Source = Literal["ct", "xray"]
 Partition = Literal["train", "val", "test"]
@@ -25,7 +30,7 @@ REQUIRED = ("image", "subject", "side", "source", "kl", "visit", "label")
 COLUMNS = (*REQUIRED, "partition")
 
 # Gebre et al. 2022, "Data partitioning": X-rays (and all images together), and CT-APs.
-PAPER_FRACTIONS: dict[Source, tuple[float, float, float]] = {
+PAPER_FRACTIONS: dict[str, tuple[float, float, float]] = {
     "xray": (0.55, 0.30, 0.15),
     "ct": (0.50, 0.25, 0.25),
 }
@@ -84,30 +89,56 @@ class Manifest:
     def split(self, *, seed: int = 2020) -> Manifest:
         """The manifest with its hips in partitions, each source by the paper's fractions.
 
-        CT-APs are split 50 / 25 / 25, X-rays 55 / 30 / 15. A subject with both stays in one
-        partition: the one its CT-APs were put in. Hips without a label follow their subject.
+        CT-APs are split 50 / 25 / 25, X-rays 55 / 30 / 15, each class by itself. A subject with
+        both stays in one partition. Hips without a label follow their subject; `balance` tells how
+        near the others come.
 
         Raises
         ------
         ManifestError
             If there is no labelled hip.
         """
-        if not self.labelled.hips:
+        labels, strata, subjects = self._labels()
+        if not labels:
             raise ManifestError("no hip has a label: there is nothing to split.")
-        placed: dict[str, str] = {}
-        for source in SOURCES:
-            hips = [h for h in self.labelled if h.source == source and h.subject not in placed]
-            if hips:
-                labels, subjects = [str(hip.label) for hip in hips], [hip.subject for hip in hips]
-                fractions = PAPER_FRACTIONS[source]
-                parts = split(labels, groups=subjects, fractions=fractions, seed=seed)
-                placed |= dict(zip(subjects, parts.tolist(), strict=True))
+        parts = split(labels, groups=subjects, fractions=PAPER_FRACTIONS, seed=seed, strata=strata)
+        placed = dict(zip(subjects, parts.tolist(), strict=True))
         hips = [
             replace(hip, partition=cast("Partition", placed.get(hip.subject, "train")))
             for hip in self.hips
         ]
         require_disjoint([hip.subject for hip in hips], [str(hip.partition) for hip in hips])
         return Manifest(tuple(hips))
+
+    def balance(self) -> Balance:
+        """Labelled hips that the paper's fractions want in each partition, and that are there.
+
+        Raises
+        ------
+        ManifestError
+            If there is no labelled hip, or one has no partition.
+        """
+        labels, strata, _ = self._labels()
+        partitions = [hip.partition for hip in self.labelled if hip.partition is not None]
+        if not labels or len(partitions) < len(labels):
+            raise ManifestError("the labelled hips have no partitions yet; split the manifest.")
+        return balance(labels, partitions, fractions=PAPER_FRACTIONS, strata=strata)
+
+    def folds(self, count: int = 5, *, seed: int = 2020) -> NDArray[np.int_]:
+        """The fold of each labelled hip, as `rhoa.cohort.folds` puts it; sources spread alike."""
+        labels, strata, subjects = self._labels()
+        if not labels:
+            raise ManifestError("no hip has a label: there is nothing to fold.")
+        return folds(labels, groups=subjects, count=count, seed=seed, strata=strata)
+
+    def _labels(self) -> tuple[list[str], list[str], list[str]]:
+        """Label, source and subject of each labelled hip."""
+        hips = self.labelled.hips
+        return (
+            [str(hip.label) for hip in hips],
+            [hip.source for hip in hips],
+            [hip.subject for hip in hips],
+        )
 
     def write(self, path: str | PathLike[str]) -> None:
         """Write the table as `read` reads it; image paths relative to it where possible."""
