@@ -2,12 +2,14 @@
 
 from rhoa.cohort.balance import Balance
 from rhoa.cohort.build import build
+from rhoa.cohort.flow import Flow
 from rhoa.cohort.leaks import Leak, Leaks, leaks, require_no_leaks
 from rhoa.cohort.manifest import Hip, Manifest, read
 from rhoa.cohort.split import balance, folds, require_disjoint, split
 
 __all__ = [
     "Balance",
+    "Flow",
     "Hip",
     "Leak",
     "Leaks",
