@@ -143,6 +143,18 @@ def test_before_a_split_copies_of_different_subjects_are_told(tmp_path: Path) ->
     assert [(leak.kind, leak.lines) for leak in result] == [("mirrored copy", (2, 4))]
 
 
+def test_hips_without_a_label_are_neither_read_nor_counted(tmp_path: Path) -> None:
+    """Lines are those of the whole table all the same."""
+    cohort = manifest(tmp_path, {"train": [texture(1), texture(0)], "test": [texture(0)]})
+    doubtful = replace(cohort.hips[0], kl=1, label=None, partition=None)
+    cohort.hips[0].image.unlink()
+
+    result = leaks(Manifest((doubtful, *cohort.hips[1:])))
+
+    assert result.images == 2
+    assert [(leak.kind, leak.lines) for leak in result] == [("identical", (3, 4))]
+
+
 def test_images_that_cannot_be_read_are_named_by_line(tmp_path: Path) -> None:
     cohort = manifest(tmp_path, {"train": [texture(0)], "test": [texture(1)]})
     cohort.hips[1].image.unlink()

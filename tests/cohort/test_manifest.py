@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -260,13 +261,21 @@ def test_the_balance_of_a_manifest_is_by_source_and_class() -> None:
         cohort(4).balance()
 
 
-def test_folds_of_a_manifest_keep_subjects_whole() -> None:
+def test_every_labelled_hip_is_in_the_test_set_of_one_fold() -> None:
     manifest = cohort(60)
 
     parts = manifest.folds(4)
 
-    rhoa.cohort.require_disjoint([hip.subject for hip in manifest.labelled], parts)
-    assert np.ptp(np.bincount(parts)) <= 2
+    tests = Counter(hip.image for fold in parts for hip in fold if hip.partition == "test")
+    assert set(tests.values()) == {1}
+    assert set(tests) >= {hip.image for hip in manifest.labelled}
+    for fold, following in zip(parts, [*parts[1:], parts[0]], strict=True):
+        validated = {hip.image for hip in fold.labelled if hip.partition == "val"}
+        assert validated == {hip.image for hip in following.labelled if hip.partition == "test"}
+        rhoa.cohort.require_disjoint([h.subject for h in fold], [str(h.partition) for h in fold])
+        assert abs(len(validated) - len(manifest.labelled) / 4) <= 2
+    with pytest.raises(rhoa.RhoaError, match="count must be a whole number >= 3"):
+        manifest.folds(2)
 
 
 def test_nothing_labelled_cannot_be_split() -> None:
@@ -274,3 +283,5 @@ def test_nothing_labelled_cannot_be_split() -> None:
 
     with pytest.raises(rhoa.RhoaError, match="no hip has a label"):
         Manifest((hip,)).split()
+    with pytest.raises(rhoa.RhoaError, match="no hip has a label"):
+        Manifest((hip,)).folds()

@@ -46,6 +46,15 @@ class Leak:
     partitions: tuple[str | None, str | None]
     distance: float = 0.0
 
+    def as_dict(self) -> dict[str, object]:
+        """Plain types, for JSON; without subjects and file names."""
+        return {
+            "kind": self.kind,
+            "lines": list(self.lines),
+            "partitions": list(self.partitions),
+            "distance": self.distance,
+        }
+
     def __str__(self) -> str:
         where = f"lines {self.lines[0]} and {self.lines[1]}"
         parts = "" if None in self.partitions else f" ({' and '.join(map(str, self.partitions))})"
@@ -70,18 +79,7 @@ class Leaks:
 
     def as_dict(self) -> dict[str, object]:
         """Plain types, for JSON; without subjects and file names."""
-        return {
-            "images": self.images,
-            "leaks": [
-                {
-                    "kind": pair.kind,
-                    "lines": list(pair.lines),
-                    "partitions": list(pair.partitions),
-                    "distance": pair.distance,
-                }
-                for pair in self.pairs
-            ],
-        }
+        return {"images": self.images, "leaks": [pair.as_dict() for pair in self.pairs]}
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.pairs)) or f"no leaks among {self.images} images"
@@ -98,7 +96,7 @@ def leaks(manifest: Manifest, *, progress: Progress | None = None) -> Leaks:
     Parameters
     ----------
     manifest
-        Hips, whose images are read. Those without a label count too.
+        Hips. Those without a label are left out: no model learns from them or is measured on them.
     progress
         Called with (images done, images in all, what is being done).
 
@@ -130,10 +128,11 @@ def leaks(manifest: Manifest, *, progress: Progress | None = None) -> Leaks:
     ...     print(leaks(Manifest(tuple(hips))))
     lines 2 and 3 (train and test): mirrored copy, distance 0.000
     """
-    hips = manifest.hips
-    digests, sketches = _read(hips, progress)
+    lines = [n for n, hip in enumerate(manifest.hips, start=FIRST_LINE) if hip.label is not None]
+    hips = [manifest.hips[line - FIRST_LINE] for line in lines]
+    digests, sketches = _read(hips, lines, progress)
     split = any(hip.partition is not None for hip in hips)
-    apart: list[Hashable] = [hip.partition if split else hip.subject for hip in hips]
+    apart = [str(hip.partition) if split else hip.subject for hip in hips]
     found: list[tuple[Kind, int, int, float]] = []
     if split:
         found += [("subject", *pair, 0.0) for pair in _shared([hip.subject for hip in hips], apart)]
@@ -150,7 +149,7 @@ def leaks(manifest: Manifest, *, progress: Progress | None = None) -> Leaks:
     pairs = (
         Leak(
             kind,
-            (a + FIRST_LINE, b + FIRST_LINE),
+            (lines[a], lines[b]),
             (hips[a].image, hips[b].image),
             (hips[a].partition, hips[b].partition),
             distance,
@@ -180,14 +179,14 @@ def require_no_leaks(manifest: Manifest, *, progress: Progress | None = None) ->
 
 
 def _read(
-    hips: Sequence[Hip], progress: Progress | None
+    hips: Sequence[Hip], lines: Sequence[int], progress: Progress | None
 ) -> tuple[list[bytes], NDArray[np.float32]]:
     """The hash of each image's file and its sketch."""
     digests, sketches = [], []
-    for row, hip in enumerate(hips):
-        if progress is not None and row % PROGRESS_EVERY == 0:
-            progress(row, len(hips), "looking for leaks")
-        where = f"line {row + FIRST_LINE}"
+    for done, (hip, line) in enumerate(zip(hips, lines, strict=True)):
+        if progress is not None and done % PROGRESS_EVERY == 0:
+            progress(done, len(hips), "looking for leaks")
+        where = f"line {line}"
         try:
             content = hip.image.read_bytes()
         except OSError as error:
@@ -211,15 +210,15 @@ def _pixels(content: bytes, where: str) -> NDArray[np.generic]:
         with pillow.open(io.BytesIO(content)) as picture:
             grey = picture if picture.mode.startswith(("I", "F")) else picture.convert("L")
             return np.asarray(grey)
-    except (OSError, SyntaxError):
+    except (OSError, SyntaxError, pillow.DecompressionBombError):
         raise ManifestError(
             f"{where}: the image is no readable picture; a PNG of grey levels is needed."
         ) from None
 
 
-def _shared(keys: Sequence[Hashable], apart: Sequence[Hashable]) -> Iterator[tuple[int, int]]:
+def _shared(keys: Sequence[Hashable], apart: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Rows of one key that lie apart: the first row of each side with the first row of all."""
-    sides: dict[Hashable, dict[Hashable, int]] = defaultdict(dict)
+    sides: dict[Hashable, dict[str, int]] = defaultdict(dict)
     for row, (key, side) in enumerate(zip(keys, apart, strict=True)):
         sides[key].setdefault(side, row)
     for rows in sides.values():
@@ -228,14 +227,14 @@ def _shared(keys: Sequence[Hashable], apart: Sequence[Hashable]) -> Iterator[tup
 
 
 def _sides(
-    apart: Sequence[Hashable], *, split: bool
+    apart: Sequence[str], *, split: bool
 ) -> Iterator[tuple[NDArray[np.int_], NDArray[np.int_]]]:
     """Rows to compare with rows, the fewer first: partitions two by two, or all rows with all."""
     if not split:
         rows = np.arange(len(apart))
         yield rows, rows
         return
-    members: dict[Hashable, list[int]] = defaultdict(list)
+    members: dict[str, list[int]] = defaultdict(list)
     for row, side in enumerate(apart):
         members[side].append(row)
     for first, second in combinations(sorted(members.values(), key=len), 2):

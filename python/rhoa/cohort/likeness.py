@@ -188,15 +188,17 @@ def _distances(images: Array, others: Array) -> Array:
 
 def _laid(stack: Array, moved: Array, steps: Array) -> Array:
     """Each image shifted and stretched, by linear interpolation; edges are repeated."""
+    down, across = (_weights(moved[:, axis], moved[:, axis + 2], steps) for axis in (0, 1))
+    return np.asarray(down @ stack @ across.transpose(0, 2, 1), np.float32)
+
+
+def _weights(shift: Array, growth: Array, steps: Array) -> Array:
+    """What each line of an image takes from each line of another, ``(images, 48, 48)``."""
     lines = np.arange(SKETCH_SIDE, dtype=np.float32)
-    for axis in (1, 2):
-        places = lines + moved[:, axis - 1, None] + moved[:, axis + 1, None] * steps
-        places = places.clip(0, SKETCH_SIDE - 1.001)
-        before = places.astype(int)
-        share = places - before
-        shape = (len(stack), -1, 1) if axis == 1 else (len(stack), 1, -1)
-        before, share = before.reshape(shape), share.reshape(shape)
-        near = np.take_along_axis(stack, before, axis=axis)
-        far = np.take_along_axis(stack, before + 1, axis=axis)
-        stack = near + share * (far - near)
-    return stack
+    places = (lines + shift[:, None] + growth[:, None] * steps).clip(0, SKETCH_SIDE - 1.001)
+    before = places.astype(int)[:, :, None]
+    share = places[:, :, None] - before
+    weights = np.zeros((len(shift), SKETCH_SIDE, SKETCH_SIDE), np.float32)
+    np.put_along_axis(weights, before, 1 - share, axis=2)
+    np.put_along_axis(weights, before + 1, share, axis=2)
+    return weights

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from rhoa.cohort.flow import RULES, STATED, Flow, rule_of
 from rhoa.cohort.split import PARTITIONS, balance, folds, require_disjoint, split
-from rhoa.errors import ManifestError, MissingFileError
+from rhoa.errors import ManifestError, MissingFileError, require_count
 from rhoa.pose.sides import SIDES, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from os import PathLike
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from rhoa.cohort.balance import Balance
     from rhoa.cohort.flow import Exclusion
@@ -128,13 +125,7 @@ class Manifest:
         if not labels:
             raise ManifestError("no hip has a label: there is nothing to split.")
         parts = split(labels, groups=subjects, fractions=PAPER_FRACTIONS, seed=seed, strata=strata)
-        placed = dict(zip(subjects, parts.tolist(), strict=True))
-        hips = [
-            replace(hip, partition=cast("Partition", placed.get(hip.subject, "train")))
-            for hip in self.hips
-        ]
-        require_disjoint([hip.subject for hip in hips], [str(hip.partition) for hip in hips])
-        return Manifest(tuple(hips))
+        return self._placed(dict(zip(subjects, parts.tolist(), strict=True)))
 
     def balance(self) -> Balance:
         """Labelled hips that the paper's fractions want in each partition, and that are there.
@@ -150,12 +141,43 @@ class Manifest:
             raise ManifestError("the labelled hips have no partitions yet; split the manifest.")
         return balance(labels, partitions, fractions=PAPER_FRACTIONS, strata=strata)
 
-    def folds(self, count: int = 5, *, seed: int = 2020) -> NDArray[np.int_]:
-        """The fold of each labelled hip, as `rhoa.cohort.folds` puts it; sources spread alike."""
+    def folds(self, count: int = 5, *, seed: int = 2020) -> tuple[Manifest, ...]:
+        """Manifests for cross-validation: in each another fold is test, and the next one val.
+
+        Folds are those of `rhoa.cohort.folds`, with sources spread alike. Hips without a label
+        follow their subject.
+
+        Raises
+        ------
+        ManifestError
+            If there is no labelled hip.
+        ParameterError
+            If there are fewer than three folds, which leaves none to train on, or too many.
+        """
+        require_count("count", count, least=3)
         labels, strata, subjects = self._labels()
         if not labels:
-            raise ManifestError("no hip has a label: there is nothing to fold.")
-        return folds(labels, groups=subjects, count=count, seed=seed, strata=strata)
+            raise ManifestError("no hip has a label: there is nothing to part into folds.")
+        parts = folds(labels, groups=subjects, count=count, seed=seed, strata=strata)
+        fold_of = dict(zip(subjects, parts.tolist(), strict=True))
+        return tuple(
+            self._placed(
+                {
+                    subject: {0: "test", 1: "val"}.get((fold - test) % count, "train")
+                    for subject, fold in fold_of.items()
+                }
+            )
+            for test in range(count)
+        )
+
+    def _placed(self, partitions: Mapping[str, str]) -> Manifest:
+        """With the partition of each subject; of others, whose hips have no label, train."""
+        hips = [
+            replace(hip, partition=cast("Partition", partitions.get(hip.subject, "train")))
+            for hip in self.hips
+        ]
+        require_disjoint([hip.subject for hip in hips], [str(hip.partition) for hip in hips])
+        return Manifest(tuple(hips))
 
     def _labels(self) -> tuple[list[str], list[str], list[str]]:
         """Label, source and subject of each labelled hip."""
