@@ -1,9 +1,9 @@
 """How many planted copies the leak audit finds, how many false pairs it tells, how long it takes.
 
-    python benches/leaks.py                          # 600 hips of 300 subjects, 300 textures
-    python benches/leaks.py --subjects 50 --textures 50 --images 1000
+    python benches/leaks.py             # 600 hips of CT-APs, 120 of X-rays, 300 textures
+    python benches/leaks.py --subjects 50 --xrays 4 --textures 50 --images 1000
 
-Hips are crops of digital subjects at 4 mm, more alike than patients' are; they are made once and
+Hips are of digital subjects, CT at 4 mm, and more alike than patients' are; they are made once and
 kept in the folder for temporary files. Recall is of copies after each change; a false pair is an
 image and a copy of another subject's. Unrelated hips are compared without changes as well. Times
 are of ``--images`` images, hips under noise of their own, in three partitions.
@@ -28,12 +28,10 @@ from rhoa.cohort import Hip, Manifest, leaks  # noqa: E402
 from rhoa.cohort.likeness import likenesses, sketch  # noqa: E402
 from rhoa.picture import encode_png, resize, stretch  # noqa: E402
 from rhoa.progress import bar  # noqa: E402
-from tests.cohort.copies import CHANGES, changed, hips, texture  # noqa: E402
+from tests.cohort.copies import CHANGES, changed, hips, texture, xray_hips  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Sequence
 
     from tests.cohort.copies import Picture
 
@@ -41,28 +39,27 @@ CACHE = Path(tempfile.gettempdir()) / "rhoa-leaks"
 TIMES = ("reading, hashing and sketches", "comparing")
 
 
-def pictures(subjects: int, textures: int) -> tuple[list[Picture], NDArray[np.int_]]:
-    """Hips, two a subject, and textures; and the subject of each."""
+def kept(make: Callable[[int], list[Picture]], subjects: int) -> list[Picture]:
+    """Both hips of each subject, made once."""
     CACHE.mkdir(exist_ok=True)
     progress = bar()
-    images = []
+    images: list[Picture] = []
     for seed in range(subjects):
-        file = CACHE / f"{seed}.npy"
+        file = CACHE / f"{make.__name__}-{seed}.npy"
         if not file.is_file():
-            np.save(file, hips(seed))
+            np.save(file, make(seed))
         images += list(np.load(file))
         if progress is not None:
-            progress(seed + 1, subjects, "digital hips")
-    images += [texture(seed) for seed in range(textures)]
-    owners = np.concatenate([np.repeat(np.arange(subjects), 2), subjects + np.arange(textures)])
-    return images, owners
+            progress(seed + 1, subjects, make.__name__.replace("_", " "))
+    return images
 
 
-def measure(images: Sequence[Picture], owners: NDArray[np.int_]) -> None:
+def measure(kind: str, images: Sequence[Picture], hips_each: int) -> None:
     """Print recall and false pairs of every change."""
     count = len(images)
+    owners = np.arange(count) // hips_each
     originals = np.array([sketch(image) for image in images])
-    print(f"{'change':32} recall  false pairs  distance: median  95 %")
+    print(f"{f'{count} {kind}':32} recall  false pairs  distance: median  95 %")
     for name, changes in CHANGES.items():
         copies = [sketch(changed(image, changes, seed)) for seed, image in enumerate(images)]
         sketches = np.concatenate([originals, copies])
@@ -73,7 +70,7 @@ def measure(images: Sequence[Picture], owners: NDArray[np.int_]) -> None:
         print(f"{name:32} {len(own) / count:6.3f}  {false:11}  {middle:16.3f}  {high:4.3f}")
     first, second = np.flatnonzero(owners % 2 == 0), np.flatnonzero(owners % 2)
     found = likenesses(originals, first, second)
-    print(f"unrelated: {len(found)} false pairs among {len(first) * len(second)}")
+    print(f"unrelated: {len(found)} false pairs among {len(first) * len(second)}\n")
 
 
 def clock(images: Sequence[Picture], count: int) -> None:
@@ -99,12 +96,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--subjects", type=int, default=300)
+    parser.add_argument("--xrays", type=int, default=60, help="subjects")
     parser.add_argument("--textures", type=int, default=300)
     parser.add_argument("--images", type=int, default=10_000)
     options = parser.parse_args()
-    images, owners = pictures(options.subjects, options.textures)
-    measure(images, owners)
-    clock(images[: 2 * options.subjects], options.images)
+    images = kept(hips, options.subjects)
+    measure("hips of CT-APs", images, 2)
+    measure("hips of X-rays", kept(xray_hips, options.xrays), 2)
+    measure("textures", [texture(seed) for seed in range(options.textures)], 1)
+    clock(images, options.images)
 
 
 if __name__ == "__main__":

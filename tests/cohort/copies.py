@@ -10,8 +10,10 @@ from scipy import fft, ndimage
 
 import rhoa
 from rhoa.hips import boxes, crop
-from rhoa.phantom import Anatomy, ct
+from rhoa.phantom import Anatomy, ct, xray
 from rhoa.picture import resize, stretch
+
+GRADE_SHARES = (0.40, 0.10, 0.22, 0.16, 0.12)
 
 Picture = NDArray[np.uint8]
 Change = Callable[[NDArray[np.float64], np.random.Generator], NDArray[np.float64]]
@@ -20,12 +22,21 @@ Change = Callable[[NDArray[np.float64], np.random.Generator], NDArray[np.float64
 def hips(seed: int) -> list[Picture]:
     """Both hips of a digital subject as `rhoa.cohort.build` crops them, at 4 mm and any grade."""
     random = np.random.default_rng(seed)
-    left, right = (int(kl) for kl in random.choice(5, 2, p=(0.4, 0.1, 0.22, 0.16, 0.12)))
+    left, right = (int(kl) for kl in random.choice(5, 2, p=GRADE_SHARES))
     angles = tuple(random.normal(0, (6, 2, 3)))
     anatomy = Anatomy.random(seed, kl_left=left, kl_right=right)
     phantom = ct(anatomy, spacing_mm=(4, 4, 4), angles=angles)
     image = rhoa.ctap(phantom.volume, pose=phantom.landmarks)
     return [stretch(crop(image, box, size=100)) for box in boxes(image).values()]
+
+
+def xray_hips(seed: int) -> list[Picture]:
+    """Both hips of a digital subject's X-ray at 0.4 mm, saturated as `rhoa.cohort.build` does."""
+    random = np.random.default_rng(seed)
+    left, right = (int(kl) for kl in random.choice(5, 2, p=GRADE_SHARES))
+    image = xray(Anatomy.random(seed, kl_left=left, kl_right=right), pixel_mm=0.4)
+    crops = (crop(image.radiograph, box, size=200) for box in image.boxes.values())
+    return [stretch(pixels, saturate_percent=1) for pixels in crops]
 
 
 def texture(seed: int) -> Picture:

@@ -37,7 +37,7 @@ class Leak:
     """Two rows of a manifest that must not lie in two partitions.
 
     ``lines`` are those of the table; ``distance`` is 0 for a copy that is the same in all but size,
-    edges, grey levels and direction, and about 1 for unrelated images.
+    edges, grey levels and direction, and 0.05 where copies end.
     """
 
     kind: Kind

@@ -24,7 +24,8 @@ COARSE_LIKENESS = 0.9
 MOST_CANDIDATES = 6  # of one image
 # Measured on digital hips, which are more alike than patients' (benches/leaks.py): changed copies
 # lie below, hips of other subjects above.
-DISTANCE = 0.045
+DISTANCE = 0.05
+WHOLE = 40  # times as alike as their details are copies as a whole, and hips are not
 BLOCK = 512  # images whose coarse ones are compared with all others at once
 PAIRS = 64  # laid upon each other at once, in cache
 ITERATIONS = 4
@@ -35,7 +36,7 @@ LEAST_CONTRAST = 1e-3
 
 
 class Likeness(NamedTuple):
-    """Two sketches, by their numbers, and how far they differ: 0 is the same, 1 is unrelated."""
+    """Two sketches, by their numbers, and how far they differ: from 0, the same, to `DISTANCE`."""
 
     first: int
     second: int
@@ -157,9 +158,10 @@ def _candidates(images: Array, others: Array) -> tuple[NDArray[np.int_], NDArray
 
 
 def _distances(images: Array, others: Array) -> Array:
-    """1 less the correlation of details, once each of ``others`` is laid upon its image.
+    """How far details differ, or the whole, once each of ``others`` is laid upon its image.
 
-    Shift and stretch along both axes by Gauss and Newton's least squares.
+    Shift and stretch along both axes by Gauss and Newton's least squares. Details tell hips of one
+    shape apart, the whole smooth ones of one outline.
     """
     count = len(images)
     inner = slice(MARGIN, SKETCH_SIDE - MARGIN)
@@ -176,14 +178,20 @@ def _distances(images: Array, others: Array) -> Array:
         moved += solved[:, :4, 0] / np.maximum(solved[:, 4], 0.3)  # where grey levels fit as well
         moved = np.clip(moved, -MOST_SHIFT, MOST_SHIFT)
         laid = _laid(others, moved, steps)
-    details = []
-    for stack in (images, laid):
-        detail = (stack - _blurred(stack, DETAIL_BLUR))[:, inner, inner].reshape(count, -1)
-        detail = detail - detail.mean(axis=1, keepdims=True)
-        lengths = np.linalg.norm(detail, axis=1, keepdims=True)
-        details.append(detail / np.maximum(lengths, 1e-6))
-    distances: Array = 1 - np.einsum("nd,nd->n", *details)
-    return distances
+    whole = _unlikeness(images, laid)
+    fine = [stack - _blurred(stack, DETAIL_BLUR) for stack in (images, laid)]
+    return np.asarray(np.maximum(WHOLE * whole, _unlikeness(*fine)), np.float32)
+
+
+def _unlikeness(images: Array, others: Array) -> Array:
+    """1 less the correlation of each image with its other, within the margin."""
+    inner = slice(MARGIN, SKETCH_SIDE - MARGIN)
+    lines = []
+    for stack in (images, others):
+        line = stack[:, inner, inner].reshape(len(stack), -1)
+        line = line - line.mean(axis=1, keepdims=True)
+        lines.append(line / np.maximum(np.linalg.norm(line, axis=1, keepdims=True), 1e-6))
+    return np.asarray(1 - np.einsum("nd,nd->n", *lines), np.float32)
 
 
 def _laid(stack: Array, moved: Array, steps: Array) -> Array:
