@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ import pytest
 import rhoa
 from rhoa import cli
 from rhoa.phantom import Anatomy, Surroundings, ct, write_dicom
+from rhoa.picture import encode_png
 from rhoa.testing import make_series
+from tests.cohort.copies import texture
 
 VERBS = "inspect ctap hips xray split train evaluate predict explain demo bench info".split()  # noqa: SIM905
 
@@ -539,6 +542,88 @@ def test_swapped_sides_cannot_be_forced_and_the_message_does_not_say_so(
     assert "force:" not in refused[2]
     assert "left and right landmarks are not swapped" in forced[2]
     assert not (tmp_path / "a.png").exists()
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """40 hips of 20 subjects, a quarter with rHOA and one in ten of KL 1, each an own texture."""
+    rows = []
+    for number in range(40):
+        subject, side = f"Miller{number // 2}", ("left", "right")[number % 2]
+        (tmp_path / f"{number}.png").write_bytes(encode_png(texture(number)))
+        kl = 1 if number % 10 == 0 else 3 * (number % 4 == 1)
+        rows.append(f"{number}.png,{subject},{side},xray,{kl},,")
+    head = "image,subject,side,source,kl,visit,label"
+    (tmp_path / "manifest.csv").write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    return tmp_path / "manifest.csv"
+
+
+def test_split_tells_what_was_wanted_and_reached(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """26 hips of KL 0: 14, 8 and 4 by the rule; 10 of KL 3: 5, 3 and 2; 4 are of KL 1."""
+    code, out, err = run(capsys, "split", table, "--json")
+
+    rows = json.loads(out)
+    assert code == 0
+    assert [row["xray no rHOA wanted"] for row in rows] == [14, 8, 4]
+    assert [row["xray rHOA wanted"] for row in rows] == [5, 3, 2]
+    assert sum(row["xray rHOA"] for row in rows) == 10
+    manifest = rhoa.cohort.read(table)
+    reached = Counter(hip.partition for hip in manifest.labelled if hip.label == 1)
+    assert {row["partition"]: row["xray rHOA"] for row in rows} == reached
+    assert "4 excluded: KL 1" in err
+    assert "Miller" not in out + err
+
+
+def test_split_writes_a_manifest_a_fold(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = table.read_bytes()
+
+    code, out, _ = run(capsys, "split", table, "--fold", 4)
+
+    assert code == 0
+    assert table.read_bytes() == before
+    folds = [rhoa.cohort.read(table.with_name(f"manifest-fold-{n}.csv")) for n in (1, 2, 3, 4)]
+    tested = [hip.image for fold in folds for hip in fold.labelled if hip.partition == "test"]
+    assert len(tested) == len(set(tested)) == 36
+    assert len(out.splitlines()) == 1 + 4 * 3 + 4
+
+
+def test_an_audit_splits_what_is_not_split_and_leaves_what_is(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(capsys, "split", table, "--audit")
+    written = table.read_bytes()
+    again, found, _ = run(capsys, "split", table, "--audit", "--json", "--seed", 7)
+
+    assert code == again == 0
+    assert out.splitlines()[0] == "no leaks among 36 images"
+    assert json.loads(found) == []
+    assert table.read_bytes() == written
+
+
+def test_an_audit_fails_where_a_copy_leaks_and_lists_it(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["split", str(table)])
+    hips = rhoa.cohort.read(table).hips
+    line = next(
+        n
+        for n, hip in enumerate(hips, start=2)
+        if hip.label is not None and hip.partition != hips[1].partition
+    )
+    (table.parent / f"{line - 2}.png").write_bytes(encode_png(texture(1)[:, ::-1]))
+    capsys.readouterr()
+
+    code, out, _ = run(capsys, "split", table, "--audit", "--json")
+    _, plain, _ = run(capsys, "split", table, "--audit")
+
+    rows = json.loads(out)
+    assert code == 1
+    assert [(row["kind"], row["lines"]) for row in rows] == [("mirrored copy", [3, line])]
+    assert f"mirrored copy  3 and {line}" in plain
+    assert "1 pair of rows leaks" in plain
+    assert "Miller" not in out + plain
 
 
 @pytest.mark.parametrize("verb", VERBS)

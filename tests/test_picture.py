@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rhoa.picture import decode_png as decode_own_png
 from rhoa.picture import encode_png, resampling_matrix, resize, stretch
 
 
@@ -41,6 +43,45 @@ def test_a_png_holds_the_pixels_and_their_size(dtype: type) -> None:
     assert np.array_equal(pixels, grey)
     assert struct.unpack(">IIB", chunks[b"pHYs"]) == (2000, 2000, 1)
     assert chunks[b"tEXt"] == b"black\0-150.0"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
+def test_a_png_of_our_own_is_read_back(dtype: type, rows: int, columns: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    grey = random.integers(0, np.iinfo(dtype).max, (rows, columns)).astype(dtype)
+    content = encode_png(grey, pixel_mm=0.5, text={"black": "-150.0"})
+
+    again = decode_own_png(content)
+
+    assert again is not None
+    assert again.dtype == dtype
+    np.testing.assert_array_equal(again, grey)
+
+
+def test_other_files_are_not_read_as_our_own() -> None:
+    content = encode_png(np.arange(20, dtype=np.uint8).reshape(4, 5))
+    start = content.index(b"IDAT")
+
+    assert decode_own_png(b"") is None
+    assert decode_own_png(b"\xff\xd8\xff\xe0 JPEG") is None
+    for cut in range(len(content) - 16):  # the last 12 bytes hold nothing
+        assert decode_own_png(content[:cut]) is None
+    assert decode_own_png(content[:start] + b"IDAT" + bytes(30)) is None
+    coloured = bytearray(content)
+    coloured[25] = 2
+    assert decode_own_png(bytes(coloured)) is None
+
+
+def test_a_filtered_png_of_another_program_is_not_read_as_our_own() -> None:
+    pillow = pytest.importorskip("PIL.Image", reason="needs Pillow (rhoa[train])")
+    file = io.BytesIO()
+    ramp = np.add.outer(np.arange(50), np.arange(60)).astype(np.uint8)
+    pillow.fromarray(ramp).save(file, "PNG")
+
+    again = decode_own_png(file.getvalue())
+
+    assert again is None or np.array_equal(again, ramp)
 
 
 def test_grey_levels_span_the_range_and_saturate_the_ends() -> None:

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(result.rows, indent=2) if options.json else verbs.table(shown))
     for line in result.lines:
         print(line, file=sys.stderr if options.json else sys.stdout)
-    return SOME_REJECTED if result.rejected else DONE
+    return FAILED if result.failed else SOME_REJECTED if result.rejected else DONE
 
 
 def _fail(verb: str, error: object, code: int) -> int:
@@ -305,6 +305,21 @@ def _split(stages: Stages) -> None:
     )
     verb.add_argument("-o", "--out", type=Path, help="default: the manifest itself")
     verb.add_argument("--seed", type=int, default=2020)
+    task = verb.add_mutually_exclusive_group()
+    task.add_argument(
+        "--audit",
+        action="store_true",
+        help="look for subjects and copies of images (mirrored, resized, rewindowed, cropped) that "
+        "leak between partitions, and exit with 1 if there are; partitions that the manifest has "
+        "are left as they are, and nothing that leaks is written",
+    )
+    task.add_argument(
+        "--fold",
+        type=int,
+        metavar="K",
+        help="write K manifests for cross-validation, OUT-fold-1.csv and so on: in each another "
+        "fold is test, and the next one val",
+    )
 
 
 def _train(stages: Stages) -> None:

@@ -119,6 +119,38 @@ def encode_png(
     return _PNG_SIGNATURE + b"".join(chunks)
 
 
+def decode_png(content: bytes) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
+    """The grey levels of a PNG file as `encode_png` writes it; None of any other file.
+
+    Examples
+    --------
+    >>> decode_png(encode_png(np.array([[0, 7]], np.uint8)))
+    array([[0, 7]], dtype=uint8)
+    """
+    if not content.startswith(_PNG_SIGNATURE) or len(content) < 33:
+        return None
+    columns, rows, depth, *kind = struct.unpack(">IIBBBBB", content[16:29])
+    parts, at = [], 33
+    while content[at + 4 : at + 8] not in {b"IEND", b""}:
+        length = int.from_bytes(content[at : at + 4], "big")
+        if content[at + 4 : at + 8] == b"IDAT":
+            parts.append(content[at + 8 : at + 8 + length])
+        at += 12 + length
+    size = rows * (1 + columns * depth // 8)
+    try:
+        stream = zlib.decompressobj()
+        raw = stream.decompress(b"".join(parts), size + 1)
+    except zlib.error:
+        return None
+    if depth not in {8, 16} or any(kind) or len(raw) != size or not stream.eof:
+        return None
+    lines = np.frombuffer(raw, np.uint8).reshape(rows, -1)
+    if lines[:, 0].any():  # lines that are told by their differences
+        return None
+    grey = np.ascontiguousarray(lines[:, 1:])
+    return grey if depth == 8 else grey.view(">u2").astype(np.uint16)
+
+
 def _chunk(kind: bytes, body: bytes) -> bytes:
     checksum = zlib.crc32(kind + body)
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,20 @@ def test_pictures_need_no_pixel_size_since_boxes_are_in_pixels(tmp_path: Path) -
 
     assert [(hip.side, hip.label) for hip in manifest] == [("left", 1), ("right", 0)]
     assert [hip.image.name for hip in manifest] == ["P1_left.png", "P1_right.png"]
+
+
+def test_crops_are_hashed_and_stated_exclusions_kept(tmp_path: Path) -> None:
+    table = scans(tmp_path, ("P1", "", "left", "2", LEFT), ("P1", "", "right", "0", RIGHT))
+    head, first, second = table.read_text("utf-8").splitlines()
+    lines = [f"{head},exclusion", f"{first},prosthesis", f"{second},"]
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    manifest = build(table, tmp_path / "out")
+
+    assert manifest.flow().as_dict() == {"start": 2, "excluded": {"prosthesis": 1}, "left": 1}
+    assert rhoa.cohort.read(tmp_path / "out" / "manifest.csv") == manifest
+    for hip in manifest:
+        assert hip.sha256 == hashlib.sha256(hip.image.read_bytes()).hexdigest()
 
 
 def test_subjects_that_a_file_system_would_confuse_keep_their_own_files(tmp_path: Path) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import rhoa
 from rhoa.cohort import Hip, Manifest, read
 
 HEAD = "image,subject,side,source,kl,visit,label"
+FULL_HEAD = HEAD + ",partition,exclusion,sha256"
 
 
 def table(folder: Path, *lines: str, head: str = HEAD) -> Path:
@@ -67,6 +73,101 @@ def test_a_wrong_row_is_named_by_its_line(tmp_path: Path, line: str, message: st
     file = table(tmp_path, "a.png,S1,left,ct,0,,", line)
 
     with pytest.raises(rhoa.errors.ManifestError, match=message):
+        read(file)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("b.png,S9,left,ct,0,,,,metal,", "line 3: exclusion must be prosthesis or quality or kl1"),
+        ("b.png,S9,left,ct,2,,1,,quality,", "line 3: a hip has a label or an exclusion, not both"),
+        ("b.png,S9,left,ct,2,,,,kl1,", "line 3: exclusion kl1 contradicts KL 2"),
+        ("b.png,S9,left,ct,1,,,,not graded,", "line 3: exclusion not graded contradicts KL 1"),
+        (f"b.png,S9,left,ct,1,,,,kl1,{'0' * 64}", r"1 images are not those .*\(lines 3\)"),
+    ],
+)
+def test_a_wrong_exclusion_or_hash_is_named_by_its_line(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    file = table(tmp_path, "a.png,S1,left,ct,0,,,,,", line, head=FULL_HEAD)
+
+    with pytest.raises(rhoa.errors.ManifestError, match=message):
+        read(file)
+
+
+def test_each_hip_is_excluded_once_for_the_first_rule_that_fits(tmp_path: Path) -> None:
+    file = table(
+        tmp_path,
+        "a.png,S1,left,ct,0,,,,,",
+        "b.png,S1,right,ct,1,,,,,",
+        "c.png,S2,left,ct,1,,,,prosthesis,",
+        "d.png,S2,right,ct,,,,,quality,",
+        "e.png,S3,left,ct,,,,,,",
+        "f.png,S3,right,ct,4,,,,prosthesis,",
+        "g.png,S4,left,ct,1,,,,kl1,",
+        head=FULL_HEAD,
+    )
+
+    flow = read(file).flow()
+
+    assert flow.as_dict() == {
+        "start": 7,
+        "excluded": {"prosthesis": 2, "quality": 1, "KL 1": 2, "not graded": 1},
+        "left": 1,
+    }
+    assert str(flow).splitlines()[:2] == ["7 hips", "2 excluded: prosthesis"]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, 0, 1, 2, 3, 4]),
+            st.sampled_from([None, "prosthesis", "quality"]),
+            st.booleans(),
+        )
+    )
+)
+def test_the_flow_adds_up(rows: list[tuple[int | None, str | None, bool]]) -> None:
+    """The paper's does not: 10 020 - 4 360 is 5 660, and 5 659 are used."""
+    hips = [
+        Hip(
+            *(Path("a.png"), "S", "left", "ct", kl, ""),
+            label=None if kl in {None, 1} or why or not labelled else int(kl >= 2),
+            exclusion=why,
+        )
+        for kl, why, labelled in rows
+    ]
+
+    flow = Manifest(tuple(hips)).flow()
+
+    assert flow.start == len(rows) == sum(flow.excluded.values()) + flow.left
+    assert flow.left == len(Manifest(tuple(hips)).labelled)
+    assert flow.excluded.get("quality", 0) == sum(why == "quality" for _, why, _ in rows)
+
+
+def test_a_label_beside_an_exclusion_is_refused() -> None:
+    with pytest.raises(
+        rhoa.errors.ManifestError, match=r"a label \(1\) and an exclusion \(quality"
+    ):
+        Hip(Path("a.png"), "S", "left", "ct", 3, "", 1, exclusion="quality")
+
+
+def test_exclusions_and_hashes_are_written_and_read_back(tmp_path: Path) -> None:
+    file = table(
+        tmp_path, "a.png,S1,left,ct,1,,,,,", "b.png,S1,right,ct,3,,,,quality,", head=FULL_HEAD
+    )
+
+    manifest = read(file).hashed()
+    manifest.write(file)
+    again = read(file)
+
+    assert again == manifest
+    assert {hip.sha256 for hip in again} == {hashlib.sha256(b"image").hexdigest()}
+    with file.open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["exclusion"] for row in rows] == ["kl1", "quality"]
+    (tmp_path / "b.png").write_bytes(b"another")
+    with pytest.raises(rhoa.errors.ManifestError, match=r"\(lines 3\); restore them"):
         read(file)
 
 
@@ -146,8 +247,41 @@ def test_sources_are_split_by_the_papers_fractions() -> None:
     assert sum(manifest.counts().values()) == len(manifest.labelled)
 
 
+def test_the_balance_of_a_manifest_is_by_source_and_class() -> None:
+    manifest = cohort(60).split()
+
+    result = manifest.balance()
+
+    assert sum(share.reached for share in result.shares) == len(manifest.labelled)
+    assert {(share.stratum, share.label) for share in result.shares} == {
+        (source, label) for source in ("ct", "xray") for label in ("0", "1")
+    }
+    assert result.largest_difference <= 1
+    with pytest.raises(rhoa.RhoaError, match="no partitions yet"):
+        cohort(4).balance()
+
+
+def test_every_labelled_hip_is_in_the_test_set_of_one_fold() -> None:
+    manifest = cohort(60)
+
+    parts = manifest.folds(4)
+
+    tests = Counter(hip.image for fold in parts for hip in fold if hip.partition == "test")
+    assert set(tests.values()) == {1}
+    assert set(tests) >= {hip.image for hip in manifest.labelled}
+    for fold, following in zip(parts, [*parts[1:], parts[0]], strict=True):
+        validated = {hip.image for hip in fold.labelled if hip.partition == "val"}
+        assert validated == {hip.image for hip in following.labelled if hip.partition == "test"}
+        rhoa.cohort.require_disjoint([h.subject for h in fold], [str(h.partition) for h in fold])
+        assert abs(len(validated) - len(manifest.labelled) / 4) <= 2
+    with pytest.raises(rhoa.RhoaError, match="count must be a whole number >= 3"):
+        manifest.folds(2)
+
+
 def test_nothing_labelled_cannot_be_split() -> None:
     hip = Hip(Path("a.png"), "S1", "left", "ct", 1, "", None)
 
     with pytest.raises(rhoa.RhoaError, match="no hip has a label"):
         Manifest((hip,)).split()
+    with pytest.raises(rhoa.RhoaError, match="no hip has a label"):
+        Manifest((hip,)).folds()

@@ -17,7 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rhoa
-from rhoa.cohort import CheckColumns, Codes, Flow, ImageFlow, Intake, OaiColumns, check, oai, read
+from rhoa.cohort import (
+    CheckColumns,
+    Codes,
+    ImageFlow,
+    Intake,
+    OaiColumns,
+    TableFlow,
+    check,
+    oai,
+    read,
+)
 from rhoa.cohort.identity import CHECK, OAI, HipId, Study, side_of, subject_of
 from tests.statistical import write_table
 
@@ -89,7 +99,7 @@ class Truth:
         (folder / "notes.txt").touch()
         return folder
 
-    def flow(self, visits: Sequence[str], **counted: int | ImageFlow | None) -> Flow:
+    def flow(self, visits: Sequence[str], **counted: int | ImageFlow | None) -> TableFlow:
         """The counts that are true of every layout, with those that are not."""
         kept = self.kept(visits)
         codes = {code: self.of(visits, code) for code in sorted(self.codes)}
@@ -97,7 +107,7 @@ class Truth:
         absent = 0 if others["images"] is None else sum(h[1] in visits for h in self.without_image)
         if others["images"] is None:
             kept = [*kept, *((hip, int(self.fates[hip])) for hip in self.without_image)]
-        return Flow(
+        return TableFlow(
             prosthesis=self.of(visits, "prosthesis"),
             ungraded_by_code=codes,
             without_image=absent,
@@ -118,7 +128,7 @@ def found(intake: Intake) -> list[tuple[Key, int | None]]:
     return [((int(hip.subject), hip.visit, hip.side), hip.kl) for hip in intake.manifest]
 
 
-def reconciles(flow: Flow) -> bool:
+def reconciles(flow: TableFlow) -> bool:
     left_out = flow.other_readings + flow.other_visits + flow.repeated + flow.prosthesis
     left_out += flow.ungraded + flow.without_image
     seen = flow.images

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rhoa import RhoaError, RhoaWarning
+from rhoa import RhoaError
 from rhoa.errors import ManifestError, WeightsError
 from rhoa.learning import Recipe, recipes
-from rhoa.picture import encode_png, resize
+from rhoa.picture import decode_png, encode_png, resize
 from tests.learning.squares import QUICK, STILL, Squares, squares
 
 pytestmark = pytest.mark.torch
@@ -92,12 +92,14 @@ class TestLearning:
     def test_only_the_recipes_sources_are_trained_on(
         self, cohort: Squares, tmp_path: Path, sources: tuple[str, ...], hips: int
     ) -> None:
-        """Other X-rays (black ones) change nothing in a model of CT-APs alone."""
+        """Other X-rays (noise) change nothing in a model of CT-APs alone."""
         recipe = replace(QUICK, sources=sources, epochs=1)
         changed = squares(tmp_path)
+        random = np.random.default_rng(1)
         for hip in changed.hips:
             if hip.source == "xray":
-                hip.image.write_bytes(encode_png(np.zeros((40, 40), np.uint8)))
+                noise = random.integers(0, 255, (40, 40)).astype(np.uint8)
+                hip.image.write_bytes(encode_png(noise))
 
         first = train(cohort, recipe, tmp_path / "first", weights="none")
         second = train(changed, recipe, tmp_path / "second", weights="none")
@@ -258,18 +260,24 @@ class TestRefusals:
         with pytest.raises(ManifestError, match="0 without and 8 with rHOA"):
             train(cohort.change(label=1), QUICK, tmp_path / "run", weights="none")
 
-    def test_a_subject_in_two_partitions_is_warned_of_without_its_name(
+    def test_a_subject_in_two_partitions_is_refused_without_its_name(
         self, cohort: Squares, tmp_path: Path
     ) -> None:
-        with pytest.warns(RhoaWarning, match="1 of 1 subjects") as caught:
-            train(
-                cohort.change(subject="Jane Doe"),
-                replace(QUICK, epochs=1),
-                tmp_path / "run",
-                weights="none",
-            )
+        with pytest.raises(ManifestError, match=r"lines 2 and 10 \(train and val\): one") as error:
+            train(cohort.change(subject="Jane Doe"), QUICK, tmp_path / "run", weights="none")
 
-        assert "Jane" not in str(caught[0].message)
+        assert "Jane" not in str(error.value)
+        assert not (tmp_path / "run").exists()
+
+    def test_a_mirrored_copy_in_another_partition_is_refused(self, tmp_path: Path) -> None:
+        changed = squares(tmp_path)
+        first, last = changed.hips[0].image, changed.hips[-1].image
+        last.write_bytes(encode_png(np.ascontiguousarray(decode_png(first.read_bytes())[:, ::-1])))
+
+        with pytest.raises(
+            ManifestError, match=r"lines 2 and 17 \(train and test\): mirrored copy"
+        ):
+            train(changed, QUICK, tmp_path / "run", weights="none")
 
     def test_a_loss_that_is_not_finite_names_the_iteration(
         self, cohort: Squares, tmp_path: Path

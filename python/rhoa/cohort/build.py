@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from rhoa.cohort.manifest import SOURCES, Hip, Manifest, choice, grade, label_of, read_rows
+from rhoa.cohort.manifest import (
+    SOURCES,
+    Hip,
+    Manifest,
+    choice,
+    exclusion_of,
+    grade,
+    label_of,
+    read_rows,
+    sha256_of,
+)
 from rhoa.errors import ManifestError, RhoaError, RhoaWarning
 from rhoa.hips import Box, boxes, crop, joints, located, read_xray
 from rhoa.hips.xray import PICTURES
@@ -78,7 +88,7 @@ def build(
         ``landmarks`` a JSON file of `Landmarks`, or empty where the pose is to be found in the
         scan; for xray, ``scan`` is an image and the last four
         are the hip's box in pixel edges of the image as `rhoa.hips.read_xray` turns it. Paths are
-        relative to the table.
+        relative to the table. A column ``exclusion`` (prosthesis, quality) may be added.
     out
         Folder for ``ct-ap/NAME.png`` and ``.npz``, ``crops/SOURCE/NAME_SIDE.png`` (CT-AP crops
         100 x 100; X-ray crops as large as they are, with 1 % saturated at either end; right hips
@@ -133,6 +143,7 @@ def _scans(table: Path) -> list[_Scan]:
         choice(row["source"], SOURCES, f"{table.name}, line {line}: source")
         choice(row["side"], SIDES, f"{table.name}, line {line}: side")
         grade(row["kl"], f"{table.name}, line {line}")
+        exclusion_of(row.get("exclusion", ""), f"{table.name}, line {line}")
         if any(row["side"] == other["side"] for _, other in grouped.get(row["scan"], ())):
             raise ManifestError(
                 f"{table.name}, line {line}: the {row['side']} hip of this scan is listed twice."
@@ -172,8 +183,16 @@ def _crop_scan(scan: _Scan, table: Path, out: Path) -> list[Hip]:
         file = out / "crops" / scan.source / f"{scan.name}_{side}.png"
         size = CT_CROP_PIXELS if scan.source == "ct" else None
         _write_crop(crop(image, hip_boxes[side], size=size), scan.source, file)
-        kl = grade(row["kl"], f"{table.name}, line {line}")
-        hips.append(Hip(file, scan.subject, side, scan.source, kl, scan.visit, label_of(kl)))
+        where = f"{table.name}, line {line}"
+        kl, exclusion = grade(row["kl"], where), exclusion_of(row.get("exclusion", ""), where)
+        hips.append(
+            Hip(
+                *(file, scan.subject, side, scan.source, kl, scan.visit),
+                label=label_of(kl) if exclusion is None else None,
+                exclusion=exclusion,
+                sha256=sha256_of(file),
+            )
+        )
     return hips
 
 

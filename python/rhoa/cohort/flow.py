@@ -1,88 +1,79 @@
-"""What became of every row of a study's table and of every image beside it, in counts."""
+"""Why hips are left out, and how many at each step: numbers that add up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from rhoa.cohort.manifest import Manifest
+    from rhoa.cohort.manifest import Hip
+
+Exclusion = Literal["prosthesis", "quality", "kl1", "not graded", "not labelled"]
 
 
 @dataclass(frozen=True, slots=True)
-class ImageFlow:
-    """Images of a folder: those found are those used and the three kinds that are not."""
+class Rule:
+    """A reason to leave hips out: its name in tables, in words, and whose reason it is."""
 
-    found: int
-    used: int
-    """In the manifest."""
-    left_out: int
-    """Of hips that the table has and the manifest does not."""
-    without_row: int
-    """Of hips that the table does not have."""
-    other_names: int
-    """Whose names are no hip's."""
+    name: Exclusion
+    words: str
+    fits: Callable[[Hip], bool]
+
+
+# In this order; the first that fits is the reason.
+RULES = (
+    Rule("prosthesis", "prosthesis", lambda hip: hip.exclusion == "prosthesis"),
+    Rule("quality", "quality", lambda hip: hip.exclusion == "quality"),
+    Rule("kl1", "KL 1", lambda hip: hip.kl == 1),
+    Rule("not graded", "not graded", lambda hip: hip.kl is None),
+    Rule("not labelled", "not labelled", lambda _: True),
+)
+# What a table may say; the other rules follow from the grade.
+STATED = ("prosthesis", "quality")
+
+
+def rule_of(hip: Hip) -> Rule | None:
+    """The rule by which a hip is left out; None where it has a label."""
+    if hip.label is not None:
+        return None
+    return next(rule for rule in RULES if rule.fits(hip))
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Hips of a table: each is counted once, by the first reason that leaves it out, or as kept.
+    """Hips at the start, left out by each rule, and left: ``start`` is the sum of the others.
 
-    ``hips`` is ``other_readings + other_visits + repeated + prosthesis + ungraded + without_image +
-    kept``, and ``kept`` is the length of the manifest.
+    Examples
+    --------
+    >>> print(Flow(start=12, excluded={"prosthesis": 1, "KL 1": 3}, left=8))
+    12 hips
+     1 excluded: prosthesis
+     3 excluded: KL 1
+     8 left
     """
 
-    rows: int
-    """Rows of the table."""
-    hips: int
-    """Hips at visits that the rows tell of: one a row, or one a row and column of grades."""
-    other_readings: int
-    """In rows that ``only`` leaves out."""
-    other_visits: int
-    repeated: int
-    """Stated again, with the same grade."""
-    prosthesis: int
-    ungraded_by_code: Mapping[str, int]
-    """Without a grade, by the code in its place; "empty" where there is none."""
-    without_image: int
-    kept: int
-    doubtful: int
-    """Kept hips of KL 1, which have no label."""
-    images: ImageFlow | None
-    """None where no folder of images was given."""
+    start: int
+    excluded: Mapping[str, int]
+    left: int
 
-    @property
-    def ungraded(self) -> int:
-        """Hips without a grade."""
-        return sum(self.ungraded_by_code.values())
+    @classmethod
+    def of(cls, hips: Iterable[Hip]) -> Flow:
+        """Of hips, each left out once, for the first rule that fits; idle rules are not told."""
+        reasons = [rule_of(hip) for hip in hips]
+        counts = {rule.words: reasons.count(rule) for rule in RULES}
+        return cls(
+            start=len(reasons),
+            excluded={words: count for words, count in counts.items() if count},
+            left=reasons.count(None),
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain types, for JSON."""
+        return {"start": self.start, "excluded": dict(self.excluded), "left": self.left}
 
     def __str__(self) -> str:
-        codes = ", ".join(f"{code}: {count}" for code, count in self.ungraded_by_code.items())
-        steps = [
-            (self.other_readings, "of other readings"),
-            (self.other_visits, "of other visits"),
-            (self.repeated, "repeated"),
-            (self.prosthesis, "with a prosthesis"),
-            (self.ungraded, f"without a grade ({codes})"),
-            (self.without_image, "without an image"),
-        ]
-        lines = [f"{self.rows} rows: {self.hips} hips"]
-        lines += [f"- {count} {reason}" for count, reason in steps if count]
-        lines.append(f"= {self.kept} in the manifest, {self.doubtful} of them KL 1 without a label")
-        if self.images is not None:
-            seen = self.images
-            lines.append(
-                f"{seen.found} images: {seen.used} used, {seen.left_out} of hips left out, "
-                f"{seen.without_row} without a row, {seen.other_names} with other names"
-            )
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True, slots=True)
-class Intake:
-    """What a study's table became: the manifest, and the counts of what did not come along."""
-
-    manifest: Manifest
-    flow: Flow
+        width = len(str(self.start))
+        lines = [f"{count:{width}} excluded: {words}" for words, count in self.excluded.items()]
+        return "\n".join([f"{self.start} hips", *lines, f"{self.left:{width}} left"])

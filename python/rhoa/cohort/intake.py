@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from rhoa.cohort.flow import Flow, ImageFlow, Intake
+from rhoa.cohort.accounts import ImageFlow, Intake, TableFlow
 from rhoa.cohort.identity import HipId, in_order
 from rhoa.cohort.manifest import Hip, Manifest, label_of
 from rhoa.cohort.tables import number_text
@@ -110,7 +110,7 @@ def take(table: str, rows: int, claims: Iterable[Claim], request: Request) -> In
         if path is not None:
             kl = graded[hip]
             hips.append(Hip(path, hip.subject, hip.side, "xray", kl, hip.visit, label_of(kl)))
-    flow = Flow(
+    flow = TableFlow(
         rows=rows,
         hips=len(claims),
         other_readings=len(claims) - len(counting),

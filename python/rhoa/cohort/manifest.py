@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from rhoa.cohort.split import PARTITIONS, require_disjoint, split
-from rhoa.errors import ManifestError, MissingFileError
+from rhoa.cohort.flow import RULES, STATED, Flow, rule_of
+from rhoa.cohort.split import PARTITIONS, balance, folds, require_disjoint, split
+from rhoa.errors import ManifestError, MissingFileError, require_count
 from rhoa.pose.sides import SIDES, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from os import PathLike
+
+    from rhoa.cohort.balance import Balance
+    from rhoa.cohort.flow import Exclusion
 
 Source = Literal["ct", "xray"]
 Partition = Literal["train", "val", "test"]
 
 SOURCES: tuple[Source, Source] = ("ct", "xray")
 REQUIRED = ("image", "subject", "side", "source", "kl", "visit", "label")
-COLUMNS = (*REQUIRED, "partition")
+COLUMNS = (*REQUIRED, "partition", "exclusion", "sha256")
 
 # Gebre et al. 2022, "Data partitioning": X-rays (and all images together), and CT-APs.
-PAPER_FRACTIONS: dict[Source, tuple[float, float, float]] = {
+PAPER_FRACTIONS: dict[str, tuple[float, float, float]] = {
     "xray": (0.55, 0.30, 0.15),
     "ct": (0.50, 0.25, 0.25),
 }
@@ -36,7 +41,13 @@ class Hip:
     """One hip in one image.
 
     ``kl`` is the Kellgren-Lawrence grade or None; ``label`` is 0 (no rHOA), 1 (rHOA) or None where
-    the hip is excluded (KL 1, ungraded); ``partition`` is None until the cohort is split.
+    the hip is excluded (KL 1, ungraded, or for ``exclusion``); ``partition`` is None until the
+    cohort is split.
+
+    Raises
+    ------
+    ManifestError
+        If a hip has both a label and an exclusion.
     """
 
     image: Path
@@ -47,6 +58,17 @@ class Hip:
     visit: str
     label: int | None
     partition: Partition | None = None
+    exclusion: Exclusion | None = None
+    """Why the hip is left out, where its grade does not tell: ``"prosthesis"``, ``"quality"``."""
+    sha256: str | None = None
+    """Of the image's file, in hexadecimal digits."""
+
+    def __post_init__(self) -> None:
+        if self.exclusion is not None and self.label is not None:
+            raise ManifestError(
+                f"a hip has a label ({self.label}) and an exclusion ({self.exclusion}); "
+                "one of them must be empty."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +91,15 @@ class Manifest:
     @property
     def excluded(self) -> Mapping[str, int]:
         """How many hips have no label, by reason."""
-        hips = [hip for hip in self.hips if hip.label is None]
-        reasons = ["not graded" if hip.kl is None else f"KL {hip.kl}" for hip in hips]
-        return dict(sorted(Counter(reasons).items()))
+        return dict(sorted(self.flow().excluded.items()))
+
+    def flow(self) -> Flow:
+        """Hips at the start, excluded by each of `rhoa.cohort.flow.RULES` in turn, and left."""
+        return Flow.of(self.hips)
+
+    def hashed(self) -> Manifest:
+        """The manifest with the SHA-256 of each image as it is now."""
+        return Manifest(tuple(replace(hip, sha256=sha256_of(hip.image)) for hip in self.hips))
 
     def counts(self) -> Mapping[tuple[str, str, int], int]:
         """Labelled hips by (source, partition, label), as in Table 1 of the paper."""
@@ -84,30 +112,81 @@ class Manifest:
     def split(self, *, seed: int = 2020) -> Manifest:
         """The manifest with its hips in partitions, each source by the paper's fractions.
 
-        CT-APs are split 50 / 25 / 25, X-rays 55 / 30 / 15. A subject with both stays in one
-        partition: the one its CT-APs were put in. Hips without a label follow their subject.
+        CT-APs are split 50 / 25 / 25, X-rays 55 / 30 / 15, each class by itself. A subject with
+        both stays in one partition. Hips without a label follow their subject; `balance` tells how
+        near the others come.
 
         Raises
         ------
         ManifestError
             If there is no labelled hip.
         """
-        if not self.labelled.hips:
+        labels, strata, subjects = self._labels()
+        if not labels:
             raise ManifestError("no hip has a label: there is nothing to split.")
-        placed: dict[str, str] = {}
-        for source in SOURCES:
-            hips = [h for h in self.labelled if h.source == source and h.subject not in placed]
-            if hips:
-                labels, subjects = [str(hip.label) for hip in hips], [hip.subject for hip in hips]
-                fractions = PAPER_FRACTIONS[source]
-                parts = split(labels, groups=subjects, fractions=fractions, seed=seed)
-                placed |= dict(zip(subjects, parts.tolist(), strict=True))
+        parts = split(labels, groups=subjects, fractions=PAPER_FRACTIONS, seed=seed, strata=strata)
+        return self._placed(dict(zip(subjects, parts.tolist(), strict=True)))
+
+    def balance(self) -> Balance:
+        """Labelled hips that the paper's fractions want in each partition, and that are there.
+
+        Raises
+        ------
+        ManifestError
+            If there is no labelled hip, or one has no partition.
+        """
+        labels, strata, _ = self._labels()
+        partitions = [hip.partition for hip in self.labelled if hip.partition is not None]
+        if not labels or len(partitions) < len(labels):
+            raise ManifestError("the labelled hips have no partitions yet; split the manifest.")
+        return balance(labels, partitions, fractions=PAPER_FRACTIONS, strata=strata)
+
+    def folds(self, count: int = 5, *, seed: int = 2020) -> tuple[Manifest, ...]:
+        """Manifests for cross-validation: in each another fold is test, and the next one val.
+
+        Folds are those of `rhoa.cohort.folds`, with sources spread alike. Hips without a label
+        follow their subject.
+
+        Raises
+        ------
+        ManifestError
+            If there is no labelled hip.
+        ParameterError
+            If there are fewer than three folds, which leaves none to train on, or too many.
+        """
+        require_count("count", count, least=3)
+        labels, strata, subjects = self._labels()
+        if not labels:
+            raise ManifestError("no hip has a label: there is nothing to part into folds.")
+        parts = folds(labels, groups=subjects, count=count, seed=seed, strata=strata)
+        fold_of = dict(zip(subjects, parts.tolist(), strict=True))
+        return tuple(
+            self._placed(
+                {
+                    subject: {0: "test", 1: "val"}.get((fold - test) % count, "train")
+                    for subject, fold in fold_of.items()
+                }
+            )
+            for test in range(count)
+        )
+
+    def _placed(self, partitions: Mapping[str, str]) -> Manifest:
+        """With the partition of each subject; of others, whose hips have no label, train."""
         hips = [
-            replace(hip, partition=cast("Partition", placed.get(hip.subject, "train")))
+            replace(hip, partition=cast("Partition", partitions.get(hip.subject, "train")))
             for hip in self.hips
         ]
         require_disjoint([hip.subject for hip in hips], [str(hip.partition) for hip in hips])
         return Manifest(tuple(hips))
+
+    def _labels(self) -> tuple[list[str], list[str], list[str]]:
+        """Label, source and subject of each labelled hip."""
+        hips = self.labelled.hips
+        return (
+            [str(hip.label) for hip in hips],
+            [hip.source for hip in hips],
+            [hip.subject for hip in hips],
+        )
 
     def write(self, path: str | PathLike[str]) -> None:
         """Write the table as `read` reads it; image paths relative to it where possible."""
@@ -117,8 +196,12 @@ class Manifest:
             table.writerow(COLUMNS)
             for hip in self.hips:
                 image = os.path.relpath(hip.image.absolute(), path.parent.absolute())
-                row = (image, hip.subject, hip.side, hip.source, hip.kl, hip.visit, hip.label)
-                table.writerow(["" if value is None else value for value in (*row, hip.partition)])
+                rule = rule_of(hip)
+                row = (
+                    *(image, hip.subject, hip.side, hip.source, hip.kl, hip.visit, hip.label),
+                    *(hip.partition, None if rule is None else rule.name, hip.sha256),
+                )
+                table.writerow(["" if value is None else value for value in row])
 
 
 def read(path: str | PathLike[str]) -> Manifest:
@@ -127,13 +210,15 @@ def read(path: str | PathLike[str]) -> Manifest:
     Columns: ``image`` (path, relative to the table), ``subject``, ``side`` (left, right),
     ``source`` (ct, xray), ``kl`` (0-4 or empty), ``visit``, ``label`` (0, 1 or empty: then KL
     decides, 0 for KL 0, 1 for KL >= 2, excluded for KL 1 and for no grade), and optionally
-    ``partition`` (train, val, test).
+    ``partition`` (train, val, test), ``exclusion`` (prosthesis, quality, or kl1, not graded, not
+    labelled, which the grade and the label must bear out) and ``sha256`` (of the image).
 
     Raises
     ------
     ManifestError
-        With the line, if a value is none of these, a label contradicts its grade, a hip is listed
-        twice, an image is absent or a subject lies in two partitions.
+        With the line, if a value is none of these, a label contradicts its grade or an exclusion, a
+        hip is listed twice, an image is absent or not the one that was hashed, or a subject lies in
+        two partitions.
     """
     path = Path(path)
     rows = read_rows(path, REQUIRED)
@@ -148,11 +233,11 @@ def read(path: str | PathLike[str]) -> Manifest:
             )
     absent = [line for (line, _), hip in zip(rows, hips, strict=True) if not hip.image.is_file()]
     if absent:
-        listed = ", ".join(map(str, absent[:5])) + (", ..." if len(absent) > 5 else "")
         raise ManifestError(
-            f"{path.name}: {len(absent)} images do not exist (lines {listed}); "
+            f"{path.name}: {len(absent)} images do not exist (lines {_listed(absent)}); "
             "paths are relative to the table."
         )
+    _require_hashes(path, rows, hips)
     partitions = [hip.partition for hip in hips]
     if any(partitions):
         if not all(partitions):
@@ -203,11 +288,51 @@ def choice(text: str, choices: tuple[str, ...], where: str) -> str:
     return text
 
 
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def exclusion_of(text: str, where: str) -> Exclusion | None:
+    """The exclusion that a table states; None where it is empty or follows from the grade."""
+    if not text:
+        return None
+    choice(text, tuple(rule.name for rule in RULES), f"{where}: exclusion")
+    return cast("Exclusion", text) if text in STATED else None
+
+
+def _require_hashes(
+    path: Path, rows: list[tuple[int, dict[str, str]]], hips: Sequence[Hip]
+) -> None:
+    """Check that images are those that were hashed, where they were."""
+    changed = [
+        line
+        for (line, _), hip in zip(rows, hips, strict=True)
+        if hip.sha256 is not None and hip.sha256 != sha256_of(hip.image)
+    ]
+    if changed:
+        raise ManifestError(
+            f"{path.name}: {len(changed)} images are not those that were hashed (lines "
+            f"{_listed(changed)}); restore them, or empty their sha256."
+        )
+
+
+def _listed(lines: Sequence[int]) -> str:
+    return ", ".join(map(str, lines[:5])) + (", ..." if len(lines) > 5 else "")
+
+
 def _hip(row: dict[str, str], path: Path, line: int) -> Hip:
     where = f"{path.name}, line {line}"
     kl = grade(row["kl"], where)
-    label = label_of(kl)
+    exclusion = exclusion_of(row.get("exclusion", ""), where)
+    label = None if exclusion is not None else label_of(kl)
     if row["label"]:
+        if row.get("exclusion"):
+            raise ManifestError(
+                f"{where}: a hip has a label or an exclusion, not both; got label {row['label']} "
+                f"and {row['exclusion']}."
+            )
         stated = int(choice(row["label"], ("0", "1"), f"{where}: label"))
         if kl is not None and label is not None and stated != label:
             raise ManifestError(f"{where}: label {stated} contradicts KL {kl}.")
@@ -215,7 +340,7 @@ def _hip(row: dict[str, str], path: Path, line: int) -> Hip:
     if not row["subject"]:
         raise ManifestError(f"{where}: subject is empty; without it partitions would leak.")
     partition = row.get("partition", "")
-    return Hip(
+    hip = Hip(
         image=path.parent / row["image"],
         subject=row["subject"],
         side=cast("Side", choice(row["side"], SIDES, f"{where}: side")),
@@ -226,4 +351,12 @@ def _hip(row: dict[str, str], path: Path, line: int) -> Hip:
         partition=cast("Partition", choice(partition, PARTITIONS, f"{where}: partition"))
         if partition
         else None,
+        exclusion=exclusion,
+        sha256=row.get("sha256", "").lower() or None,
     )
+    rule = rule_of(hip)
+    if row.get("exclusion") not in {None, "", *STATED, rule.name if rule is not None else ""}:
+        raise ManifestError(
+            f"{where}: exclusion {row['exclusion']} contradicts KL {row['kl'] or '(none)'}."
+        )
+    return hip

@@ -1,12 +1,15 @@
-"""Partitions for training, validation and test that share no subject."""
+"""Partitions and folds that share no subject, and how near they come to what was wanted."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from rhoa.cohort.balance import Balance, Share
+from rhoa.cohort.placement import place
 from rhoa.errors import ManifestError, ParameterError, require_choice, require_count
 
 if TYPE_CHECKING:
@@ -15,36 +18,45 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 PARTITIONS = ("train", "val", "test")
+MOST_FOLDS = 100
+PAPER = (0.55, 0.30, 0.15)
 Rule = Literal["paper", "largest"]
+Shares = tuple[float, float, float]
 
 
 def split(
     labels: ArrayLike,
     *,
-    groups: ArrayLike,
-    fractions: tuple[float, float, float] = (0.55, 0.30, 0.15),
+    groups: ArrayLike | None,
+    fractions: Shares | Mapping[str, Shares] = PAPER,
     rule: Rule = "paper",
     seed: int = 2020,
+    strata: ArrayLike | None = None,
 ) -> NDArray[np.str_]:
     """The partition of each hip ("train", "val", "test"), one for all hips of a group.
 
     Each class is split by itself. Where every group is one hip, the counts are exactly the rule's;
-    where groups hold several hips, they are as near as whole groups come. The result depends on the
-    seed and on which hips belong to which group, not on their order.
+    where groups hold several hips, whole groups are moved and exchanged until no move brings the
+    counts nearer, and `balance` tells how near. The result depends on the seed and on which hips
+    belong to which group, not on their order.
 
     Parameters
     ----------
     labels
         Class of each hip.
     groups
-        Subject of each hip. There is no default: hips of one subject must stay together.
+        Subject of each hip. There is no default, for hips of one subject must stay together; None
+        says that every hip is of another subject.
     fractions
-        Of training, validation and test.
+        Of training, validation and test; or those of each stratum, by its name.
     rule
         ``"paper"``: floor(train), round(test), the rest for validation, which gives the counts of
         Table 1. ``"largest"``: largest remainders.
     seed
         Of the random order in which subjects are drawn.
+    strata
+        What else to split by itself, such as the source of each image. A subject of two strata
+        still stays in one partition.
 
     Raises
     ------
@@ -57,63 +69,113 @@ def split(
 
     Examples
     --------
-    >>> parts = split([1] * 59, groups=range(59), fractions=(0.5, 0.25, 0.25))
+    >>> parts = split([1] * 59, groups=None, fractions=(0.5, 0.25, 0.25))
     >>> [int((parts == part).sum()) for part in ("train", "val", "test")]
     [29, 15, 15]
     """
     require_choice("rule", rule, ["paper", "largest"])
     require_count("seed", seed, least=0)
-    if any(label is None for label in np.asarray(labels, dtype=object).ravel()):
-        raise ParameterError("labels must not be None; split the hips that have one.")
-    if np.shape(fractions) != (3,) or min(fractions) < 0 or not math.isclose(sum(fractions), 1):
-        raise ParameterError(f"fractions must be three shares that sum to 1; got {fractions}.")
-    classes, codes = np.unique(np.asarray(labels), return_inverse=True)
-    subjects, members = np.unique(np.asarray(groups).astype(str), return_inverse=True)
-    if codes.shape != members.shape or codes.ndim != 1:
-        raise ParameterError(
-            f"labels and groups must be as long; got {codes.size} and {members.size}."
-        )
-    counts = np.zeros((len(subjects), len(classes)), int)
-    np.add.at(counts, (members, codes), 1)
-    totals = counts.sum(axis=0)
-    targets = np.array([_partition_sizes(total, fractions, rule) for total in totals])
-    assigned = _assign(counts, targets.reshape(len(classes), 3), np.random.default_rng(seed))
+    classes, codes = _classes(labels, strata)
+    counts, members = _counts(codes, groups, len(classes))
+    targets = _targets(classes, codes, fractions, rule)
+    assigned = place(counts, targets, np.random.default_rng(seed))
     return np.array(PARTITIONS)[assigned[members]]
 
 
-def _partition_sizes(total: int, fractions: Sequence[float], rule: Rule) -> list[int]:
-    exact = [fraction * total for fraction in fractions]
-    if rule == "paper":
-        train, test = math.floor(exact[0] + 1e-9), math.floor(exact[2] + 0.5)
-        return [train, total - train - test, test]
-    sizes = [math.floor(size + 1e-9) for size in exact]
-    order = sorted(range(3), key=lambda part: sizes[part] - exact[part])
-    for part in order[: total - sum(sizes)]:
-        sizes[part] += 1
-    return sizes
-
-
-def _assign(
-    counts: NDArray[np.int_], targets: NDArray[np.int_], random: np.random.Generator
+def folds(
+    labels: ArrayLike,
+    *,
+    groups: ArrayLike | None,
+    count: int = 5,
+    seed: int = 2020,
+    strata: ArrayLike | None = None,
 ) -> NDArray[np.int_]:
-    """Partition of each subject: in random order, largest first, where most places are left.
+    """The fold of each hip (0 to ``count`` - 1), one for all hips of a group.
 
-    ``counts`` are hips of each (subject, class), ``targets`` places of each (class, partition).
+    Folds are alike in size and in the share of each class, as near as whole groups allow.
+
+    Parameters
+    ----------
+    labels
+        Class of each hip.
+    groups
+        Subject of each hip, or None where every hip is of another subject, as in `split`.
+    count
+        Of folds, from 2 to 100 and to the number of subjects.
+    seed
+        Of the random order in which subjects are drawn.
+    strata
+        What else to spread evenly, such as the source of each image.
+
+    Raises
+    ------
+    ParameterError
+        If lengths differ, or there are fewer subjects than folds or too many folds.
+
+    Examples
+    --------
+    >>> parts = folds([0, 1] * 10, groups=[n // 2 for n in range(20)], count=5)
+    >>> [int((parts == fold).sum()) for fold in range(5)]
+    [4, 4, 4, 4, 4]
     """
-    order = random.permutation(len(counts))
-    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
-    room = targets.astype(float)
-    assigned = np.zeros(len(counts), int)
-    for subject in order:
-        hips = counts[subject]
-        mine = hips > 0
-        # How badly the subject overfills each partition, then how full the partition is already.
-        overflow = np.maximum(hips[mine, None] - room[mine], 0).sum(axis=0)
-        share = (room[mine] / np.maximum(targets[mine], 1)).sum(axis=0)
-        part = int(np.lexsort((-share, overflow))[0])
-        assigned[subject] = part
-        room[:, part] -= hips
-    return assigned
+    if require_count("count", count, least=2) > MOST_FOLDS:
+        raise ParameterError(f"count must be at most {MOST_FOLDS} folds; got {count}.")
+    require_count("seed", seed, least=0)
+    classes, codes = _classes(labels, strata)
+    counts, members = _counts(codes, groups, len(classes))
+    if len(counts) < count:
+        raise ParameterError(
+            f"{count} folds need as many subjects; there are {len(counts)}; ask for fewer folds."
+        )
+    counts = np.hstack([counts, counts.sum(axis=1, keepdims=True)])  # their size counts too
+    targets = np.repeat(counts.sum(axis=0)[:, None] / count, count, axis=1)
+    return place(counts, targets, np.random.default_rng(seed))[members]
+
+
+def balance(
+    labels: ArrayLike,
+    partitions: ArrayLike,
+    *,
+    fractions: Shares | Mapping[str, Shares] = PAPER,
+    rule: Rule = "paper",
+    strata: ArrayLike | None = None,
+) -> Balance:
+    """Wanted and reached counts of each class in each partition.
+
+    Parameters
+    ----------
+    labels, fractions, rule, strata
+        As `split` was given them.
+    partitions
+        What it answered.
+
+    Raises
+    ------
+    ParameterError
+        If lengths differ or a partition is none of the three.
+
+    Examples
+    --------
+    >>> labels, groups = [0, 0, 1, 1, 0, 0, 0, 0], [1, 1, 2, 2, 3, 3, 4, 4]
+    >>> parts = split(labels, groups=groups, fractions=(0.5, 0.25, 0.25))
+    >>> balance(labels, parts, fractions=(0.5, 0.25, 0.25)).largest_difference
+    1
+    """
+    require_choice("rule", rule, ["paper", "largest"])
+    classes, codes = _classes(labels, strata)
+    parts = np.asarray(partitions).astype(str)
+    if parts.shape != codes.shape or not np.isin(parts, PARTITIONS).all():
+        raise ParameterError(
+            f"partitions must be train, val or test, one for each of {codes.size} labels."
+        )
+    targets = _targets(classes, codes, fractions, rule).astype(int)
+    return Balance(
+        tuple(
+            Share(label, stratum, part, int(wanted), int(((codes == code) & (parts == part)).sum()))
+            for code, (label, stratum) in enumerate(classes)
+            for part, wanted in zip(PARTITIONS, targets[code], strict=True)
+        )
+    )
 
 
 def require_disjoint(groups: ArrayLike, partitions: ArrayLike) -> None:
@@ -133,3 +195,76 @@ def require_disjoint(groups: ArrayLike, partitions: ArrayLike) -> None:
             f"{leaking} of {len(subjects)} subjects lie in more than one partition: results would "
             "be too good; split again with rhoa.cohort.split(labels, groups=subjects)."
         )
+
+
+def _classes(
+    labels: ArrayLike, strata: ArrayLike | None
+) -> tuple[list[tuple[str, str]], NDArray[np.int_]]:
+    """What is split by itself, as (label, stratum), and the number of each hip's."""
+    named = np.asarray(labels, dtype=object).ravel()
+    if any(label is None for label in named):
+        raise ParameterError("labels must not be None; split the hips that have one.")
+    layers = [""] * named.size if strata is None else np.asarray(strata).astype(str).tolist()
+    if np.ndim(labels) != 1 or not named.size or len(layers) != named.size:
+        raise ParameterError(
+            "labels and strata must be as long, and not empty; "
+            f"got shape {np.shape(labels)} and {len(layers)}."
+        )
+    values = np.asarray(labels).astype(str).tolist()
+    pairs = list(zip(values, layers, strict=True))
+    classes = sorted(set(pairs), key=lambda pair: (pair[1], pair[0]))
+    codes = {pair: code for code, pair in enumerate(classes)}
+    return classes, np.array([codes[pair] for pair in pairs])
+
+
+def _counts(
+    codes: NDArray[np.int_], groups: ArrayLike | None, classes: int
+) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Hips of each (subject, class), and the subject of each hip."""
+    if groups is None:
+        members = np.arange(codes.size)
+    else:
+        members = np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
+    if members.shape != codes.shape:
+        raise ParameterError(
+            f"labels and groups must be as long; got {codes.size} and {members.size}."
+        )
+    counts = np.zeros((int(members.max()) + 1, classes), int)
+    np.add.at(counts, (members, codes), 1)
+    return counts, members
+
+
+def _targets(
+    classes: Sequence[tuple[str, str]],
+    codes: NDArray[np.int_],
+    fractions: Shares | Mapping[str, Shares],
+    rule: Rule,
+) -> NDArray[np.float64]:
+    """Wanted hips of each (class, partition)."""
+    sizes = []
+    for (_, stratum), total in zip(classes, np.bincount(codes).tolist(), strict=True):
+        if isinstance(fractions, Mapping):
+            if stratum not in fractions:
+                raise ParameterError(
+                    f"fractions must name every stratum; got {', '.join(map(repr, fractions))}, "
+                    f"but not {stratum!r}."
+                )
+            shares = fractions[stratum]
+        else:
+            shares = fractions
+        if np.shape(shares) != (3,) or min(shares) < 0 or not math.isclose(sum(shares), 1):
+            raise ParameterError(f"fractions must be three shares that sum to 1; got {shares}.")
+        sizes.append(_partition_sizes(total, shares, rule))
+    return np.array(sizes, float)
+
+
+def _partition_sizes(total: int, fractions: Shares, rule: Rule) -> list[int]:
+    exact = [fraction * total for fraction in fractions]
+    if rule == "paper":
+        train, test = math.floor(exact[0] + 1e-9), math.floor(exact[2] + 0.5)
+        return [train, total - train - test, test]
+    sizes = [math.floor(size + 1e-9) for size in exact]
+    order = sorted(range(3), key=lambda part: sizes[part] - exact[part])
+    for part in order[: total - sum(sizes)]:
+        sizes[part] += 1
+    return sizes

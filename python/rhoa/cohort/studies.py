@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
-    from rhoa.cohort.flow import Intake
+    from rhoa.cohort.accounts import Intake
     from rhoa.cohort.identity import Study
     from rhoa.cohort.tables import Cell, Table
     from rhoa.pose.sides import Side

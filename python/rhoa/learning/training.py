@@ -7,7 +7,6 @@ import io
 import json
 import math
 import os
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch.nn import functional
 
-from rhoa.errors import ManifestError, ParameterError, RhoaError, RhoaWarning, require_count
+from rhoa.cohort import require_no_leaks
+from rhoa.errors import ManifestError, ParameterError, RhoaError, require_count
 from rhoa.learning.dataset import WHITE, as_input, augment, read_crops
 from rhoa.learning.inference import (
     choose_device,
@@ -105,8 +105,8 @@ def train(  # noqa: PLR0913  # the contract of rhoa.train
     Raises
     ------
     ManifestError
-        If the manifest has no partitions, a crop is missing, or the recipe's training hips lack a
-        class.
+        If the manifest has no partitions, a subject or a copy of a crop lies in two of them
+        (`rhoa.cohort.leaks`), a crop is missing, or the recipe's training hips lack a class.
     WeightsError
         If ``weights`` are absent or do not fit.
     RhoaError
@@ -239,7 +239,7 @@ def _best(history: Sequence[Step]) -> dict[str, float | None]:
 
 
 def _partitioned(manifest: Manifest) -> list[Hip]:
-    """The labelled hips, all of which have a partition."""
+    """The labelled hips, all of which have a partition that nothing leaks into."""
     hips = [hip for hip in manifest.hips if hip.label is not None]
     if not hips:
         raise ManifestError("the manifest has no labelled hips; fill its kl or label column.")
@@ -249,17 +249,7 @@ def _partitioned(manifest: Manifest) -> list[Hip]:
             f"{bare} of {len(hips)} labelled hips have no partition; run `rhoa split` on the "
             "manifest (or manifest.split()) first."
         )
-    parts: dict[str, set[str | None]] = {}
-    for hip in hips:
-        parts.setdefault(hip.subject, set()).add(hip.partition)
-    leaking = sum(len(found) > 1 for found in parts.values())
-    if leaking:
-        warnings.warn(
-            f"{leaking} of {len(parts)} subjects lie in more than one partition: figures will be "
-            "too good; `rhoa split` keeps subjects together.",
-            RhoaWarning,
-            stacklevel=3,
-        )
+    require_no_leaks(manifest)
     return hips
 
 

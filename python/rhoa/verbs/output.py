@@ -18,6 +18,8 @@ class Result:
     rows: Rows = field(default_factory=list)
     lines: Sequence[str] = ()
     rejected: bool = False
+    failed: bool = False
+    """Whether what was to be checked does not hold."""
     shown: Rows | None = None
     """What the table has, where JSON tells more."""
 

@@ -24,23 +24,83 @@ TRAINING_LIBRARIES = ("torch", "torchvision", "safetensors", "matplotlib")
 
 
 def split(options: Namespace) -> Result:
-    """A manifest with partitions."""
-    manifest = cohort.read(options.manifest).split(seed=options.seed)
+    """A manifest with partitions, or one a fold, or what leaks between its partitions."""
+    manifest = cohort.read(options.manifest)
     out: Path = options.out or options.manifest
+    if options.fold is not None:
+        return _write_folds(manifest.folds(options.fold, seed=options.seed), out)
+    parted = any(hip.partition is not None for hip in manifest)
+    if options.audit:
+        done = manifest if parted else manifest.split(seed=options.seed)
+        return _audit(done, None if parted else out)
+    manifest = manifest.split(seed=options.seed)
     manifest.write(out)
-    counts = manifest.counts()
-    rows = [
-        {
-            "partition": part,
-            **{
-                f"{source} {name}": counts.get((source, part, label), 0)
-                for source in ("xray", "ct")
-                for label, name in ((1, "rHOA"), (0, "no rHOA"))
-            },
-        }
-        for part in ("train", "val", "test")
-    ]
-    return Result(rows, [f"wrote {out}"])
+    rows = _counts(manifest)
+    shown = [{key: value for key, value in row.items() if "wanted" not in key} for row in rows]
+    for line, row in zip(shown, rows, strict=True):
+        for key, reached in line.items():
+            if row.get(f"{key} wanted", reached) != reached:
+                line[key] = f"{reached} ({row[f'{key} wanted']} wanted)"
+    difference = manifest.balance().largest_difference
+    near = (
+        "as many hips as wanted everywhere"
+        if difference == 0
+        else f"within {difference} hip{'s' if difference > 1 else ''} of what is wanted: subjects "
+        "stay whole"
+    )
+    return Result(rows, [*str(manifest.flow()).splitlines(), near, f"wrote {out}"], shown=shown)
+
+
+def _counts(manifest: cohort.Manifest) -> Rows:
+    """Reached and wanted hips of each source and class, a row for each partition."""
+    names = {"1": "rHOA", "0": "no rHOA"}
+    shares = manifest.balance().shares
+    rows: Rows = []
+    for part in ("train", "val", "test"):
+        row: dict[str, Any] = {"partition": part}
+        for source in ("xray", "ct"):
+            for label, name in names.items():
+                key = (source, label, part)
+                mine = [s for s in shares if (s.stratum, s.label, s.partition) == key]
+                row[f"{source} {name}"] = sum(share.reached for share in mine)
+                row[f"{source} {name} wanted"] = sum(share.wanted for share in mine)
+        rows.append(row)
+    return rows
+
+
+def _write_folds(folds: tuple[cohort.Manifest, ...], out: Path) -> Result:
+    rows, lines = [], []
+    for number, manifest in enumerate(folds, start=1):
+        path = out.with_name(f"{out.stem}-fold-{number}{out.suffix}")
+        manifest.write(path)
+        lines.append(f"wrote {path}")
+        for part in ("train", "val", "test"):
+            hips = [hip for hip in manifest.labelled if hip.partition == part]
+            positive = sum(hip.label == 1 for hip in hips)
+            counts = {"rHOA": positive, "no rHOA": len(hips) - positive}
+            rows.append({"fold": number, "partition": part, **counts})
+    return Result(rows, lines)
+
+
+def _audit(manifest: cohort.Manifest, out: Path | None) -> Result:
+    """What leaks; the manifest is written where nothing does and it was split just now."""
+    found = cohort.leaks(manifest, progress=bar())
+    rows: Rows = [leak.as_dict() for leak in found]
+    if rows:
+        shown = [
+            {**row, "lines": " and ".join(map(str, row["lines"]))}
+            | {"partitions": " and ".join(row["partitions"])}
+            for row in rows
+        ]
+        many = len(rows) > 1
+        line = f"{len(rows)} pair{'s' * many} of rows leak{'s' * (not many)} from one partition "
+        line += "into another; give copies one subject, or remove them, and split again"
+        return Result(rows, [line], failed=True, shown=shown)
+    lines = [str(found)]
+    if out is not None:
+        manifest.write(out)
+        lines.append(f"wrote {out}")
+    return Result(rows, lines)
 
 
 def train(options: Namespace) -> Result:
