@@ -122,6 +122,30 @@ def test_leaks_are_refused_by_line_without_names(tmp_path: Path) -> None:
     assert ".png" not in str(error.value)
 
 
+def test_a_person_who_has_looked_at_both_images_has_the_last_word(tmp_path: Path) -> None:
+    image = texture(1)
+    likely = manifest(
+        tmp_path, {"train": [image], "test": [changed(image, CHANGES["mirrored"], 1)]}
+    )
+    one, both = (
+        Manifest(tuple(replace(hip, distinct=n < count) for n, hip in enumerate(likely)))
+        for count in (1, 2)
+    )
+
+    assert len(leaks(one)) == 1
+    assert len(leaks(both)) == 0
+    both.write(tmp_path / "manifest.csv")
+    assert [hip.distinct for hip in rhoa.cohort.read(tmp_path / "manifest.csv")] == [True, True]
+
+
+def test_the_same_file_is_a_leak_whatever_somebody_says(tmp_path: Path) -> None:
+    twice = manifest(tmp_path, {"train": [texture(1)], "test": [texture(1)]})
+
+    told = leaks(Manifest(tuple(replace(hip, distinct=True) for hip in twice)))
+
+    assert [leak.kind for leak in told] == ["identical"]
+
+
 def test_copies_within_a_partition_are_no_leak(tmp_path: Path) -> None:
     cohort = manifest(tmp_path, {"train": [texture(0), texture(0)], "val": [texture(1)]})
 

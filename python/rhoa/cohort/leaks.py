@@ -92,6 +92,7 @@ def leaks(manifest: Manifest, *, progress: Progress | None = None) -> Leaks:
     a copy of the other: mirrored, resized, with other grey levels (any rising change, or a
     negative), shifted or cropped by up to 3 % at an edge, compressed or noisy. Where the manifest
     has no partitions yet, images of different subjects are compared, for a split may part them.
+    Images that both are `Hip.distinct` are no copies of each other.
 
     Parameters
     ----------
@@ -140,7 +141,8 @@ def leaks(manifest: Manifest, *, progress: Progress | None = None) -> Leaks:
     for first, second in _sides(apart, split=split):
         for pair in likenesses(sketches, first, second):
             a, b = sorted((pair.first, pair.second))
-            if apart[a] != apart[b] and digests[a] != digests[b]:
+            looked_at = hips[a].distinct and hips[b].distinct
+            if apart[a] != apart[b] and digests[a] != digests[b] and not looked_at:
                 kind: Kind = "mirrored copy" if pair.mirrored else "copy"
                 found.append((kind, a, b, pair.distance))
     nearest: dict[tuple[Kind, int, int], float] = {}
@@ -173,8 +175,9 @@ def require_no_leaks(manifest: Manifest, *, progress: Progress | None = None) ->
         more = len(found) - MOST_LISTED
         raise ManifestError(
             f"{len(found)} pairs of rows leak from one partition into another: {listed}"
-            f"{f'; and {more} more' if more > 0 else ''}. Results would be too good; give copies "
-            "one subject, or remove them, and split again."
+            f"{f'; and {more} more' if more > 0 else ''}. Results would be too good: remove "
+            "copies, or give them one subject, and split again; where a look shows two different "
+            "hips, write yes into the column distinct of both lines."
         )
 
 

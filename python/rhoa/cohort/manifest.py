@@ -27,7 +27,7 @@ Partition = Literal["train", "val", "test"]
 
 SOURCES: tuple[Source, Source] = ("ct", "xray")
 REQUIRED = ("image", "subject", "side", "source", "kl", "visit", "label")
-COLUMNS = (*REQUIRED, "partition", "exclusion", "sha256")
+COLUMNS = (*REQUIRED, "partition", "exclusion", "sha256", "distinct")
 
 # Gebre et al. 2022, "Data partitioning": X-rays (and all images together), and CT-APs.
 PAPER_FRACTIONS: dict[str, tuple[float, float, float]] = {
@@ -62,6 +62,8 @@ class Hip:
     """Why the hip is left out, where its grade does not tell: ``"prosthesis"``, ``"quality"``."""
     sha256: str | None = None
     """Of the image's file, in hexadecimal digits."""
+    distinct: bool = False
+    """Whether somebody has looked and said that the image is no copy of any other."""
 
     def __post_init__(self) -> None:
         if self.exclusion is not None and self.label is not None:
@@ -200,6 +202,7 @@ class Manifest:
                 row = (
                     *(image, hip.subject, hip.side, hip.source, hip.kl, hip.visit, hip.label),
                     *(hip.partition, None if rule is None else rule.name, hip.sha256),
+                    "yes" if hip.distinct else None,
                 )
                 table.writerow(["" if value is None else value for value in row])
 
@@ -211,7 +214,8 @@ def read(path: str | PathLike[str]) -> Manifest:
     ``source`` (ct, xray), ``kl`` (0-4 or empty), ``visit``, ``label`` (0, 1 or empty: then KL
     decides, 0 for KL 0, 1 for KL >= 2, excluded for KL 1 and for no grade), and optionally
     ``partition`` (train, val, test), ``exclusion`` (prosthesis, quality, or kl1, not graded, not
-    labelled, which the grade and the label must bear out) and ``sha256`` (of the image).
+    labelled, which the grade and the label must bear out), ``sha256`` (of the image) and
+    ``distinct`` (yes where somebody has looked and it is no copy of another image).
 
     Raises
     ------
@@ -353,6 +357,7 @@ def _hip(row: dict[str, str], path: Path, line: int) -> Hip:
         else None,
         exclusion=exclusion,
         sha256=row.get("sha256", "").lower() or None,
+        distinct=choice(row.get("distinct", ""), ("", "yes"), f"{where}: distinct") == "yes",
     )
     rule = rule_of(hip)
     if row.get("exclusion") not in {None, "", *STATED, rule.name if rule is not None else ""}:

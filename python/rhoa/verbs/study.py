@@ -94,7 +94,8 @@ def _audit(manifest: cohort.Manifest, out: Path | None) -> Result:
         ]
         many = len(rows) > 1
         line = f"{len(rows)} pair{'s' * many} of rows leak{'s' * (not many)} from one partition "
-        line += "into another; give copies one subject, or remove them, and split again"
+        line += "into another; remove copies, or give them one subject, and split again; where a "
+        line += "look shows two different hips, write yes into the column distinct of both lines"
         return Result(rows, [line], failed=True, shown=shown)
     lines = [str(found)]
     if out is not None:
