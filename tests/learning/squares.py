@@ -38,6 +38,7 @@ class Square:
     visit: str
     label: int | None
     partition: str | None
+    distinct: bool = False
 
 
 @dataclass(frozen=True)
