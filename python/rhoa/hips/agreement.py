@@ -177,9 +177,8 @@ def _average_precision(pairings: Sequence[_Pairing], total: int) -> float:
     hits = np.cumsum([not math.isnan(pairing.iou) for pairing in ranked])
     last = np.append(scores[1:] != scores[:-1], [True])  # of those that share a score
     precision = hits[last] / (np.flatnonzero(last) + 1)
-    recall = hits[last] / total
     falling = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * falling))
+    return float(np.sum(np.diff(hits[last], prepend=0) * falling)) / total
 
 
 def _share(part: int, whole: int) -> float:
