@@ -87,3 +87,16 @@ def noise_volume(shape: tuple[int, int, int] = (20, 24, 22)) -> rhoa.Volume:
 def posed(volume: rhoa.Volume, matrix: NDArray[np.float64]) -> rhoa.Alignment:
     """An AP frame about the middle of the volume."""
     return rhoa.Alignment(matrix, volume.to_lps((np.array(volume.shape) - 1) / 2))
+
+
+def drawn_boxes() -> st.SearchStrategy[rhoa.hips.Box]:
+    """Boxes of either side within a few hundred pixels, with or without a confidence."""
+    return st.builds(
+        lambda side, top, left, high, wide, confidence: rhoa.hips.Box(
+            side, top, left, top + high, left + wide, confidence
+        ),
+        st.sampled_from(["left", "right"]),
+        *(st.floats(-50, 400),) * 2,
+        *(st.floats(1, 200),) * 2,
+        st.none() | st.floats(0, 1),
+    )

@@ -19,7 +19,12 @@ MODULES = sorted(
     for path in PACKAGE.rglob("*.py")
     if path.name != "__main__.py" and ">>>" in path.read_text(encoding="utf-8")
 )
-NEED_TORCH = {"rhoa.learning.training", "rhoa.learning.network", "rhoa.learning.inference"}
+NEED_TORCH = {
+    "rhoa.hips.detector",
+    "rhoa.learning.training",
+    "rhoa.learning.network",
+    "rhoa.learning.inference",
+}
 
 
 @pytest.mark.parametrize(

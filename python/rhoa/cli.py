@@ -282,6 +282,13 @@ def _xray(stages: Stages) -> None:
         help="pixel size; pictures need it: file trusts the resolution that a picture states",
     )
     verb.add_argument(
+        "--detector",
+        type=Path,
+        metavar="RUN",
+        help="folder of a trained hip detector: also writes hip-left.png and hip-right.png "
+        "(mirrored) and boxes.json, with scores (rhoa[train])",
+    )
+    verb.add_argument(
         "--voi", action="store_true", help="apply the file's VOI LUT or window, as viewers do"
     )
     verb.add_argument(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rhoa
-from rhoa.hips import Box, boxes, crop
+from rhoa.hips import Box, boxes, crop, squared
 from tests.strategies import rotation
 
 UPRIGHT = rhoa.Landmarks((112, 0, 93), (-112, 0, 93), (14, 0, 0), (-14, 0, 0))
@@ -169,3 +169,11 @@ def test_overlap_of_half_covering_boxes_is_a_third() -> None:
 def test_a_box_has_an_inside(edges: tuple[float, ...]) -> None:
     with pytest.raises(rhoa.RhoaError, match="a box needs finite edges"):
         Box("left", *edges)
+
+
+def test_a_rectangle_is_clipped_to_the_square_about_its_middle() -> None:
+    """The paper's words; of pixels twice as high as wide, 10 rows are as long as 20 columns."""
+    box = Box("right", top=10, left=20, bottom=20, right=60, confidence=0.5)
+
+    assert squared(box) == Box("right", 10, 35, 20, 45, 0.5)
+    assert squared(box, (2.0, 1.0)) == Box("right", 10, 30, 20, 50, 0.5)

@@ -194,3 +194,62 @@ def test_halves_are_those_of_the_library(
     for side, half in halves(read_xray(folder / "a" / "IM1")).items():
         half.save(tmp_path / "again.png")
         assert (tmp_path / "again.png").read_bytes() == (tmp_path / f"half-{side}.png").read_bytes()
+
+
+@pytest.mark.torch
+class TestDetector:
+    @pytest.fixture
+    def detector(self, tmp_path: Path) -> Path:
+        """Untrained: it finds something in every half, of a score near a half or below."""
+        from rhoa.hips.detector import HipDetector
+        from rhoa.hips.detector_network import Architecture
+
+        return HipDetector.untrained(Architecture(image_size=64)).save(tmp_path / "run")
+
+    def test_hips_are_cropped_and_told_with_their_scores(
+        self, folder: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from rhoa.hips import HipDetector
+
+        out = tmp_path / "out"
+
+        code, text, _ = run(
+            capsys, "xray", folder / "a" / "IM1", "-o", out, "--detector", detector, "--json"
+        )
+
+        assert code == 0
+        written = sorted(path.name for path in out.iterdir())
+        assert written == sorted([*WRITTEN, "boxes.json", "hip-left.png", "hip-right.png"])
+        places = json.loads((out / "boxes.json").read_text())
+        assert json.loads(text)[0]["hips"] == places
+        expected = HipDetector.load(detector).detect(rhoa.Radiograph.load(out / "xray.npz"))
+        for place in places:
+            box = expected[place["side"]]
+            assert place["left"] == pytest.approx(box.left, abs=0.006)
+            assert place["bottom"] == pytest.approx(box.bottom, abs=0.006)
+            assert place["confidence"] == pytest.approx(box.confidence, abs=0.0006)
+
+    def test_of_a_folder_each_file_has_its_own(
+        self, folder: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The X-ray of a right hip alone has no left one, and none is missed."""
+        out = tmp_path / "out"
+
+        code, text, _ = run(capsys, "xray", folder, "-o", out, "--detector", detector)
+
+        assert code == 4
+        assert (out / "a" / "IM1" / "hip-left.png").exists()
+        assert (out / "one hip.dcm" / "hip-right.png").exists()
+        assert not (out / "one hip.dcm" / "hip-left.png").exists()
+        assert "no left hip" not in text
+
+    def test_a_folder_that_is_no_detector_fails_before_anything_is_read(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        code, _, err = run(
+            capsys, "xray", folder, "-o", tmp_path / "out", "--detector", tmp_path / "absent"
+        )
+
+        assert code == 1
+        assert "no detector.json in it" in err
+        assert not (tmp_path / "out").exists()

@@ -1,21 +1,66 @@
-"""Hips: from a radiograph or an X-ray to a box around each hip, and to crops."""
+"""Hips: from a radiograph or an X-ray to a box around each hip, and to crops.
 
+`HipDetector` and `train_detector` need ``rhoa[train]``; they bring torch in when first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rhoa.errors import require_extra
+from rhoa.hips.agreement import Agreement, agreement, iou_matrix
 from rhoa.hips.borders import Content, content
-from rhoa.hips.boxes import Box, boxes, crop
+from rhoa.hips.boxes import Box, boxes, crop, squared
+from rhoa.hips.coco import LabelledImage, read_coco, read_matlab, write_coco
+from rhoa.hips.examples import Example, as_examples, read_examples
 from rhoa.hips.joints import Joint, joints, located
 from rhoa.hips.preparation import halves, prepare
 from rhoa.hips.xray import read_xray
 
+if TYPE_CHECKING:
+    from rhoa.hips.detector import HipDetector
+    from rhoa.hips.detector_training import DetectorOptions, train_detector
+
 __all__ = [
+    "Agreement",
     "Box",
     "Content",
+    "DetectorOptions",
+    "Example",
+    "HipDetector",
     "Joint",
+    "LabelledImage",
+    "agreement",
+    "as_examples",
     "boxes",
     "content",
     "crop",
     "halves",
+    "iou_matrix",
     "joints",
     "located",
     "prepare",
+    "read_coco",
+    "read_examples",
+    "read_matlab",
     "read_xray",
+    "squared",
+    "train_detector",
+    "write_coco",
 ]
+
+_HEAVY = {
+    "DetectorOptions": "detector_training",
+    "HipDetector": "detector",
+    "train_detector": "detector_training",
+}
+
+
+def __getattr__(name: str) -> object:
+    """What needs torch, imported on first use."""
+    if name not in _HEAVY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for module in ("torch", "torchvision", "safetensors"):
+        require_extra(module, extra="train", purpose=f"rhoa.hips.{name}")
+    module = require_extra(f"{__name__}.{_HEAVY[name]}", extra="train", purpose=f"rhoa.hips.{name}")
+    return getattr(module, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -206,6 +206,35 @@ def _box(radiograph: Radiograph, head: _Head, side: Side) -> Box:
             "the scan ends at the hip, or the landmarks are another scan's."
         )
     return box
+
+
+def squared(box: Box, pixel_mm: tuple[float, float] = (1.0, 1.0)) -> Box:
+    """The square about a box's middle whose side is the shorter side of the box.
+
+    Parameters
+    ----------
+    box
+        In pixel edges.
+    pixel_mm
+        Of the image: where pixels are not square, the square is one of millimetres.
+
+    References
+    ----------
+    Gebre et al. 2022, "Cropping and contrast adjustment of hip joints": "the rectangular ROIs were
+    made into squares by clipping the difference between their height and width".
+
+    Examples
+    --------
+    >>> squared(Box("left", top=0, left=0, bottom=10, right=20))
+    Box(side='left', top=0.0, left=5.0, bottom=10.0, right=15.0, confidence=None)
+    """
+    rows_mm, columns_mm = pixel_mm
+    half_mm = min(box.height * rows_mm, box.width * columns_mm) / 2
+    down, across = half_mm / rows_mm, half_mm / columns_mm
+    row, column = box.centre
+    return replace(
+        box, top=row - down, left=column - across, bottom=row + down, right=column + across
+    )
 
 
 def crop(

@@ -2,6 +2,7 @@
 
 from rhoa.phantom.anatomy import Anatomy, Joint
 from rhoa.phantom.export import write_cohort, write_dicom, write_xray
+from rhoa.phantom.labels import PhantomLabel, phantom_labels
 from rhoa.phantom.pelvis import Phantom, ct
 from rhoa.phantom.skeleton import LABELS
 from rhoa.phantom.surroundings import ABDOMEN, Surroundings
@@ -13,9 +14,11 @@ __all__ = [
     "Anatomy",
     "Joint",
     "Phantom",
+    "PhantomLabel",
     "Surroundings",
     "XRay",
     "ct",
+    "phantom_labels",
     "write_cohort",
     "write_dicom",
     "write_xray",

@@ -1,0 +1,248 @@
+"""A detector of hips in X-rays and CT-APs: Faster R-CNN on halves that look like left hips."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+import torch
+import torchvision
+from safetensors.torch import load_file, save
+
+from rhoa._core import __version__
+from rhoa.errors import ParameterError, WeightsError
+from rhoa.hips.boxes import Box, squared
+from rhoa.hips.detector_network import MEAN, STD, Architecture, as_input, build_detector
+from rhoa.hips.examples import halves_seen
+from rhoa.radiograph import Radiograph
+from rhoa.reading.bounded import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+    from torch import nn
+
+    from rhoa.hips.coco import Shows
+    from rhoa.pose.sides import Side
+
+CARD_FILE = "detector.json"
+WEIGHTS_FILE = "detector.safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HipDetector:
+    """Faster R-CNN that finds hips; `train_detector` trains one, `load` reads one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rhoa.hips.detector_network import Architecture
+    >>> untrained = HipDetector.untrained(Architecture(image_size=64))
+    >>> sorted(untrained.detect(np.random.default_rng(0).normal(size=(90, 140))))
+    ['left', 'right']
+    """
+
+    network: nn.Module = field(repr=False)
+    architecture: Architecture
+    notes: Mapping[str, Any] = field(repr=False)
+    """How it was trained, and what it gave on held-out halves."""
+    device: torch.device
+
+    @classmethod
+    def untrained(cls, architecture: Architecture, *, seed: int = 2020) -> HipDetector:
+        """A detector of random weights, on the CPU."""
+        network = build_detector(architecture, seed=seed)
+        network.train(mode=False)
+        return cls(network, architecture, {"seed": seed}, torch.device("cpu"))
+
+    def detect(
+        self, image: Radiograph | ArrayLike, *, shows: Shows = "pelvis", clip: bool = True
+    ) -> dict[Side, Box]:
+        """The hip of each half of an image, the surest box of it.
+
+        Parameters
+        ----------
+        image
+            A `Radiograph` as `rhoa.hips.read_xray` or `rhoa.ctap` makes it, or a 2-D array, bone
+            bright, the patient's right at column 0.
+        shows
+            ``"pelvis"``: halves are cut at the vertical midline and the right one is mirrored; an
+            X-ray whose file says that it shows one hip alone is taken whole. ``"half"``: one hip
+            that looks like a left one.
+        clip
+            Whether to clip boxes to squares, as the paper did.
+
+        Returns
+        -------
+        dict
+            ``{"left": Box, "right": Box}``, sides of the patient, in pixel edges of the image. The
+            score is the box's ``confidence``. A half in which nothing scores 0.05 is absent.
+
+        Raises
+        ------
+        ParameterError
+            If the image is not 2-D or far too long.
+        """
+        pixel_mm = image.pixel_mm if isinstance(image, Radiograph) else (1.0, 1.0)
+        found = {}
+        for half in halves_seen(image, image_size=self.architecture.image_size, shows=shows):
+            boxes = self.candidates(half.pixels)
+            if boxes:
+                box = half.to_image(boxes[0])
+                found[half.side] = squared(box, pixel_mm) if clip else box
+        return found
+
+    def candidates(self, pixels: NDArray[np.uint8]) -> list[Box]:
+        """All boxes of a half at the network's size, the surest first."""
+        with torch.inference_mode():
+            result = self.network([as_input(pixels).to(self.device)])[0]
+        corners, scores = result["boxes"].cpu().tolist(), result["scores"].cpu().tolist()
+        boxes = [
+            Box("left", top, left, bottom, right, score)
+            for (left, top, right, bottom), score in zip(corners, scores, strict=True)
+            if top < bottom and left < right
+        ]
+        return sorted(boxes, key=lambda box: -(box.confidence or 0.0))
+
+    def save(self, folder: str | PathLike[str]) -> Path:
+        """Write ``detector.safetensors``, then the card that seals it with its sha256."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {
+            key: value.cpu().contiguous() for key, value in self.network.state_dict().items()
+        }
+        weights = save(tensors)
+        card = {
+            "architecture": asdict(self.architecture),
+            "normalisation": {"mean": MEAN, "std": STD},
+            **self.notes,
+            "versions": {
+                "rhoa": __version__,
+                "torch": torch.__version__,
+                "torchvision": torchvision.__version__,
+            },
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        }
+        _write(folder / WEIGHTS_FILE, weights)
+        _write(folder / CARD_FILE, (json.dumps(card, indent=2) + "\n").encode())
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str], *, device: str = "auto") -> HipDetector:
+        """The detector of a folder that `save` wrote.
+
+        Raises
+        ------
+        WeightsError
+            If a file is absent or damaged, or the weights are not the ones the card describes.
+        """
+        folder = Path(folder)
+        card = _read_card(folder)
+        architecture = _architecture(card, f"{shown(folder)}/{CARD_FILE}")
+        network = build_detector(architecture)
+        _load_into(network, _read_weights(folder, card["weights_sha256"]), shown(folder))
+        place = choose_device(device)
+        network.to(place).train(mode=False)
+        told = {"architecture", "normalisation", "versions", "weights_sha256"}
+        notes = {name: value for name, value in card.items() if name not in told}
+        return cls(network, architecture, notes, place)
+
+
+def choose_device(device: str) -> torch.device:
+    """The torch device of that name; ``"auto"`` is a GPU where there is one.
+
+    Raises
+    ------
+    ParameterError
+        If torch knows no such device or this machine has none.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ParameterError(
+            f'device must be "auto" or one this machine has; got {device!r} ({reason}).'
+        ) from None
+    return place
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    path, where = folder / CARD_FILE, f"{shown(folder)}/{CARD_FILE}"
+    if not path.is_file():
+        raise WeightsError(f"{shown(folder)}: no {CARD_FILE} in it; pass a folder of a detector.")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{where}: not a JSON file ({error}).") from None
+    kinds = {"architecture": dict, "weights_sha256": str}
+    if not isinstance(card, dict):
+        card = {}
+    wrong = [name for name, kind in kinds.items() if not isinstance(card.get(name), kind)]
+    if wrong:
+        raise WeightsError(f"{where}: lacks {', '.join(wrong)}; pass a folder of a detector.")
+    normalisation = card.get("normalisation")
+    if normalisation != {"mean": list(MEAN), "std": list(STD)}:
+        raise WeightsError(f"{where}: its normalisation is not the one that rhoa applies.")
+    return card
+
+
+def _architecture(card: Mapping[str, Any], where: str) -> Architecture:
+    given = dict(card["architecture"])
+    names = {one.name for one in fields(Architecture)}
+    if set(given) != names:
+        raise WeightsError(f"{where}: its architecture must tell {', '.join(sorted(names))}.")
+    try:
+        given |= {name: tuple(given[name]) for name in ("anchors_px", "aspects")}
+        return Architecture(**given)
+    except (ParameterError, TypeError) as error:
+        raise WeightsError(f"{where}: {error}") from None
+
+
+def _read_weights(folder: Path, sha256: str) -> dict[str, torch.Tensor]:
+    path, where = folder / WEIGHTS_FILE, f"{shown(folder)}/{WEIGHTS_FILE}"
+    if not path.is_file():
+        raise WeightsError(f"{shown(folder)}: no {WEIGHTS_FILE} in it; restore the folder.")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise WeightsError(
+            f"{where}: not the file that {CARD_FILE} describes (sha256 differs); "
+            "train again or restore the folder."
+        )
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise WeightsError(f"{where}: not a safetensors file ({error}).") from None
+    return tensors
+
+
+def _load_into(network: nn.Module, given: Mapping[str, torch.Tensor], where: str) -> None:
+    own = network.state_dict()
+    missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    misfits = sorted(k for k in own.keys() & given.keys() if own[k].shape != given[k].shape)
+    for keys, problem in ((missing, "missing"), (unknown, "unknown"), (misfits, "misshapen")):
+        if keys:
+            raise WeightsError(
+                f"{where}: {len(keys)} tensors are {problem} (first: {keys[0]}); "
+                "the card describes another network: train again or restore the folder."
+            )
+    network.load_state_dict(dict(given))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file so that a reader meets the old or the new content, never a part of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,223 @@
+"""Hips as the detector sees them: halves that look like left hips, small, with their boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rhoa.errors import ParameterError, require_choice
+from rhoa.hips.boxes import Box
+from rhoa.hips.coco import SHOWS
+from rhoa.hips.preparation import halves, prepare
+from rhoa.hips.xray import read_xray
+from rhoa.picture import resampling_matrix, resize
+from rhoa.radiograph import Radiograph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from rhoa.hips.coco import LabelledImage, Shows
+    from rhoa.pose.sides import Side
+
+LONGEST = 4
+"""Of the longer side, in shorter ones: what is longer is no half of a pelvis."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Half:
+    """A half of a pelvis that looks like a left hip, at the size that a network sees."""
+
+    side: Side
+    """Of the patient."""
+    pixels: NDArray[np.uint8]
+    scale: tuple[float, float]
+    """Network pixels of one pixel of the image, rows and columns."""
+    edge_px: float
+    """Where its column 0 lies in the image, in pixel edges."""
+    mirrored: bool
+    """Whether columns run the other way."""
+
+    def to_half(self, box: Box) -> Box:
+        """A box of the image, as it lies in the half: a left one."""
+        first, second = ((edge - self.edge_px) * self.scale[1] for edge in (box.left, box.right))
+        if self.mirrored:
+            first, second = -second, -first
+        top, bottom = box.top * self.scale[0], box.bottom * self.scale[0]
+        return Box("left", top, first, bottom, second, box.confidence)
+
+    def to_image(self, box: Box) -> Box:
+        """A box of the half, as it lies in the image."""
+        first, second = box.left / self.scale[1], box.right / self.scale[1]
+        if self.mirrored:
+            first, second = -second, -first
+        top, bottom = box.top / self.scale[0], box.bottom / self.scale[0]
+        edge = self.edge_px
+        return Box(self.side, top, first + edge, bottom, second + edge, box.confidence)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """A half and the box that was drawn on it, in its pixel edges."""
+
+    pixels: NDArray[np.uint8]
+    box: Box
+    group: str
+    """Examples of one group are never in training and test at once."""
+
+
+def halves_seen(
+    image: Radiograph | ArrayLike, *, image_size: int, shows: Shows = "pelvis"
+) -> list[Half]:
+    """The halves of an image as a network sees them; one where it shows one hip alone.
+
+    Grey levels are those of `rhoa.hips.prepare`; the shorter side has ``image_size`` pixels, which
+    are square even where the image's are not.
+
+    Raises
+    ------
+    ParameterError
+        If the image is not 2-D, has no pixels, or is longer than four times its width.
+    """
+    require_choice("shows", shows, SHOWS)
+    pixel_mm = image.pixel_mm if isinstance(image, Radiograph) else (1.0, 1.0)
+    alone = image.provenance.get("hip") if isinstance(image, Radiograph) else ""
+    pixels = np.asarray(image, np.float32)
+    if pixels.ndim != 2 or min(pixels.shape) < 2:
+        raise ParameterError(f"image must be 2-D with pixels; got shape {pixels.shape}.")
+    if shows == "half" or alone == "left":
+        return [_half("left", pixels, pixel_mm, image_size, edge_px=0.0)]
+    columns = float(pixels.shape[1])
+    if alone == "right":
+        return [_half("right", pixels[:, ::-1], pixel_mm, image_size, edge_px=columns)]
+    both = halves(pixels)
+    width = both["left"].shape[1]
+    return [
+        _half("left", both["left"], pixel_mm, image_size, edge_px=columns - width),
+        _half("right", both["right"], pixel_mm, image_size, edge_px=float(both["right"].shape[1])),
+    ]
+
+
+def as_examples(
+    image: Radiograph | ArrayLike,
+    boxes: Iterable[Box],
+    *,
+    image_size: int,
+    shows: Shows = "pelvis",
+    group: str = "",
+) -> list[Example]:
+    """The halves of an image that have a box, and the box of each.
+
+    A box belongs to the half of its side; a half without one tells nothing and is left out.
+
+    Raises
+    ------
+    ParameterError
+        If two boxes are of one side, or a box lies outside its half.
+    """
+    by_side: dict[Side, Box] = {}
+    for box in boxes:
+        if box.side in by_side:
+            raise ParameterError(f"two boxes are of the {box.side} hip; one a half is needed.")
+        by_side[box.side] = box
+    examples = []
+    for half in halves_seen(image, image_size=image_size, shows=shows):
+        drawn = by_side.get(half.side)
+        if drawn is None:
+            continue
+        box = half.to_half(drawn)
+        if box.share_outside((half.pixels.shape[0], half.pixels.shape[1])) > 0.5:
+            raise ParameterError(
+                f"most of the {half.side} box lies outside its half of the image; "
+                "left is the patient's left, at the large columns."
+            )
+        examples.append(Example(half.pixels, box, group))
+    return examples
+
+
+def read_examples(
+    labelled: Sequence[LabelledImage], *, image_size: int, groups: Sequence[str] | None = None
+) -> list[Example]:
+    """The examples of labelled image files, read as `rhoa.hips.read_xray` reads them.
+
+    Parameters
+    ----------
+    labelled
+        As `rhoa.hips.read_coco` and `rhoa.hips.read_matlab` read them. Pixels count as square.
+    image_size
+        Pixels of the shorter side of a half.
+    groups
+        The subject of each image. Default: each file is its own.
+
+    Raises
+    ------
+    ParameterError
+        If ``groups`` is not as long as ``labelled``, or boxes do not fit their image.
+    ReadError
+        If an image cannot be read.
+    """
+    if groups is not None and len(groups) != len(labelled):
+        raise ParameterError(
+            f"groups must name the subject of each of {len(labelled)} images; got {len(groups)}."
+        )
+    examples = []
+    for number, image in enumerate(labelled):
+        if not image.boxes:
+            continue
+        pixels = read_xray(image.path, pixel_mm=1.0).pixels
+        group = str(image.path) if groups is None else groups[number]
+        try:
+            examples += as_examples(
+                pixels, image.boxes, image_size=image_size, shows=image.shows, group=group
+            )
+        except ParameterError as error:
+            raise ParameterError(f"{image.path.name}: {error}") from None
+    return examples
+
+
+def changed(example: Example, random: np.random.Generator) -> Example:
+    """The example moved, zoomed, and of other contrast, by its own draw; its shape stays."""
+    rows, columns = example.pixels.shape
+    zoom = float(np.exp(random.uniform(-0.22, 0.22)))
+    tall, wide = (zoom * float(np.exp(random.uniform(-0.06, 0.06))) for _ in range(2))
+    middle_row = rows * (0.5 + random.uniform(-0.12, 0.12))
+    middle_column = columns * (0.5 + random.uniform(-0.12, 0.12))
+    top, left = middle_row - rows * tall / 2, middle_column - columns * wide / 2
+    down = resampling_matrix(rows, rows, top, top + rows * tall)
+    across = resampling_matrix(columns, columns, left, left + columns * wide)
+    shares = np.clip(down @ (example.pixels / np.float32(255)) @ across.T, 0, 1)
+    shares = shares ** np.float32(np.exp(random.uniform(-0.4, 0.4)))
+    box = example.box
+    moved = Box(
+        "left",
+        (box.top - top) / tall,
+        (box.left - left) / wide,
+        (box.bottom - top) / tall,
+        (box.right - left) / wide,
+    )
+    return replace(example, pixels=(255 * shares + 0.5).astype(np.uint8), box=moved)
+
+
+def _half(
+    side: Side,
+    pixels: NDArray[np.float32],
+    pixel_mm: tuple[float, float],
+    image_size: int,
+    *,
+    edge_px: float,
+) -> Half:
+    rows, columns = pixels.shape
+    high, wide = rows * pixel_mm[0], columns * pixel_mm[1]
+    if max(high, wide) > LONGEST * min(high, wide):
+        raise ParameterError(
+            f"a half of {rows} x {columns} pixels is too long for a pelvis; cut it about the hips."
+        )
+    shape = tuple(max(1, round(image_size * side / min(high, wide))) for side in (high, wide))
+    levels = resize(prepare(pixels).astype(np.float32), *shape)
+    small = (np.clip(levels, 0, 255) + 0.5).astype(np.uint8)
+    return Half(
+        side, small, (shape[0] / rows, shape[1] / columns), edge_px, mirrored=side == "right"
+    )

@@ -1,0 +1,259 @@
+"""The hip detector: it learns discs, repeats by seed, and reads nothing but its own files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rhoa
+from rhoa.errors import ParameterError, WeightsError
+from rhoa.hips import Box
+from rhoa.hips.examples import Example
+
+pytestmark = pytest.mark.torch
+
+SIZE = 64
+
+
+def disc(random: np.random.Generator, group: str) -> Example:
+    """Noise and a bright disc as large as a hip in its half."""
+    radius = random.uniform(10, 14)
+    row, column = random.uniform(25, 65), random.uniform(20, 44)
+    rows, columns = np.indices((90, SIZE)) + 0.5
+    image = random.integers(0, 80, (90, SIZE))
+    image[np.hypot(rows - row, columns - column) < radius] += 120
+    box = Box("left", row - radius, column - radius, row + radius, column + radius)
+    return Example(image.astype(np.uint8), box, group)
+
+
+def discs(count: int, seed: int = 0) -> list[Example]:
+    random = np.random.default_rng(seed)
+    return [disc(random, f"{number // 2}") for number in range(count)]
+
+
+class TestLearning:
+    def test_it_learns_where_discs_are(self) -> None:
+        from rhoa.hips.detector_training import DetectorOptions, measure, train_detector
+
+        options = DetectorOptions(
+            image_size=SIZE, epochs=6, batch=4, learning_rate=2e-3, test_share=0
+        )
+
+        detector = train_detector(discs(40), options, device="cpu")
+        result = measure(detector, discs(12, seed=1))
+
+        assert result["iou_mean"] is not None
+        assert result["iou_mean"] > 0.7
+        assert result["average_precision"] is not None
+        assert result["average_precision"] > 0.9
+
+    def test_a_seed_repeats_to_the_bit_and_another_does_not(self) -> None:
+        from rhoa.hips.detector_training import DetectorOptions, train_detector
+
+        options = DetectorOptions(image_size=SIZE, epochs=1, batch=2, test_share=0.5)
+        steps: list[tuple[int, int, str]] = []
+
+        first, second, other = (
+            train_detector(
+                discs(8),
+                options,
+                seed=seed,
+                device="cpu",
+                progress=lambda *step: steps.append(step),
+            )
+            for seed in (1, 1, 2)
+        )
+
+        weights = [list(one.network.state_dict().values()) for one in (first, second, other)]
+        assert all((a == b).all() for a, b in zip(weights[0], weights[1], strict=True))
+        assert not all((a == b).all() for a, b in zip(weights[0], weights[2], strict=True))
+        assert first.notes["halves"] == {"train": 4, "test": 4}
+        assert steps[:2] == [(1, 2, "training: epoch 1 of 1"), (2, 2, "training: epoch 1 of 1")]
+
+    def test_groups_are_split_whole(self) -> None:
+        """10 groups of 2 halves: a tenth is one group."""
+        from rhoa.hips.detector_training import split
+
+        kept, held_out = split(discs(20), 0.1, seed=3)
+
+        assert (len(kept), len(held_out)) == (18, 2)
+        assert len({e.group for e in held_out}) == 1
+        assert not {e.group for e in kept} & {e.group for e in held_out}
+
+    def test_anchors_have_the_sizes_of_the_boxes(self) -> None:
+        """Boxes of 20 x 20 and 40 x 20: the 5, 50 and 95 % of sizes 20 and 28.3."""
+        from rhoa.hips.detector_training import DetectorOptions, fitted
+
+        boxes = [Box("left", 0, 0, 20, 20), Box("left", 0, 0, 40, 20)]
+        examples = [Example(np.zeros((90, SIZE), np.uint8), box, "") for box in boxes]
+
+        made = fitted(examples, DetectorOptions(image_size=SIZE))
+
+        assert made.anchors_px == (20, 24, 28)
+        assert made.aspects == (1.5,)
+
+    def test_what_cannot_be_trained_on_is_refused(self) -> None:
+        from rhoa.hips.detector_training import DetectorOptions, train_detector
+
+        with pytest.raises(ParameterError, match="no labelled half is left"):
+            train_detector([])
+        with pytest.raises(ParameterError, match="example 1: its shorter side has 64 pixels"):
+            train_detector(discs(2), DetectorOptions(image_size=96))
+        with pytest.raises(ParameterError, match="backbone must be one of"):
+            train_detector(discs(2), DetectorOptions("vgg", image_size=SIZE))  # type: ignore[arg-type]
+        with pytest.raises(ParameterError, match="test_share must be"):
+            DetectorOptions(test_share=1)
+
+
+class TestDetecting:
+    @pytest.mark.parametrize("backbone", ["mobilenet_v3_large_fpn", "alexnet", "resnet50_fpn"])
+    def test_an_untrained_network_finds_a_box_in_each_half(self, backbone: str) -> None:
+        from rhoa.hips.detector import HipDetector
+        from rhoa.hips.detector_network import Architecture
+
+        detector = HipDetector.untrained(Architecture(backbone, 64))  # type: ignore[arg-type]
+        image = rhoa.Radiograph(np.random.default_rng(0).random((90, 141)), (1.5, 1.0))
+
+        found = detector.detect(image)
+        again = detector.detect(image)
+        alone = detector.detect(np.asarray(image)[:, :70], shows="half")
+
+        assert found == again
+        assert set(found) == {"left", "right"}
+        assert set(alone) == {"left"}
+        for side, box in found.items():
+            assert box.side == side
+            assert box.confidence is not None
+            assert 0.05 <= box.confidence <= 1
+            assert box.height * 1.5 == pytest.approx(box.width)
+            assert (box.left >= 70) == (side == "left")
+            assert rhoa.hips.crop(image, box, size=32).shape == (32, 32)
+
+    def test_a_mirrored_pelvis_has_mirrored_boxes(self) -> None:
+        """What is found on the left of an image is found on the right of its mirror image."""
+        from rhoa.hips.detector import HipDetector
+        from rhoa.hips.detector_network import Architecture
+
+        detector = HipDetector.untrained(Architecture(image_size=64))
+        image = np.random.default_rng(1).random((90, 140))
+
+        left = detector.detect(image)["left"]
+        right = detector.detect(image[:, ::-1])["right"]
+
+        assert (right.left, right.right) == pytest.approx((140 - left.right, 140 - left.left))
+        assert (right.top, right.bottom) == pytest.approx((left.top, left.bottom))
+
+
+class TestFiles:
+    def saved(self, folder: Path) -> Path:
+        from rhoa.hips.detector import HipDetector
+        from rhoa.hips.detector_network import Architecture
+
+        return HipDetector.untrained(Architecture(image_size=64)).save(folder / "run")
+
+    def test_what_is_saved_finds_the_same(self, tmp_path: Path) -> None:
+        from rhoa.hips.detector import HipDetector
+        from rhoa.hips.detector_network import Architecture
+
+        image = np.random.default_rng(0).random((90, 140))
+        first = HipDetector.untrained(Architecture("alexnet", 64, (20, 30), (0.9, 1.1)), seed=7)
+        first.save(tmp_path)
+
+        second = HipDetector.load(tmp_path, device="cpu")
+        card = json.loads((tmp_path / "detector.json").read_text())
+
+        assert second.architecture == first.architecture
+        assert second.notes == {"seed": 7}
+        assert second.detect(image) == first.detect(image)
+        assert card["versions"]["rhoa"] == rhoa.__version__
+        assert card["architecture"]["image_size"] == 64
+
+    def test_damaged_weights_are_refused(self, tmp_path: Path) -> None:
+        from rhoa.hips.detector import HipDetector
+
+        folder = self.saved(tmp_path)
+        weights = folder / "detector.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
+
+        with pytest.raises(WeightsError, match="sha256 differs"):
+            HipDetector.load(folder)
+
+    def test_weights_of_another_network_are_refused(self, tmp_path: Path) -> None:
+        """A card that tells another backbone, number of anchors, or tensors than the weights."""
+        from safetensors.torch import load_file, save_file
+
+        from rhoa.hips.detector import HipDetector
+
+        folder = self.saved(tmp_path)
+        weights = folder / "detector.safetensors"
+        card = json.loads((folder / "detector.json").read_text())
+
+        def write(**architecture: object) -> None:
+            digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+            told = card["architecture"] | architecture
+            text = json.dumps(card | {"architecture": told, "weights_sha256": digest})
+            (folder / "detector.json").write_text(text)
+
+        write(backbone="alexnet")
+        with pytest.raises(WeightsError, match="run: [0-9]+ tensors are missing"):
+            HipDetector.load(folder)
+        write(anchors_px=[20])
+        with pytest.raises(WeightsError, match="run: 4 tensors are misshapen .first: rpn.head"):
+            HipDetector.load(folder)
+        save_file(
+            load_file(weights) | {"more": load_file(weights)["roi_heads.box_head.fc6.bias"]},
+            weights,
+        )
+        write()
+        with pytest.raises(WeightsError, match="1 tensors are unknown .first: more"):
+            HipDetector.load(folder)
+        weights.write_bytes(b"not safetensors")
+        write()
+        with pytest.raises(WeightsError, match="not a safetensors file"):
+            HipDetector.load(folder)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"architecture": None}, "lacks architecture"),
+            ({"architecture": {"backbone": "alexnet"}}, "its architecture must tell anchors_px"),
+            ({"weights_sha256": 7}, "lacks weights_sha256"),
+            ({"normalisation": {"mean": [0, 0, 0], "std": [1, 1, 1]}}, "its normalisation"),
+        ],
+    )
+    def test_a_damaged_card_is_refused(
+        self, tmp_path: Path, change: dict[str, object], message: str
+    ) -> None:
+        from rhoa.hips.detector import HipDetector
+
+        folder = self.saved(tmp_path)
+        card = json.loads((folder / "detector.json").read_text())
+        (folder / "detector.json").write_text(json.dumps(card | change))
+
+        with pytest.raises(WeightsError, match=f"run/detector.json: {message}"):
+            HipDetector.load(folder)
+
+    def test_an_absent_file_is_named(self, tmp_path: Path) -> None:
+        from rhoa.hips.detector import HipDetector
+
+        folder = self.saved(tmp_path)
+        (folder / "detector.safetensors").unlink()
+
+        with pytest.raises(WeightsError, match=r"run: no detector\.safetensors"):
+            HipDetector.load(folder)
+        with pytest.raises(WeightsError, match=r"no detector\.json"):
+            HipDetector.load(tmp_path)
+
+
+def test_hips_do_not_import_torch() -> None:
+    """Torch comes with the detector alone."""
+    import subprocess
+    import sys
+
+    code = "import sys, rhoa.hips, rhoa.hips.examples; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
