@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import rhoa
-from rhoa.errors import ParameterError
+from rhoa.errors import ParameterError, ReadError
 from rhoa.hips import Box, LabelledImage
 from rhoa.hips.examples import Example, as_examples, changed, halves_seen, read_examples
 from rhoa.picture import encode_png
+from tests.hips.xrays import write
 
 
 def with_squares(
@@ -136,6 +137,21 @@ class TestFiles:
             box = example.box
             np.testing.assert_allclose(
                 bright_box(example.pixels), (box.top, box.left, box.bottom, box.right), atol=1.1
+            )
+
+    def test_files_whose_boxes_may_lie_elsewhere_are_refused(self, tmp_path: Path) -> None:
+        path = write(tmp_path)
+        (tmp_path / "a.png").write_bytes(encode_png(with_squares(PELVIS).astype(np.uint8)))
+
+        with pytest.raises(ReadError, match="a DICOM file, which may be turned"):
+            read_examples([LabelledImage(path, tuple(PELVIS))], image_size=64)
+        with pytest.raises(ReadError, match=r"a\.png: 200 x 300 pixels; .* of 300 x 200"):
+            read_examples(
+                [LabelledImage(tmp_path / "a.png", tuple(PELVIS), (300, 200))], image_size=64
+            )
+        with pytest.raises(ParameterError, match=r"a\.png: two boxes are of the left hip"):
+            read_examples(
+                [LabelledImage(tmp_path / "a.png", (PELVIS[0], PELVIS[0]))], image_size=64
             )
 
     def test_groups_that_do_not_fit_are_refused(self) -> None:
