@@ -185,7 +185,8 @@ def read_matlab(
         What a relative file name is relative to. Default: the folder of ``path``.
     shows
         ``"pelvis"``: a label whose name has the word "left" or "right" tells the side; without it,
-        of two boxes the one at larger columns is the left. ``"half"``: every box is a left one.
+        of two boxes the one at larger columns is the left. Where a label has the word "hip", others
+        are left out. ``"half"``: every box is a left one.
 
     Raises
     ------
@@ -235,6 +236,8 @@ def _matlab_boxes(
                 texts.pop(name)
             texts[label] = " ".join(columns[name] for name in names)
     texts.pop("label", None)
+    if any(map(_is_hip, texts)):
+        texts = {label: text for label, text in texts.items() if _is_hip(label)}
     found = []
     for label, text in texts.items():
         numbers = [float(number) for number in _NUMBER.findall(text)]
@@ -284,9 +287,17 @@ def _side(told: str, corners: tuple[float, ...], image: LabelledImage, where: st
 
 def _named(text: str) -> Side | None:
     """The side that a name tells; None where it tells none, or both."""
-    words = re.split(r"[^a-z]+", text.casefold())
-    sides = [side for side in SIDES if side in words]
+    sides = [side for side in SIDES if side in _words(text)]
     return sides[0] if len(sides) == 1 else None
+
+
+def _words(text: str) -> set[str]:
+    """The words of a name as leftHip, left_hip or "Hip left"."""
+    return {word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", text)}
+
+
+def _is_hip(name: str) -> bool:
+    return bool(_words(name) & {"hip", "hips"})
 
 
 def _box(side: Side, corners: tuple[float, ...], where: str, score: float | None = None) -> Box:
@@ -339,9 +350,7 @@ def _hip_categories(content: Mapping[str, Any], path: Path) -> dict[Any, str]:
         names[_field(category, "id", where)] = str(_field(category, "name", where))
     if len(names) == 1:
         return names
-    hips = {
-        n: name for n, name in names.items() if re.search(r"(?i)(?<![a-z])hips?(?![a-z])", name)
-    }
+    hips = {number: name for number, name in names.items() if _is_hip(name)}
     if not hips:
         raise ManifestError(
             f"{shown(path)}: none of its {len(names)} categories is named hip; rename one."
