@@ -212,6 +212,10 @@ def read_matlab(
             raise ManifestError(f"{where}: {len(header)} cells are needed; got {len(cells)}.")
         boxes = images.setdefault(cells[0].strip().replace("\\", "/"), [])
         boxes += [(label, box, where) for label, box in _matlab_boxes(header, cells, where)]
+    if any(_is_hip(label) for drawn in images.values() for label, _, _ in drawn):
+        images = {
+            name: [entry for entry in drawn if _is_hip(entry[0])] for name, drawn in images.items()
+        }
     return [
         LabelledImage(base / name, tuple(_sided(drawn, shows)), None, shows)
         for name, drawn in images.items()
@@ -223,21 +227,16 @@ def _matlab_boxes(
 ) -> list[tuple[str, tuple[float, ...]]]:
     """(label, corners in pixel edges) of a row."""
     columns = dict(zip(header[1:], cells[1:], strict=True))
-    split = [
-        (name[:-2], [f"{name[:-1]}{n}" for n in "1234"]) for name in columns if name[-2:] == "_1"
-    ]
-    if {name.casefold() for name in columns} >= set(_CORNERS):
-        lower = {name.casefold(): name for name in columns}
-        split = [(lower.get("label", ""), [lower[name] for name in _CORNERS])]
-    texts = dict(columns)
-    for label, names in split:
-        if all(name in columns for name in names):
-            for name in names:
-                texts.pop(name)
-            texts[label] = " ".join(columns[name] for name in names)
-    texts.pop("label", None)
-    if any(map(_is_hip, texts)):
-        texts = {label: text for label, text in texts.items() if _is_hip(label)}
+    lower = {name.casefold(): name for name in columns}
+    if lower.keys() >= set(_CORNERS):
+        label = columns[lower["label"]] if "label" in lower else ""
+        texts = {label: " ".join(columns[lower[name]] for name in _CORNERS)}
+    else:
+        texts = dict(columns)
+        for label in [name[:-2] for name in columns if name.endswith("_1")]:
+            names = [f"{label}_{number}" for number in range(1, 5)]
+            if all(name in columns for name in names):
+                texts[label] = " ".join(texts.pop(name) for name in names)
     found = []
     for label, text in texts.items():
         numbers = [float(number) for number in _NUMBER.findall(text)]
