@@ -1,6 +1,6 @@
 """Train the hip detector on digital pelves and measure it on others.
 
-    python benches/detector.py --xrays 30 --cts 30 --epochs 8
+    python benches/detector.py --xrays 24 --cts 24 --epochs 10
     python benches/detector.py --backbone alexnet --out runs/detector    # also saves it
 
 Needs ``pip install 'rhoa[train]'``. X-rays and CT-APs are those of `rhoa.phantom.phantom_labels`:
@@ -57,9 +57,9 @@ def measured(detector: HipDetector, labels: list[PhantomLabel]) -> tuple[Agreeme
 def main() -> None:
     """Make, train, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--xrays", type=int, default=30)
-    parser.add_argument("--cts", type=int, default=30)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--xrays", type=int, default=24)
+    parser.add_argument("--cts", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONES[0])
     parser.add_argument("--image-size", type=int, default=DetectorOptions().image_size)
     parser.add_argument("--learning-rate", type=float, default=DetectorOptions().learning_rate)

@@ -219,6 +219,13 @@ class TestReadingMatlab:
         [
             "imageFilename,hip\na.png,[301 21 30 40;11 21 30 40]\n",
             "imageFilename,hip_left,hip_right\na.png,[301 21 30 40],[11 21 30 40]\n",
+            "imageFilename,leftHip,rightHip,knee\na.png,[301 21 30 40],[11 21 30 40],[1 2 3 4]\n",
+            """imageFilename,label,x,y,width,height
+a.png,hip left,301,21,30,40
+a.png,knee,1,2,3,4
+a.png,hip right,11,21,30,40
+""",
+            "imageFilename,left,right\na.png,[301 21 30 40],[11 21 30 40]\n",
             "imageFilename,x,y,width,height\na.png,301,21,30,40\na.png,11,21,30,40\n",
         ],
     )

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import rhoa
-from rhoa.errors import ParameterError
+from rhoa.errors import ParameterError, ReadError
 from rhoa.hips import Box, LabelledImage
 from rhoa.hips.examples import Example, as_examples, changed, halves_seen, read_examples
 from rhoa.picture import encode_png
+from tests.hips.xrays import write
 
 
 def with_squares(
@@ -64,9 +65,7 @@ class TestHalves:
         self, rows: int, columns: int, high_mm: float, start: float, size: float, shows: str
     ) -> None:
         image = rhoa.Radiograph(np.random.default_rng(0).random((rows, columns)), (high_mm, 1.0))
-        wide, high = columns * high_mm, float(rows)
-        if max(wide / high, high / wide) > 1.9:
-            return
+        assume(0.6 < columns / (rows * high_mm) < 3.9)  # no half is four times as long as wide
 
         for half in halves_seen(image, image_size=64, shows=shows):  # type: ignore[arg-type]
             box = Box(half.side, start * rows, 10 * start, start * rows + 9 * size, 40, 0.3)
@@ -136,6 +135,21 @@ class TestFiles:
             box = example.box
             np.testing.assert_allclose(
                 bright_box(example.pixels), (box.top, box.left, box.bottom, box.right), atol=1.1
+            )
+
+    def test_files_whose_boxes_may_lie_elsewhere_are_refused(self, tmp_path: Path) -> None:
+        path = write(tmp_path)
+        (tmp_path / "a.png").write_bytes(encode_png(with_squares(PELVIS).astype(np.uint8)))
+
+        with pytest.raises(ReadError, match="a DICOM file, which may be turned"):
+            read_examples([LabelledImage(path, tuple(PELVIS))], image_size=64)
+        with pytest.raises(ReadError, match=r"a\.png: 200 x 300 pixels; .* of 300 x 200"):
+            read_examples(
+                [LabelledImage(tmp_path / "a.png", tuple(PELVIS), (300, 200))], image_size=64
+            )
+        with pytest.raises(ParameterError, match=r"a\.png: two boxes are of the left hip"):
+            read_examples(
+                [LabelledImage(tmp_path / "a.png", (PELVIS[0], PELVIS[0]))], image_size=64
             )
 
     def test_groups_that_do_not_fit_are_refused(self) -> None:

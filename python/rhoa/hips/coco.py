@@ -185,7 +185,8 @@ def read_matlab(
         What a relative file name is relative to. Default: the folder of ``path``.
     shows
         ``"pelvis"``: a label whose name has the word "left" or "right" tells the side; without it,
-        of two boxes the one at larger columns is the left. ``"half"``: every box is a left one.
+        of two boxes the one at larger columns is the left. Where a label has the word "hip", others
+        are left out. ``"half"``: every box is a left one.
 
     Raises
     ------
@@ -211,6 +212,10 @@ def read_matlab(
             raise ManifestError(f"{where}: {len(header)} cells are needed; got {len(cells)}.")
         boxes = images.setdefault(cells[0].strip().replace("\\", "/"), [])
         boxes += [(label, box, where) for label, box in _matlab_boxes(header, cells, where)]
+    if any(_is_hip(label) for drawn in images.values() for label, _, _ in drawn):
+        images = {
+            name: [entry for entry in drawn if _is_hip(entry[0])] for name, drawn in images.items()
+        }
     return [
         LabelledImage(base / name, tuple(_sided(drawn, shows)), None, shows)
         for name, drawn in images.items()
@@ -222,19 +227,16 @@ def _matlab_boxes(
 ) -> list[tuple[str, tuple[float, ...]]]:
     """(label, corners in pixel edges) of a row."""
     columns = dict(zip(header[1:], cells[1:], strict=True))
-    split = [
-        (name[:-2], [f"{name[:-1]}{n}" for n in "1234"]) for name in columns if name[-2:] == "_1"
-    ]
-    if {name.casefold() for name in columns} >= set(_CORNERS):
-        lower = {name.casefold(): name for name in columns}
-        split = [(lower.get("label", ""), [lower[name] for name in _CORNERS])]
-    texts = dict(columns)
-    for label, names in split:
-        if all(name in columns for name in names):
-            for name in names:
-                texts.pop(name)
-            texts[label] = " ".join(columns[name] for name in names)
-    texts.pop("label", None)
+    lower = {name.casefold(): name for name in columns}
+    if lower.keys() >= set(_CORNERS):
+        label = columns[lower["label"]] if "label" in lower else ""
+        texts = {label: " ".join(columns[lower[name]] for name in _CORNERS)}
+    else:
+        texts = dict(columns)
+        for label in [name[:-2] for name in columns if name.endswith("_1")]:
+            names = [f"{label}_{number}" for number in range(1, 5)]
+            if all(name in columns for name in names):
+                texts[label] = " ".join(texts.pop(name) for name in names)
     found = []
     for label, text in texts.items():
         numbers = [float(number) for number in _NUMBER.findall(text)]
@@ -284,9 +286,17 @@ def _side(told: str, corners: tuple[float, ...], image: LabelledImage, where: st
 
 def _named(text: str) -> Side | None:
     """The side that a name tells; None where it tells none, or both."""
-    words = re.split(r"[^a-z]+", text.casefold())
-    sides = [side for side in SIDES if side in words]
+    sides = [side for side in SIDES if side in _words(text)]
     return sides[0] if len(sides) == 1 else None
+
+
+def _words(text: str) -> set[str]:
+    """The words of a name as leftHip, left_hip or "Hip left"."""
+    return {word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", text)}
+
+
+def _is_hip(name: str) -> bool:
+    return bool(_words(name) & {"hip", "hips"})
 
 
 def _box(side: Side, corners: tuple[float, ...], where: str, score: float | None = None) -> Box:
@@ -339,9 +349,7 @@ def _hip_categories(content: Mapping[str, Any], path: Path) -> dict[Any, str]:
         names[_field(category, "id", where)] = str(_field(category, "name", where))
     if len(names) == 1:
         return names
-    hips = {
-        n: name for n, name in names.items() if re.search(r"(?i)(?<![a-z])hips?(?![a-z])", name)
-    }
+    hips = {number: name for number, name in names.items() if _is_hip(name)}
     if not hips:
         raise ManifestError(
             f"{shown(path)}: none of its {len(names)} categories is named hip; rename one."

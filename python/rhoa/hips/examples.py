@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rhoa.errors import ParameterError, require_choice
+from rhoa.errors import ParameterError, ReadError, require_choice
 from rhoa.hips.boxes import Box
 from rhoa.hips.coco import SHOWS
 from rhoa.hips.preparation import halves, prepare
 from rhoa.hips.xray import read_xray
 from rhoa.picture import resampling_matrix, resize
 from rhoa.radiograph import Radiograph
+from rhoa.reading.bounded import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -141,7 +142,10 @@ def as_examples(
 def read_examples(
     labelled: Sequence[LabelledImage], *, image_size: int, groups: Sequence[str] | None = None
 ) -> list[Example]:
-    """The examples of labelled image files, read as `rhoa.hips.read_xray` reads them.
+    """The examples of labelled pictures: PNG, JPEG or TIFF, as `rhoa xray` and MATLAB write them.
+
+    DICOM files are refused: `rhoa.hips.read_xray` turns them upright, and boxes that were drawn on
+    their stored pixels would lie elsewhere.
 
     Parameters
     ----------
@@ -157,7 +161,7 @@ def read_examples(
     ParameterError
         If ``groups`` is not as long as ``labelled``, or boxes do not fit their image.
     ReadError
-        If an image cannot be read.
+        If an image cannot be read, is a DICOM file, or is not of the labels' shape.
     """
     if groups is not None and len(groups) != len(labelled):
         raise ParameterError(
@@ -167,15 +171,30 @@ def read_examples(
     for number, image in enumerate(labelled):
         if not image.boxes:
             continue
-        pixels = read_xray(image.path, pixel_mm=1.0).pixels
+        pixels = _picture(image)
         group = str(image.path) if groups is None else groups[number]
         try:
             examples += as_examples(
                 pixels, image.boxes, image_size=image_size, shows=image.shows, group=group
             )
         except ParameterError as error:
-            raise ParameterError(f"{image.path.name}: {error}") from None
+            raise ParameterError(f"{shown(image.path)}: {error}") from None
     return examples
+
+
+def _picture(image: LabelledImage) -> NDArray[np.float32]:
+    read = read_xray(image.path, pixel_mm=1.0)
+    if read.provenance["file"] == "DICOM":
+        raise ReadError(
+            f"{shown(image.path)}: a DICOM file, which may be turned when it is read; label the "
+            "picture that `rhoa xray` writes of it."
+        )
+    if image.shape not in {None, read.shape}:
+        raise ReadError(
+            f"{shown(image.path)}: {read.shape[0]} x {read.shape[1]} pixels; its labels are of an "
+            f"image of {image.shape[0]} x {image.shape[1]}: label it again."
+        )
+    return read.pixels
 
 
 def changed(example: Example, random: np.random.Generator) -> Example:
