@@ -13,6 +13,7 @@ from rhoa import _core, verbs
 from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
+from rhoa.verbs.options import folder_options, repair_option, scan_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,92 +112,6 @@ def _verb(
     return verb
 
 
-def _folder_options(verb: argparse.ArgumentParser, table: str) -> None:
-    verb.add_argument(
-        "--each",
-        action="store_true",
-        help="every subfolder and volume file of SCAN is a scan of its own: a folder for each, "
-        f"{table}, and contact-sheet.html to look at, scans that need you first. Started again, "
-        "it does what is not done",
-    )
-    verb.add_argument(
-        "--workers", type=int, default=1, help="with --each: scans at a time (default: 1)"
-    )
-    verb.add_argument(
-        "--scheduler",
-        metavar="tcp://HOST:PORT",
-        help="with --each: do them on this Dask cluster, which sees the same files (rhoa[dask])",
-    )
-    verb.add_argument(
-        "--shard",
-        type=_shard,
-        metavar="I/N",
-        help="with --each: part I of N only, as for the tasks of a SLURM array; tables and page "
-        "are named after it",
-    )
-
-
-def _shard(text: str) -> tuple[int, int]:
-    number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no part such as 1/4")
-    return int(number), int(count)
-
-
-def _scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:
-    verb.add_argument(
-        "--series",
-        metavar="UID|N|auto",
-        help="which series, if the folder holds several; auto: most axial slices, then thinnest",
-    )
-    _repair_option(verb)
-    verb.add_argument(
-        "--window",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="HU window, clipped before summation (default: -150 600)",
-    )
-    verb.add_argument(
-        "--pose",
-        metavar="auto|FILE|force[:FILE]|no-asis",
-        help="auto finds the anterior pelvic plane; no-asis estimates it where the iliac spines "
-        "were not scanned (tilt within about 4 deg); FILE has landmarks (JSON: asis_left, "
-        "asis_right, pubic_tubercle_left, pubic_tubercle_right, each [x, y, z] in patient LPS mm), "
-        "which are compared with what is found. A pose that is flagged is not used but by force "
-        f"(auto) or force:FILE{default}",
-    )
-    verb.add_argument(
-        "--depth",
-        nargs="+",
-        default=["all"],
-        metavar="all|pelvis|hip|FRONT BACK",
-        help="with --pose: part of the ray that counts: hip and pelvis follow the hip centres; or "
-        "two numbers, mm behind the anterior pelvic plane",
-    )
-    verb.add_argument(
-        "--pixel-mm", type=float, help="with --pose: pixel size (default: the scan's)"
-    )
-    verb.add_argument(
-        "--tilt-offset",
-        type=float,
-        default=0.0,
-        metavar="DEG",
-        help="with --pose: tip the pelvis about its hips, ASIS forward if above 0; standing up "
-        "tips most by about -5",
-    )
-    verb.add_argument("--threads", type=int, help="default: RHOA_NUM_THREADS, else all processors")
-
-
-def _repair_option(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument(
-        "--repair",
-        metavar="NAME,...",
-        default="",
-        help="repairs that may be made: gaps, tilt, spacing, drop, monochrome1",
-    )
-
-
 def _inspect(stages: Stages) -> None:
     verb = _verb(
         stages, "inspect", "List the series of a folder and what becomes of each", verbs.inspect
@@ -208,7 +123,7 @@ def _inspect(stages: Stages) -> None:
         "there is no image at all, or a file is damaged. --json has whole UIDs; neither has data "
         "of the patient."
     )
-    _repair_option(verb)
+    repair_option(verb)
 
 
 def _ctap(stages: Stages) -> None:
@@ -225,8 +140,8 @@ def _ctap(stages: Stages) -> None:
         required=True,
         help="a folder (gets ct-ap.png and ct-ap.npz), or a .png, .npz or .nii.gz file",
     )
-    _folder_options(verb, "ct-aps.csv")
-    _scan_options(verb)
+    folder_options(verb, "ct-aps.csv")
+    scan_options(verb)
     verb.add_argument(
         "--method",
         choices=["shear", "reslice"],
@@ -260,8 +175,8 @@ def _hips(stages: Stages) -> None:
         "scan", help="a CT (folder or file), a folder of scans (with --each), or scans.csv"
     )
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
-    _folder_options(verb, "hips.csv")
-    _scan_options(verb, default=" (default: auto)")
+    folder_options(verb, "hips.csv")
+    scan_options(verb, default=" (default: auto)")
 
 
 def _xray(stages: Stages) -> None:
