@@ -13,7 +13,7 @@ import rhoa
 
 PACKAGE = Path(rhoa.__file__).parent
 ROOMS = [
-    *("errors", "threads", "picture", "volume", "reading"),
+    *("errors", "devices", "threads", "picture", "volume", "reading"),
     *("testing", "pose", "radiograph", "sampling"),
     *(
         "channels",

@@ -15,6 +15,7 @@ import torchvision
 from safetensors.torch import load_file, save
 
 from rhoa._core import __version__
+from rhoa.devices import choose_device
 from rhoa.errors import ParameterError, WeightsError
 from rhoa.hips.boxes import Box, squared
 from rhoa.hips.detector_network import MEAN, STD, Architecture, as_input, build_detector
@@ -154,27 +155,6 @@ class HipDetector:
         told = {"architecture", "normalisation", "versions", "weights_sha256"}
         notes = {name: value for name, value in card.items() if name not in told}
         return cls(network, architecture, notes, place)
-
-
-def choose_device(device: str) -> torch.device:
-    """The torch device of that name; ``"auto"`` is a GPU where there is one.
-
-    Raises
-    ------
-    ParameterError
-        If torch knows no such device or this machine has none.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ParameterError(
-            f'device must be "auto" or one this machine has; got {device!r} ({reason}).'
-        ) from None
-    return place
 
 
 def _read_card(folder: Path) -> dict[str, Any]:

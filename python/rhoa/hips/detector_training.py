@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from rhoa.devices import choose_device
 from rhoa.errors import ParameterError, RhoaError, require_count, require_positive
 from rhoa.hips.agreement import agreement
-from rhoa.hips.detector import HipDetector, choose_device
+from rhoa.hips.detector import HipDetector
 from rhoa.hips.detector_network import Architecture, as_input, build_detector
 from rhoa.hips.examples import Example, changed
 

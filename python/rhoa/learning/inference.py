@@ -17,7 +17,8 @@ import torchvision
 from safetensors.torch import save
 
 from rhoa._core import __version__
-from rhoa.errors import ParameterError, WeightsError, require_count
+from rhoa.devices import choose_device
+from rhoa.errors import WeightsError, require_count
 from rhoa.learning.dataset import WHITE, as_input, prepare, require_grey
 from rhoa.learning.network import CLASSES, WEIGHTS_FILE, build_network
 
@@ -209,24 +210,3 @@ def write_file(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def choose_device(device: str) -> torch.device:
-    """The torch device of that name; ``"auto"`` is a GPU where there is one.
-
-    Raises
-    ------
-    ParameterError
-        If torch knows no such device or this machine has none.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ParameterError(
-            f'device must be "auto" or one this machine has; got {device!r} ({reason}).'
-        ) from None
-    return place

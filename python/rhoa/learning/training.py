@@ -15,10 +15,10 @@ import torch
 from torch.nn import functional
 
 from rhoa.cohort import require_no_leaks
+from rhoa.devices import choose_device
 from rhoa.errors import ManifestError, ParameterError, RhoaError, require_count
 from rhoa.learning.dataset import WHITE, as_input, augment, read_crops
 from rhoa.learning.inference import (
-    choose_device,
     forward,
     probabilities,
     save_model,
