@@ -76,7 +76,8 @@ def train(  # noqa: PLR0913  # the contract of rhoa.train
     labelled validation and test hip of X-rays and of CT-APs, whatever the model was trained on;
     ``model.safetensors``, the weights after the last iteration, as the paper took them; and
     ``model.json``, which also tells the iteration of the lowest validation loss. Each file is
-    replaced whole, the card last.
+    replaced whole, the card last. The stage before, where the recipe has one (``first``), leaves
+    the run folder ``first`` inside.
 
     Parameters
     ----------
@@ -128,8 +129,19 @@ def train(  # noqa: PLR0913  # the contract of rhoa.train
     }
     _require_classes(chosen["train"], recipe)
     place = choose_device(device)
-    network = build_network(weights, seed=seed).to(place)
     folder = Path(out)
+    start = weights
+    if recipe.first is not None:
+        start = train(
+            manifest,
+            recipe.first,
+            folder / "first",
+            weights=weights,
+            device=device,
+            seed=seed,
+            progress=progress,
+        )
+    network = build_network(start, seed=seed).to(place)
     folder.mkdir(parents=True, exist_ok=True)
 
     with _deterministic(seed, place):
