@@ -13,6 +13,7 @@ from rhoa.errors import require_count
 from rhoa.hips import boxes
 from rhoa.picture import draw_box, encode_png, resize
 from rhoa.radiograph import Radiograph
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -114,7 +115,7 @@ def train_and_report(
     if progress is not None:
         progress(0, 1, "writing the report")
     report = write_study_report(out, manifest, runs, notes=[PHANTOM_NOTE])
-    (out / "overview.png").write_bytes(encode_png(_overview(manifest)))
+    atomic_write(out / "overview.png", encode_png(_overview(manifest)))
     if progress is not None:
         progress(1, 1, "writing the report")
     return report
