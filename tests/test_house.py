@@ -21,6 +21,7 @@ ROOMS = [
         "picture",
         "exchange",
         "preview",
+        "capture",
         "volume",
         "reading",
     ),
