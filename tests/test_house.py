@@ -23,6 +23,7 @@ ROOMS = [
         "preview",
         "volume",
         "reading",
+        "sealed",
     ),
     *("testing", "pose", "radiograph", "sampling"),
     *(

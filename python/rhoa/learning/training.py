@@ -15,12 +15,13 @@ from torch.nn import functional
 from rhoa.cohort import require_no_leaks
 from rhoa.devices import choose_device
 from rhoa.errors import ManifestError, ParameterError, RhoaError, require_count
-from rhoa.learning.dataset import WHITE, as_input, augment, read_crops
+from rhoa.learning.dataset import as_input, augment, read_crops
 from rhoa.learning.inference import (
     forward,
     probabilities,
     save_model,
 )
+from rhoa.learning.levels import WHITE
 from rhoa.learning.network import build_network
 from rhoa.learning.recipes import SMALLEST_BATCH, Recipe
 from rhoa.writing import atomic_write, csv_text
