@@ -13,7 +13,19 @@ import rhoa
 
 PACKAGE = Path(rhoa.__file__).parent
 ROOMS = [
-    *("errors", "devices", "threads", "picture", "volume", "reading"),
+    *(
+        "errors",
+        "devices",
+        "threads",
+        "writing",
+        "picture",
+        "exchange",
+        "preview",
+        "capture",
+        "volume",
+        "reading",
+        "sealed",
+    ),
     *("testing", "pose", "radiograph", "sampling"),
     *(
         "channels",
