@@ -24,6 +24,7 @@ ROOMS = [
         "cohort",
         "learning",
         "evaluation",
+        "audit",
         "phantom",
         "versions",
         "demo",

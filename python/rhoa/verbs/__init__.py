@@ -3,12 +3,14 @@
 from rhoa.verbs.crops import hips
 from rhoa.verbs.listing import inspect
 from rhoa.verbs.output import Result, table
+from rhoa.verbs.published import audit
 from rhoa.verbs.radiographs import xray
 from rhoa.verbs.scan import ctap
 from rhoa.verbs.study import bench, demo, evaluate, explain, info, predict, split, train
 
 __all__ = [
     "Result",
+    "audit",
     "bench",
     "ctap",
     "demo",
