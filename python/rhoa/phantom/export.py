@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from rhoa.phantom.anatomy import Anatomy
 from rhoa.phantom.pelvis import ct
 from rhoa.phantom.xray import xray
 from rhoa.pose.sides import SIDES
+from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,10 +141,7 @@ def write_cohort(  # noqa: PLR0913  # every option by keyword
     if progress is not None:
         progress(total, total, "making phantoms")
     table = folder / "scans.csv"
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    atomic_write(table, csv_text(COLUMNS, ([row.get(name) for name in COLUMNS] for row in rows)))
     return table
 
 
