@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rhoa.evaluation import evaluate, figures
+from rhoa.evaluation import charts, evaluate, figures
 from rhoa.hips import Box
 from rhoa.pose import Landmarks, from_landmarks
 from rhoa.radiograph import Radiograph
@@ -73,10 +73,10 @@ def test_the_areas_under_the_drawn_curves_are_the_printed_ones(
 ) -> None:
     truth = np.array([positive for positive, _ in pairs], int)
     score = np.array([value for _, value in pairs])
-    curve = figures.RankCurve("", truth, score)
+    curve = charts.RankCurve("", truth, score)
 
-    false_positive, sensitivity = figures.rank_points(curve, "roc")
-    recall, precision = figures.rank_points(curve, "pr")
+    false_positive, sensitivity = charts.rank_points(curve, "roc")
+    recall, precision = charts.rank_points(curve, "pr")
 
     result = evaluate(truth, score, resamples=1)
     assert np.trapezoid(sensitivity, false_positive) == pytest.approx(result.roc_auc.value)
