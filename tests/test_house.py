@@ -36,6 +36,7 @@ ROOMS = [
         "cohort",
         "learning",
         "evaluation",
+        "audit",
         "phantom",
         "versions",
         "demo",

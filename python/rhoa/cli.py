@@ -14,6 +14,7 @@ from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
 from rhoa.verbs.options import folder_options, predict_options, repair_option, scan_options
+from rhoa.verbs.published import audit_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
         _export,
         _predict,
         _explain,
+        _audit,
         _demo,
         _bench,
         _info,
@@ -313,6 +315,16 @@ def _explain(stages: Stages) -> None:
         "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
     )
     verb.add_argument("--stride", type=int, default=5, help="its step, pixels (default: 5)")
+
+
+def _audit(stages: Stages) -> None:
+    verb = _verb(
+        stages,
+        "audit",
+        "Find what a published table of figures can come from",
+        verbs.audit,
+    )
+    audit_options(verb)
 
 
 def _demo(stages: Stages) -> None:
