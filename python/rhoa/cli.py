@@ -13,7 +13,13 @@ from rhoa import _core, verbs
 from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
-from rhoa.verbs.options import folder_options, predict_options, repair_option, scan_options
+from rhoa.verbs.options import (
+    folder_options,
+    predict_options,
+    repair_option,
+    review_options,
+    scan_options,
+)
 from rhoa.verbs.published import audit_options
 
 if TYPE_CHECKING:
@@ -178,7 +184,8 @@ def _hips(stages: Stages) -> None:
         "scan", help="a CT (folder or file), a folder of scans (with --each), or scans.csv"
     )
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
-    folder_options(verb, "hips.csv")
+    folder_options(verb, "hips.csv", many="--each or scans.csv")
+    review_options(verb, "the scan's geometry gives")
     scan_options(verb, default=" (default: auto)")
 
 
@@ -206,6 +213,7 @@ def _xray(stages: Stages) -> None:
         help="folder of a trained hip detector: also writes hip-left.png and hip-right.png "
         "(mirrored) and boxes.json, with scores (rhoa[train])",
     )
+    review_options(verb, "the detector finds; without --detector every box is told as added")
     verb.add_argument(
         "--voi", action="store_true", help="apply the file's VOI LUT or window, as viewers do"
     )
@@ -315,6 +323,13 @@ def _explain(stages: Stages) -> None:
         "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
     )
     verb.add_argument("--stride", type=int, default=5, help="its step, pixels (default: 5)")
+    verb.add_argument(
+        "--method",
+        choices=["matlab", "mean", "grad-cam"],
+        default="matlab",
+        help="occlusion as MATLAB draws it (default); each pixel the mean of the squares over it; "
+        "or Grad-CAM, coarse and quick",
+    )
 
 
 def _audit(stages: Stages) -> None:

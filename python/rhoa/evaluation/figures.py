@@ -15,8 +15,9 @@ import numpy as np
 
 from rhoa.errors import ManifestError, PoseError, require_extra
 from rhoa.evaluation.charts import DARK, LIGHT
+from rhoa.evaluation.overlays import fraction, overlay
 from rhoa.hips import boxes
-from rhoa.picture import encode_png, resize, stretch
+from rhoa.picture import encode_png, resize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,11 +46,6 @@ if TYPE_CHECKING:
 
 GALLERY_ROWS = 420
 CROP_PIXELS = 144
-
-# Red where a part speaks for the shown class, blue where it speaks against it.
-SUPPORTS = np.array([230, 40, 30], np.float64)
-OPPOSES = np.array([40, 110, 230], np.float64)
-MOST_OPAQUE = 0.7
 
 
 def chart(draw: Draw, alt: str) -> str:
@@ -181,7 +177,7 @@ def _occlusion(example: OcclusionExample) -> str:
     verdict = "misclassified" if example.misclassified else "correct"
     return (
         f'<figure class="{verdict}"><div class="pair">'
-        f'<img src="{_grey(255 * _fraction(example.image))}" alt="crop">'
+        f'<img src="{_grey(255 * fraction(example.image))}" alt="crop">'
         f'<img src="{_address(overlay_png(example.image, example.map))}" alt="occlusion map">'
         f"<span>GT {truth}</span><span>P(rHOA) {example.probability:.2f}</span></div>"
         f"<figcaption><b>{verdict.capitalize()}.</b> {html.escape(example.caption)}</figcaption>"
@@ -190,21 +186,12 @@ def _occlusion(example: OcclusionExample) -> str:
 
 
 def overlay_png(image: NDArray[np.float32], influence: NDArray[np.float32]) -> bytes:
-    """A grey image under a signed map: red above zero, blue below, opaque with magnitude."""
+    """`rhoa.evaluation.overlays.overlay` as a PNG file."""
     pictures = require_extra("matplotlib.image", extra="train", purpose="the report")
-    largest = float(np.abs(influence).max())
-    strength = influence / largest if largest > 0 else np.zeros_like(influence)
-    opacity = MOST_OPAQUE * np.abs(strength)[..., None]
-    colour = np.where(strength[..., None] > 0, SUPPORTS, OPPOSES)
-    grey = 255 * _fraction(image)[..., None]
-    pixels = np.rint((1 - opacity) * grey + opacity * colour).astype(np.uint8)
     buffer = io.BytesIO()
+    pixels = overlay(image, influence)
     pictures.imsave(buffer, pixels, format="png", metadata={"Software": None})
     return buffer.getvalue()
-
-
-def _fraction(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (stretch(image) / 255).astype(np.float32)
 
 
 def _grey(levels: NDArray[np.float32]) -> str:
