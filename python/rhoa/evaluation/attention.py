@@ -41,16 +41,16 @@ def grad_cam(model: Model, image: ArrayLike, *, target: int | None = None) -> ND
     Selvaraju et al. 2017, Grad-CAM: visual explanations from deep networks via gradient-based
     localization, ICCV.
     """
-    torch = require_extra("torch", extra="train", purpose="rhoa.evaluation.attention")
+    torch = require_extra("torch", extra="train", purpose="Grad-CAM")
     from rhoa.learning.dataset import as_input
     from rhoa.learning.levels import WHITE, prepare, require_grey
 
     grey = require_grey(image, where="image")
-    card = model.card
+    card, stage = model.card, model.network.get_submodule("layer4")
     levels = prepare(grey, image_size=card["image_size"], xray_size=card["xray_size"])
     inputs = as_input(torch.from_numpy(levels)[None].to(model.device).float() / WHITE)
     kept = []
-    hook = model.network.layer4.register_forward_hook(lambda *call: kept.append(call[2]))
+    hook = stage.register_forward_hook(lambda *call: kept.append(call[2]))
     try:
         with torch.enable_grad():
             outputs = model.network(inputs.requires_grad_())[0]

@@ -130,7 +130,7 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], *, palette: Palette = LI
             color=palette.series[0],
             marker="o",
             markersize=3.5,
-            linewidth=1,
+            linestyle="none",
             elinewidth=0.8,
             capsize=0,
         )

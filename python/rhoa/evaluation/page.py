@@ -76,7 +76,7 @@ figure.numbered > figcaption::before { counter-increment: figure; font-weight: 7
 .grid img, svg { display: block; width: 100%; height: auto }
 .gallery { grid-template-columns: repeat(auto-fill, minmax(min(45%, 14rem), 1fr)) }
 .crops { grid-template-columns: repeat(8, 1fr); gap: .4rem }
-.training { grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)) }
+.training { grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)) }
 .curves { grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)) }
 .curves img { max-width: 26rem; margin: 0 auto }
 .occlusions { grid-template-columns: repeat(auto-fill, minmax(min(100%, 18rem), 1fr)) }
@@ -97,6 +97,8 @@ td { white-space: nowrap } th:first-child { text-align: left; padding-left: 0 }
 tbody th { font-weight: 400 } tbody th, tbody td { vertical-align: top }
 .words table { font-size: .83rem } .words th, .words td { text-align: left; white-space: normal;
   vertical-align: top; border-top: 1px solid var(--rule) } .words td:first-child { padding-left: 0 }
+.words tbody th { white-space: nowrap; font-weight: 600 } .words td + th { white-space: normal;
+  font-weight: 400 }
 .words thead th { border-bottom: 1px solid var(--ink); vertical-align: bottom }
 ul { max-width: 46rem; padding-left: 1.2rem } li { margin: .25rem 0 } .flow li { margin: 0 }
 thead th[colspan] { text-align: center }
@@ -112,13 +114,13 @@ thead tr:last-child > * { border-bottom: 1px solid var(--ink) }
 @media screen and (max-width: 47rem) { table { font-size: .85rem }
   .crops { grid-template-columns: repeat(4, 1fr) }
   table, tbody, tr, caption { display: block } thead { display: none }
-  tbody tr { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.3rem, 1fr));
-    column-gap: 1.2rem; padding: .4rem 0;
+  tbody tr { display: grid; padding: .4rem 0;
     border-top: 1px solid var(--rule) }
   tbody tr > *, .total > * { display: flex; justify-content: space-between; gap: .5rem;
     padding: .1rem 0; border: 0 }
   tbody tr > th { grid-column: 1 / -1; font-weight: 600 }
-  .ci { display: inline; margin-left: .5rem } td { text-align: right }
+  td { white-space: normal; text-align: right } .ci { display: inline; margin-left: .6rem }
+  td::before { margin-right: auto }
   .flow { grid-template-columns: 1fr; gap: 1.7rem }
   .flow > div:not(:last-child)::after { content: "\\2193"; right: auto; left: 50%; top: auto;
     bottom: -1.75rem; translate: -50% 0 }

@@ -50,8 +50,9 @@ def heading(title: str, notes: Sequence[str], metrics: Mapping[str, Any]) -> str
         '(<a href="https://doi.org/10.1007/s00198-021-06130-y">doi 10.1007/s00198-021-06130-y</a>).'
         " A CT-AP is the sum of a CT&rsquo;s coronal slices, clipped to &minus;150 to 600 HU: an "
         "image that resembles an X-ray. rHOA is the positive class, called at a probability of at "
-        "least 0.5. Intervals are 95% bootstrap intervals that resample subjects, so that the hips "
-        "of one subject stay together. Research use only: not for diagnosis.</p>"
+        "least 0.5. Intervals are of 95% and take the hips of one subject together: DeLong&rsquo;s "
+        "for ROC AUC, Wilson&rsquo;s for shares, the BCa bootstrap for the rest. Research use only: "
+        "not for diagnosis.</p>"
     )
 
 
@@ -86,8 +87,8 @@ def _leaks(audit: Numbers) -> str:
         return (
             '<p class="verdict good"><b>Leak audit: nothing found.</b> '
             f"All {audit['images']} "
-            "labelled images were compared across partitions for common subjects, identical files, and "
-            "copies that are mirrored, resized, rewindowed, cropped or compressed.</p>"
+            "labelled images were compared across partitions for common subjects, identical files, "
+            "and copies that are mirrored, resized, rewindowed, cropped or compressed.</p>"
         )
     counts = tables.joined(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
     return (

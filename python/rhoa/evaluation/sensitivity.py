@@ -179,14 +179,14 @@ def _cubic(length: int, count: int, step: int) -> NDArray[np.float64]:
 
 def _for_variants(model: Classifier) -> Classifier:
     """The model, where it can with a network that computes what differs from its first image."""
-    inference = sys.modules.get("rhoa.learning.inference")
+    inference = sys.modules.get("rhoa.learning.inference")  # who has a model has imported it
     if inference is None or not isinstance(model, inference.Model):
         return model
     from rhoa.learning.incremental import Incremental, can_be_incremental
 
-    if not can_be_incremental(model.network):
-        return model
-    faster: Classifier = replace(model, network=Incremental(model.network))
+    faster: Classifier = model
+    if can_be_incremental(model.network):
+        faster = replace(model, network=Incremental(model.network))
     return faster
 
 

@@ -200,9 +200,14 @@ def estimate_text(estimate: Numbers, *, percent: bool = False) -> tuple[str, str
     if value is None:
         return DASH, ""
     scale, digits = (100, 1) if percent else (1, 2)
-    dash = "\N{EN DASH}" if low is None or low >= 0 else " to "
-    interval = "" if low is None else f"{scale * low:.{digits}f}{dash}{scale * high:.{digits}f}"
-    return f"{scale * value:.{digits}f}", interval
+
+    def printed(number: float) -> str:
+        return f"{scale * number:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+    if low is None:
+        return printed(value), ""
+    between = "\N{EN DASH}" if low >= 0 else " to "
+    return printed(value), f"{printed(low)}{between}{printed(high)}"
 
 
 def estimate_cell(estimate: Numbers, *, percent: bool = False) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import rhoa
 from rhoa import cohort
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from pathlib import Path
 
+    from rhoa.learning import Model
     from rhoa.verbs.output import Rows
 
 TRAINING_LIBRARIES = ("torch", "torchvision", "safetensors", "matplotlib")
@@ -144,7 +145,7 @@ def explain(options: Namespace) -> Result:
     model = rhoa.load_model(options.model)
     crop = read_grey(options.crop, 400)
     if options.method == "grad-cam":
-        influence = grad_cam(model, crop)
+        influence = grad_cam(cast("Model", model), crop)
     else:
         influence = rhoa.occlusion(
             model, crop, patch=options.patch, stride=options.stride, spread=options.method
