@@ -14,6 +14,7 @@ from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
 from rhoa.verbs.options import folder_options, repair_option, scan_options
+from rhoa.verbs.training import train_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -245,17 +246,7 @@ def _split(stages: Stages) -> None:
 
 
 def _train(stages: Stages) -> None:
-    verb = _verb(stages, "train", "Train one model", verbs.train)
-    verb.add_argument("manifest", type=Path, help="manifest.csv with partitions")
-    verb.add_argument("--recipe", default="model-3", help="model-1 ... model-6 (default: model-3)")
-    verb.add_argument("-o", "--out", type=Path, required=True, help="run folder to write")
-    verb.add_argument(
-        "--weights", default="imagenet", metavar="imagenet|none|FILE", help="where to start from"
-    )
-    verb.add_argument("--epochs", type=int, help="default: the recipe's")
-    verb.add_argument("--image-size", type=int, help="network input, pixels (default: 224)")
-    verb.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
-    verb.add_argument("--seed", type=int, default=2020)
+    train_options(_verb(stages, "train", "Train one model", verbs.train))
 
 
 def _evaluate(stages: Stages) -> None:

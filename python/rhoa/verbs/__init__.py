@@ -5,7 +5,8 @@ from rhoa.verbs.listing import inspect
 from rhoa.verbs.output import Result, table
 from rhoa.verbs.radiographs import xray
 from rhoa.verbs.scan import ctap
-from rhoa.verbs.study import bench, demo, evaluate, explain, info, predict, split, train
+from rhoa.verbs.study import bench, demo, evaluate, explain, info, predict, split
+from rhoa.verbs.training import train
 
 __all__ = [
     "Result",
