@@ -21,9 +21,9 @@ from rhoa.cohort.manifest import (
     sha256_of,
 )
 from rhoa.errors import ManifestError, RhoaError, RhoaWarning
-from rhoa.hips import Box, boxes, crop, joints, located, read_xray
+from rhoa.hips import Box, boxes, joints, located, model_crop, read_xray
 from rhoa.hips.xray import PICTURES
-from rhoa.picture import encode_png, stretch
+from rhoa.picture import encode_png
 from rhoa.pose import Landmarks, from_landmarks, from_volume
 from rhoa.pose.sides import SIDES
 from rhoa.projection import ctap
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from os import PathLike
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from rhoa.cohort.manifest import Source
     from rhoa.pose.sides import Side
     from rhoa.radiograph import Radiograph
@@ -44,10 +41,6 @@ COLUMNS = (
     *("subject", "source", "scan", "side", "visit", "kl", "landmarks"),
     *("top", "left", "bottom", "right"),
 )
-CT_CROP_PIXELS = 100
-# Gebre et al. 2022, "contrast adjustment was done on the CHECK X-rays by saturating the bottom and
-# the top 1% of the pixel values"; CT-APs were left as they are.
-XRAY_SATURATION_PERCENT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +174,7 @@ def _crop_scan(scan: _Scan, table: Path, out: Path) -> list[Hip]:
     for line, row in scan.rows:
         side = cast("Side", row["side"])
         file = out / "crops" / scan.source / f"{scan.name}_{side}.png"
-        size = CT_CROP_PIXELS if scan.source == "ct" else None
-        _write_crop(crop(image, hip_boxes[side], size=size), scan.source, file)
+        atomic_write(file, encode_png(model_crop(image, hip_boxes[side], source=scan.source)))
         where = f"{table.name}, line {line}"
         kl, exclusion = grade(row["kl"], where), exclusion_of(row.get("exclusion", ""), where)
         hips.append(
@@ -245,11 +237,6 @@ def _xray(scan: _Scan, table: Path) -> tuple[Radiograph, Mapping[Side, Box]]:
             "patient's left on the right."
         )
     return image, hip_boxes
-
-
-def _write_crop(pixels: NDArray[np.float32], source: Source, file: Path) -> None:
-    saturate = XRAY_SATURATION_PERCENT if source == "xray" else 0.0
-    atomic_write(file, encode_png(stretch(pixels, saturate_percent=saturate)))
 
 
 def _report_rejected(rejected: list[tuple[str, str, str]], out: Path) -> None:

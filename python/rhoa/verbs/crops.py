@@ -12,7 +12,7 @@ from rhoa import cohort
 from rhoa.errors import ParameterError, PoseError
 from rhoa.hips.sheet import Entry, Verdict, write_card
 from rhoa.hips.views import frontal, lateral
-from rhoa.picture import draw_box, encode_png, stretch
+from rhoa.picture import draw_box, encode_png
 from rhoa.pose.sides import SIDES
 from rhoa.progress import bar
 from rhoa.verbs.folder import each, refuse_landmarks, told_warnings
@@ -80,7 +80,7 @@ class Hips:
         atomic_write(folder / "boxes.json", text + "\n")
         names = ["ct-ap.png", "ct-ap.npz", "pose.json", "boxes.png", "boxes.json"]
         for side, box in self.boxes.items():
-            pixels = stretch(rhoa.hips.crop(self.image, box))
+            pixels = rhoa.hips.model_crop(self.image, box, source="ct")
             atomic_write(folder / f"hip-{side}.png", encode_png(pixels))
             names.append(f"hip-{side}.png")
         return names

@@ -8,6 +8,7 @@ import json
 import os
 import warnings
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rhoa.cohort import Outcome
     from rhoa.cohort.cases import Work
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from rhoa.verbs.pelvis import Request
 
 ELSEWHERE = frozenset(
-    {"run", "verb", "json", "out", "scan", "each", "workers", "scheduler", "shard", "threads"}
+    {"run", "verb", "json", "out", "scan", "scans", "each"}
+    | {"workers", "scheduler", "shard", "threads"}
 )
 """Options that have no say in what becomes of a scan."""
 SHEET = "contact-sheet.html"
@@ -42,11 +44,28 @@ def each(options: Namespace, work: Work, *, table: str, columns: Sequence[str]) 
 
     ``work`` returns ``{"verdict": ..., "rows": [...], "card": ...}`` of one scan.
     """
-    folder, out = Path(options.scan), Path(options.out)
-    scans, loose = scans_in(folder)
-    mine = _shard(scans, options.shard)
+    scans, loose = scans_in(Path(options.scan))
+    named = {path.name: path for path in scans}
+    result = each_of(named, options, work, table=table, columns=columns)
+    lines = [f"{loose} other files beside the scans were not looked at"] if loose else []
+    return replace(result, lines=[*result.lines, *lines])
+
+
+def each_of(
+    scans: Mapping[str, Path],
+    options: Namespace,
+    work: Work,
+    *,
+    table: str,
+    columns: Sequence[str],
+) -> Result:
+    """Do every one of these scans, each in a folder of its name; see `each`."""
+    out = Path(options.out)
+    mine = _shard(list(scans), options.shard)
     wish = _wish(options)
-    cases = [Case(path.name, path, _digest([wish, list(_fingerprint(path))])) for path in mine]
+    cases = [
+        Case(name, scans[name], _digest([wish, list(_fingerprint(scans[name]))])) for name in mine
+    ]
     found = run_cases(work, cases, out, pool=_pool(options), progress=bar())
     rows = [{"scan": one.name, **row} for one in found for row in one.record.get("rows", ())]
     failures = [one for one in found if one.failure]
@@ -68,7 +87,6 @@ def each(options: Namespace, work: Work, *, table: str, columns: Sequence[str]) 
     if earlier := sum(one.earlier for one in found):
         lines.append(f"{earlier} of them were done before")
     lines += [f"{one.name}: {one.failure}" for one in failures]
-    lines += [f"{loose} other files beside the scans were not looked at"] if loose else []
     return Result(rows, lines, bool(failures))
 
 
@@ -117,12 +135,12 @@ def scans_in(folder: Path) -> tuple[list[Path], int]:
     return scans, len(inside) - len(scans)
 
 
-def _shard(scans: list[Path], shard: tuple[int, int] | None) -> list[Path]:
+def _shard(names: list[str], shard: tuple[int, int] | None) -> list[str]:
     """The scans of one part of several, in turn."""
     if shard is None:
-        return scans
+        return names
     number, count = shard
-    return scans[number - 1 :: count]
+    return names[number - 1 :: count]
 
 
 def _pool(options: Namespace) -> Pool | None:
