@@ -13,7 +13,13 @@ from rhoa import _core, verbs
 from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
-from rhoa.verbs.options import folder_options, predict_options, repair_option, scan_options
+from rhoa.verbs.options import (
+    folder_options,
+    predict_options,
+    repair_option,
+    review_options,
+    scan_options,
+)
 from rhoa.verbs.published import audit_options
 from rhoa.verbs.training import train_options
 
@@ -179,7 +185,8 @@ def _hips(stages: Stages) -> None:
         "scan", help="a CT (folder or file), a folder of scans (with --each), or scans.csv"
     )
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
-    folder_options(verb, "hips.csv")
+    folder_options(verb, "hips.csv", many="--each or scans.csv")
+    review_options(verb, "the scan's geometry gives")
     scan_options(verb, default=" (default: auto)")
 
 
@@ -207,6 +214,7 @@ def _xray(stages: Stages) -> None:
         help="folder of a trained hip detector: also writes hip-left.png and hip-right.png "
         "(mirrored) and boxes.json, with scores (rhoa[train])",
     )
+    review_options(verb, "the detector finds; without --detector every box is told as added")
     verb.add_argument(
         "--voi", action="store_true", help="apply the file's VOI LUT or window, as viewers do"
     )
