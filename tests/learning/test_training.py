@@ -240,6 +240,13 @@ class TestRunFolder:
         }
         assert all(0 <= float(row["score"]) <= 1 for row in predictions)
 
+    def test_reports_leave_training_hips_out(self, run: Path) -> None:
+        from rhoa.evaluation.study import _read_predictions
+
+        said = _read_predictions(run / "predictions.csv")
+
+        assert [part for _, part, _ in said.values()] == ["val"] * 4 + ["test"] * 4
+
     def test_an_xray_model_is_evaluated_on_ct_too(self, cohort: Squares, tmp_path: Path) -> None:
         recipe = replace(QUICK, sources=("xray",), epochs=1)
 

@@ -174,9 +174,11 @@ def _train(
     checkpoint = folder / CHECKPOINT_FILE
     learner, recipe = fitting.learner, stage.recipe
     state = State()
-    if stage.execution.resume and checkpoint.exists():
+    if stage.execution.resume and (checkpoint.exists() or checkpoint.is_symlink()):
         state = load_checkpoint(checkpoint, learner, identity=record)
     stage.team.wait()  # all have read what the leader will replace
+    if stage.team.leads and not state.history:
+        checkpoint.unlink(missing_ok=True)
 
     def save() -> None:
         save_checkpoint(checkpoint, learner, state, identity=record)
