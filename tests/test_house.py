@@ -24,6 +24,7 @@ ROOMS = [
         "capture",
         "volume",
         "reading",
+        "sealed",
     ),
     *("testing", "pose", "radiograph", "sampling"),
     *(
