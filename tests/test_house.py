@@ -26,6 +26,7 @@ ROOMS = [
         "evaluation",
         "phantom",
         "versions",
+        "study",
         "demo",
     ),
     *("progress", "bench", "verbs", "cli"),

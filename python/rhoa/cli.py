@@ -93,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
         _evaluate,
         _predict,
         _explain,
+        _study,
         _demo,
         _bench,
         _info,
@@ -286,6 +287,38 @@ def _explain(stages: Stages) -> None:
         "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
     )
     verb.add_argument("--stride", type=int, default=5, help="its step, pixels (default: 5)")
+
+
+def _study(stages: Stages) -> None:
+    verb = _verb(stages, "study", "Train, measure and report all that a plan names", verbs.conduct)
+    verb.formatter_class = argparse.RawDescriptionHelpFormatter
+    verb.add_argument("plan", type=Path, nargs="?", help="a TOML file; --template prints one")
+    task = verb.add_mutually_exclusive_group()
+    task.add_argument("--template", action="store_true", help="print a plan with comments, and end")
+    task.add_argument(
+        "--list", action="store_true", help="print the runs and what is done of them, and end"
+    )
+    task.add_argument(
+        "--redo",
+        action="store_true",
+        help="train anew what was trained otherwise before; without it, such runs are refused",
+    )
+    verb.epilog = """\
+A plan names images, recipes, and the seeds or folds of each:
+
+  manifest = "study/manifest.csv"
+  out = "results"
+  recipes = ["model-1", "model-3", "model-5"]
+  seeds = [2020, 2021, 2022]
+  [every-recipe]
+  epochs = 30
+
+  rhoa study --template > study.toml           a plan with every option explained
+  rhoa study study.toml --list                 what it will train
+  rhoa study study.toml                        all of it; started again, what is not done
+
+Its folder gets report.html (each hip measured with the mean of its scores), results.csv (each
+figure's mean and spread over runs, and its interval), and a run folder for each model."""
 
 
 def _demo(stages: Stages) -> None:

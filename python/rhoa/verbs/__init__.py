@@ -3,6 +3,7 @@
 from rhoa.verbs.crops import hips
 from rhoa.verbs.listing import inspect
 from rhoa.verbs.output import Result, table
+from rhoa.verbs.plan import study as conduct
 from rhoa.verbs.radiographs import xray
 from rhoa.verbs.scan import ctap
 from rhoa.verbs.study import bench, demo, evaluate, explain, info, predict, split, train
@@ -10,6 +11,7 @@ from rhoa.verbs.study import bench, demo, evaluate, explain, info, predict, spli
 __all__ = [
     "Result",
     "bench",
+    "conduct",
     "ctap",
     "demo",
     "evaluate",
