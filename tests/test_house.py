@@ -13,7 +13,7 @@ import rhoa
 
 PACKAGE = Path(rhoa.__file__).parent
 ROOMS = [
-    *("errors", "devices", "threads", "picture", "volume", "reading"),
+    *("errors", "devices", "threads", "writing", "picture", "volume", "reading"),
     *("testing", "pose", "radiograph", "sampling"),
     *(
         "channels",

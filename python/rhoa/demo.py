@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from rhoa.hips import boxes
 from rhoa.picture import draw_box, encode_png, resize
 from rhoa.radiograph import Radiograph
 from rhoa.study import Plan, conduct
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,8 +58,7 @@ class DemoSize:
 
     def reduced(self, recipe: Recipe) -> Recipe:
         """``recipe`` at the demo's size; the learning-rate drops keep their share of the epochs."""
-        return replace(
-            recipe,
+        return recipe.varied(
             epochs=self.epochs,
             drop_period=max(1, self.epochs // 2),
             drop_factor=0.1,
@@ -93,7 +93,7 @@ def make_cohort(out: Path, size: DemoSize, *, seed: int, progress: Progress | No
 def train_and_report(
     out: Path, manifest: Manifest, size: DemoSize, *, seed: int, progress: Progress | None
 ) -> Path:
-    """The five models of the paper, trained, evaluated and reported in ``out/report.html``.
+    """The models of the paper, trained, evaluated and reported in ``out/report.html``.
 
     Beside it, ``overview.png`` shows a CT-AP and hips by grade.
     """
@@ -108,7 +108,7 @@ def train_and_report(
         notes=(PHANTOM_NOTE,),
     )
     report = conduct(plan, redo=True, progress=progress).report
-    (out / "overview.png").write_bytes(encode_png(_overview(manifest)))
+    atomic_write(out / "overview.png", encode_png(_overview(manifest)))
     return report
 
 

@@ -14,6 +14,7 @@
   x PoseError             an alignment that cannot be used for this volume
   x ManifestError         a table of images that cannot be used
   x WeightsError          model weights that are absent or do not fit
+  x WriteError            a file that could not be written
 
 ``MissingExtraError`` (an ImportError) names what to install; ``RhoaWarning`` marks results that are
 usable but deserve a look.
@@ -98,6 +99,10 @@ class ManifestError(RhoaError):
 
 class WeightsError(RhoaError):
     """Model weights that are absent or do not fit."""
+
+
+class WriteError(RhoaError):
+    """A file that could not be written; what was there before is unchanged."""
 
 
 class MissingExtraError(ImportError):

@@ -22,6 +22,7 @@ from rhoa.errors import (
 )
 from rhoa.picture import encode_png, grey_range, resampling_matrix, stretch
 from rhoa.pose import Alignment, Landmarks
+from rhoa.writing import atomic_write, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,11 +162,13 @@ class Radiograph:
         path = Path(path)
         name = path.name.lower()
         if name.endswith(".png"):
-            path.write_bytes(self._to_png())
+            atomic_write(path, self._to_png())
         elif name.endswith(".npz"):
-            self._save_npz(path)
+            with replacing(path) as partial:
+                self._save_npz(partial)
         elif name.endswith((".nii.gz", ".nii")):
-            self._save_nifti(path)
+            with replacing(path) as partial:
+                self._save_nifti(partial)
         else:
             raise ParameterError(
                 f"{path.name}: unknown image format; use .png, .npz, .nii.gz or .nii."

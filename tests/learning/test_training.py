@@ -118,6 +118,20 @@ class TestLearning:
         before, after = (read_safetensors(f / "model.safetensors") for f in (run, folder))
         np.testing.assert_array_equal(before["fc.weight"], after["fc.weight"])
 
+    def test_a_recipe_of_two_stages_is_two_runs_one_after_the_other(
+        self, cohort: Squares, tmp_path: Path
+    ) -> None:
+        xray = replace(QUICK, name="xray", sources=("xray",), epochs=1)
+        ct = replace(QUICK, name="ct", sources=("ct",), epochs=1)
+
+        both = train(cohort, replace(ct, first=xray), tmp_path / "both", weights="none", seed=7)
+        alone = train(cohort, xray, tmp_path / "alone", weights="none", seed=7)
+        then = train(cohort, ct, tmp_path / "then", weights=alone, seed=7)
+
+        assert sha256(both / "first") == sha256(alone)
+        assert sha256(both) == sha256(then) != sha256(alone)
+        assert Recipe.from_dict(json.loads((both / "recipe.json").read_text())).first == xray
+
     def test_a_smallest_image_in_a_set_smaller_than_the_batch_trains(
         self, cohort: Squares, tmp_path: Path
     ) -> None:

@@ -39,13 +39,12 @@ def test_options_of_all_and_of_one_recipe_are_changed_and_nothing_else(tmp_path:
 
     still = replace(recipes["model-1"].augmentation, rotation_deg=1)
     assert first == replace(recipes["model-1"], epochs=7, augmentation=still)
-    assert fifth == replace(
-        recipes["model-5"], epochs=9, learning_rate=0.002, augmentation=still
-    )
+    assert fifth == replace(recipes["model-5"], epochs=9, learning_rate=0.002, augmentation=still)
 
 
 def test_each_stage_of_the_sixth_model_has_its_own_options(tmp_path: Path) -> None:
-    text = 'manifest = "m.csv"\nout = "out"\nrecipes = ["model-6"]\n' + (
+    text = (
+        'manifest = "m.csv"\nout = "out"\nrecipes = ["model-6"]\n'
         "[every-recipe]\nimage_size = 64\n[recipe.model-6]\nepochs = 9\n"
         "[recipe.model-6.first]\nepochs = 3\n"
     )
@@ -57,7 +56,8 @@ def test_each_stage_of_the_sixth_model_has_its_own_options(tmp_path: Path) -> No
 
 
 def test_a_recipe_of_ones_own_begins_like_another(tmp_path: Path) -> None:
-    text = 'scans = "s.csv"\nout = "out"\nrecipes = ["small"]\nweights = "start.safetensors"\n' + (
+    text = (
+        'scans = "s.csv"\nout = "out"\nrecipes = ["small"]\nweights = "start.safetensors"\n'
         '[recipe.small]\nlike = "model-3"\nimage_size = 50\ndescription = "at 50 pixels"\n'
     )
 
@@ -90,7 +90,10 @@ def test_the_template_is_a_plan_and_explains_every_option(tmp_path: Path) -> Non
         (LEAST + "[recipe.model-5]\nepochs = 0\n", "recipe.model-5: epochs must be a whole"),
         (LEAST + '[every-recipe]\nepochs = "3"\n', "every-recipe: epochs must be a whole"),
         (LEAST + "[recipe.model-5.first]\nepochs = 3\n", "model-5 has no first stage"),
-        (LEAST + "[every-recipe]\naugmentation = {turn = 3}\n", "augmentation has no option 'turn'"),
+        (
+            LEAST + "[every-recipe]\naugmentation = {turn = 3}\n",
+            "augmentation has no option 'turn'",
+        ),
         (LEAST + "[every-recipe]\naugmentation = 3\n", "augmentation must be a table; got 3"),
         (LEAST + "seeds = 3\n", "seeds must be a list of whole numbers; got 3"),
         (LEAST + "seeds = [true]\n", "seeds must be a list of whole numbers"),

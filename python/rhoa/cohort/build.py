@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 import warnings
@@ -28,6 +27,7 @@ from rhoa.picture import encode_png, stretch
 from rhoa.pose import Landmarks, from_landmarks, from_volume
 from rhoa.pose.sides import SIDES
 from rhoa.projection import ctap
+from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -249,7 +249,7 @@ def _xray(scan: _Scan, table: Path) -> tuple[Radiograph, Mapping[Side, Box]]:
 
 def _write_crop(pixels: NDArray[np.float32], source: Source, file: Path) -> None:
     saturate = XRAY_SATURATION_PERCENT if source == "xray" else 0.0
-    file.write_bytes(encode_png(stretch(pixels, saturate_percent=saturate)))
+    atomic_write(file, encode_png(stretch(pixels, saturate_percent=saturate)))
 
 
 def _report_rejected(rejected: list[tuple[str, str, str]], out: Path) -> None:
@@ -257,8 +257,7 @@ def _report_rejected(rejected: list[tuple[str, str, str]], out: Path) -> None:
     if not rejected:
         file.unlink(missing_ok=True)
         return
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([("subject", "source", "reason"), *rejected])
+    atomic_write(file, csv_text(("subject", "source", "reason"), rejected))
     warnings.warn(
         f"{len(rejected)} scans were rejected; {file.name} has the reasons. "
         f"The first: {rejected[0][2]}",

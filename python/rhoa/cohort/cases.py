@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rhoa.errors import MissingExtraError, ParameterError, RhoaError
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
@@ -150,7 +151,7 @@ class _Step:
         try:
             record = dict(self.work(case.source, folder))
             text = json.dumps({"key": case.key, "record": record}, indent=2)
-            (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+            atomic_write(folder / RECORD, text + "\n")
             _settle(folder, self.out / case.name)
         except RhoaError as error:
             return Outcome(case.name, failure=str(error))

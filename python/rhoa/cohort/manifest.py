@@ -14,6 +14,7 @@ from rhoa.cohort.flow import RULES, STATED, Flow, rule_of
 from rhoa.cohort.split import PARTITIONS, balance, folds, require_disjoint, split
 from rhoa.errors import ManifestError, MissingFileError, require_count
 from rhoa.pose.sides import SIDES, Side
+from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -193,18 +194,20 @@ class Manifest:
     def write(self, path: str | PathLike[str]) -> None:
         """Write the table as `read` reads it; image paths relative to it where possible."""
         path = Path(path)
-        with path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(COLUMNS)
-            for hip in self.hips:
-                image = os.path.relpath(hip.image.absolute(), path.parent.absolute())
-                rule = rule_of(hip)
-                row = (
-                    *(image, hip.subject, hip.side, hip.source, hip.kl, hip.visit, hip.label),
-                    *(hip.partition, None if rule is None else rule.name, hip.sha256),
-                    "yes" if hip.distinct else None,
-                )
-                table.writerow(["" if value is None else value for value in row])
+        rows = (_cells(hip, path.parent) for hip in self.hips)
+        atomic_write(path, csv_text(COLUMNS, rows))
+
+
+def _cells(hip: Hip, folder: Path) -> tuple[object, ...]:
+    """A row of the table in ``folder``; None is an empty cell."""
+    rule = rule_of(hip)
+    return (
+        os.path.relpath(hip.image.absolute(), folder.absolute()),
+        *(hip.subject, hip.side, hip.source, hip.kl, hip.visit, hip.label, hip.partition),
+        None if rule is None else rule.name,
+        hip.sha256,
+        "yes" if hip.distinct else None,
+    )
 
 
 def read(path: str | PathLike[str]) -> Manifest:

@@ -14,6 +14,7 @@ from rhoa.errors import ManifestError, ParameterError
 from rhoa.evaluation import figures, study, tables
 from rhoa.evaluation.study import CLASSES, SOURCES
 from rhoa.evaluation.tables import SOURCE_NAMES
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -158,9 +159,9 @@ def write_report(  # noqa: PLR0913  # the parts of a study are independent
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
-    (folder / "metrics.json").write_text(text, encoding="utf-8")
+    atomic_write(folder / "metrics.json", text)
     page = folder / "report.html"
-    page.write_text(_page(title, sections), encoding="utf-8")
+    atomic_write(page, _page(title, sections))
     return page
 
 

@@ -14,6 +14,7 @@ from rhoa.errors import ManifestError, MissingFileError, ParameterError, require
 from rhoa.hips.boxes import Box
 from rhoa.pose.sides import SIDES
 from rhoa.reading.bounded import shown
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -163,7 +164,7 @@ def write_coco(
         "annotations": annotations,
         "categories": [{"id": 1, "name": CATEGORY}],
     }
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    atomic_write(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_matlab(

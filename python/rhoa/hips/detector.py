@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from rhoa.hips.detector_network import MEAN, STD, Architecture, as_input, build_
 from rhoa.hips.examples import halves_seen
 from rhoa.radiograph import Radiograph
 from rhoa.reading.bounded import shown
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,8 +132,8 @@ class HipDetector:
             },
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
         }
-        _write(folder / WEIGHTS_FILE, weights)
-        _write(folder / CARD_FILE, (json.dumps(card, indent=2) + "\n").encode())
+        atomic_write(folder / WEIGHTS_FILE, weights)
+        atomic_write(folder / CARD_FILE, json.dumps(card, indent=2) + "\n")
         return folder
 
     @classmethod
@@ -216,13 +216,3 @@ def _load_into(network: nn.Module, given: Mapping[str, torch.Tensor], where: str
                 "the card describes another network: train again or restore the folder."
             )
     network.load_state_dict(dict(given))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file so that a reader meets the old or the new content, never a part of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from rhoa.picture import encode_png
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,7 +52,7 @@ def write_card(entry: Entry, folder: str | PathLike[str]) -> str:
     views = []
     for number, view in enumerate(entry.views, 1):
         file = f"view-{number}.png"
-        (Path(folder) / file).write_bytes(encode_png(view.grey, pixel_mm=view.pixel_mm))
+        atomic_write(Path(folder) / file, encode_png(view.grey, pixel_mm=view.pixel_mm))
         views.append(_figure(view, quote(f"{entry.name}/{file}")))
     flags = "".join(f"<li>{html.escape(flag.replace('_', ' '))}</li>" for flag in entry.flags)
     facts = "".join(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from rhoa.devices import choose_device
 from rhoa.errors import WeightsError, require_count
 from rhoa.learning.dataset import WHITE, as_input, prepare, require_grey
 from rhoa.learning.network import CLASSES, WEIGHTS_FILE, build_network
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -185,8 +185,8 @@ def save_model(
         "versions": _versions(),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
-    write_file(folder / WEIGHTS_FILE, weights)
-    write_file(folder / CARD_FILE, (json.dumps(card, indent=2) + "\n").encode())
+    atomic_write(folder / WEIGHTS_FILE, weights)
+    atomic_write(folder / CARD_FILE, json.dumps(card, indent=2) + "\n")
 
 
 def _versions() -> dict[str, str]:
@@ -197,16 +197,3 @@ def _versions() -> dict[str, str]:
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that a reader meets the old or the new content, never a part of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,9 +1,9 @@
-"""The training recipes of the paper's five models: every number of a training run."""
+"""The training recipes of the paper's models: every number of a training run."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -91,6 +91,9 @@ class Recipe:
     drop_last
         Whether the images that do not fill a batch sit out the epoch. Where they would be all
         images, the batch shrinks to the set. A single image left over joins the batch before it.
+    first
+        A recipe trained before this one, on the same manifest; this one begins with its weights.
+        Everything else of the recipe is about the last stage. `varied` changes all stages.
 
     Raises
     ------
@@ -122,6 +125,7 @@ class Recipe:
     augmentation: Augmentation = Augmentation()
     augment_validation: bool = False
     drop_last: bool = True
+    first: Recipe | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
@@ -142,6 +146,21 @@ class Recipe:
             raise ParameterError(
                 f"augmentation must be an Augmentation; got {self.augmentation!r}."
             )
+        if self.first is not None and not isinstance(self.first, Recipe):
+            raise ParameterError(f"first must be a Recipe or None; got {self.first!r}.")
+
+    def varied(self, **changes: Any) -> Recipe:  # noqa: ANN401  # any field's type
+        """The recipe with these fields changed, in each of its stages.
+
+        Examples
+        --------
+        >>> from rhoa.learning import recipes
+        >>> quick = recipes["model-6"].varied(epochs=2)
+        >>> quick.epochs, quick.first.epochs
+        (2, 2)
+        """
+        first = None if self.first is None else self.first.varied(**changes)
+        return replace(self, first=first, **changes)
 
     def batch_sizes(self, images: int) -> list[int]:
         """Sizes of the batches of one epoch over ``images`` training images."""
@@ -179,55 +198,58 @@ class Recipe:
         """
         try:
             augmentation = Augmentation(**fields["augmentation"])
-            return cls(**{**fields, "augmentation": augmentation})
-        except (KeyError, TypeError) as error:
+            first = None if fields.get("first") is None else cls.from_dict(fields["first"])
+            return cls(**{**fields, "augmentation": augmentation, "first": first})
+        except (AttributeError, KeyError, TypeError) as error:
             raise ParameterError(f"recipe: not the fields of a recipe ({error}).") from None
 
 
+_XRAY = Recipe(
+    name="model-1",
+    description="ResNet18 trained on X-rays",
+    sources=("xray",),
+    epochs=85,
+    validation_every=53,
+    drop_factor=0.05,
+)
+_CT = Recipe(
+    name="model-5",
+    description="ResNet18 trained on CT-APs",
+    sources=("ct",),
+    epochs=100,
+    validation_every=8,
+    drop_factor=0.1,
+)
+_BOTH = replace(
+    _XRAY,
+    name="model-3",
+    description="ResNet18 trained on CT-APs and X-rays",
+    sources=("xray", "ct"),
+    epochs=40,
+)
 _MODELS = (
-    Recipe(
-        name="model-1",
-        description="ResNet18 trained on X-rays",
-        sources=("xray",),
-        epochs=85,
-        validation_every=53,
-        drop_factor=0.05,
-    ),
-    Recipe(
+    _XRAY,
+    replace(
+        _XRAY,
         name="model-2",
         description="ResNet18 trained on X-rays downsampled to the size of CT-AP crops",
-        sources=("xray",),
         xray_size=100,
-        epochs=85,
-        validation_every=53,
-        drop_factor=0.05,
     ),
-    Recipe(
-        name="model-3",
-        description="ResNet18 trained on CT-APs and X-rays",
-        sources=("xray", "ct"),
-        epochs=40,
-        validation_every=53,
-        drop_factor=0.05,
-    ),
-    Recipe(
+    _BOTH,
+    replace(
+        _BOTH,
         name="model-4",
         description="ResNet18 trained on CT-APs and X-rays downsampled to their size",
-        sources=("xray", "ct"),
         xray_size=100,
-        epochs=40,
-        validation_every=53,
-        drop_factor=0.05,
     ),
-    Recipe(
-        name="model-5",
-        description="ResNet18 trained on CT-APs",
-        sources=("ct",),
-        epochs=100,
-        validation_every=8,
-        drop_factor=0.1,
+    _CT,
+    replace(
+        _CT,
+        name="model-6",
+        description="ResNet18 trained on X-rays as model 1, then on CT-APs as model 5",
+        first=_XRAY,
     ),
 )
 
 recipes: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in _MODELS})
-"""The paper's five models, by name: ``"model-1"`` to ``"model-5"``."""
+"""The paper's five models, and the sixth that it proposes: ``"model-1"`` to ``"model-6"``."""

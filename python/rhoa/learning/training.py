@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -22,10 +20,10 @@ from rhoa.learning.inference import (
     forward,
     probabilities,
     save_model,
-    write_file,
 )
 from rhoa.learning.network import build_network
 from rhoa.learning.recipes import SMALLEST_BATCH, Recipe
+from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -76,7 +74,8 @@ def train(  # noqa: PLR0913  # the contract of rhoa.train
     labelled validation and test hip of X-rays and of CT-APs, whatever the model was trained on;
     ``model.safetensors``, the weights after the last iteration, as the paper took them; and
     ``model.json``, which also tells the iteration of the lowest validation loss. Each file is
-    replaced whole, the card last.
+    replaced whole, the card last. The stage before, where the recipe has one (``first``), leaves
+    the run folder ``first`` inside.
 
     Parameters
     ----------
@@ -128,8 +127,19 @@ def train(  # noqa: PLR0913  # the contract of rhoa.train
     }
     _require_classes(chosen["train"], recipe)
     place = choose_device(device)
-    network = build_network(weights, seed=seed).to(place)
     folder = Path(out)
+    start = weights
+    if recipe.first is not None:
+        start = train(
+            manifest,
+            recipe.first,
+            folder / "first",
+            weights=weights,
+            device=device,
+            seed=seed,
+            progress=progress,
+        )
+    network = build_network(start, seed=seed).to(place)
     folder.mkdir(parents=True, exist_ok=True)
 
     with _deterministic(seed, place):
@@ -143,9 +153,9 @@ def train(  # noqa: PLR0913  # the contract of rhoa.train
         )
         predictions = _predictions(network, hips, recipe)
 
-    write_file(folder / "recipe.json", (json.dumps(recipe.as_dict(), indent=2) + "\n").encode())
-    write_file(folder / "history.csv", _table(Step._fields, history))
-    write_file(folder / "predictions.csv", _table((*HIP_COLUMNS, "score"), predictions))
+    atomic_write(folder / "recipe.json", json.dumps(recipe.as_dict(), indent=2) + "\n")
+    atomic_write(folder / "history.csv", csv_text(Step._fields, history))
+    atomic_write(folder / "predictions.csv", csv_text((*HIP_COLUMNS, "score"), predictions))
     notes = {
         "pretrained": str(weights) if weights in {"imagenet", "none"} else Path(weights).name,
         "trained_hips": len(chosen["train"]),
@@ -276,15 +286,6 @@ def _predictions(network: nn.Module, hips: Iterable[Hip], recipe: Recipe) -> lis
         [*(getattr(hip, name) for name in HIP_COLUMNS), float(score)]
         for hip, score in zip(unseen, scores, strict=True)
     ]
-
-
-def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
-    """A CSV file; None is an empty cell, numbers have all their digits."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 @contextmanager

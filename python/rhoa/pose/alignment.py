@@ -19,6 +19,7 @@ from rhoa.errors import (
     RhoaWarning,
     require_point,
 )
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,7 +127,7 @@ class Landmarks:
     def to_json(self, path: str | PathLike[str]) -> None:
         """Write the points as `from_json` reads them."""
         text = json.dumps({"space": "LPS", "unit": "mm", **self.as_dict()}, indent=2)
-        Path(path).write_text(text + "\n", encoding="utf-8")
+        atomic_write(path, text + "\n")
 
 
 _NAMES = tuple(point.name for point in fields(Landmarks))

@@ -11,6 +11,7 @@ from rhoa.errors import require_extra
 from rhoa.study.jobs import jobs_of, require_trainable, train_all
 from rhoa.study.pages import explained, write_study_report
 from rhoa.study.results import measure, put_together, write_results
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +99,7 @@ def _crops(table: Path, images: Path, progress: Progress | None) -> Manifest:
     if digest and stamp.is_file() and stamp.read_text(encoding="ascii").strip() == digest:
         return cohort.read(images / "manifest.csv")
     manifest = cohort.build(table, images, progress=progress)
-    stamp.write_text(digest + "\n", encoding="ascii")
+    atomic_write(stamp, digest + "\n")
     return manifest
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rhoa.cohort.manifest import sha256_of
 from rhoa.errors import MissingFileError, ParameterError
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -104,10 +105,8 @@ class Job:
         self._record(done=True)
 
     def _record(self, *, done: bool) -> None:
-        text = json.dumps({"asked": self.asked, "done": done}, indent=2) + "\n"
-        new = self.folder / f".{RECORD}"
-        new.write_text(text, encoding="utf-8")
-        new.replace(self.folder / RECORD)
+        record = {"asked": self.asked, "done": done}
+        atomic_write(self.folder / RECORD, json.dumps(record, indent=2) + "\n")
 
 
 def jobs_of(plan: Plan, manifests: Sequence[Manifest]) -> list[Job]:

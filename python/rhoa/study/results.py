@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 import statistics
@@ -11,14 +10,18 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rhoa.cohort import Manifest
+from rhoa.evaluation.metrics import Estimate
 from rhoa.evaluation.study import FIGURES, SOURCES, read_runs
+from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from rhoa.evaluation.metrics import Estimate, Evaluation
+    from rhoa.evaluation.metrics import Evaluation
     from rhoa.evaluation.study import Run
     from rhoa.study.jobs import Job
 
@@ -51,12 +54,12 @@ class Result:
     @property
     def mean(self) -> float:
         """Over runs."""
-        return statistics.fmean(self.values)
+        return float(np.mean(self.values))
 
     @property
     def spread(self) -> float | None:
         """Standard deviation over runs."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, None where undefined."""
@@ -93,8 +96,8 @@ def put_together(jobs: Sequence[Job], out: Path) -> tuple[list[Path], Manifest]:
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
         for file in COPIED:
-            (folder / file).write_bytes((mine[0].folder / file).read_bytes())
-        (folder / "predictions.csv").write_text(_merged(mine), encoding="utf-8")
+            atomic_write(folder / file, (mine[0].folder / file).read_bytes())
+        atomic_write(folder / "predictions.csv", _merged(mine))
         folders.append(folder)
     manifest = jobs[0].manifest
     if _over_folds(jobs):
@@ -110,7 +113,7 @@ def _merged(jobs: Sequence[Job]) -> str:
     """``predictions.csv`` of several runs together."""
     folds = _over_folds(jobs)
     scores: dict[HipKey, list[float]] = defaultdict(list)
-    rows: dict[HipKey, dict[str, str]] = {}
+    rows: dict[HipKey, dict[str, Any]] = {}
     for job in jobs:
         with (job.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
@@ -119,11 +122,9 @@ def _merged(jobs: Sequence[Job]) -> str:
                 key = (row["subject"], row["side"], row["source"], row["visit"])
                 scores[key].append(float(row["score"]))
                 rows.setdefault(key, row)
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, list(next(iter(rows.values()))), lineterminator="\n")
-    table.writeheader()
-    table.writerows(row | {"score": statistics.fmean(scores[key])} for key, row in rows.items())
-    return text.getvalue()
+    columns = list(next(iter(rows.values())))
+    merged = [row | {"score": statistics.fmean(scores[key])} for key, row in rows.items()]
+    return csv_text(columns, ([row[name] for name in columns] for row in merged))
 
 
 def measure(jobs: Sequence[Job], together: Sequence[Run]) -> list[Result]:
@@ -151,8 +152,6 @@ def measure(jobs: Sequence[Job], together: Sequence[Run]) -> list[Result]:
 def _results(
     where: tuple[str, str, str], each: Sequence[Evaluation], together: Evaluation | None
 ) -> list[Result]:
-    from rhoa.evaluation.metrics import Estimate
-
     nothing = Estimate(math.nan, math.nan, math.nan)
     size = together or each[0]
     return [
@@ -171,13 +170,11 @@ def _results(
 def write_results(results: Sequence[Result], out: Path) -> None:
     """``out/results.json``, and ``out/results.csv`` for spreadsheets."""
     rows = [result.as_dict() for result in results]
-    text = json.dumps(rows, indent=2, allow_nan=False) + "\n"
-    (out / "results.json").write_text(text, encoding="utf-8")
+    atomic_write(out / "results.json", json.dumps(rows, indent=2, allow_nan=False) + "\n")
     columns = [name for name in rows[0] if name != "values"]
-    with (out / "results.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, columns, extrasaction="ignore")
-        table.writeheader()
-        table.writerows(rows)
+    atomic_write(
+        out / "results.csv", csv_text(columns, ([row[name] for name in columns] for row in rows))
+    )
 
 
 def _finite(value: float | None) -> float | None:

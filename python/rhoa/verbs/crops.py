@@ -19,6 +19,7 @@ from rhoa.verbs.folder import each, refuse_landmarks, told_warnings
 from rhoa.verbs.output import Result
 from rhoa.verbs.pelvis import AUTO, Request, pelvis_of
 from rhoa.verbs.scan import projected, volume_of
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -74,13 +75,13 @@ class Hips:
         self.image.save(folder / "ct-ap.png")
         self.image.save(folder / "ct-ap.npz")
         self.pelvis.save(folder / "pose.json")
-        (folder / "boxes.png").write_bytes(_picture_of(self.image, self.boxes))
+        atomic_write(folder / "boxes.png", _picture_of(self.image, self.boxes))
         text = json.dumps(self.rows, indent=2)
-        (folder / "boxes.json").write_text(text + "\n", encoding="utf-8")
+        atomic_write(folder / "boxes.json", text + "\n")
         names = ["ct-ap.png", "ct-ap.npz", "pose.json", "boxes.png", "boxes.json"]
         for side, box in self.boxes.items():
             pixels = stretch(rhoa.hips.crop(self.image, box))
-            (folder / f"hip-{side}.png").write_bytes(encode_png(pixels))
+            atomic_write(folder / f"hip-{side}.png", encode_png(pixels))
             names.append(f"hip-{side}.png")
         return names
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
 import json
 import os
 import warnings
@@ -20,6 +18,7 @@ from rhoa.hips.sheet import Entry, sheet, write_card
 from rhoa.progress import bar
 from rhoa.reading import whole_volume
 from rhoa.verbs.output import Result
+from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -57,7 +56,7 @@ def each(options: Namespace, work: Work, *, table: str, columns: Sequence[str]) 
         for name in (table, SHEET, "rejected.csv")
     )
     _write_table(table_file, ("scan", *columns), rows)
-    _write(page, sheet(map(_card, found), title=f"{len(found)} scans"))
+    atomic_write(page, sheet(map(_card, found), title=f"{len(found)} scans"))
     if failures:
         told = [{"scan": one.name, "reason": one.failure} for one in failures]
         _write_table(rejected, ("scan", "reason"), told)
@@ -158,19 +157,9 @@ def _card(one: Outcome) -> tuple[Verdict, str]:
 
 
 def _write_table(file: Path, columns: Sequence[str], rows: Rows) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns)
-    writer.writeheader()
-    writer.writerows({name: _cell(row.get(name, "")) for name in columns} for row in rows)
-    _write(file, text.getvalue())
+    cells = ([_cell(row.get(name)) for name in columns] for row in rows)
+    atomic_write(file, csv_text(columns, cells))
 
 
 def _cell(value: object) -> object:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
-
-
-def _write(file: Path, text: str) -> None:
-    """The file as a whole, or as it was before."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8", newline="")
-    partial.replace(file)

@@ -13,6 +13,7 @@ import numpy as np
 import rhoa
 from rhoa.errors import PoseError, RhoaWarning
 from rhoa.pose import Alignment, tilted, usable_alignment
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +79,7 @@ class Pelvis:
     def save(self, path: Path) -> None:
         """Write `as_dict`."""
         text = json.dumps(_without_nan(self.as_dict()), indent=2, allow_nan=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        atomic_write(path, text + "\n")
 
     def __str__(self) -> str:
         if self.alignment is None:

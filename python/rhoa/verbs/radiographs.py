@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import warnings
@@ -17,6 +16,7 @@ from rhoa.progress import bar
 from rhoa.reading.bounded import shown
 from rhoa.reading.files import list_files
 from rhoa.verbs.output import Result
+from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -130,12 +130,12 @@ def _write_hips(image: Radiograph, hips: Mapping[Side, Box], folder: Path) -> li
         file = folder / f"hip-{side}.png"
         if side in hips:
             pixel_mm = min(image.pixel_mm)
-            file.write_bytes(encode_png(prepare(image, hips[side]), pixel_mm=pixel_mm))
+            atomic_write(file, encode_png(prepare(image, hips[side]), pixel_mm=pixel_mm))
             files.append(file)
         else:
             file.unlink(missing_ok=True)
     places = folder / "boxes.json"
-    places.write_text(json.dumps(_places(hips), indent=2) + "\n", encoding="utf-8")
+    atomic_write(places, json.dumps(_places(hips), indent=2) + "\n")
     return [*files, places]
 
 
@@ -199,5 +199,4 @@ def _write_rejected(rejected: Sequence[tuple[str, str]], out: Path) -> None:
         file.unlink(missing_ok=True)
         return
     out.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([("file", "reason"), *rejected])
+    atomic_write(file, csv_text(("file", "reason"), rejected))

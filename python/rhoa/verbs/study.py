@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from rhoa.bench import run as run_bench
 from rhoa.errors import ParameterError, require_extra
 from rhoa.progress import bar
 from rhoa.verbs.output import Result
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -111,9 +111,8 @@ def train(options: Namespace) -> Result:
             f"there is no recipe {options.recipe!r}; choose one of {', '.join(rhoa.recipes)}."
         )
     changes = {"epochs": options.epochs, "image_size": options.image_size}
-    recipe = dataclasses.replace(
-        rhoa.recipes[options.recipe],
-        **{name: value for name, value in changes.items() if value is not None},
+    recipe = rhoa.recipes[options.recipe].varied(
+        **{name: value for name, value in changes.items() if value is not None}
     )
     run = rhoa.train(
         cohort.read(options.manifest),
@@ -156,7 +155,7 @@ def explain(options: Namespace) -> Result:
     model = rhoa.load_model(options.model)
     crop = read_grey(options.crop, 400)
     influence = rhoa.occlusion(model, crop, patch=options.patch, stride=options.stride)
-    options.out.write_bytes(overlay_png(crop, influence))
+    atomic_write(options.out, overlay_png(crop, influence))
     score = float(model.predict_proba([crop])[0, 1])
     return Result([{"image": str(options.crop), "rHOA": round(score, 6)}], [f"wrote {options.out}"])
 
