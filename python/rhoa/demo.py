@@ -102,7 +102,9 @@ def train_and_report(
     plan = Plan(
         out=out,
         manifest=out / "study" / "manifest.csv",
-        recipes=tuple(size.reduced(recipe) for recipe in recipes.values()),
+        recipes=tuple(
+            size.reduced(recipe) for name, recipe in recipes.items() if name.startswith("model-")
+        ),
         weights="none",
         seeds=(seed,),
         notes=(PHANTOM_NOTE,),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,8 +150,11 @@ def test_started_again_it_does_what_was_stopped_and_leaves_the_others(
     stopped = plan.out / "runs" / "xray" / "seed-2"
     record = json.loads((stopped / "asked.json").read_text())
     (stopped / "asked.json").write_text(json.dumps(record | {"done": False}))
-    for file in ("model.json", "model.safetensors", "predictions.csv"):
-        (stopped / file).unlink()
+    for file in stopped.iterdir():
+        if file.is_dir():
+            shutil.rmtree(file)
+        elif file.name != "asked.json":
+            file.unlink()
 
     conduct(plan)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from rhoa.cohort.build import CT_CROP_PIXELS, ct_ap_of
+from rhoa.cohort.build import ct_ap_of
+from rhoa.hips.model_crops import CT_CROP_PIXELS
 from rhoa.radiograph import Radiograph
 
 if TYPE_CHECKING:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rhoa.errors import ParameterError
@@ -11,8 +13,6 @@ from rhoa.study.conducting import prepare
 from rhoa.verbs.output import Result
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-
     from rhoa.study.jobs import Job
     from rhoa.study.results import Result as Figure
     from rhoa.verbs.output import Rows
@@ -21,7 +21,39 @@ SETS = (("xray", "X-ray"), ("ct", "CT-AP"))
 PARTS = (("val", "validation"), ("test", "test"))
 
 
-def study(options: Namespace) -> Result:
+def study_options(verb: argparse.ArgumentParser) -> None:
+    """Of `rhoa study`."""
+    verb.formatter_class = argparse.RawDescriptionHelpFormatter
+    verb.add_argument("plan", type=Path, nargs="?", help="a TOML file; --template prints one")
+    task = verb.add_mutually_exclusive_group()
+    task.add_argument("--template", action="store_true", help="print a plan with comments, and end")
+    task.add_argument(
+        "--list", action="store_true", help="print the runs and what is done of them, and end"
+    )
+    task.add_argument(
+        "--redo",
+        action="store_true",
+        help="train anew what was trained otherwise before; without it, such runs are refused",
+    )
+    verb.epilog = """\
+A plan names images, recipes, and the seeds or folds of each:
+
+  manifest = "study/manifest.csv"
+  out = "results"
+  recipes = ["model-1", "model-3", "model-5"]
+  seeds = [2020, 2021, 2022]
+  [every-recipe]
+  epochs = 30
+
+  rhoa study --template > study.toml           a plan with every option explained
+  rhoa study study.toml --list                 what it will train
+  rhoa study study.toml                        all of it; started again, what is not done
+
+Its folder gets report.html (each hip measured with the mean of its scores), results.csv (each
+figure's mean and spread over runs, and its interval), and a run folder for each model."""
+
+
+def study(options: argparse.Namespace) -> Result:
     """Everything that a plan names, trained and measured; or a plan to begin with."""
     if options.template:
         return Result([], TEMPLATE.splitlines())
