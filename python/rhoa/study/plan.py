@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rhoa.errors import MissingFileError, ParameterError, require_count
-from rhoa.learning.recipes import Augmentation, Recipe, recipes
+from rhoa.learning import Augmentation, Recipe, recipes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
