@@ -1,4 +1,4 @@
-"""The phantom study at its smallest: the documented command runs, and its tables are its results."""
+"""The phantom study at its smallest: the documented command runs; its tables are its results."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Job:
         """What its folder holds: ``foreign`` is what no study wrote."""
         found = self._found()
         if found is None:
-            return "foreign" if self.folder.exists() else "new"
+            return "foreign" if self.folder.is_dir() and any(self.folder.iterdir()) else "new"
         if found.get("asked") != self.asked:
             return "changed"
         return "done" if found.get("done") is True else "begun"
@@ -180,16 +180,17 @@ class _Meter:
     ) -> None:
         self.before, self.stages, self.total = before, stages, total
         self.what, self.progress = what, progress
-        self.stage, self.last = 0, 0
+        self.stage, self.ended = 0, False
 
     def __call__(self, done: int, total: int, _: str) -> None:
-        """Called by `rhoa.train` after each iteration; another stage begins at its first one."""
-        if done < self.last:
+        """Called by `rhoa.train` after each iteration; what follows the last is another stage."""
+        if self.ended:
             self.stage = min(self.stage + 1, len(self.stages) - 1)
-        self.last = done
-        seen = sum(self.stages[: self.stage]) + self.stages[self.stage] * done // max(total, 1)
-        if self.progress is not None and done < total:
-            self.progress(self.before + seen, self.total, self.what)
+        self.ended = done >= total
+        part = self.stages[self.stage] * done // max(total, 1)
+        seen = self.before + sum(self.stages[: self.stage]) + part
+        if self.progress is not None and seen < self.total:  # `train_all` tells the end
+            self.progress(seen, self.total, self.what)
 
 
 def _weights(weights: str | Path) -> str:
