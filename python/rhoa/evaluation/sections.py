@@ -51,8 +51,8 @@ def heading(title: str, notes: Sequence[str], metrics: Mapping[str, Any]) -> str
         " A CT-AP is the sum of a CT&rsquo;s coronal slices, clipped to &minus;150 to 600 HU: an "
         "image that resembles an X-ray. rHOA is the positive class, called at a probability of at "
         "least 0.5. Intervals are of 95% and take the hips of one subject together: DeLong&rsquo;s "
-        "for ROC AUC, Wilson&rsquo;s for shares, the BCa bootstrap for the rest. Research use only: "
-        "not for diagnosis.</p>"
+        "for ROC AUC, Wilson&rsquo;s for shares, the BCa bootstrap for the rest. Research use "
+        "only: not for diagnosis.</p>"
     )
 
 
