@@ -20,6 +20,7 @@ MODULES = sorted(
     if path.name != "__main__.py" and ">>>" in path.read_text(encoding="utf-8")
 )
 NEED_TORCH = {
+    "rhoa.learning.incremental",
     "rhoa.hips.detector",
     "rhoa.learning.training",
     "rhoa.learning.network",

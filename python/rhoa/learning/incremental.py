@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.models.resnet import BasicBlock, ResNet
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Incremental(nn.Module):
     >>> import torch
     >>> from rhoa.learning.incremental import Incremental
     >>> from rhoa.learning.network import build_network
-    >>> network, image = build_network().eval(), torch.zeros(1, 3, 64, 64)
+    >>> network, image = build_network().train(mode=False), torch.zeros(1, 3, 64, 64)
     >>> changed = image.clone()
     >>> changed[..., 8:16, 8:16] = 1.0
     >>> incremental = Incremental(network)
@@ -103,6 +103,7 @@ class Incremental(nn.Module):
         super().__init__()
         self.network = network
         self.known: _Known | None = None
+        self.train(mode=False)  # callers put back the mode they find, in the network too
 
     def forward(self, images: Tensor) -> Tensor:
         """Outputs ``(n, classes)`` of ``images`` ``(n, channels, rows, columns)``."""
@@ -151,9 +152,11 @@ class _Convolution:
     """A convolution and the batch normalisation after it, as one, and its known output."""
 
     def __init__(self, layer: nn.Conv2d, norm: nn.BatchNorm2d, known_input: Tensor) -> None:
-        folded = fuse_conv_bn_eval(layer, norm)
-        self.weight = folded.weight.contiguous(memory_format=torch.channels_last)
-        self.bias = folded.bias
+        mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+        weight, self.bias = fuse_conv_bn_weights(
+            layer.weight, layer.bias, mean, variance, norm.eps, norm.weight, norm.bias
+        )
+        self.weight = weight.contiguous(memory_format=torch.channels_last)
         self.look = Look(layer.kernel_size[0], layer.stride[0], int(layer.padding[0]))
         self.known = functional.conv2d(
             known_input, self.weight, self.bias, self.look.stride, self.look.padding
