@@ -20,6 +20,7 @@ from rhoa.verbs.options import (
     review_options,
     scan_options,
 )
+from rhoa.verbs.plan import study_options
 from rhoa.verbs.published import audit_options
 from rhoa.verbs.training import train_options
 
@@ -102,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
         _export,
         _predict,
         _explain,
+        _study,
         _audit,
         _demo,
         _bench,
@@ -314,6 +316,11 @@ def _explain(stages: Stages) -> None:
         "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
     )
     verb.add_argument("--stride", type=int, default=5, help="its step, pixels (default: 5)")
+
+
+def _study(stages: Stages) -> None:
+    verb = _verb(stages, "study", "Train, measure and report all that a plan names", verbs.conduct)
+    study_options(verb)
 
 
 def _audit(stages: Stages) -> None:

@@ -4,6 +4,7 @@ from rhoa.verbs.crops import hips
 from rhoa.verbs.exporting import export
 from rhoa.verbs.listing import inspect
 from rhoa.verbs.output import Result, table
+from rhoa.verbs.plan import study as conduct
 from rhoa.verbs.prediction import predict
 from rhoa.verbs.published import audit
 from rhoa.verbs.radiographs import xray
@@ -15,6 +16,7 @@ __all__ = [
     "Result",
     "audit",
     "bench",
+    "conduct",
     "ctap",
     "demo",
     "evaluate",

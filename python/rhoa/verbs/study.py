@@ -106,7 +106,7 @@ def _audit(manifest: cohort.Manifest, out: Path | None) -> Result:
 
 def evaluate(options: Namespace) -> Result:
     """A report, and the test figures of each model."""
-    from rhoa.demo import write_study_report
+    from rhoa.study.pages import write_study_report
 
     manifest = cohort.read(options.manifest)
     report = write_study_report(options.out, manifest, options.runs)
