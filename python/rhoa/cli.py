@@ -13,7 +13,14 @@ from rhoa import _core, verbs
 from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
-from rhoa.verbs.options import folder_options, predict_options, repair_option, scan_options
+from rhoa.verbs.options import (
+    folder_options,
+    predict_options,
+    repair_option,
+    review_options,
+    scan_options,
+)
+from rhoa.verbs.published import audit_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
         _export,
         _predict,
         _explain,
+        _audit,
         _demo,
         _bench,
         _info,
@@ -176,7 +184,8 @@ def _hips(stages: Stages) -> None:
         "scan", help="a CT (folder or file), a folder of scans (with --each), or scans.csv"
     )
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
-    folder_options(verb, "hips.csv")
+    folder_options(verb, "hips.csv", many="--each or scans.csv")
+    review_options(verb, "the scan's geometry gives")
     scan_options(verb, default=" (default: auto)")
 
 
@@ -204,6 +213,7 @@ def _xray(stages: Stages) -> None:
         help="folder of a trained hip detector: also writes hip-left.png and hip-right.png "
         "(mirrored) and boxes.json, with scores (rhoa[train])",
     )
+    review_options(verb, "the detector finds; without --detector every box is told as added")
     verb.add_argument(
         "--voi", action="store_true", help="apply the file's VOI LUT or window, as viewers do"
     )
@@ -313,6 +323,16 @@ def _explain(stages: Stages) -> None:
         "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
     )
     verb.add_argument("--stride", type=int, default=5, help="its step, pixels (default: 5)")
+
+
+def _audit(stages: Stages) -> None:
+    verb = _verb(
+        stages,
+        "audit",
+        "Find what a published table of figures can come from",
+        verbs.audit,
+    )
+    audit_options(verb)
 
 
 def _demo(stages: Stages) -> None:

@@ -112,6 +112,7 @@ def train_and_report(
             progress=progress,
         )
         for recipe in recipes.values()
+        if recipe.name.startswith("model-")
     ]
     if progress is not None:
         progress(0, 1, "writing the report")

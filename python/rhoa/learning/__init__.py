@@ -10,7 +10,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 from rhoa.errors import require_extra
-from rhoa.learning.recipes import Augmentation, Recipe, recipes
+from rhoa.learning.augmentations import Augmentation
+from rhoa.learning.catalogue import as_coded, recipes
+from rhoa.learning.execution import Execution
+from rhoa.learning.recipes import Recipe
 
 if TYPE_CHECKING:
     from rhoa.learning.export import export_onnx
@@ -23,9 +26,11 @@ __all__ = [
     "Augmentation",
     "Draws",
     "Ensemble",
+    "Execution",
     "Grader",
     "Model",
     "Recipe",
+    "as_coded",
     "export_onnx",
     "load_ensemble",
     "load_model",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa.errors import ParameterError, WeightsError, require_count
+from rhoa.learning.augmentations import Augmentation
 from rhoa.learning.levels import prepare, require_grey
-from rhoa.learning.recipes import Augmentation
 from rhoa.learning.views import draw_changes, warp_levels
 
 if TYPE_CHECKING:

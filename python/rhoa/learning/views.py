@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rhoa.learning.recipes import Augmentation
+    from rhoa.learning.augmentations import Augmentation
 
 
 def draw_changes(changes: Augmentation, views: int, *, seed: int) -> NDArray[np.float64]:

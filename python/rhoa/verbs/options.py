@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 
-def folder_options(verb: argparse.ArgumentParser, table: str) -> None:
-    """Of verbs that do every scan of a folder."""
+def folder_options(verb: argparse.ArgumentParser, table: str, *, many: str = "--each") -> None:
+    """Of verbs that do every scan of a folder; ``many`` says when there are many."""
     verb.add_argument(
         "--each",
         action="store_true",
@@ -16,12 +16,12 @@ def folder_options(verb: argparse.ArgumentParser, table: str) -> None:
         "it does what is not done",
     )
     verb.add_argument(
-        "--workers", type=int, default=1, help="with --each: scans at a time (default: 1)"
+        "--workers", type=int, default=1, help=f"with {many}: scans at a time (default: 1)"
     )
     verb.add_argument(
         "--scheduler",
         metavar="tcp://HOST:PORT",
-        help="with --each: do them on this Dask cluster, which sees the same files (rhoa[dask])",
+        help=f"with {many}: do them on this Dask cluster, which sees the same files (rhoa[dask])",
     )
     verb.add_argument(
         "--shard",
@@ -37,6 +37,25 @@ def _shard(text: str) -> tuple[int, int]:
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise argparse.ArgumentTypeError(f"{text!r} is no part such as 1/4")
     return int(number), int(count)
+
+
+def review_options(verb: argparse.ArgumentParser, found_by: str) -> None:
+    """Of verbs that crop hips."""
+    verb.add_argument(
+        "--review",
+        action="store_true",
+        help="also write contact-sheet.html with every box and score, and the boxes to correct: "
+        "boxes.csv (left, top, right, bottom in pixels of the picture; empty where there is no "
+        "hip) and boxes.coco.json, for annotation programs",
+    )
+    verb.add_argument(
+        "--boxes",
+        type=Path,
+        metavar="FILE",
+        help="boxes.csv or COCO JSON of --review after somebody corrected it: its pictures get its "
+        f"boxes, others keep those that {found_by}; corrections.csv tells what was moved, added "
+        "and removed",
+    )
 
 
 def scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:

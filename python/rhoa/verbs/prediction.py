@@ -16,7 +16,7 @@ from rhoa.hips.views import frontal
 from rhoa.learning.cards import CARD_FILE
 from rhoa.progress import bar
 from rhoa.reading.bounded import shown
-from rhoa.verbs.folder import each_of, refuse_landmarks, scans_in, told_warnings
+from rhoa.verbs.folder import Asked, each_of, refuse_landmarks, scans_in, told_warnings
 from rhoa.verbs.grading import (
     COLUMNS,
     graded,
@@ -86,7 +86,8 @@ def _of_scans(scans: Mapping[str, Path], options: Namespace) -> Result:
     options.graders = _described(options)
     names = {scan: name for name, scan in scans.items()}
     work = partial(_case, options, names)
-    result = each_of(scans, options, work, table=TABLE, columns=COLUMNS)
+    asked = {name: Asked(scan) for name, scan in scans.items()}
+    result = each_of(asked, options, work, table=TABLE, columns=COLUMNS)
     return _told(result.rows, list(result.lines), rejected=result.rejected)
 
 
