@@ -39,6 +39,7 @@ ROOMS = [
         "audit",
         "phantom",
         "versions",
+        "study",
         "demo",
     ),
     *("progress", "bench", "verbs", "cli"),
