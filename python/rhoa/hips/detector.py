@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import safetensors
 import torch
 import torchvision
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
 from rhoa._core import __version__
 from rhoa.devices import choose_device
@@ -20,7 +19,8 @@ from rhoa.hips.boxes import Box, squared
 from rhoa.hips.detector_network import MEAN, STD, Architecture, as_input, build_detector
 from rhoa.hips.examples import halves_seen
 from rhoa.radiograph import Radiograph
-from rhoa.reading.bounded import shown
+from rhoa.reading.bounded import printable, shown
+from rhoa.sealed import read_card, read_sealed
 from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
@@ -158,22 +158,12 @@ class HipDetector:
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
-    path, where = folder / CARD_FILE, f"{shown(folder)}/{CARD_FILE}"
-    if not path.is_file():
-        raise WeightsError(f"{shown(folder)}: no {CARD_FILE} in it; pass a folder of a detector.")
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{where}: not a JSON file ({error}).") from None
     kinds = {"architecture": dict, "weights_sha256": str}
-    if not isinstance(card, dict):
-        card = {}
-    wrong = [name for name, kind in kinds.items() if not isinstance(card.get(name), kind)]
-    if wrong:
-        raise WeightsError(f"{where}: lacks {', '.join(wrong)}; pass a folder of a detector.")
-    normalisation = card.get("normalisation")
-    if normalisation != {"mean": list(MEAN), "std": list(STD)}:
-        raise WeightsError(f"{where}: its normalisation is not the one that rhoa applies.")
+    card = read_card(folder, CARD_FILE, kinds, what="a folder of a detector")
+    if card.get("normalisation") != {"mean": list(MEAN), "std": list(STD)}:
+        raise WeightsError(
+            f"{shown(folder)}/{CARD_FILE}: its normalisation is not the one that rhoa applies."
+        )
     return card
 
 
@@ -190,26 +180,27 @@ def _architecture(card: Mapping[str, Any], where: str) -> Architecture:
 
 
 def _read_weights(folder: Path, sha256: str) -> dict[str, torch.Tensor]:
-    path, where = folder / WEIGHTS_FILE, f"{shown(folder)}/{WEIGHTS_FILE}"
-    if not path.is_file():
-        raise WeightsError(f"{shown(folder)}: no {WEIGHTS_FILE} in it; restore the folder.")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise WeightsError(
-            f"{where}: not the file that {CARD_FILE} describes (sha256 differs); "
-            "train again or restore the folder."
-        )
+    content = read_sealed(folder, WEIGHTS_FILE, sha256, card=CARD_FILE)
     try:
-        tensors: dict[str, torch.Tensor] = load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise WeightsError(f"{where}: not a safetensors file ({error}).") from None
+        tensors: dict[str, torch.Tensor] = load(content)
+    except Exception as error:  # noqa: BLE001  # a file made to harm may raise anything
+        reason = printable(str(error), most=100)
+        raise WeightsError(
+            f"{shown(folder)}/{WEIGHTS_FILE}: not a safetensors file ({reason})."
+        ) from None
     return tensors
 
 
 def _load_into(network: nn.Module, given: Mapping[str, torch.Tensor], where: str) -> None:
     own = network.state_dict()
     missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
-    misfits = sorted(k for k in own.keys() & given.keys() if own[k].shape != given[k].shape)
-    for keys, problem in ((missing, "missing"), (unknown, "unknown"), (misfits, "misshapen")):
+    shared = own.keys() & given.keys()
+    misfits = sorted(k for k in shared if own[k].shape != given[k].shape)
+    strange = sorted(k for k in shared if not torch.isfinite(given[k]).all())
+    for keys, problem in (
+        *((missing, "missing"), (unknown, "unknown")),
+        *((misfits, "misshapen"), (strange, "not finite")),
+    ):
         if keys:
             raise WeightsError(
                 f"{where}: {len(keys)} tensors are {problem} (first: {keys[0]}); "
