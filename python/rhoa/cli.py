@@ -316,6 +316,13 @@ def _explain(stages: Stages) -> None:
         "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
     )
     verb.add_argument("--stride", type=int, default=5, help="its step, pixels (default: 5)")
+    verb.add_argument(
+        "--method",
+        choices=["matlab", "mean", "grad-cam"],
+        default="matlab",
+        help="occlusion as MATLAB draws it (default); each pixel the mean of the squares over it; "
+        "or Grad-CAM, coarse and quick",
+    )
 
 
 def _study(stages: Stages) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import rhoa
 from rhoa import cohort
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from pathlib import Path
 
+    from rhoa.learning import Model
     from rhoa.verbs.output import Rows
 
 TRAINING_LIBRARIES = ("torch", "torchvision", "safetensors", "matplotlib")
@@ -114,13 +115,19 @@ def evaluate(options: Namespace) -> Result:
 
 
 def explain(options: Namespace) -> Result:
-    """An occlusion map over its crop."""
+    """An occlusion map, or Grad-CAM, over its crop."""
     require_extra("torch", extra="train", purpose="rhoa explain")
+    from rhoa.evaluation.attention import grad_cam
     from rhoa.evaluation.figures import overlay_png, read_grey
 
     model = rhoa.load_model(options.model)
     crop = read_grey(options.crop, 400)
-    influence = rhoa.occlusion(model, crop, patch=options.patch, stride=options.stride)
+    if options.method == "grad-cam":
+        influence = grad_cam(cast("Model", model), crop)
+    else:
+        influence = rhoa.occlusion(
+            model, crop, patch=options.patch, stride=options.stride, spread=options.method
+        )
     atomic_write(options.out, overlay_png(crop, influence))
     score = float(model.predict_proba([crop])[0, 1])
     return Result([{"image": str(options.crop), "rHOA": round(score, 6)}], [f"wrote {options.out}"])
