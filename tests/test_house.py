@@ -13,7 +13,19 @@ import rhoa
 
 PACKAGE = Path(rhoa.__file__).parent
 ROOMS = [
-    *("errors", "devices", "threads", "writing", "picture", "volume", "reading"),
+    *(
+        "errors",
+        "devices",
+        "threads",
+        "writing",
+        "picture",
+        "exchange",
+        "preview",
+        "capture",
+        "volume",
+        "reading",
+        "sealed",
+    ),
     *("testing", "pose", "radiograph", "sampling"),
     *(
         "channels",
@@ -24,6 +36,7 @@ ROOMS = [
         "cohort",
         "learning",
         "evaluation",
+        "audit",
         "phantom",
         "versions",
         "demo",

@@ -13,7 +13,14 @@ from rhoa import _core, verbs
 from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
-from rhoa.verbs.options import folder_options, repair_option, review_options, scan_options
+from rhoa.verbs.options import (
+    folder_options,
+    predict_options,
+    repair_option,
+    review_options,
+    scan_options,
+)
+from rhoa.verbs.published import audit_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,8 +98,10 @@ def parser() -> argparse.ArgumentParser:
         _split,
         _train,
         _evaluate,
+        _export,
         _predict,
         _explain,
+        _audit,
         _demo,
         _bench,
         _info,
@@ -249,7 +258,7 @@ def _split(stages: Stages) -> None:
 def _train(stages: Stages) -> None:
     verb = _verb(stages, "train", "Train one model", verbs.train)
     verb.add_argument("manifest", type=Path, help="manifest.csv with partitions")
-    verb.add_argument("--recipe", default="model-3", help="model-1 ... model-5 (default: model-3)")
+    verb.add_argument("--recipe", default="model-3", help="model-1 ... model-6 (default: model-3)")
     verb.add_argument("-o", "--out", type=Path, required=True, help="run folder to write")
     verb.add_argument(
         "--weights", default="imagenet", metavar="imagenet|none|FILE", help="where to start from"
@@ -271,12 +280,38 @@ def _evaluate(stages: Stages) -> None:
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder for report.html")
 
 
+def _export(stages: Stages) -> None:
+    verb = _verb(
+        stages, "export", "Write a trained model as ONNX, which runs without torch", verbs.export
+    )
+    verb.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of `rhoa train`")
+    verb.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        help="folder for model.onnx and model.json, all that `rhoa predict` needs (default: RUN); "
+        "nothing is written where it differs from torch by more than 1e-5",
+    )
+
+
 def _predict(stages: Stages) -> None:
     verb = _verb(
-        stages, "predict", "Probability of hip osteoarthritis for crops of hips", verbs.predict
+        stages, "predict", "Probability of hip osteoarthritis for both hips of scans", verbs.predict
     )
-    verb.add_argument("crops", nargs="+", type=Path, help="crops, right hips mirrored (rhoa hips)")
-    verb.add_argument("--model", type=Path, required=True, help="run folder of `rhoa train`")
+    verb.add_argument(
+        "scans",
+        nargs="+",
+        metavar="SCAN",
+        help="a CT (folder of DICOM, or a volume file), a DICOM X-ray (with --detector), or ready "
+        "crops (PNG, right hips mirrored, as `rhoa hips` writes them); with --each a folder of CTs",
+    )
+    predict_options(verb)
+    folder_options(verb, "predictions.csv")
+    verb.epilog = (
+        "A hip is not graded where the pose of its pelvis is flagged, where the scan lacks part of "
+        "the joint, or where an implant or bad slices cross it; the table says why, and the exit "
+        "code is 4. Crops are made as those that models are trained on. Not a medical device."
+    )
 
 
 def _explain(stages: Stages) -> None:
@@ -288,6 +323,16 @@ def _explain(stages: Stages) -> None:
         "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
     )
     verb.add_argument("--stride", type=int, default=5, help="its step, pixels (default: 5)")
+
+
+def _audit(stages: Stages) -> None:
+    verb = _verb(
+        stages,
+        "audit",
+        "Find what a published table of figures can come from",
+        verbs.audit,
+    )
+    audit_options(verb)
 
 
 def _demo(stages: Stages) -> None:

@@ -11,9 +11,9 @@ from rhoa.cohort.cases import RECORD, run_cases
 from rhoa.cohort.manifest import Hip, Manifest, exclusion_of, grade, label_of, sha256_of
 from rhoa.cohort.scans import EDGES, Scan, read_scans
 from rhoa.errors import ManifestError, RhoaWarning
-from rhoa.hips import Box, boxes, crop, joints, located, read_xray
+from rhoa.hips import Box, boxes, joints, located, model_crop, read_xray
 from rhoa.hips.xray import PICTURES
-from rhoa.picture import encode_png, stretch
+from rhoa.picture import encode_png
 from rhoa.pose import Landmarks, from_landmarks, from_volume
 from rhoa.pose.sides import SIDES
 from rhoa.projection import ctap
@@ -23,19 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from rhoa.cohort.cases import Case, Outcome, Pool
-    from rhoa.cohort.manifest import Source
     from rhoa.pose.sides import Side
     from rhoa.radiograph import Radiograph
 
 CASES = "cases"
-CT_CROP_PIXELS = 100
-# Gebre et al. 2022, "contrast adjustment was done on the CHECK X-rays by saturating the bottom and
-# the top 1% of the pixel values"; CT-APs were left as they are.
-XRAY_SATURATION_PERCENT = 1.0
 
 
 def build(
@@ -130,8 +122,7 @@ def _crop_scan(scan: Scan, folder: Path) -> dict[str, Any]:
     for row in scan:
         side = cast("Side", row["side"])
         file = folder / f"{side}.png"
-        size = CT_CROP_PIXELS if scan.source == "ct" else None
-        _write_crop(crop(image, hip_boxes[side], size=size), scan.source, file)
+        atomic_write(file, encode_png(model_crop(image, hip_boxes[side], source=scan.source)))
         hashes[side] = sha256_of(file)
     told = [str(one.message) for one in caught if issubclass(one.category, RhoaWarning)]
     return {"sha256": hashes, "warnings": told}
@@ -234,11 +225,6 @@ def _xray(scan: Scan) -> tuple[Radiograph, Mapping[Side, Box]]:
             "patient's left on the right."
         )
     return image, hip_boxes
-
-
-def _write_crop(pixels: NDArray[np.float32], source: Source, file: Path) -> None:
-    saturate = XRAY_SATURATION_PERCENT if source == "xray" else 0.0
-    atomic_write(file, encode_png(stretch(pixels, saturate_percent=saturate)))
 
 
 def _report_rejected(rejected: list[tuple[str, str, str]], out: Path) -> None:

@@ -1,30 +1,24 @@
-"""Crops as the network sees them: from PNG files to tensors, and their random changes."""
+"""Crops as the network sees them: from PNG files to tensors."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from rhoa.errors import ManifestError, ParameterError, require_extra
-from rhoa.picture import resize
+from rhoa.errors import ManifestError, require_extra
+from rhoa.learning.levels import IMAGENET_MEAN, IMAGENET_STD, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from rhoa.cohort import Hip
-    from rhoa.learning.recipes import Augmentation
-
-# Mean and spread of ImageNet's red, green and blue, which the pretrained weights expect.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-WHITE = 255
 
 
 def read_crops(hips: Sequence[Hip], *, image_size: int, xray_size: int | None) -> Tensor:
@@ -36,52 +30,16 @@ def read_crops(hips: Sequence[Hip], *, image_size: int, xray_size: int | None) -
         If a crop is absent or no grey picture.
     """
     images = torch.empty((len(hips), image_size, image_size), dtype=torch.uint8)
-    for image, hip in zip(images, hips, strict=True):
+
+    def read(pair: tuple[Tensor, Hip]) -> None:
+        image, hip = pair
         levels = prepare(_read_grey(hip.image), image_size=image_size, xray_size=xray_size)
         image.copy_(torch.from_numpy(levels))
+
+    with ThreadPoolExecutor() as pool:  # decoding lets other threads work
+        for _ in pool.map(read, zip(images, hips, strict=True)):
+            pass
     return images
-
-
-def prepare(
-    image: NDArray[np.float32], *, image_size: int, xray_size: int | None
-) -> NDArray[np.uint8]:
-    """Grey levels of an image at ``image_size``; a larger one is seen through ``xray_size`` first.
-
-    Without ``xray_size`` nothing but the network's input limits its resolution.
-    """
-    if xray_size is not None and max(image.shape) > xray_size:
-        image = resize(image, xray_size, xray_size)
-    if image.shape != (image_size, image_size):
-        image = resize(image, image_size, image_size)
-    return (np.clip(image, 0, WHITE) + 0.5).astype(np.uint8)
-
-
-def require_grey(image: ArrayLike, *, where: str) -> NDArray[np.float32]:
-    """``image`` as 2-D float32 grey levels of 0 to 255.
-
-    Raises
-    ------
-    ParameterError
-        If it is not 2-D, empty, not finite, or its levels lie outside 0 to 255 or all in 0 to 1.
-    """
-    levels = np.asarray(image)
-    if levels.ndim != 2 or levels.size == 0 or levels.dtype.kind not in "uif":
-        raise ParameterError(
-            f"{where}: a 2-D grey image is needed; got dtype {levels.dtype}, shape {levels.shape}."
-        )
-    grey = levels.astype(np.float32)
-    least, most = float(grey.min()), float(grey.max())
-    if not (least > -0.5 and most < WHITE + 0.5):  # half a level of rounding; true for NaN too
-        raise ParameterError(
-            f"{where}: grey levels must lie in 0 to 255; got {least:g} to {most:g}; "
-            "rhoa.picture.stretch makes them."
-        )
-    if levels.dtype.kind == "f" and 0 < most <= 1:
-        raise ParameterError(
-            f"{where}: grey levels must lie in 0 to 255, these in 0 to {most:g}; "
-            "multiply shares of white by 255."
-        )
-    return grey
 
 
 def _read_grey(path: Path) -> NDArray[np.float32]:
@@ -96,48 +54,6 @@ def _read_grey(path: Path) -> NDArray[np.float32]:
     if mode != "L":
         raise ManifestError(f"{path.name}: an 8-bit grey picture is needed; got mode {mode}.")
     return levels.astype(np.float32)
-
-
-def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-    """Float ``images`` ``(n, rows, columns)``, each turned, shifted and scaled by its own draw.
-
-    All of it is one bilinear resampling; what enters from outside the picture is black (0).
-    """
-    if augmentation.changes_nothing:
-        return images
-    return warp(images, draw(augmentation, len(images), generator))
-
-
-def draw(augmentation: Augmentation, count: int, generator: torch.Generator) -> Tensor:
-    """Changes of ``count`` images, float32 rows (angle in degrees, pixels down, across, scale)."""
-    turn, shift = augmentation.rotation_deg, augmentation.translation_px
-    least, most = augmentation.scale
-    low = torch.tensor([-turn, -shift, -shift, least])
-    high = torch.tensor([turn, shift, shift, most])
-    shares = torch.rand((count, 4), generator=generator)
-    return torch.minimum(low + (high - low) * shares, high)  # rounding may pass the bound
-
-
-def warp(images: Tensor, changes: Tensor) -> Tensor:
-    """``images`` ``(n, rows, columns)`` scaled and turned about their centre, then shifted.
-
-    A row of ``changes`` is (angle in degrees, anticlockwise as seen; pixels down; across; scale).
-    """
-    rows, columns = images.shape[1:]
-    angle, down, across, scale = changes.to(images.device).unbind(1)
-    cosine, sine = (turn / scale for turn in (angle.deg2rad().cos(), angle.deg2rad().sin()))
-    # The grid maps each output pixel to the input, x before y, from -1 to 1 between outer edges:
-    # undo the shift, then turn and scale back.
-    ratio = rows / columns
-    x, y = across * 2 / columns, down * 2 / rows
-    matrix = torch.stack([cosine, -sine * ratio, sine / ratio, cosine], dim=1).view(-1, 2, 2)
-    offset = -matrix @ torch.stack([x, y], dim=1)[:, :, None]
-    stack = images[:, None]
-    grid = functional.affine_grid(
-        torch.cat([matrix, offset], dim=2), list(stack.shape), align_corners=False
-    )
-    warped = functional.grid_sample(stack, grid, padding_mode="zeros", align_corners=False)
-    return warped[:, 0]
 
 
 def as_input(images: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from rhoa.errors import ParameterError, PoseError
 from rhoa.hips.corrections import corrected
 from rhoa.hips.sheet import Entry, Verdict, sheet, write_card
 from rhoa.hips.views import frontal, lateral
-from rhoa.picture import draw_box, encode_png, stretch
+from rhoa.picture import draw_box, encode_png
 from rhoa.pose.sides import SIDES
 from rhoa.progress import bar
 from rhoa.verbs.corrections import Picture, drawn_boxes, wants_review, write_review
@@ -89,7 +89,7 @@ class Hips:
         atomic_write(folder / "boxes.json", text + "\n")
         names = [PICTURE, "ct-ap.npz", "pose.json", "boxes.png", "boxes.json"]
         for side, box in self.boxes.items():
-            pixels = stretch(rhoa.hips.crop(self.image, box))
+            pixels = rhoa.hips.model_crop(self.image, box, source="ct")
             atomic_write(folder / f"hip-{side}.png", encode_png(pixels))
             names.append(f"hip-{side}.png")
         return names

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import rhoa
 from rhoa.cohort import Case, Pool, dask, processes, run_cases
@@ -28,12 +29,25 @@ if TYPE_CHECKING:
     from rhoa.hips.sheet import Verdict
     from rhoa.verbs.pelvis import Request
 
+    Review = Callable[[Sequence[Outcome], str], list[str]]  # found, part of several
+
 ELSEWHERE = frozenset(
-    {"run", "verb", "json", "out", "scan", "each", "workers", "scheduler", "shard", "threads"}
-    | {"review", "boxes"}
+    {"run", "verb", "json", "out", "scan", "scans", "each", "workers", "scheduler", "shard"}
+    | {"threads", "review", "boxes"}
 )
 """Options that have no say in what becomes of a scan."""
 SHEET = "contact-sheet.html"
+
+
+class Asked(NamedTuple):
+    """A scan, and what is asked of it beside what is asked of all."""
+
+    path: Path
+    wish: object = None
+
+    def own(self) -> dict[str, object]:
+        """What tells this scan's wish from the others'."""
+        return {} if self.wish is None else {"own": self.wish}
 
 
 def each(
@@ -43,7 +57,7 @@ def each(
     table: str,
     columns: Sequence[str],
     wishes: Mapping[str, object] = MappingProxyType({}),
-    review: Callable[[Sequence[Outcome], str], list[str]] | None = None,
+    review: Review | None = None,
 ) -> Result:
     """Do every scan of a folder; write a table of their rows and a page to look at.
 
@@ -51,12 +65,29 @@ def each(
     what is asked of single scans, by their names; ``review`` writes what else belongs beside the
     page and tells of it.
     """
-    folder, out = Path(options.scan), Path(options.out)
-    scans, loose = scans_in(folder)
-    mine = _shard(scans, options.shard)
+    scans, loose = scans_in(Path(options.scan))
+    asked = {path.name: Asked(path, wishes.get(path.name)) for path in scans}
+    result = each_of(asked, options, work, table=table, columns=columns, review=review)
+    lines = [f"{loose} other files beside the scans were not looked at"] if loose else []
+    return replace(result, lines=[*result.lines, *lines])
+
+
+def each_of(
+    scans: Mapping[str, Asked],
+    options: Namespace,
+    work: Work,
+    *,
+    table: str,
+    columns: Sequence[str],
+    review: Review | None = None,
+) -> Result:
+    """Do every one of these scans, each in a folder of its name; see `each`."""
+    out = Path(options.out)
+    mine = _shard(list(scans), options.shard)
     wish = _wish(options)
     cases = [
-        Case(path.name, path, key_of(wish | _own(wishes.get(path.name)), path)) for path in mine
+        Case(name, scans[name].path, key_of(wish | scans[name].own(), scans[name].path))
+        for name in mine
     ]
     found = run_cases(work, cases, out, pool=pool_of(options), progress=bar())
     rows = [{"scan": one.name, **row} for one in found for row in one.record.get("rows", ())]
@@ -80,7 +111,6 @@ def each(
     if earlier := sum(one.earlier for one in found):
         lines.append(f"{earlier} of them were done before")
     lines += [f"{one.name}: {one.failure}" for one in failures]
-    lines += [f"{loose} other files beside the scans were not looked at"] if loose else []
     return Result(rows, lines, bool(failures))
 
 
@@ -129,12 +159,12 @@ def scans_in(folder: Path) -> tuple[list[Path], int]:
     return scans, len(inside) - len(scans)
 
 
-def _shard(scans: list[Path], shard: tuple[int, int] | None) -> list[Path]:
+def _shard(names: list[str], shard: tuple[int, int] | None) -> list[str]:
     """The scans of one part of several, in turn."""
     if shard is None:
-        return scans
+        return names
     number, count = shard
-    return scans[number - 1 :: count]
+    return names[number - 1 :: count]
 
 
 def pool_of(options: Namespace) -> Pool | None:
@@ -148,11 +178,6 @@ def _wish(options: Namespace) -> dict[str, Any]:
     """What is asked of a scan; files that an option names count with what they hold."""
     wish = {name: value for name, value in vars(options).items() if name not in ELSEWHERE}
     return {"rhoa": rhoa.__version__, "verb": options.verb, **wish}
-
-
-def _own(wish: object) -> dict[str, object]:
-    """What is asked of one scan beside what is asked of all."""
-    return {} if wish is None else {"own": wish}
 
 
 def _card(one: Outcome) -> tuple[Verdict, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
 from typing import TYPE_CHECKING, Any
@@ -112,9 +111,8 @@ def train(options: Namespace) -> Result:
             f"there is no recipe {options.recipe!r}; choose one of {', '.join(rhoa.recipes)}."
         )
     changes = {"epochs": options.epochs, "image_size": options.image_size}
-    recipe = dataclasses.replace(
-        rhoa.recipes[options.recipe],
-        **{name: value for name, value in changes.items() if value is not None},
+    recipe = rhoa.recipes[options.recipe].varied(
+        **{name: value for name, value in changes.items() if value is not None}
     )
     run = rhoa.train(
         cohort.read(options.manifest),
@@ -135,18 +133,6 @@ def evaluate(options: Namespace) -> Result:
     manifest = cohort.read(options.manifest)
     report = write_study_report(options.out, manifest, options.runs)
     return Result(_test_figures(options.out / "metrics.json"), [f"wrote {report}"])
-
-
-def predict(options: Namespace) -> Result:
-    """Probabilities of crops."""
-    require_extra("torch", extra="train", purpose="rhoa predict")
-    from rhoa.evaluation.figures import read_grey
-
-    model = rhoa.load_model(options.model)
-    crops = [read_grey(path, 4096) for path in options.crops]
-    scores = model.predict_proba(crops)[:, 1]
-    pairs = zip(options.crops, scores, strict=True)
-    return Result([{"image": str(path), "rHOA": round(float(p), 6)} for path, p in pairs])
 
 
 def explain(options: Namespace) -> Result:
