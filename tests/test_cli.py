@@ -24,7 +24,7 @@ from tests.cohort.copies import texture
 
 VERBS = [
     *("inspect", "ctap", "hips", "xray", "split", "train", "evaluate", "export", "predict"),
-    *("explain", "audit", "demo", "bench", "info"),
+    *("explain", "study", "audit", "demo", "bench", "info"),
 ]
 
 

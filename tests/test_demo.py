@@ -56,7 +56,7 @@ def test_the_learning_half_reports_what_the_runs_predicted(
         assert title in page
     assert "<script src" not in page
     assert 'src="http' not in page
-    lines = (out / "runs" / "model-3" / "predictions.csv").read_text().splitlines()
+    lines = (out / "runs" / "model-3" / "seed-5" / "predictions.csv").read_text().splitlines()
     columns = lines[0].split(",")
     rows = [dict(zip(columns, line.split(","), strict=True)) for line in lines[1:]]
     test = [row for row in rows if (row["source"], row["partition"]) == ("xray", "test")]

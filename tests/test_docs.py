@@ -61,6 +61,21 @@ def test_the_readme_examples_run_on_a_folder_of_dicom_files(
     assert len([line for line in examples[0].splitlines() if line.strip()]) <= 12
 
 
+def test_the_examples_of_the_evaluation_page_run_and_print_what_they_say(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (README.parent / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    said = re.findall(r"```\n(impossible.*?)```", page, re.DOTALL)
+    names: dict[str, object] = {}
+
+    for example in examples:
+        exec(compile(example, "evaluation.md", "exec"), names)  # noqa: S102  # our own page
+
+    assert len(said) == 1
+    assert capsys.readouterr().out.endswith(said[0])
+
+
 def test_the_readme_shows_pictures_that_exist() -> None:
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README.read_text(encoding="utf-8"))
 

@@ -41,6 +41,7 @@ ROOMS = [
         "audit",
         "phantom",
         "versions",
+        "study",
         "demo",
     ),
     *("progress", "bench", "verbs", "cli"),

@@ -21,7 +21,9 @@ from rhoa.verbs.options import (
     review_options,
     scan_options,
 )
+from rhoa.verbs.plan import study_options
 from rhoa.verbs.published import audit_options
+from rhoa.verbs.training import train_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
         _export,
         _predict,
         _explain,
+        _study,
         _audit,
         _demo,
         _bench,
@@ -266,17 +269,7 @@ def _split(stages: Stages) -> None:
 
 
 def _train(stages: Stages) -> None:
-    verb = _verb(stages, "train", "Train one model", verbs.train)
-    verb.add_argument("manifest", type=Path, help="manifest.csv with partitions")
-    verb.add_argument("--recipe", default="model-3", help="model-1 ... model-6 (default: model-3)")
-    verb.add_argument("-o", "--out", type=Path, required=True, help="run folder to write")
-    verb.add_argument(
-        "--weights", default="imagenet", metavar="imagenet|none|FILE", help="where to start from"
-    )
-    verb.add_argument("--epochs", type=int, help="default: the recipe's")
-    verb.add_argument("--image-size", type=int, help="network input, pixels (default: 224)")
-    verb.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
-    verb.add_argument("--seed", type=int, default=2020)
+    train_options(_verb(stages, "train", "Train one model", verbs.train))
 
 
 def _evaluate(stages: Stages) -> None:
@@ -333,6 +326,11 @@ def _explain(stages: Stages) -> None:
         "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
     )
     verb.add_argument("--stride", type=int, default=5, help="its step, pixels (default: 5)")
+
+
+def _study(stages: Stages) -> None:
+    verb = _verb(stages, "study", "Train, measure and report all that a plan names", verbs.conduct)
+    study_options(verb)
 
 
 def _audit(stages: Stages) -> None:

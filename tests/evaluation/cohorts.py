@@ -33,12 +33,20 @@ class Population:
         right, share = float(norm.cdf(self.distance / 2)), self.prevalence
         tp, fp = share * right, (1 - share) * (1 - right)
         fn, tn = share - tp, 1 - share - fp
+        noise = np.linspace(
+            -9, 9, 20_001
+        )  # of a rHOA hip; the others' scores are lower by distance
+        density, other = norm.pdf(noise), norm.sf(noise + self.distance)
+        precision = share * norm.sf(noise) / (share * norm.sf(noise) + (1 - share) * other)
+        missed = norm.sf(noise + self.distance / 2) ** 2  # squared error of a hip of either class
         return {
             "roc_auc": self.roc_auc,
             "balanced_accuracy": right,
             "accuracy": right,
             "recall": right,
             "specificity": right,
+            "pr_auc": float(np.trapezoid(precision * density, noise)),
+            "brier": float(np.trapezoid(missed * density, noise)),
             "precision": tp / (tp + fp),
             "f1": 2 * tp / (2 * tp + fp + fn),
             "mcc": (tp * tn - fp * fn)

@@ -5,16 +5,19 @@ from rhoa.verbs.detector import detector
 from rhoa.verbs.exporting import export
 from rhoa.verbs.listing import inspect
 from rhoa.verbs.output import Result, table
+from rhoa.verbs.plan import study as conduct
 from rhoa.verbs.prediction import predict
 from rhoa.verbs.published import audit
 from rhoa.verbs.radiographs import xray
 from rhoa.verbs.scan import ctap
-from rhoa.verbs.study import bench, demo, evaluate, explain, info, split, train
+from rhoa.verbs.study import bench, demo, evaluate, explain, info, split
+from rhoa.verbs.training import train
 
 __all__ = [
     "Result",
     "audit",
     "bench",
+    "conduct",
     "ctap",
     "demo",
     "detector",

@@ -104,31 +104,9 @@ def _audit(manifest: cohort.Manifest, out: Path | None) -> Result:
     return Result(rows, lines)
 
 
-def train(options: Namespace) -> Result:
-    """A trained model."""
-    if options.recipe not in rhoa.recipes:
-        raise ParameterError(
-            f"there is no recipe {options.recipe!r}; choose one of {', '.join(rhoa.recipes)}."
-        )
-    changes = {"epochs": options.epochs, "image_size": options.image_size}
-    recipe = rhoa.recipes[options.recipe].varied(
-        **{name: value for name, value in changes.items() if value is not None}
-    )
-    run = rhoa.train(
-        cohort.read(options.manifest),
-        recipe,
-        options.out,
-        weights=options.weights,
-        device=options.device,
-        seed=options.seed,
-        progress=bar(),
-    )
-    return Result([{"run": str(run)}], [f"wrote {run}; measure it with `rhoa evaluate`"])
-
-
 def evaluate(options: Namespace) -> Result:
     """A report, and the test figures of each model."""
-    from rhoa.demo import write_study_report
+    from rhoa.study.pages import write_study_report
 
     manifest = cohort.read(options.manifest)
     report = write_study_report(options.out, manifest, options.runs)
