@@ -25,6 +25,8 @@ ROOMS = [
         "volume",
         "reading",
         "sealed",
+        "state_dicts",
+        "weights",
     ),
     *("testing", "pose", "radiograph", "sampling"),
     *(

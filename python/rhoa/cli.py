@@ -14,6 +14,7 @@ from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
 from rhoa.verbs.options import (
+    detector_options,
     folder_options,
     predict_options,
     repair_option,
@@ -41,6 +42,7 @@ Radiograph-like images (CT-AP) from abdominopelvic CT, and models of hip osteoar
   rhoa hips patient/ct -o out                  both hips, cropped
   rhoa hips scans.csv -o study                 a whole cohort: crops and manifest
   rhoa xray pelvis.dcm -o out                  an X-ray, turned upright, and its halves
+  rhoa detector --phantoms 24 -o run           a detector of hips for X-rays
 
 Research use only: not a medical device."""
 
@@ -97,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
         _ctap,
         _hips,
         _xray,
+        _detector,
         _split,
         _train,
         _evaluate,
@@ -226,6 +229,13 @@ def _xray(stages: Stages) -> None:
         default="",
         help=f"refusals to overrule: {', '.join(REFUSALS)}",
     )
+
+
+def _detector(stages: Stages) -> None:
+    verb = _verb(
+        stages, "detector", "Train a detector of hips in X-rays and CT-APs", verbs.detector
+    )
+    detector_options(verb)
 
 
 def _millimetres(text: str) -> float | str:

@@ -1,6 +1,7 @@
 """What each verb of the command line does: calls of the library, and what is worth printing."""
 
 from rhoa.verbs.crops import hips
+from rhoa.verbs.detector import detector
 from rhoa.verbs.exporting import export
 from rhoa.verbs.listing import inspect
 from rhoa.verbs.output import Result, table
@@ -19,6 +20,7 @@ __all__ = [
     "conduct",
     "ctap",
     "demo",
+    "detector",
     "evaluate",
     "explain",
     "export",
