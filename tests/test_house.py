@@ -25,6 +25,7 @@ ROOMS = [
         "learning",
         "evaluation",
         "phantom",
+        "review",
         "versions",
         "demo",
     ),

@@ -14,6 +14,7 @@ from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
 from rhoa.verbs.options import folder_options, repair_option, scan_options
+from rhoa.verbs.review import review_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ Radiograph-like images (CT-AP) from abdominopelvic CT, and models of hip osteoar
   rhoa ctap patient/ct -o out --pose auto      realigned to the anterior pelvic plane
   rhoa hips patient/ct -o out                  both hips, cropped
   rhoa hips scans.csv -o study                 a whole cohort: crops and manifest
+  rhoa review study                            look, correct and grade, on a local page
   rhoa xray pelvis.dcm -o out                  an X-ray, turned upright, and its halves
 
 Research use only: not a medical device."""
@@ -88,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
         _ctap,
         _hips,
         _xray,
+        _review,
         _split,
         _train,
         _evaluate,
@@ -211,6 +214,12 @@ def _xray(stages: Stages) -> None:
         metavar="NAME,...",
         default="",
         help=f"refusals to overrule: {', '.join(REFUSALS)}",
+    )
+
+
+def _review(stages: Stages) -> None:
+    review_options(
+        _verb(stages, "review", "Look at a cohort, correct and grade it on a page", verbs.review)
     )
 
 

@@ -4,6 +4,7 @@ from rhoa.verbs.crops import hips
 from rhoa.verbs.listing import inspect
 from rhoa.verbs.output import Result, table
 from rhoa.verbs.radiographs import xray
+from rhoa.verbs.review import review
 from rhoa.verbs.scan import ctap
 from rhoa.verbs.study import bench, demo, evaluate, explain, info, predict, split, train
 
@@ -18,6 +19,7 @@ __all__ = [
     "info",
     "inspect",
     "predict",
+    "review",
     "split",
     "table",
     "train",
