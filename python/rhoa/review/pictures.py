@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from rhoa.picture import decode_png, encode_png, grey_range, resize, stretch
 from rhoa.pose import from_landmarks
 from rhoa.pose.sides import SIDES
 from rhoa.radiograph import DISPLAY_SATURATION_PERCENT, Radiograph
+from rhoa.review.kept import Kept
 from rhoa.review.volumes import Volumes, found_boxes, lateral, mean_pelvis_in, projected, remade
 from rhoa.writing import replacing
 
@@ -67,9 +66,8 @@ class Pictures:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / REMADE
         self._volumes = Volumes()
-        self._lock = threading.RLock()
-        self._images: OrderedDict[str, tuple[Radiograph, Mapping[Side, Box]]] = OrderedDict()
-        self._laterals: OrderedDict[str, Lateral] = OrderedDict()
+        self._images = Kept["tuple[Radiograph, Mapping[Side, Box]]"](most=KEPT)
+        self._laterals = Kept["Lateral"](most=KEPT)
 
     def image(self, case: Case, state: CaseState) -> Radiograph:
         """The image of a case, through the reader's landmarks where there are some.
@@ -115,12 +113,7 @@ class Pictures:
 
     def lateral(self, case: Case) -> Lateral:
         """The view from the patient's left."""
-        with self._lock:
-            if case.key not in self._laterals:
-                self._laterals[case.key] = lateral(self._volumes.of(case))
-                while len(self._laterals) > KEPT:
-                    self._laterals.popitem(last=False)
-            return self._laterals[case.key]
+        return self._laterals.get(case.key, lambda: lateral(self._volumes.of(case)))
 
     def preview(self, case: Case, landmarks: Landmarks, depth_mm: Depth) -> Radiograph:
         """The CT-AP through landmarks, at once and without its hips."""
@@ -155,15 +148,9 @@ class Pictures:
         if case.image is None:
             raise ReviewError(f"case {case.number} has crops alone, no image of the pelvis.")
         name = case.key if pose is None else f"{case.key}-{_digest(pose)}"
-        with self._lock:
-            if name not in self._images:
-                self._images[name] = (
-                    _as_found(case) if pose is None else self._posed(case, pose, name)
-                )
-                while len(self._images) > KEPT:
-                    self._images.popitem(last=False)
-            self._images.move_to_end(name)
-            return self._images[name]
+        return self._images.get(
+            name, lambda: _as_found(case) if pose is None else self._posed(case, pose, name)
+        )
 
     def _posed(self, case: Case, pose: Posed, name: str) -> tuple[Radiograph, dict[Side, Box]]:
         """The image through a pose, from the disk where it was made before."""

@@ -101,6 +101,7 @@ def serve(session: Session, *, port: int, tell: Callable[[str], None]) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((LOOPBACK[0], port))
+            listener.listen()  # the address that is told can be opened from then on
         except OSError as error:
             raise ReviewError(
                 f"port {port} cannot be used ({error.strerror}); pass another --port, or none."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +15,7 @@ from rhoa.pose.sides import SIDES
 from rhoa.projection import ctap
 from rhoa.radiograph import Radiograph
 from rhoa.reading import read_ct
+from rhoa.review.kept import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,8 +56,7 @@ class Volumes:
     """Scans by case, read when first asked for; safe to ask from several threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, Volume] = OrderedDict()
+        self._kept = Kept["Volume"](most=KEPT)
 
     def of(self, case: Case) -> Volume:
         """The CT of a case.
@@ -68,24 +66,17 @@ class Volumes:
         ReviewError
             If it is not known where it is, or it cannot be read.
         """
-        if case.scan is None:
+        scan = case.scan
+        if scan is None:
             raise ReviewError(
                 f"the CT of case {case.number} is not known; start rhoa review with --scans."
             )
-        with self._lock:
-            if case.key in self._kept:
-                self._kept.move_to_end(case.key)
-                return self._kept[case.key]
-            try:
-                volume = read_ct(case.scan)
-            except RhoaError:  # its text names files, which patients' names may be in
-                raise ReviewError(
-                    f"the CT of case {case.number} cannot be read; rhoa inspect tells why."
-                ) from None
-            self._kept[case.key] = volume
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-            return volume
+        try:
+            return self._kept.get(case.key, lambda: read_ct(scan))
+        except RhoaError:  # its text names files, which patients' names may be in
+            raise ReviewError(
+                f"the CT of case {case.number} cannot be read; rhoa inspect tells why."
+            ) from None
 
 
 def projected(volume: Volume, alignment: Alignment, depth: Depth = "all") -> Radiograph:

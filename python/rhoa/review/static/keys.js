@@ -37,11 +37,15 @@ function named(event) {
   return control + shift + (event.key.length === 1 ? event.key.toLowerCase() : event.key);
 }
 
+const SIGNS = {
+  ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", PageUp: "Page ↑", PageDown: "Page ↓",
+};
+
 export function help() {
   const list = (title, keys) => [
     element("h3", {}, title),
     ...keys.map(([key, what]) =>
-      element("div", {}, element("dt", {}, element("kbd", {}, key)), element("dd", {}, what)),
+      element("div", {}, element("dt", {}, ...key.split(" / ").map((one) => element("kbd", {}, SIGNS[one] ?? one))), element("dd", {}, what)),
     ),
   ];
   $("keys-list").replaceChildren(...list("In this view", here), ...list("Everywhere", always));

@@ -95,13 +95,13 @@ async function open() {
     else button.removeAttribute("aria-current");
   }
   document.title = `rhoa review: ${view}`;
+  const root = $("view");
+  root.replaceChildren();
   const fresh = await app.tried(() => get("cohort"));
   if (!fresh || mine !== visit) return;
   app.cohort = fresh;
   progress();
-  const root = $("view");
   root.dataset.view = view;
-  root.replaceChildren();
   close = VIEWS[view](app, root, number ? Number(number) : null) ?? (() => {});
   root.focus({ preventScroll: true });
 }
