@@ -13,7 +13,18 @@ import rhoa
 
 PACKAGE = Path(rhoa.__file__).parent
 ROOMS = [
-    *("errors", "devices", "threads", "writing", "picture", "volume", "reading"),
+    *(
+        "errors",
+        "devices",
+        "threads",
+        "writing",
+        "picture",
+        "exchange",
+        "preview",
+        "capture",
+        "volume",
+        "reading",
+    ),
     *("testing", "pose", "radiograph", "sampling"),
     *(
         "channels",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhoa.picture import decode_png as decode_own_png
-from rhoa.picture import encode_png, resampling_matrix, resize, stretch
+from rhoa.picture import encode_png, encode_tiff, resampling_matrix, resize, stretch
 
 
 def decode_png(data: bytes) -> tuple[np.ndarray, dict[bytes, bytes]]:
@@ -114,3 +115,28 @@ def test_shrinking_averages_instead_of_skipping() -> None:
     image[:, ::8] = 8
 
     np.testing.assert_allclose(resize(image, 4, 8)[:, 1:-1], 1, atol=0.01)
+
+
+class TestTiff:
+    @pytest.mark.parametrize("shape", [(1, 1), (3, 7), (64, 40)])
+    def test_other_software_reads_values_and_pixel_size(
+        self, shape: tuple[int, int], tmp_path: Path
+    ) -> None:
+        pillow = pytest.importorskip("PIL.Image", reason="needs Pillow")
+        pixels = np.random.default_rng(4).normal(0, 1e5, shape).astype(np.float32)
+        file = tmp_path / "image.tif"
+        file.write_bytes(encode_tiff(pixels, pixel_mm=0.7))
+
+        with pillow.open(file) as picture:
+            values, dots_per_inch = np.asarray(picture), picture.info["dpi"]
+
+        np.testing.assert_array_equal(values, pixels)
+        assert dots_per_inch == pytest.approx((25.4 / 0.7, 25.4 / 0.7), rel=1e-4)
+
+    def test_without_a_pixel_size_there_is_no_unit(self, tmp_path: Path) -> None:
+        pillow = pytest.importorskip("PIL.Image", reason="needs Pillow")
+        file = tmp_path / "image.tif"
+        file.write_bytes(encode_tiff(np.zeros((2, 3), np.float32)))
+
+        with pillow.open(file) as picture:
+            assert picture.tag_v2[296] == 1

@@ -256,7 +256,7 @@ def _split(stages: Stages) -> None:
 def _train(stages: Stages) -> None:
     verb = _verb(stages, "train", "Train one model", verbs.train)
     verb.add_argument("manifest", type=Path, help="manifest.csv with partitions")
-    verb.add_argument("--recipe", default="model-3", help="model-1 ... model-5 (default: model-3)")
+    verb.add_argument("--recipe", default="model-3", help="model-1 ... model-6 (default: model-3)")
     verb.add_argument("-o", "--out", type=Path, required=True, help="run folder to write")
     verb.add_argument(
         "--weights", default="imagenet", metavar="imagenet|none|FILE", help="where to start from"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TIFF_DENOMINATOR = 10_000
 
 
 def grey_range(pixels: NDArray[np.float32], saturate_percent: float = 0.0) -> tuple[float, float]:
@@ -117,6 +118,40 @@ def encode_png(
     chunks.append(_chunk(b"IDAT", zlib.compress(raw.tobytes(), 6)))
     chunks.append(_chunk(b"IEND", b""))
     return _PNG_SIGNATURE + b"".join(chunks)
+
+
+def encode_tiff(pixels: NDArray[np.float32], *, pixel_mm: float | None = None) -> bytes:
+    """A grey TIFF file of the float32 values themselves, with the size of its square pixels.
+
+    One uncompressed strip, as the TIFF 6.0 specification has it for IEEE floating point samples.
+    """
+    rows, columns = pixels.shape
+    samples = np.ascontiguousarray(pixels, "<f4").tobytes()
+    short, long, rational = (3, "H"), (4, "I"), (5, "I")
+    per_cm = round(10 / (pixel_mm or 1.0) * _TIFF_DENOMINATOR)
+    fields = [
+        (256, long, columns),
+        (257, long, rows),
+        (258, short, 32),  # bits
+        (259, short, 1),  # no compression
+        (262, short, 1),  # zero is black
+        (273, long, 0),  # where the strip starts, below
+        (277, short, 1),  # sample a pixel
+        (278, long, rows),
+        (279, long, len(samples)),
+        (282, rational, 0),
+        (283, rational, 0),
+        (296, short, 1 if pixel_mm is None else 3),  # resolution: no unit, or centimetres
+        (339, short, 3),  # IEEE floating point
+    ]
+    ratio = 8 + 2 + 12 * len(fields) + 4
+    places = {273: ratio + 8, 282: ratio, 283: ratio}
+    directory = struct.pack("<H", len(fields))
+    for tag, (kind, code), value in fields:
+        word = struct.pack(f"<{code}", places.get(tag, value)).ljust(4, b"\0")
+        directory += struct.pack("<HHI", tag, kind, 1) + word
+    head = b"II*\0" + struct.pack("<I", 8) + directory + struct.pack("<I", 0)
+    return head + struct.pack("<II", per_cm, _TIFF_DENOMINATOR) + samples
 
 
 def decode_png(content: bytes) -> NDArray[np.uint8] | NDArray[np.uint16] | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rhoa.capture import secondary_capture
 from rhoa.errors import (
     MissingFileError,
     ParameterError,
@@ -20,7 +21,7 @@ from rhoa.errors import (
     require_extra,
     require_positive,
 )
-from rhoa.picture import encode_png, grey_range, resampling_matrix, stretch
+from rhoa.picture import encode_png, encode_tiff, grey_range, resampling_matrix, stretch
 from rhoa.pose import Alignment, Landmarks
 from rhoa.writing import atomic_write, replacing
 
@@ -151,8 +152,10 @@ class Radiograph:
 
         ``.png``: 16-bit grey with square pixels, linear from the smallest to the largest value
         (both are stored in the file, so that values can be computed back). ``.npz``: pixels, pixel
-        size, alignment and provenance, without loss. ``.nii.gz`` and ``.nii``: one coronal slice in
-        patient space (needs ``rhoa[nifti]``).
+        size, alignment and provenance, without loss. ``.tif`` and ``.tiff``: float32 values with
+        square pixels. ``.nii.gz`` and ``.nii``: one coronal slice in patient space (needs
+        ``rhoa[nifti]``). ``.dcm``: DICOM Secondary Capture of the PNG's grey levels, of no patient
+        by name or number (needs ``rhoa[dicom-out]``; `rhoa.capture` takes a name and a study).
 
         Raises
         ------
@@ -166,12 +169,20 @@ class Radiograph:
         elif name.endswith(".npz"):
             with replacing(path) as partial:
                 self._save_npz(partial)
+        elif name.endswith((".tif", ".tiff")):
+            image = self.square()
+            atomic_write(path, encode_tiff(image.pixels, pixel_mm=image.pixel_mm[0]))
+        elif name.endswith(".dcm"):
+            image = self.square()
+            captured = secondary_capture(image.pixels, image.pixel_mm, said=self._made())
+            with replacing(path) as partial:
+                captured.save_as(partial, enforce_file_format=True)
         elif name.endswith((".nii.gz", ".nii")):
             with replacing(path) as partial:
                 self._save_nifti(partial)
         else:
             raise ParameterError(
-                f"{path.name}: unknown image format; use .png, .npz, .nii.gz or .nii."
+                f"{path.name}: unknown image format; use .png, .npz, .tif, .nii.gz, .nii or .dcm."
             )
 
     @classmethod
@@ -202,6 +213,12 @@ class Radiograph:
             )
         except (KeyError, ValueError, OSError, EOFError, TypeError, SyntaxError, *DAMAGED):
             raise ReadError(f"{path.name}: not a radiograph saved as .npz.") from None
+
+    def _made(self) -> str:
+        """How the image was made, in a line."""
+        facts = [f"{name} {value}" for name, value in self.provenance.items()]
+        pose = "as scanned" if self.alignment is None else "in the anterior pelvic plane"
+        return "; ".join([f"CT-AP {pose}", *facts])
 
     def _to_png(self) -> bytes:
         image = self.square()

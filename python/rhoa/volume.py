@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rhoa import exchange
 from rhoa.errors import VolumeError, require_positive, require_volume
+from rhoa.preview import preview
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 
 class AnatomicalAxes(NamedTuple):
@@ -131,6 +133,87 @@ class Volume:
         """The eight corner voxel centres, ``(8, 3)``, in patient LPS millimetres."""
         ends = [(0, length - 1) for length in self.shape]
         return self.to_lps(np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(8, 3))
+
+    @classmethod
+    def from_nibabel(cls, image: Any) -> Volume:  # noqa: ANN401  # a nibabel image
+        """The volume in a 3-D image of nibabel, its values as HU; files are read by `rhoa.read_ct`.
+
+        Raises
+        ------
+        VolumeError
+            If the image is not 3-D, has no affine, or is none of nibabel.
+        """
+        return cls(*exchange.from_nibabel(image))
+
+    @classmethod
+    def from_sitk(cls, image: Any) -> Volume:  # noqa: ANN401  # a SimpleITK image
+        """The volume in a 3-D SimpleITK image of one value a voxel; voxels are copied.
+
+        Raises
+        ------
+        VolumeError
+            If the image is not 3-D, has several values a voxel, or is none of SimpleITK.
+        """
+        return cls(*exchange.from_sitk(image))
+
+    @classmethod
+    def from_highdicom(cls, volume: Any) -> Volume:  # noqa: ANN401  # a highdicom volume
+        """The volume in a ``highdicom.Volume`` of patient coordinates without channels.
+
+        Raises
+        ------
+        VolumeError
+            If it has channels, other coordinates, or is none of highdicom.
+        """
+        return cls(*exchange.from_highdicom(volume))
+
+    @classmethod
+    def from_torchio(cls, image: Any) -> Volume:  # noqa: ANN401  # a TorchIO image
+        """The volume in a TorchIO image of one channel.
+
+        Raises
+        ------
+        VolumeError
+            If it has several channels, or is none of TorchIO.
+        """
+        return cls(*exchange.from_torchio(image))
+
+    def to_nibabel(self) -> Any:  # noqa: ANN401  # a nibabel image
+        """A ``nibabel.Nifti1Image`` (RAS); needs ``rhoa[nifti]``."""
+        return exchange.to_nibabel(self.hu, self.affine)
+
+    def to_sitk(self) -> Any:  # noqa: ANN401  # a SimpleITK image
+        """A ``SimpleITK.Image``; needs ``rhoa[itk]``."""
+        return exchange.to_sitk(self.hu, self.affine)
+
+    def to_highdicom(self) -> Any:  # noqa: ANN401  # a highdicom volume
+        """A ``highdicom.Volume``; needs ``rhoa[dicom-out]``."""
+        return exchange.to_highdicom(self.hu, self.affine)
+
+    def to_torchio(self) -> Any:  # noqa: ANN401  # a TorchIO image
+        """A ``torchio.ScalarImage``; needs ``rhoa[torchio]``."""
+        return exchange.to_torchio(self.hu, self.affine)
+
+    def __array__(
+        self,
+        dtype: DTypeLike | None = None,
+        copy: bool | None = None,  # noqa: FBT001  # NumPy's protocol
+    ) -> NDArray[Any]:
+        """The Hounsfield units ``[k, j, i]``."""
+        hu = np.asarray(self.hu, dtype=dtype)
+        return hu.copy() if copy and hu is self.hu else hu
+
+    def __dlpack__(self, **options: Any) -> Any:  # noqa: ANN401  # the array's own protocol
+        """The Hounsfield units, for ``torch.from_dlpack`` and the like, without a copy."""
+        return self.hu.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Where they are: main memory."""
+        return self.hu.__dlpack_device__()
+
+    def _repr_html_(self) -> str:
+        """Three slices through the middle, for a notebook."""
+        return preview(self)
 
     def __repr__(self) -> str:
         dk, dj, di = self.spacing_mm

@@ -118,7 +118,7 @@ class TestAugmentation:
     def test_changes_stay_within_the_recipe(self, seed: int) -> None:
         import torch
 
-        from rhoa.learning.dataset import draw
+        from rhoa.learning.warping import draw
 
         angle, down, across, scale = draw(PAPER, 500, torch.Generator().manual_seed(seed)).T
 
@@ -130,7 +130,7 @@ class TestAugmentation:
     def test_changes_fill_the_range_evenly_and_independently(self) -> None:
         import torch
 
-        from rhoa.learning.dataset import draw
+        from rhoa.learning.warping import draw
 
         changes = draw(PAPER, 20_000, torch.Generator().manual_seed(1)).numpy()
         low, high = np.array([-5, -5, -5, 0.75]), np.array([5, 5, 5, 1.2])
@@ -142,7 +142,7 @@ class TestAugmentation:
     def test_the_seed_decides(self) -> None:
         import torch
 
-        from rhoa.learning.dataset import augment
+        from rhoa.learning.warping import augment
 
         images = torch.rand((3, 16, 16), generator=torch.Generator().manual_seed(0))
         first, again, other = (
@@ -155,7 +155,7 @@ class TestAugmentation:
     def test_nothing_changes_when_every_range_is_empty(self) -> None:
         import torch
 
-        from rhoa.learning.dataset import augment, warp
+        from rhoa.learning.warping import augment, warp
 
         images = torch.rand((2, 9, 13), generator=torch.Generator().manual_seed(0))
 
@@ -171,7 +171,7 @@ class TestAugmentation:
     ) -> None:
         import torch
 
-        from rhoa.learning.dataset import warp
+        from rhoa.learning.warping import warp
 
         image = np.random.default_rng(0).random((rows, 12)).astype(np.float32)
         padded = np.pad(image, 5)
@@ -184,7 +184,7 @@ class TestAugmentation:
     def test_a_quarter_turn_is_anticlockwise(self) -> None:
         import torch
 
-        from rhoa.learning.dataset import warp
+        from rhoa.learning.warping import warp
 
         image = np.random.default_rng(0).random((11, 11)).astype(np.float32)
 
@@ -195,7 +195,7 @@ class TestAugmentation:
     def test_scale_two_doubles_distances_from_the_centre(self) -> None:
         import torch
 
-        from rhoa.learning.dataset import warp
+        from rhoa.learning.warping import warp
 
         image = torch.zeros((1, 21, 21))
         image[0, 10, 13] = 1.0
@@ -209,7 +209,7 @@ class TestAugmentation:
         """A point three pixels right of the centre comes to lie three pixels above it."""
         import torch
 
-        from rhoa.learning.dataset import warp
+        from rhoa.learning.warping import warp
 
         image = torch.zeros((1, 21, 31))
         image[0, 10, 18] = 1.0

@@ -23,6 +23,7 @@ from rhoa.learning import Augmentation, Recipe, recipes
         ("model-3", ("xray", "ct"), None, 40, 53, 0.05),
         ("model-4", ("xray", "ct"), 100, 40, 53, 0.05),
         ("model-5", ("ct",), None, 100, 8, 0.1),
+        ("model-6", ("ct",), None, 100, 8, 0.1),
     ],
 )
 def test_each_model_has_the_options_the_paper_prints(
@@ -45,8 +46,8 @@ def test_each_model_has_the_options_the_paper_prints(
     assert not recipe.augment_validation
 
 
-def test_there_are_five_models_and_none_can_be_changed() -> None:
-    assert list(recipes) == ["model-1", "model-2", "model-3", "model-4", "model-5"]
+def test_there_are_six_models_and_none_can_be_changed() -> None:
+    assert list(recipes) == [*(f"model-{number}" for number in range(1, 7)), "modern"]
     with pytest.raises(TypeError):
         recipes["model-1"] = recipes["model-2"]  # type: ignore[index]
     with pytest.raises(FrozenInstanceError):
@@ -60,6 +61,26 @@ def test_there_are_five_models_and_none_can_be_changed() -> None:
 def test_iterations_are_full_batches_times_epochs(name: str, images: int, iterations: int) -> None:
     """97 * 85 is the paper's 8245; its 4040 and 1000 do not follow from its own batch of 32."""
     assert recipes[name].iterations(images) == iterations
+
+
+def test_the_sixth_model_is_the_first_and_then_the_fifth() -> None:
+    """X-rays, then CT: the paper's proposal, at the end of its conclusion."""
+    only_sixth = {"name": "model-6", "description": recipes["model-6"].description}
+
+    assert recipes["model-6"].first == recipes["model-1"]
+    assert recipes["model-6"] == replace(recipes["model-5"], **only_sixth, first=recipes["model-1"])
+    assert all(recipes[f"model-{number}"].first is None for number in range(1, 6))
+
+
+def test_a_variant_changes_every_stage() -> None:
+    varied = recipes["model-6"].varied(image_size=64, batch=4)
+
+    assert varied == replace(
+        recipes["model-6"],
+        image_size=64,
+        batch=4,
+        first=replace(recipes["model-1"], image_size=64, batch=4),
+    )
 
 
 def test_learning_rate_drops_after_every_period() -> None:
@@ -98,6 +119,7 @@ def test_a_batch_larger_than_the_set_shrinks_to_it() -> None:
         ("learning_rate", float("nan")),
         ("drop_factor", 1.5),
         ("augmentation", None),
+        ("first", "model-1"),
     ],
 )
 def test_a_number_out_of_range_is_refused_by_name(field: str, value: object) -> None:

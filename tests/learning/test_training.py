@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +65,7 @@ class TestLearning:
 
         assert float(rows(folder / "history.csv")[-1]["train_loss"]) < 0.05
         predictions = rows(folder / "predictions.csv")
+        assert len(predictions) == 16
         assert all((float(row["score"]) > 0.5) == (row["label"] == "1") for row in predictions)
 
     def test_one_seed_gives_one_set_of_weights(
@@ -74,7 +76,7 @@ class TestLearning:
 
         assert sha256(again) == sha256(run)
         assert sha256(other) != sha256(run)
-        for name in ("history.csv", "predictions.csv", "recipe.json", "model.json"):
+        for name in ("history.csv", "predictions.csv", "recipe.json", "model.json", "run.json"):
             assert (again / name).read_bytes() == (run / name).read_bytes()
 
     def test_torchs_settings_and_random_state_come_back(
@@ -118,6 +120,20 @@ class TestLearning:
         before, after = (read_safetensors(f / "model.safetensors") for f in (run, folder))
         np.testing.assert_array_equal(before["fc.weight"], after["fc.weight"])
 
+    def test_a_recipe_of_two_stages_is_two_runs_one_after_the_other(
+        self, cohort: Squares, tmp_path: Path
+    ) -> None:
+        xray = replace(QUICK, name="xray", sources=("xray",), epochs=1)
+        ct = replace(QUICK, name="ct", sources=("ct",), epochs=1)
+
+        both = train(cohort, replace(ct, first=xray), tmp_path / "both", weights="none", seed=7)
+        alone = train(cohort, xray, tmp_path / "alone", weights="none", seed=7)
+        then = train(cohort, ct, tmp_path / "then", weights=alone, seed=7)
+
+        assert sha256(both / "first") == sha256(alone)
+        assert sha256(both) == sha256(then) != sha256(alone)
+        assert Recipe.from_dict(json.loads((both / "recipe.json").read_text())).first == xray
+
     def test_a_smallest_image_in_a_set_smaller_than_the_batch_trains(
         self, cohort: Squares, tmp_path: Path
     ) -> None:
@@ -133,18 +149,25 @@ class TestLearning:
 class TestRunFolder:
     def test_it_holds_these_files_and_nothing_else(self, run: Path) -> None:
         assert sorted(path.name for path in run.iterdir()) == [
+            "best",
             "history.csv",
+            "history.jsonl",
             "model.json",
             "model.safetensors",
             "predictions.csv",
             "recipe.json",
+            "run.json",
+        ]
+        assert sorted(path.name for path in (run / "best").iterdir()) == [
+            "model.json",
+            "model.safetensors",
         ]
 
     def test_history_has_a_row_per_iteration_and_validates_on_time(self, run: Path) -> None:
         history = rows(run / "history.csv")
 
         assert ",".join(history[0]) == (
-            "iteration,epoch,learning_rate,train_loss,train_accuracy,val_loss,val_accuracy"
+            "iteration,epoch,learning_rate,train_loss,train_accuracy,val_loss,val_accuracy,val_auc"
         )
         assert [row["iteration"] for row in history] == ["1", "2", "3", "4"]
         assert [row["epoch"] for row in history] == ["1", "1", "2", "2"]
@@ -152,8 +175,11 @@ class TestRunFolder:
             [1e-3, 1e-3, 1e-4, 1e-4]
         )
         assert [bool(row["val_loss"]) for row in history] == [False, True, False, True]
+        lines = (run / "history.jsonl").read_text().splitlines()
+        same = [{k: "" if v is None else str(v) for k, v in json.loads(n).items()} for n in lines]
+        assert same == history
 
-    def test_predictions_cover_validation_and_test_of_both_sources(
+    def test_predictions_cover_every_partition_of_both_sources_in_the_manifests_order(
         self, cohort: Squares, run: Path
     ) -> None:
         predictions = rows(run / "predictions.csv")
@@ -161,10 +187,9 @@ class TestRunFolder:
         assert ",".join(predictions[0]) == (
             "image,subject,side,source,visit,partition,kl,label,score"
         )
-        expected = [hip for hip in cohort.hips if hip.partition != "train"]
-        assert [row["image"] for row in predictions] == [str(hip.image) for hip in expected]
+        assert [row["image"] for row in predictions] == [str(hip.image) for hip in cohort.hips]
         assert {(row["source"], row["partition"]) for row in predictions} == {
-            (source, part) for source in ("xray", "ct") for part in ("val", "test")
+            (source, part) for source in ("xray", "ct") for part in ("train", "val", "test")
         }
         assert all(0 <= float(row["score"]) <= 1 for row in predictions)
 
@@ -196,6 +221,42 @@ class TestRunFolder:
 
         assert card["best_val_loss"] == min(losses.values())
         assert losses[card["best_iteration"]] == card["best_val_loss"]
+        best = json.loads((run / "best" / "model.json").read_text())
+        assert (best["weights_of"], best["weights_iteration"]) == ("best", card["best_iteration"])
+        assert (card["weights_of"], card["weights_iteration"]) == ("last", 4)
+
+    def test_best_and_last_weights_change_places_where_the_recipe_keeps_the_best(
+        self, cohort: Squares, run: Path, tmp_path: Path
+    ) -> None:
+        folder = train(
+            cohort, replace(QUICK, keep="best"), tmp_path / "run", weights="none", seed=7
+        )
+
+        assert sha256(folder) == sha256(run / "best")
+        assert sha256(folder / "last") == sha256(run)
+        assert not (folder / "best").exists()
+        assert load_model(folder / "last").card["weights_of"] == "last"
+
+    def test_the_record_has_hashes_of_images_and_of_the_split_and_no_names(
+        self, cohort: Squares, run: Path
+    ) -> None:
+        from rhoa.learning.records import run_hashes
+
+        record = json.loads((run / "run.json").read_text())
+
+        assert Recipe.from_dict(record["recipe"]) == QUICK
+        assert record["hips"]["train"] == {"xray": {"0": 2, "1": 2}, "ct": {"0": 2, "1": 2}}
+        assert set(record["versions"]) >= {"rhoa", "torch", "numpy", "python"}
+        assert not any(hip.subject in json.dumps(record) for hip in cohort.hips)
+        hashes = {name: record[name] for name in ("manifest_sha256", "split_sha256")}
+        assert run_hashes(cohort.hips) == hashes
+        moved = run_hashes([replace(cohort.hips[0], partition="val"), *cohort.hips[1:]])
+        graded = run_hashes([replace(cohort.hips[0], kl=2, label=1), *cohort.hips[1:]])
+        assert moved["split_sha256"] != hashes["split_sha256"] == graded["split_sha256"]
+        assert hashes["manifest_sha256"] not in {
+            moved["manifest_sha256"],
+            graded["manifest_sha256"],
+        }
 
     def test_validation_cells_are_empty_without_validation_hips(
         self, cohort: Squares, tmp_path: Path
@@ -254,7 +315,7 @@ class TestRefusals:
 
         folder = train(manifest, replace(QUICK, epochs=1), tmp_path / "run", weights="none")
 
-        assert len(rows(folder / "predictions.csv")) == 8
+        assert len(rows(folder / "predictions.csv")) == 16
 
     def test_one_class_in_training_is_refused(self, cohort: Squares, tmp_path: Path) -> None:
         with pytest.raises(ManifestError, match="0 without and 8 with rHOA"):
@@ -284,8 +345,19 @@ class TestRefusals:
     ) -> None:
         recipe = replace(QUICK, learning_rate=1e30, epochs=20, drop_period=20)
 
-        with pytest.raises(RhoaError, match=r"quick, iteration \d+ of 40: the training loss is"):
+        with pytest.raises(
+            RhoaError,
+            match=r"quick, iteration (\d+) of 40: the training loss is nan \(batch: lines",
+        ) as error:
             train(cohort, recipe, tmp_path / "run", weights="none")
+
+        lines = re.findall(r"lines ([\d, ]+) of the manifest", str(error.value))[0].split(", ")
+        assert {cohort.hips[int(line) - 2].partition for line in lines} == {"train"}
+        assert len(lines) == 4
+        iteration = int(re.findall(r"iteration (\d+)", str(error.value))[0])
+        curves = rows(tmp_path / "run" / "unfinished" / "history.csv")
+        assert [row["iteration"] for row in curves] == [str(n) for n in range(1, iteration)]
+        assert not (tmp_path / "run" / "model.json").exists()
 
     def test_a_name_is_no_recipe(self, cohort: Squares, tmp_path: Path) -> None:
         with pytest.raises(RhoaError, match=r"rhoa\.recipes"):
@@ -300,12 +372,12 @@ class TestLoadedModel:
     def test_it_gives_the_probabilities_the_run_wrote(self, cohort: Squares, run: Path) -> None:
         from PIL import Image
 
-        images = [np.asarray(Image.open(h.image)) for h in cohort.hips if h.partition != "train"]
+        images = [np.asarray(Image.open(hip.image)) for hip in cohort.hips]
         written = [float(row["score"]) for row in rows(run / "predictions.csv")]
 
         scores = load_model(run, device="cpu").predict_proba(images)
 
-        assert scores.shape == (8, 2)
+        assert scores.shape == (16, 2)
         np.testing.assert_allclose(scores[:, 1], written, atol=1e-6)
         np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-12)
 

@@ -1,4 +1,4 @@
-"""Agreement equals scikit-learn's and closed forms; intervals hold the truth as often as they say."""
+"""Agreement equals scikit-learn's and closed forms; intervals hold the truth as they say."""
 
 from __future__ import annotations
 

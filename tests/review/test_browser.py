@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from playwright.sync_api import Locator, Page
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 if CHROMIUM is None:
@@ -30,7 +33,7 @@ GRADES = [0, 2, 3, 4, 1, 0, 2, 2, 0, 3, 4, 0, 2, 0, 1, 3, 0, 0, 2, 4, 0, 2, 3, 0
 
 
 @pytest.fixture
-def page() -> Iterator[Any]:
+def page() -> Iterator[Page]:
     with sync_api.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -46,12 +49,12 @@ def page() -> Iterator[Any]:
         assert problems == []
 
 
-def pixels(page: Any, stage: int) -> str:
+def pixels(page: Page, stage: int) -> str:
     """What the canvas of a stage shows, as text."""
     return page.evaluate("n => document.querySelectorAll('.stage canvas')[n].toDataURL()", stage)
 
 
-def drag(page: Any, element: Any, across: int, down: int) -> None:
+def drag(page: Page, element: Locator, across: int, down: int) -> None:
     box = element.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
@@ -61,7 +64,7 @@ def drag(page: Any, element: Any, across: int, down: int) -> None:
     page.mouse.up()
 
 
-def until(page: Any, what: str) -> None:
+def until(page: Page, what: str) -> None:
     """Wait until an expression of the page is true; its policy forbids the driver's own way."""
     for _ in range(1000):
         if page.evaluate(what):
@@ -70,16 +73,16 @@ def until(page: Any, what: str) -> None:
     raise AssertionError(what)
 
 
-def told(page: Any, where: str, text: str) -> None:
+def told(page: Page, where: str, text: str) -> None:
     until(page, f"document.getElementById('{where}').textContent.includes('{text}')")
 
 
-def saved(page: Any) -> None:
+def saved(page: Page) -> None:
     told(page, "status", "saved")
     page.evaluate("document.getElementById('status').textContent = ''")
 
 
-def correct_the_flagged_pose(page: Any) -> None:
+def correct_the_flagged_pose(page: Page) -> None:
     page.keyboard.press("f")
     cards = page.locator(".card")
     assert cards.count() == 1
@@ -103,7 +106,7 @@ def correct_the_flagged_pose(page: Any) -> None:
     saved(page)
 
 
-def correct_a_box(page: Any) -> None:
+def correct_a_box(page: Page) -> None:
     page.evaluate("location.hash = 'boxes/1'")
     page.wait_for_selector("rect.box.left.chosen")
     drag(page, page.locator("rect.box.left.movable"), 30, 12)
@@ -114,18 +117,14 @@ def correct_a_box(page: Any) -> None:
     saved(page)
 
 
-def grade(page: Any, first: int, grades: list[int]) -> None:
+def grade(page: Page, first: int, grades: list[int]) -> None:
     for number, kl in enumerate(grades, first):
         page.wait_for_selector(f".stage[data-hip='{number}']")
         page.keyboard.press(str(kl))
         saved(page)
 
 
-def test_a_reader_reviews_a_cohort_and_a_model_is_trained_from_it(
-    page: Any, tmp_path: Path
-) -> None:
-    folder, scans = make_cohort(tmp_path, patients=12, flagged=FLAGGED)
-    options = ("--scans", str(scans), "--reader", "anna", "--repeat", "0", "--seed", "7")
+def review_until_killed(page: Page, folder: Path, options: tuple[str, ...]) -> None:
     with served(folder, *options) as server:
         page.goto(server.address)
         page.wait_for_selector(".card img")
@@ -137,12 +136,15 @@ def test_a_reader_reviews_a_cohort_and_a_model_is_trained_from_it(
         server.kill()
         page.keyboard.press("4")
         page.wait_for_selector("#status.wrong")
-        assert "does not answer" in page.locator("#status").text_content()
+        told(page, "status", "does not answer")
 
+
+def review_the_rest(page: Page, folder: Path, options: tuple[str, ...]) -> list[dict[str, str]]:
+    """The hips in the order in which they were graded."""
     with served(folder, *options) as server:
         page.goto(server.address)
         page.wait_for_selector(".card")
-        assert "12 of 24 graded" in page.locator("#progress").text_content()
+        told(page, "progress", "12 of 24 graded")
         page.keyboard.press("g")
         grade(page, 12, GRADES[12:23])
         page.wait_for_selector(".stage[data-hip='23']")
@@ -150,29 +152,42 @@ def test_a_reader_reviews_a_cohort_and_a_model_is_trained_from_it(
         page.get_by_role("button", name="prosthesis").click()
         told(page, "progress", "24 of 24 graded")
         page.keyboard.press("u")
-        told(page, "progress", "23 of")
-        page.wait_for_selector(".stage[data-hip='23']")
+        told(page, "progress", "23 of 24 graded")
+        until(page, "document.querySelector('[aria-pressed=true]') === null")
         page.keyboard.press(str(GRADES[23]))
-        told(page, "progress", "24 of")
-        order = page.evaluate("fetch('/api/cohort').then(r => r.json()).then(c => c.order)")
+        told(page, "progress", "24 of 24 graded")
         assert PATIENT not in page.content()
         page.get_by_role("button", name="Export").click()
         told(page, "status", "written")
+        order = page.evaluate("fetch('/api/cohort').then(r => r.json()).then(c => c.order)")
     assert PATIENT not in "".join(server.told)
+    return order
+
+
+def test_a_reader_reviews_a_cohort_and_a_model_is_trained_from_it(
+    page: Page, tmp_path: Path
+) -> None:
+    folder, scans = make_cohort(tmp_path, patients=12, flagged=FLAGGED)
+    options = ("--scans", str(scans), "--reader", "anna", "--repeat", "0", "--seed", "7")
+
+    review_until_killed(page, folder, options)
+    order = review_the_rest(page, folder, options)
 
     actions = [entry.action for entry in journals_in(folder / "review")["anna"]]
-    assert sum(isinstance(one, Graded) for one in actions) == 25
-    assert sum(isinstance(one, Posed) for one in actions) == 2
-    assert sum(isinstance(one, Boxed) for one in actions) == 2
+    counts = Counter(type(action) for action in actions)
+    assert (counts[Graded], counts[Posed], counts[Boxed]) == (25, 2, 2)
     assert [one.verdict for one in actions if isinstance(one, Judged)] == ["accepted"]
-    names = {case.key: case.name for case in read_cohort(folder)}
+    cohort = read_cohort(folder)
+    names = {case.key: case.name for case in cohort}
     manifest = rhoa.cohort.read(folder / "review" / "anna" / "manifest.csv")
     assert {(hip.subject, hip.side): hip.kl for hip in manifest} == {
         (names[one["case"]], one["side"]): kl for one, kl in zip(order, GRADES, strict=True)
     }
     (moved,) = (folder / "review" / "anna" / "landmarks").glob(f"*-{FLAGGED:02d}-*.json")
-    before = read_cohort(folder).cases[FLAGGED - 1].found.landmarks
-    away = rhoa.Landmarks.from_json(moved).asis_left - before.asis_left
+    away = (
+        rhoa.Landmarks.from_json(moved).asis_left
+        - cohort.cases[FLAGGED - 1].found.landmarks.asis_left
+    )
     assert away[2] > 5  # up, in the front view
     assert away[1] > 5  # back, in the side view
     train(manifest, tmp_path / "run")

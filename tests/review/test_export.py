@@ -215,9 +215,8 @@ def test_readers_poses_and_boxes_are_compared(cohort_folder: Path, scans: Path) 
     first, third = cohort.cases[0], cohort.cases[2]
     for reader, away in (("anna", 0.0), ("ben", 6.0)):
         session = sitting(cohort, reader)
-        points = {name: list(point) for name, point in first.found.landmarks.as_dict().items()}
-        for name in points:
-            points[name][0] += away
+        found = first.found.landmarks.as_dict()
+        points = {name: [point[0] + away, *point[1:]] for name, point in found.items()}
         session.act({"do": "pose", "case": first.key, "landmarks": points})
         session.act({"do": "judge", "case": first.key, "verdict": "accepted"})
         session.act({"do": "judge", "case": third.key, "verdict": "accepted"})

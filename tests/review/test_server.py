@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.review.cohorts import PATIENT
 from tests.review.serving import Served, served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 for library in ("starlette", "uvicorn"):
     pytest.importorskip(library, reason="the page needs rhoa[review]")
@@ -17,14 +21,14 @@ FOREIGN = "http://evil.example"
 
 
 @pytest.fixture(scope="module")
-def server(made: tuple[Path, Path]) -> Served:
+def server(made: tuple[Path, Path]) -> Iterator[Served]:
     with served(made[0], "--scans", str(made[1]), "--reader", "anna") as running:
         running.enter()
         yield running
 
 
 @pytest.fixture
-def untouched(server: Served, made: tuple[Path, Path]) -> None:
+def untouched(made: tuple[Path, Path]) -> Iterator[None]:
     """Nothing in the folder may be another after the test."""
 
     def state() -> dict[Path, bytes]:
@@ -220,8 +224,9 @@ def test_images_come_as_grey_levels(server: Served, made: tuple[Path, Path]) -> 
     assert server.request("GET", f"/api/cases/{key}/hip/up")[0] == 404
 
 
+@pytest.mark.usefixtures("untouched")
 def test_a_preview_is_the_image_through_the_landmarks_and_writes_nothing(
-    server: Served, made: tuple[Path, Path], untouched: None
+    server: Served, made: tuple[Path, Path]
 ) -> None:
     import rhoa
 
@@ -230,7 +235,7 @@ def test_a_preview_is_the_image_through_the_landmarks_and_writes_nothing(
     landmarks["asis_left"][2] += 5
     told = {"case": key, "landmarks": landmarks, "depth_mm": [0, 100]}
 
-    status, headers, body = server.request("POST", "/api/preview", json.dumps(told).encode())
+    status, headers, _ = server.request("POST", "/api/preview", json.dumps(told).encode())
 
     (scan,) = made[1].glob("*-01")
     image = rhoa.ctap(rhoa.read_ct(scan), pose=rhoa.Landmarks(**landmarks), depth=(0, 100))

@@ -144,8 +144,12 @@ def _read_sets(folder: Path, hips: Sequence[Hip]) -> dict[tuple[str, str], Score
 
 
 def _read_predictions(path: Path) -> dict[HipKey, tuple[str, str, float]]:
-    """(label, partition, score) by hip; unlabelled hips are left out."""
-    rows = [row for row in _read_csv(path, PREDICTIONS) if row["label"]]
+    """(label, partition, score) by hip; unlabelled hips and those of training are left out."""
+    rows = [
+        row
+        for row in _read_csv(path, PREDICTIONS)
+        if row["label"] and row["partition"] != PARTITIONS[0]
+    ]
     said = {}
     for number, row in enumerate(rows, start=1):
         try:

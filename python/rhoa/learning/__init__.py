@@ -8,13 +8,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rhoa.errors import require_extra
-from rhoa.learning.recipes import Augmentation, Recipe, recipes
+from rhoa.learning.augmentations import Augmentation
+from rhoa.learning.catalogue import as_coded, recipes
+from rhoa.learning.execution import Execution
+from rhoa.learning.recipes import Recipe
 
 if TYPE_CHECKING:
     from rhoa.learning.inference import Model, load_model
     from rhoa.learning.training import train
 
-__all__ = ["Augmentation", "Model", "Recipe", "load_model", "recipes", "train"]
+__all__ = [
+    "Augmentation",
+    "Execution",
+    "Model",
+    "Recipe",
+    "as_coded",
+    "load_model",
+    "recipes",
+    "train",
+]
 
 _HEAVY = {"Model": "inference", "load_model": "inference", "train": "training"}
 

@@ -1,13 +1,13 @@
-"""The training recipes of the paper's five models: every number of a training run."""
+"""What a training run computes: every number of it, as one frozen recipe."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from types import MappingProxyType
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rhoa.errors import ParameterError, require_choice, require_count, require_positive
+from rhoa.learning.augmentations import Augmentation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,56 +15,20 @@ if TYPE_CHECKING:
 Source = Literal["xray", "ct"]
 SMALLEST_IMAGE = 32  # ResNet18 halves its input five times
 SMALLEST_BATCH = 2  # batch normalisation compares the images of a batch
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Augmentation:
-    """Random changes of a training image, drawn anew, uniformly, each time it is seen.
-
-    Parameters
-    ----------
-    rotation_deg
-        Turned by up to this angle either way.
-    translation_px
-        Shifted by up to this many pixels of the network's input, down and across independently.
-    scale
-        Enlarged by a factor between these two.
-    """
-
-    rotation_deg: float = 5.0
-    translation_px: float = 5.0
-    scale: tuple[float, float] = (0.75, 1.2)
-
-    def __post_init__(self) -> None:
-        for name in ("rotation_deg", "translation_px"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
-                raise ParameterError(f"{name} must be a finite number >= 0; got {value!r}.")
-        try:
-            least, most = (require_positive("scale", factor) for factor in self.scale)
-        except (TypeError, ValueError):
-            least, most = 1.0, 0.0
-        if least > most:
-            raise ParameterError(
-                f"scale must be (least, most), two positive factors in order; got {self.scale!r}."
-            )
-        object.__setattr__(self, "scale", (least, most))
-
-    @property
-    def changes_nothing(self) -> bool:
-        """Whether every image stays as it is."""
-        return self.rotation_deg == self.translation_px == 0 and self.scale == (1.0, 1.0)
-
-
-NO_AUGMENTATION = Augmentation(rotation_deg=0.0, translation_px=0.0, scale=(1.0, 1.0))
+_CHOICES = {
+    "head": ("classes", "ordinal"),
+    "optimizer": ("adam", "adamw"),
+    "schedule": ("steps", "cosine"),
+    "best_by": ("val_loss", "val_auc"),
+    "keep": ("last", "best"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """Every number of a training run; the defaults are what the paper's five models share.
 
-    Adam (moments 0.9 and 0.999) lowers the cross-entropy; the learning rate is multiplied by
-    ``drop_factor`` every ``drop_period`` epochs. `dataclasses.replace` makes variants.
+    `dataclasses.replace` makes variants, `varied` those of all stages.
 
     Parameters
     ----------
@@ -77,20 +41,58 @@ class Recipe:
         X-rays (CT-AP crops are that small already); None leaves them as cropped.
     image_size
         Side of the network's square input, in pixels; at least 32.
+    backbone
+        ``"resnet18"``, or ``"timm/NAME"``: a network of timm (``rhoa[timm]``).
+    head
+        ``"classes"``: one output a class, cross-entropy. ``"ordinal"``: one line through the
+        features with a threshold for each of KL >= 2, 3 and 4 (Cao et al. 2020, CORAL), so that
+        grades teach more than classes; saved, it is a two-class model as any other.
+    frozen_stem
+        Whether the weights of the first convolution and of its batch normalisation stay as they
+        are; what batch normalisation counts still moves.
+    head_weight_factor, head_bias_factor
+        The last layer's learning rates are these times the others'.
     batch
         Images per iteration; at least 2.
-    learning_rate, drop_factor, drop_period, epochs
-        Of Adam; the period is in epochs.
-    validation_every
-        Iterations between validations; the last iteration is always validated.
-    augmentation
-        Random changes of the training images.
-    augment_validation
-        Whether validation images are changed too when ``history.csv`` is written. The paper did,
-        which made its validation figures random; the predictions of a run are never augmented.
     drop_last
         Whether the images that do not fill a batch sit out the epoch. Where they would be all
         images, the batch shrinks to the set. A single image left over joins the batch before it.
+    epochs
+        How often all images are seen.
+    epoch_iterations
+        Iterations of an epoch, of full batches, from as many shuffles as that takes; None: as many
+        as one shuffle fills.
+    optimizer
+        ``"adam"`` or ``"adamw"``, both with moments 0.9 and 0.999.
+    weight_decay
+        Of weights, not of biases nor of batch normalisation; Adam adds it to the gradient (L2).
+    learning_rate
+        In the first epoch.
+    schedule
+        ``"steps"``: times ``drop_factor`` every ``drop_period`` epochs. ``"cosine"``: down to
+        nearly zero along half a cosine.
+    drop_factor, drop_period
+        Of ``"steps"``.
+    label_smoothing
+        Share of each training label that is spread evenly; validation losses have none.
+    augmentation
+        Random changes of the training images.
+    augment_validation
+        Whether validation images are changed too where the run validates itself. Predictions of a
+        run are never of changed images.
+    validation_every
+        Iterations between validations; the last iteration is always validated.
+    best_by
+        A validation is the best so far by a lower ``"val_loss"``, or by a higher ``"val_auc"``
+        (area under the ROC curve; of equal ones, by the lower loss).
+    keep
+        Whether the run's model is that of the ``"last"`` iteration or of the ``"best"`` validation;
+        the other one is kept in a folder of that name inside.
+    patience
+        Validations in a row, none of them the best so far, after which training stops; None: never.
+    first
+        A recipe trained before this one, on the same manifest; this one begins with its weights.
+        Everything else of the recipe is about the last stage.
 
     Raises
     ------
@@ -99,7 +101,8 @@ class Recipe:
 
     References
     ----------
-    Gebre et al. 2022, Training the deep learning model.
+    Gebre et al. 2022, Training the deep learning model. Cao, Mirjalili and Raschka 2020, Rank
+    consistent ordinal regression for neural networks.
 
     Examples
     --------
@@ -111,17 +114,31 @@ class Recipe:
     name: str
     description: str
     sources: tuple[Source, ...]
-    epochs: int
-    validation_every: int
-    drop_factor: float
-    drop_period: int = 10
-    learning_rate: float = 1e-4
-    batch: int = 32
     xray_size: int | None = None
     image_size: int = 224
-    augmentation: Augmentation = Augmentation()
-    augment_validation: bool = False
+    backbone: str = "resnet18"
+    head: Literal["classes", "ordinal"] = "classes"
+    frozen_stem: bool = False
+    head_weight_factor: float = 1.0
+    head_bias_factor: float = 1.0
+    batch: int = 32
     drop_last: bool = True
+    epochs: int
+    epoch_iterations: int | None = None
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = 0.0
+    learning_rate: float = 1e-4
+    schedule: Literal["steps", "cosine"] = "steps"
+    drop_factor: float = 0.1
+    drop_period: int = 10
+    label_smoothing: float = 0.0
+    augmentation: Augmentation = Augmentation()  # noqa: RUF009  # frozen
+    augment_validation: bool = False
+    validation_every: int
+    best_by: Literal["val_loss", "val_auc"] = "val_loss"
+    keep: Literal["last", "best"] = "last"
+    patience: int | None = None
+    first: Recipe | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
@@ -129,23 +146,55 @@ class Recipe:
             raise ParameterError(f"sources must name each source once; got {self.sources!r}.")
         for source in self.sources:
             require_choice("sources", source, ("xray", "ct"))
-        for name in ("epochs", "validation_every", "drop_period"):
-            require_count(name, getattr(self, name))
-        require_count("batch", self.batch, least=SMALLEST_BATCH)
-        require_count("image_size", self.image_size, least=SMALLEST_IMAGE)
-        if self.xray_size is not None:
-            require_count("xray_size", self.xray_size)
-        require_positive("learning_rate", self.learning_rate)
-        if require_positive("drop_factor", self.drop_factor) > 1:
-            raise ParameterError(f"drop_factor must be at most 1; got {self.drop_factor!r}.")
+        for name, choices in _CHOICES.items():
+            require_choice(name, getattr(self, name), choices)
+        self._require_numbers()
+        if self.backbone != "resnet18" and not self.backbone.startswith("timm/"):
+            raise ParameterError(
+                f'backbone must be "resnet18" or "timm/NAME"; got {self.backbone!r}.'
+            )
         if not isinstance(self.augmentation, Augmentation):
             raise ParameterError(
                 f"augmentation must be an Augmentation; got {self.augmentation!r}."
             )
+        if self.first is not None and not isinstance(self.first, Recipe):
+            raise ParameterError(f"first must be a Recipe or None; got {self.first!r}.")
+
+    def _require_numbers(self) -> None:
+        for name in ("epochs", "validation_every", "drop_period"):
+            require_count(name, getattr(self, name))
+        for name in ("xray_size", "epoch_iterations", "patience"):
+            if getattr(self, name) is not None:
+                require_count(name, getattr(self, name))
+        require_count("batch", self.batch, least=SMALLEST_BATCH)
+        require_count("image_size", self.image_size, least=SMALLEST_IMAGE)
+        for name in ("learning_rate", "head_weight_factor", "head_bias_factor"):
+            require_positive(name, getattr(self, name))
+        if require_positive("drop_factor", self.drop_factor) > 1:
+            raise ParameterError(f"drop_factor must be at most 1; got {self.drop_factor!r}.")
+        for name, most in (("weight_decay", math.inf), ("label_smoothing", 1.0)):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 <= value < most):
+                raise ParameterError(f"{name} must be at least 0 and below {most}; got {value!r}.")
+
+    def varied(self, **changes: Any) -> Recipe:  # noqa: ANN401  # any field's type
+        """The recipe with these fields changed, in each of its stages.
+
+        Examples
+        --------
+        >>> from rhoa.learning import recipes
+        >>> quick = recipes["model-6"].varied(epochs=2)
+        >>> quick.epochs, quick.first.epochs
+        (2, 2)
+        """
+        first = None if self.first is None else self.first.varied(**changes)
+        return replace(self, first=first, **changes)
 
     def batch_sizes(self, images: int) -> list[int]:
         """Sizes of the batches of one epoch over ``images`` training images."""
         full, left = divmod(images, self.batch)
+        if self.epoch_iterations is not None:
+            return [min(self.batch, images)] * self.epoch_iterations
         if full == 0:
             return [images]
         sizes = [self.batch] * full
@@ -157,11 +206,13 @@ class Recipe:
         return sizes
 
     def iterations(self, images: int) -> int:
-        """Iterations of a whole run on ``images`` training images."""
+        """Iterations of a whole run on ``images`` training images; of the last stage alone."""
         return len(self.batch_sizes(images)) * self.epochs
 
     def learning_rate_in(self, epoch: int) -> float:
         """Learning rate in ``epoch`` (the first is 1)."""
+        if self.schedule == "cosine":
+            return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / self.epochs))
         return self.learning_rate * self.drop_factor ** ((epoch - 1) // self.drop_period)
 
     def as_dict(self) -> dict[str, Any]:
@@ -179,55 +230,7 @@ class Recipe:
         """
         try:
             augmentation = Augmentation(**fields["augmentation"])
-            return cls(**{**fields, "augmentation": augmentation})
-        except (KeyError, TypeError) as error:
+            first = None if fields.get("first") is None else cls.from_dict(fields["first"])
+            return cls(**{**fields, "augmentation": augmentation, "first": first})
+        except (AttributeError, KeyError, TypeError) as error:
             raise ParameterError(f"recipe: not the fields of a recipe ({error}).") from None
-
-
-_MODELS = (
-    Recipe(
-        name="model-1",
-        description="ResNet18 trained on X-rays",
-        sources=("xray",),
-        epochs=85,
-        validation_every=53,
-        drop_factor=0.05,
-    ),
-    Recipe(
-        name="model-2",
-        description="ResNet18 trained on X-rays downsampled to the size of CT-AP crops",
-        sources=("xray",),
-        xray_size=100,
-        epochs=85,
-        validation_every=53,
-        drop_factor=0.05,
-    ),
-    Recipe(
-        name="model-3",
-        description="ResNet18 trained on CT-APs and X-rays",
-        sources=("xray", "ct"),
-        epochs=40,
-        validation_every=53,
-        drop_factor=0.05,
-    ),
-    Recipe(
-        name="model-4",
-        description="ResNet18 trained on CT-APs and X-rays downsampled to their size",
-        sources=("xray", "ct"),
-        xray_size=100,
-        epochs=40,
-        validation_every=53,
-        drop_factor=0.05,
-    ),
-    Recipe(
-        name="model-5",
-        description="ResNet18 trained on CT-APs",
-        sources=("ct",),
-        epochs=100,
-        validation_every=8,
-        drop_factor=0.1,
-    ),
-)
-
-recipes: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in _MODELS})
-"""The paper's five models, by name: ``"model-1"`` to ``"model-5"``."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from rhoa.errors import PoseError
 from rhoa.pose.masks import surface_points
+from rhoa.pose.slabs import by_slabs
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ BONE_HU = 200.0
 """Of a 2 mm mean; the shell of every bone of an adult is above, soft tissue far below."""
 RANGE_HU = (-200.0, 1500.0)
 """Beyond it a voxel counts as the limit, so that metal does not outshine its neighbours."""
-SMOOTHING_VOXELS = 0.7
+SMOOTHING_VOXELS, SMOOTHING_REACH = 0.7, 3
 TISSUE_HU = -300.0
 BODY_MM = 5.0
 """Step of the body's outline; what is thinner than three steps, a table's shell, is not body."""
@@ -84,8 +85,13 @@ def smoothed(hu: NDArray[np.float32]) -> NDArray[np.float32]:
     """HU within `RANGE_HU`, with less noise."""
     from scipy.ndimage import gaussian_filter
 
-    smooth: NDArray[np.float32] = gaussian_filter(np.clip(hu, *RANGE_HU), SMOOTHING_VOXELS)
-    return smooth
+    def smooth(slab: NDArray[np.float32]) -> NDArray[np.float32]:
+        filtered: NDArray[np.float32] = gaussian_filter(
+            np.clip(slab, *RANGE_HU), SMOOTHING_VOXELS, radius=SMOOTHING_REACH
+        )
+        return filtered
+
+    return by_slabs(smooth, hu, reach=SMOOTHING_REACH)
 
 
 def edges(grid: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

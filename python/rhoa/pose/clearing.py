@@ -14,6 +14,7 @@ import numpy as np
 
 from rhoa.pose.cloud import thinned
 from rhoa.pose.masks import surface_points
+from rhoa.pose.slabs import by_slabs
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -97,8 +98,14 @@ def _without_thick(bone: Bone, heads: Heads, every: NDArray[np.float64]) -> NDAr
     cube, spread = (
         np.maximum(3, np.rint(size / spacing).astype(int)) for size in (CUBE_MM, SPREAD_MM)
     )
-    dense = uniform_filter(mask.astype(np.float32), cube) > DENSE
-    thick = uniform_filter(dense.astype(np.float32), spread) > 1e-4
+    dense = by_slabs(
+        lambda slab: uniform_filter(slab.astype(np.float32), cube) > DENSE, mask, reach=int(cube[0])
+    )
+    thick = by_slabs(
+        lambda slab: uniform_filter(slab.astype(np.float32), spread) > 1e-4,
+        dense,
+        reach=int(spread[0]),
+    )
     points = about(surface_points(mask & ~thick, grid), heads)
     beside, apart = (_beside_joints(heads.local(cloud), heads) for cloud in (every, points))
     return np.concatenate([every[beside], points[~apart]])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rhoa.threads import thread_count
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ def coarse(
     k, j, i = (n // block for n, block in zip(source.shape, blocks, strict=True))
     means = np.empty((k, j, i), np.float32)
     wide = np.int32 if source.hu.dtype.kind in "biu" and source.hu.dtype.itemsize <= 2 else float
-    for slab in range(k):
+
+    def mean(slab: int) -> None:
         part = source.hu[
             slab * blocks[0] : (slab + 1) * blocks[0], : j * blocks[1], : i * blocks[2]
         ]
@@ -45,8 +48,11 @@ def coarse(
             for first in range(blocks[1]):
                 rows += layer[first :: blocks[1]]
         means[slab] = sum(rows[:, first :: blocks[2]] for first in range(blocks[2]))
-        if progress is not None:
-            progress(slab + 1, k, "bone")
+
+    with ThreadPoolExecutor(thread_count()) as pool:
+        for done, _ in enumerate(pool.map(mean, range(k)), 1):
+            if progress is not None:
+                progress(done, k, "bone")
     means /= np.float32(np.prod(blocks))
     np.nan_to_num(means, copy=False, nan=AIR_HU, posinf=AIR_HU, neginf=AIR_HU)
     affine = source.affine.copy()

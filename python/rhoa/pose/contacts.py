@@ -37,6 +37,6 @@ def contact(
         raise LandmarkError("no bone surface where a landmark of the pelvis is looked for.")
     height = points @ direction
     farthest = points[int(np.argmax(height))]
-    near = np.linalg.norm(points - farthest, axis=1) < radius_mm
-    touching = points[near & (height > height.max() - depth_mm)]
+    touching = points[height > height.max() - depth_mm]
+    touching = touching[np.linalg.norm(touching - farthest, axis=1) < radius_mm]
     return farthest, touching.mean(axis=0), len(touching)

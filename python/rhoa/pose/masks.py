@@ -120,14 +120,11 @@ def surface_points(mask: NDArray[np.bool_], grid: Volume) -> NDArray[np.float64]
     box = mask[tuple(slice(*ends) for ends in bounds)]
     inside = box.copy()
     for axis, (ends, length) in enumerate(zip(bounds, mask.shape, strict=True)):
-        cut = (ends[0] == 0, ends[1] == length)
-        padded = np.pad(box, [(1, 1) if a == axis else (0, 0) for a in range(3)])
-        ahead, behind = (np.take(padded, range(k, k + box.shape[axis]), axis) for k in (2, 0))
-        for neighbour, at, touches in ((behind, 0, cut[0]), (ahead, -1, cut[1])):
-            if touches:
-                where = tuple(at if a == axis else slice(None) for a in range(3))
-                neighbour[where] = True
-            inside &= neighbour
+        along, filled = np.moveaxis(inside, axis, 0), np.moveaxis(box, axis, 0)
+        along[1:] &= filled[:-1]
+        along[:-1] &= filled[1:]
+        along[0] &= ends[0] == 0
+        along[-1] &= ends[1] == length
     index = np.argwhere(box & ~inside) + [ends[0] for ends in bounds]
     return grid.to_lps(index)
 

@@ -27,6 +27,8 @@ SPINE_ABOVE = 0.55
 """Of the height from pubis to spines."""
 SPINE_OVER_MM = 40.0
 PUBIS_X_MM = PUBIS_Z_MM = 45.0
+SLACK_MM = 25.0
+"""By which points may move while the frame settles, or tubercles lie below the pubis' crest."""
 RADIUS_MM = 12.0
 ROUNDS, SETTLED_DEG = 10, 1e-3
 
@@ -57,8 +59,7 @@ def refined(
 ) -> Refined:
     """Landmarks of the pelvis that rests on ``facet``; ``voxel_mm`` is 0 for a smooth surface."""
     depth_mm = max(DEPTH_MM, voxel_mm)
-    y = (points - facet.origin) @ facet.matrix[1]
-    points = points[(y > -BEFORE_MM) & (y < BEHIND_MM)]
+    points = _before(points, facet)
     try:
         rows, contacts = _resting(points, facet, depth_mm)
     except LandmarkError:
@@ -79,6 +80,16 @@ def refined(
         (*contacts[:2], *counts),
         crest_before_mm=float(corners[:, 1].mean()),
     )
+
+
+def _before(points: NDArray[np.float64], facet: Candidate) -> NDArray[np.float64]:
+    """The points that spines and pubis are looked for among, however the frame settles."""
+    x, y, z = facet.matrix @ (points - facet.origin).T
+    kept = (y > -BEFORE_MM) & (y < BEHIND_MM) & (np.abs(x) < SIDE_MM + SLACK_MM)
+    wings = z > SPINE_ABOVE * facet.height - SLACK_MM
+    pubis = (np.abs(x) < PUBIS_X_MM + SLACK_MM) & (np.abs(z) < PUBIS_Z_MM + SLACK_MM)
+    chosen: NDArray[np.float64] = points[kept & (wings | pubis)]
+    return chosen
 
 
 def _resting(

@@ -24,7 +24,8 @@ class Mirror:
     def __init__(self, points: NDArray[np.float64]) -> None:
         from scipy.spatial import cKDTree
 
-        self._tree = cKDTree(thinned(points, TARGETS))
+        # A few hundred queries: a tree that is built quickly beats one that is searched quickly.
+        self._tree = cKDTree(thinned(points, TARGETS), balanced_tree=False, compact_nodes=False)
         self._sample = thinned(points, SAMPLES)
 
     def residual(self, candidate: Candidate) -> float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa.errors import GeometryError, PixelDataError, ReadError, VolumeError, require_extra
+from rhoa.exchange import REVERSED
 from rhoa.reading.decoding import require_budget
 from rhoa.reading.itk_headers import TextHeader, check_place, read_text_header
 from rhoa.reading.voxels import check_axes, report_of, require_finite, summary_of, to_hounsfield
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from rhoa.reading.findings import Findings
 
 
-# (k, j, i, 1) of a Volume to the (x, y, z, 1) voxel indices of ITK.
-REVERSED = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
 MOST_INFLATION = 1032
 """Of deflate, at most."""
 _BLOCK_BYTES = 1 << 20

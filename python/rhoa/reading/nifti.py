@@ -18,6 +18,7 @@ from rhoa.errors import (
     VolumeError,
     require_extra,
 )
+from rhoa.exchange import RAS_TO_LPS, REVERSED
 from rhoa.reading.bounded import shown
 from rhoa.reading.decoding import require_budget
 from rhoa.reading.geometry import FARTHEST_MM
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from rhoa.reading.findings import Findings
 
 
-RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-# (k, j, i, 1) of a Volume to the (x, y, z, 1) voxel indices of the file.
-REVERSED = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
 CONFLICT_MM = 0.5
 LARGEST_HU = 1e30
 """Near it float32 ends."""

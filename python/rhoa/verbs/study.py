@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
 from typing import TYPE_CHECKING, Any
@@ -112,9 +111,8 @@ def train(options: Namespace) -> Result:
             f"there is no recipe {options.recipe!r}; choose one of {', '.join(rhoa.recipes)}."
         )
     changes = {"epochs": options.epochs, "image_size": options.image_size}
-    recipe = dataclasses.replace(
-        rhoa.recipes[options.recipe],
-        **{name: value for name, value in changes.items() if value is not None},
+    recipe = rhoa.recipes[options.recipe].varied(
+        **{name: value for name, value in changes.items() if value is not None}
     )
     run = rhoa.train(
         cohort.read(options.manifest),

@@ -1,0 +1,198 @@
+"""Runs that were killed go on to the same bits; runs that are others do not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import rhoa
+from rhoa import RhoaError
+from rhoa.errors import WeightsError
+from rhoa.learning import Execution
+from tests.learning.squares import QUICK, Squares, squares
+
+pytestmark = pytest.mark.torch
+
+ROOT = Path(__file__).parents[2]
+KILLS = 10
+
+
+class InterruptedRunError(Exception):
+    """What ends a run in these tests."""
+
+
+def stopped_run(cohort: Squares, out: Path, *, after: int, **changes: object) -> None:
+    """A run of `QUICK` that ends after some iterations, with a checkpoint of each."""
+
+    def progress(done: int, *_: object) -> None:
+        if done > after:
+            raise InterruptedRunError
+
+    with pytest.raises(InterruptedRunError):
+        rhoa.train(
+            cohort,
+            replace(QUICK, **changes),
+            out,
+            weights="none",
+            execution=Execution(checkpoint_minutes=0),
+            progress=progress,
+        )
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Squares:
+    return squares(tmp_path_factory.mktemp("crops"))
+
+
+def test_a_run_that_was_killed_ten_times_ends_in_the_same_bits(tmp_path: Path) -> None:
+    packages = os.pathsep.join([str(Path(rhoa.__file__).parents[1]), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("killed.py"), tmp_path / "runs", str(KILLS)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": packages, "OMP_NUM_THREADS": "1"},
+    )
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["often"] == report["whole"]
+    assert not any("unfinished" in file for file in report["whole"]["files"])
+    began = report["began"]
+    assert (began[0], len(began)) == (1, KILLS + 1)
+    assert sorted(began) == began
+    assert 3 < began[-1] < 32  # they went on, and the last one had something to do
+    curves = [(tmp_path / "runs" / n / "history.csv").read_bytes() for n in ("whole", "often")]
+    assert curves[0] == curves[1]
+
+
+def test_a_finished_run_is_left_as_it_is_unless_asked(cohort: Squares, tmp_path: Path) -> None:
+    def train(**execution: object) -> tuple[list[tuple[int, int]], int]:
+        told: list[tuple[int, int]] = []
+        rhoa.train(
+            cohort,
+            replace(QUICK, epochs=1),
+            tmp_path / "run",
+            weights="none",
+            execution=Execution(**execution),
+            progress=lambda done, total, _: told.append((done, total)),
+        )
+        return told, (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns
+
+    first, written = train()
+    again, kept = train()
+    anew, rewritten = train(resume=False)
+
+    assert first == anew == [(1, 2), (2, 2)]
+    assert again == [(2, 2)]
+    assert kept == written != rewritten
+
+
+def test_a_finished_run_whose_weights_changed_is_trained_again(
+    cohort: Squares, tmp_path: Path
+) -> None:
+    recipe = replace(QUICK, epochs=1)
+    rhoa.train(cohort, recipe, tmp_path / "run", weights="none")
+    weights = tmp_path / "run" / "model.safetensors"
+    sound = weights.read_bytes()
+    weights.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+
+    rhoa.train(cohort, recipe, tmp_path / "run", weights="none")
+
+    assert hashlib.sha256(weights.read_bytes()).digest() == hashlib.sha256(sound).digest()
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_or_begun_anew(
+    cohort: Squares, tmp_path: Path
+) -> None:
+    stopped_run(cohort, tmp_path / "run", after=1)
+    changed = replace(QUICK, epochs=1)
+
+    with pytest.raises(WeightsError, match=r"another run \(recipe differ\).*resume=False"):
+        rhoa.train(cohort, changed, tmp_path / "run", weights="none")
+    rhoa.train(cohort, changed, tmp_path / "run", weights="none", execution=Execution(resume=False))
+
+    assert not (tmp_path / "run" / "unfinished").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"\xff" * 64, (1 << 60).to_bytes(8, "little") + b"{"]
+)
+def test_a_damaged_checkpoint_is_refused(cohort: Squares, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "run" / "unfinished").mkdir(parents=True)
+    (tmp_path / "run" / "unfinished" / "checkpoint.safetensors").write_bytes(content)
+
+    with pytest.raises(WeightsError, match=r"checkpoint\.safetensors: not a checkpoint"):
+        rhoa.train(cohort, QUICK, tmp_path / "run", weights="none")
+
+
+def test_a_checkpoint_with_tensors_of_another_shape_is_refused(
+    cohort: Squares, tmp_path: Path
+) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    stopped_run(cohort, tmp_path / "run", after=1)
+    file = tmp_path / "run" / "unfinished" / "checkpoint.safetensors"
+    tensors = load_file(file)
+    with safe_open(file, "pt") as opened:
+        header = opened.metadata()
+    tensors["network.conv1.weight"] = tensors["network.conv1.weight"][:1]
+    save_file(tensors, file, metadata=header)
+
+    with pytest.raises(WeightsError, match=r"checkpoint\.safetensors: not a checkpoint"):
+        rhoa.train(cohort, QUICK, tmp_path / "run", weights="none")
+
+
+def test_a_link_is_no_checkpoint(cohort: Squares, tmp_path: Path) -> None:
+    stopped_run(cohort, tmp_path / "run", after=1)
+    file = tmp_path / "run" / "unfinished" / "checkpoint.safetensors"
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(WeightsError, match="is a link"):
+        rhoa.train(cohort, QUICK, tmp_path / "run", weights="none")
+
+
+def test_a_later_stage_goes_on_without_repeating_the_first(cohort: Squares, tmp_path: Path) -> None:
+    first = replace(QUICK, name="first", sources=("xray",), epochs=1)
+    recipe = replace(QUICK, name="second", first=first)
+    told: list[str] = []
+    rhoa.train(cohort, recipe, tmp_path / "whole", weights="none")
+
+    def progress(done: int, _: int, text: str) -> None:
+        told.append(text)
+        if text.startswith("second") and done == 2 and told.count(text) == 2:
+            raise InterruptedRunError
+
+    options = {"weights": "none", "execution": Execution(checkpoint_minutes=0)}
+    with pytest.raises(InterruptedRunError):
+        rhoa.train(cohort, recipe, tmp_path / "run", progress=progress, **options)
+    told.clear()
+    rhoa.train(
+        cohort, recipe, tmp_path / "run", progress=lambda *said: told.append(said[2]), **options
+    )
+
+    assert told == [
+        "first: is there already",
+        "second: epoch 1 of 2",
+        "second: epoch 2 of 2",
+        "second: epoch 2 of 2",
+    ]
+    weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("whole", "run")]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    "options", [{"precision": "int8"}, {"checkpoint_minutes": -1}, {"checkpoint_minutes": "often"}]
+)
+def test_an_execution_out_of_range_is_refused_by_name(options: dict[str, object]) -> None:
+    with pytest.raises(RhoaError, match=next(iter(options))):
+        Execution(**options)
