@@ -98,7 +98,7 @@ def correct_the_flagged_pose(page: Page) -> None:
             page.evaluate("Number(document.querySelector('.stage').dataset.remade ?? 0)"),
         )
         point = page.locator(".stage").nth(stage).locator(".grip[data-point=asis_left]")
-        drag(page, point, 0, -24 if stage == 0 else 30)
+        drag(page, point, *((0, -24) if stage == 0 else (30, 0)))
         until(page, f"Number(document.querySelector('.stage').dataset.remade) > {remade}")
         saved(page)
         assert pixels(page, 0) != before

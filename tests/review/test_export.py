@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 import rhoa
+from rhoa.errors import ReviewError
 from rhoa.hips import Box, crop, read_coco, read_examples
 from rhoa.pose import from_landmarks
 from rhoa.review import Session, Sitting, agreement_of, export, journals_in, read_cohort, states_of
+from rhoa.review.notes import agreement_notes
 from tests.review.cohorts import PATIENT, make_manifest
 
 if TYPE_CHECKING:
@@ -191,6 +193,17 @@ def test_two_readers_make_one_label_a_queue_and_their_agreement(cohort_folder: P
     assert figures["KL, equal"]["subjects"] == 3
     assert figures["gradable, equal"]["value"] == 1
     assert figures["rHOA, kappa"]["value"] == 1
+    notes = agreement_notes(cohort_folder / "review" / "consensus")
+    assert notes[0] == "Grades were read on rhoa's page: 2 readers graded the hips."
+    assert "rHOA, kappa 1.00 (95 % interval 1.00 to 1.00), 4 hips of 3 subjects." in notes[-1]
+
+
+def test_a_report_says_nothing_of_readers_that_are_not_known(tmp_path: Path) -> None:
+    assert agreement_notes(tmp_path) == []
+
+    (tmp_path / "agreement.json").write_text('{"readers": 1}')
+    with pytest.raises(ReviewError, match=r"agreement\.json: damaged"):
+        agreement_notes(tmp_path)
 
 
 def test_an_adjudicator_sees_the_queue_alone_and_decides(cohort_folder: Path) -> None:

@@ -15,6 +15,7 @@ from rhoa.hips import Box, LabelledImage, crop, write_coco
 from rhoa.picture import encode_png, stretch
 from rhoa.pose.sides import SIDES
 from rhoa.review.consensus import labels
+from rhoa.review.notes import FILE as AGREEMENT_FILE
 from rhoa.review.pictures import Pictures, to_shown
 from rhoa.review.readers import agreement_of, subject_of
 from rhoa.review.state import CaseState
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from rhoa.review.state import State
 
 MANIFEST, BOXES, LANDMARKS = "manifest.csv", "boxes.coco.json", "landmarks"
-AGREEMENT, DISPUTED = "agreement.json", "adjudication.csv"
+DISPUTED = "adjudication.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ def _write_landmarks(case: Case, state: CaseState, pictures: Pictures, out: Path
 def _write_agreement(cohort: Cohort, states: Mapping[str, State], out: Path) -> None:
     figures = [figure.as_dict() for figure in agreement_of(cohort, states)]
     told = {"readers": len(states), "figures": figures}
-    atomic_write(out / AGREEMENT, json.dumps(told, indent=1, allow_nan=False) + "\n")
+    atomic_write(out / AGREEMENT_FILE, json.dumps(told, indent=1, allow_nan=False) + "\n")
 
 
 def _write_disputed(

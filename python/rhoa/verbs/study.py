@@ -129,9 +129,11 @@ def train(options: Namespace) -> Result:
 def evaluate(options: Namespace) -> Result:
     """A report, and the test figures of each model."""
     from rhoa.demo import write_study_report
+    from rhoa.review.notes import agreement_notes
 
     manifest = cohort.read(options.manifest)
-    report = write_study_report(options.out, manifest, options.runs)
+    notes = agreement_notes(options.manifest.parent)
+    report = write_study_report(options.out, manifest, options.runs, notes=notes)
     return Result(_test_figures(options.out / "metrics.json"), [f"wrote {report}"])
 
 

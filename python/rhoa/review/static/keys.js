@@ -11,7 +11,7 @@ export const everywhere = (keys) => always.push(...keys);
 /** Keys of the view that is open. */
 export const inView = (keys) => (here = keys);
 
-const typing = (target) => target.closest?.("textarea, input:not([type=range]), select") !== null;
+const typing = (target) => Boolean(target.closest?.("textarea, input:not([type=range]), select"));
 
 export function listen() {
   document.addEventListener("keydown", (event) => {
