@@ -41,8 +41,9 @@ from rhoa.learning import recipes
 from rhoa.learning.batches import batches
 from rhoa.learning.checkpoints import Learner
 from rhoa.learning.curves import Step, growing
-from rhoa.learning.dataset import IMAGENET_MEAN, IMAGENET_STD, read_crops
+from rhoa.learning.dataset import read_crops
 from rhoa.learning.determinism import deterministic
+from rhoa.learning.levels import IMAGENET_MEAN, IMAGENET_STD
 from rhoa.learning.loop import Fitting, LabelledCrops, train_step
 from rhoa.learning.optimizers import build_optimizer
 from rhoa.learning.teams import Team

@@ -24,6 +24,7 @@ ROOMS = [
         "capture",
         "volume",
         "reading",
+        "sealed",
     ),
     *("testing", "pose", "radiograph", "sampling"),
     *(
@@ -35,6 +36,7 @@ ROOMS = [
         "cohort",
         "learning",
         "evaluation",
+        "audit",
         "phantom",
         "review",
         "versions",

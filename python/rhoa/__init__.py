@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rhoa._core import __version__
 
 if TYPE_CHECKING:
-    from rhoa import cohort, errors, hips, phantom, pose, testing
+    from rhoa import audit, cohort, errors, hips, phantom, pose, testing
     from rhoa.errors import RhoaError, RhoaWarning
     from rhoa.evaluation import evaluate
     from rhoa.evaluation.sensitivity import occlusion
@@ -32,6 +32,7 @@ __all__ = [
     "RhoaWarning",
     "Volume",
     "__version__",
+    "audit",
     "cohort",
     "coronal",
     "ctap",
@@ -52,7 +53,7 @@ __all__ = [
     "train",
 ]
 
-_ROOMS = ("cohort", "errors", "hips", "phantom", "pose", "testing")
+_ROOMS = ("audit", "cohort", "errors", "hips", "phantom", "pose", "testing")
 _HOME = {
     "Alignment": "pose",
     "Landmarks": "pose",

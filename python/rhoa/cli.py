@@ -13,8 +13,15 @@ from rhoa import _core, verbs
 from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
-from rhoa.verbs.options import folder_options, repair_option, scan_options
-from rhoa.verbs.review import review_options
+from rhoa.verbs.options import (
+    folder_options,
+    predict_options,
+    repair_option,
+    review_options,
+    scan_options,
+)
+from rhoa.verbs.published import audit_options
+from rhoa.verbs.review import page_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,8 +101,10 @@ def parser() -> argparse.ArgumentParser:
         _split,
         _train,
         _evaluate,
+        _export,
         _predict,
         _explain,
+        _audit,
         _demo,
         _bench,
         _info,
@@ -178,7 +187,8 @@ def _hips(stages: Stages) -> None:
         "scan", help="a CT (folder or file), a folder of scans (with --each), or scans.csv"
     )
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
-    folder_options(verb, "hips.csv")
+    folder_options(verb, "hips.csv", many="--each or scans.csv")
+    review_options(verb, "the scan's geometry gives")
     scan_options(verb, default=" (default: auto)")
 
 
@@ -206,6 +216,7 @@ def _xray(stages: Stages) -> None:
         help="folder of a trained hip detector: also writes hip-left.png and hip-right.png "
         "(mirrored) and boxes.json, with scores (rhoa[train])",
     )
+    review_options(verb, "the detector finds; without --detector every box is told as added")
     verb.add_argument(
         "--voi", action="store_true", help="apply the file's VOI LUT or window, as viewers do"
     )
@@ -218,7 +229,7 @@ def _xray(stages: Stages) -> None:
 
 
 def _review(stages: Stages) -> None:
-    review_options(
+    page_options(
         _verb(stages, "review", "Look at a cohort, correct and grade it on a page", verbs.review)
     )
 
@@ -278,12 +289,38 @@ def _evaluate(stages: Stages) -> None:
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder for report.html")
 
 
+def _export(stages: Stages) -> None:
+    verb = _verb(
+        stages, "export", "Write a trained model as ONNX, which runs without torch", verbs.export
+    )
+    verb.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of `rhoa train`")
+    verb.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        help="folder for model.onnx and model.json, all that `rhoa predict` needs (default: RUN); "
+        "nothing is written where it differs from torch by more than 1e-5",
+    )
+
+
 def _predict(stages: Stages) -> None:
     verb = _verb(
-        stages, "predict", "Probability of hip osteoarthritis for crops of hips", verbs.predict
+        stages, "predict", "Probability of hip osteoarthritis for both hips of scans", verbs.predict
     )
-    verb.add_argument("crops", nargs="+", type=Path, help="crops, right hips mirrored (rhoa hips)")
-    verb.add_argument("--model", type=Path, required=True, help="run folder of `rhoa train`")
+    verb.add_argument(
+        "scans",
+        nargs="+",
+        metavar="SCAN",
+        help="a CT (folder of DICOM, or a volume file), a DICOM X-ray (with --detector), or ready "
+        "crops (PNG, right hips mirrored, as `rhoa hips` writes them); with --each a folder of CTs",
+    )
+    predict_options(verb)
+    folder_options(verb, "predictions.csv")
+    verb.epilog = (
+        "A hip is not graded where the pose of its pelvis is flagged, where the scan lacks part of "
+        "the joint, or where an implant or bad slices cross it; the table says why, and the exit "
+        "code is 4. Crops are made as those that models are trained on. Not a medical device."
+    )
 
 
 def _explain(stages: Stages) -> None:
@@ -295,6 +332,16 @@ def _explain(stages: Stages) -> None:
         "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
     )
     verb.add_argument("--stride", type=int, default=5, help="its step, pixels (default: 5)")
+
+
+def _audit(stages: Stages) -> None:
+    verb = _verb(
+        stages,
+        "audit",
+        "Find what a published table of figures can come from",
+        verbs.audit,
+    )
+    audit_options(verb)
 
 
 def _demo(stages: Stages) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rhoa.cohort import build
-from rhoa.cohort.build import CT_CROP_PIXELS, ct_ap_of
+from rhoa.cohort.build import ct_ap_of
 from rhoa.errors import require_count
 from rhoa.hips import boxes
+from rhoa.hips.model_crops import CT_CROP_PIXELS
 from rhoa.picture import draw_box, encode_png, resize
 from rhoa.radiograph import Radiograph
 from rhoa.writing import atomic_write

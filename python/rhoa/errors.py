@@ -180,6 +180,26 @@ def require_choice(name: str, value: object, choices: Collection[object]) -> Non
         raise ParameterError(f"{name} must be one of {listed}; got {value!r}.")
 
 
+def require_names(
+    name: str, given: str | Collection[str], known: Collection[str], *, kind: str
+) -> frozenset[str]:
+    """The names in ``given``: one, several with commas between, or a collection; all ``known``."""
+    try:
+        parts = given.split(",") if isinstance(given, str) else list(given)
+        names = {part.strip() for part in parts} - {""}
+    except (AttributeError, TypeError):
+        raise ParameterError(
+            f"{name} must be names of {kind} ({', '.join(known)}); got {given!r}."
+        ) from None
+    unknown = sorted(names - set(known))
+    if unknown:
+        raise ParameterError(
+            f"{name} must name {kind} that exist ({', '.join(known)}); "
+            f"got {', '.join(map(repr, unknown))}."
+        )
+    return frozenset(names)
+
+
 def require_point(name: str, value: object) -> NDArray[np.float64]:
     """``value`` as a finite point (x, y, z) in millimetres, read-only."""
     try:

@@ -10,13 +10,15 @@ import pytest
 
 import rhoa
 from rhoa.cohort import build
-from rhoa.cohort.build import COLUMNS
+from rhoa.cohort.scans import COLUMNS
 from rhoa.phantom import Anatomy, Surroundings, ct, write_dicom
 from rhoa.picture import encode_png
+from tests.hips.xrays import write
 
 pytest.importorskip("PIL", reason="needs Pillow (rhoa[train]) to read X-ray pictures")
 
 LEFT, RIGHT = ("20", "120", "60", "160"), ("20", "40", "60", "80")
+BOTH = (("left", LEFT), ("right", RIGHT))
 
 
 def scans(folder: Path, *rows: tuple[str, str, str, str, tuple[str, ...]]) -> Path:
@@ -77,6 +79,7 @@ def test_subjects_that_a_file_system_would_confuse_keep_their_own_files(tmp_path
         ),
         ([("P1", "", "left", "7", LEFT)], "line 2: kl must be 0 to 4 or empty; got '7'"),
         ([("", "", "left", "0", LEFT)], "line 2: subject or scan is empty"),
+        ([("P1", "1", "left", "0", LEFT), ("P1", "1", "right", "9", LEFT)], "line 3: kl must be"),
     ],
 )
 def test_a_wrong_row_is_named_before_anything_is_written(
@@ -119,3 +122,147 @@ def test_a_ct_without_landmarks_is_posed_by_what_is_found_in_it(tmp_path: Path) 
     reasons = (tmp_path / "out" / "rejected.csv").read_text(encoding="utf-8")
     assert "line 4: the pose found is flagged" in reasons
     assert "field_of_view" in reasons
+
+
+def add_column(table: Path, name: str, *cells: str) -> None:
+    head, *rows = table.read_text("utf-8").splitlines()
+    lines = [f"{head},{name}", *(f"{row},{cell}" for row, cell in zip(rows, cells, strict=True))]
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def files(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and time of change of every file."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def four(tmp_path: Path) -> Path:
+    """Four pictures of two hips each."""
+    hips = [(f"P{n}", "", side, "2", box) for n in range(4) for side, box in BOTH]
+    return scans(tmp_path, *hips)
+
+
+def test_a_second_run_does_what_is_not_done(four: Path, tmp_path: Path) -> None:
+    """A crop is taken away, another is painted over, a box is moved; one scan is as it was."""
+    out = tmp_path / "out"
+    first = build(four, out)
+    before = files(out)
+    (out / "crops" / "xray" / "P0_left.png").unlink()
+    (out / "crops" / "xray" / "P1_left.png").write_bytes(b"painted over")
+    lines = four.read_text("utf-8").splitlines()
+    lines[5] = lines[5].replace("20,120,60,160", "20,121,60,181")
+    four.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    second = build(four, out)
+
+    after = files(out)
+    assert after.keys() == before.keys()
+    made_again = {name for name in after if after[name][1] != before[name][1]} - {"manifest.csv"}
+    assert {name for name in made_again if name.startswith("crops")} == {
+        f"crops/xray/P{n}_{side}.png" for n in (0, 1, 2) for side in ("left", "right")
+    }
+    same = {name for name in after if after[name][0] == before[name][0]}
+    assert {"crops/xray/P0_left.png", "crops/xray/P1_left.png"} <= same
+    assert [hip.sha256 == was.sha256 for hip, was in zip(second, first, strict=True)] == [
+        *[True] * 4,
+        *(False, True),
+        *[True] * 2,
+    ]
+    assert rhoa.cohort.read(out / "manifest.csv") == second
+
+
+def test_grades_are_those_of_the_table_without_new_crops(four: Path, tmp_path: Path) -> None:
+    build(four, tmp_path / "out")
+    before = files(tmp_path / "out" / "crops")
+    four.write_text(four.read_text("utf-8").replace(",2,", ",0,"), encoding="utf-8")
+
+    manifest = build(four, tmp_path / "out")
+
+    assert [hip.kl for hip in manifest] == [0] * 8
+    assert files(tmp_path / "out" / "crops") == before
+
+
+def test_what_a_killed_run_had_done_is_put_in_its_place(four: Path, tmp_path: Path) -> None:
+    """As if it was killed between two files of a scan that is done."""
+    out = tmp_path / "out"
+    expected = build(four, out)
+    case = out / "cases" / "xray-P0"
+    (out / "crops" / "xray" / "P0_right.png").replace(case / "right.png")
+    (out / "manifest.csv").unlink()
+    times = files(case)
+
+    assert build(four, out) == expected
+    assert not (case / "right.png").exists()
+    assert files(case)["case.json"] == times["case.json"]  # not done again
+
+
+def test_scans_that_fail_are_listed_and_the_others_go_on(four: Path, tmp_path: Path) -> None:
+    """One picture is damaged, one is absent; side by side the same is made."""
+    lines = four.read_text("utf-8").splitlines()
+    (tmp_path / lines[1].split(",")[2]).write_bytes(b"no picture")
+    (tmp_path / lines[3].split(",")[2]).unlink()
+
+    with pytest.warns(rhoa.RhoaWarning, match="2 scans were rejected"):
+        alone = build(four, tmp_path / "alone")
+    with pytest.warns(rhoa.RhoaWarning, match="2 scans were rejected"):
+        build(four, tmp_path / "beside", pool=rhoa.cohort.processes(2))
+
+    assert [hip.subject for hip in alone] == ["P2", "P2", "P3", "P3"]
+    rows = (tmp_path / "alone" / "rejected.csv").read_text("utf-8").splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["P0", "P1"]
+    made, same = (
+        {name: content for name, (content, _) in files(tmp_path / folder).items()}
+        for folder in ("alone", "beside")
+    )
+    assert made == same
+
+
+def test_a_table_may_overrule_refusals_and_allow_repairs(tmp_path: Path) -> None:
+    """An X-ray that is said to be of a knee, and a CT of which one slice is missing."""
+    write(tmp_path, BodyPartExamined="KNEE").rename(tmp_path / "knee.dcm")
+    phantom = ct(Anatomy.random(3), spacing_mm=(4, 4, 4))
+    write_dicom(phantom.volume, tmp_path / "gap")
+    sorted((tmp_path / "gap").iterdir())[20].unlink()
+    phantom.landmarks.to_json(tmp_path / "gap.json")
+    head = ",".join(COLUMNS)
+    rows = ["K,xray,knee.dcm,left,,2,,10,50,40,80", "G,ct,gap,left,,2,gap.json,,,,"]
+    table = tmp_path / "scans.csv"
+    table.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+
+    with (
+        pytest.warns(rhoa.RhoaWarning, match="2 scans were rejected"),
+        pytest.raises(rhoa.errors.ManifestError, match="every scan failed"),
+    ):
+        build(table, tmp_path / "out")
+    reasons = (tmp_path / "out" / "rejected.csv").read_text("utf-8")
+    add_column(table, "accept", "part", "")
+    add_column(table, "repair", "", "gaps")
+    manifest = build(table, tmp_path / "out")
+
+    assert "names another part (knee)" in reasons
+    assert "missing" in reasons
+    assert [hip.subject for hip in manifest] == ["K", "G"]
+    assert not (tmp_path / "out" / "rejected.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "message"),
+    [
+        ("accept", ("knee", ""), "line 2: accept must name refusals that exist"),
+        ("accept", ("part", ""), "line 2: the rows of this scan differ in accept"),
+        ("repair", ("gap", "gap"), "line 2: repair must name repairs that exist"),
+        ("repair", ("gaps", "gaps"), "line 2: repair is of source ct; leave it empty"),
+    ],
+)
+def test_wrong_names_in_the_added_columns_are_told(
+    tmp_path: Path, column: str, cells: tuple[str, str], message: str
+) -> None:
+    table = scans(tmp_path, ("P1", "", "left", "2", LEFT), ("P1", "", "right", "0", RIGHT))
+    add_column(table, column, *cells)
+
+    with pytest.raises(rhoa.errors.ManifestError, match=message):
+        build(table, tmp_path / "out")

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rhoa import RhoaError
 from rhoa.errors import ManifestError
 from rhoa.learning import Augmentation
 from rhoa.picture import encode_png
@@ -45,28 +44,6 @@ class TestReading:
         assert (crops.numpy() == 77).all()
         assert crops.shape == (3, 32, 32)
 
-    def test_xray_size_removes_what_is_finer_than_its_pixels(self) -> None:
-        """Lines one pixel wide average to grey; without xray_size they stay."""
-        from rhoa.learning.dataset import prepare
-
-        lines = np.tile([0.0, 255.0], (128, 64)).astype(np.float32)
-
-        seen = prepare(lines, image_size=128, xray_size=32)
-        sharp = prepare(lines, image_size=128, xray_size=None)
-
-        assert np.ptp(seen[:, 8:-8]) <= 1
-        np.testing.assert_array_equal(sharp, lines)
-
-    def test_xray_size_never_enlarges(self) -> None:
-        from rhoa.learning.dataset import prepare
-
-        image = np.random.default_rng(0).uniform(0, 255, (20, 20)).astype(np.float32)
-
-        np.testing.assert_array_equal(
-            prepare(image, image_size=40, xray_size=30),
-            prepare(image, image_size=40, xray_size=None),
-        )
-
     def test_an_absent_crop_is_named(self, tmp_path: Path) -> None:
         from rhoa.learning.dataset import read_crops
 
@@ -86,31 +63,6 @@ class TestReading:
 
         with pytest.raises(ManifestError, match="picture"):
             read_crops([hip], image_size=32, xray_size=None)
-
-    def test_grey_levels_that_rounding_pushed_past_white_are_white(self) -> None:
-        from rhoa.learning.dataset import prepare, require_grey
-
-        grey = require_grey(np.full((32, 32), np.nextafter(255, 256)), where="image 0")
-
-        assert (prepare(grey, image_size=32, xray_size=None) == 255).all()
-
-    @pytest.mark.parametrize(
-        "image",
-        [
-            np.zeros((2, 2, 3)),
-            np.zeros((0, 4)),
-            np.array([["a"]]),
-            np.array([[np.nan, 1.0]]),
-            np.array([[-1.0, 1.0]]),
-            np.array([[0.0, 256.0]]),
-            np.array([[0.0, 0.7]]),
-        ],
-    )
-    def test_grey_levels_of_another_range_are_refused(self, image: np.ndarray) -> None:
-        from rhoa.learning.dataset import require_grey
-
-        with pytest.raises(RhoaError, match="image 3"):
-            require_grey(image, where="image 3")
 
 
 class TestAugmentation:

@@ -111,13 +111,13 @@ class TestLearning:
 
     def test_it_goes_on_from_another_run(self, cohort: Squares, run: Path, tmp_path: Path) -> None:
         """The X-ray then CT-AP transfer: with no learning to speak of, the weights stay."""
-        from rhoa.learning.network import read_safetensors
+        from safetensors.torch import load_file
 
         recipe = replace(QUICK, sources=("ct",), epochs=1, learning_rate=1e-30)
 
         folder = train(cohort, recipe, tmp_path / "more", weights=run)
 
-        before, after = (read_safetensors(f / "model.safetensors") for f in (run, folder))
+        before, after = (load_file(f / "model.safetensors") for f in (run, folder))
         np.testing.assert_array_equal(before["fc.weight"], after["fc.weight"])
 
     def test_a_recipe_of_two_stages_is_two_runs_one_after_the_other(

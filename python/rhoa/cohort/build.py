@@ -2,83 +2,45 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
+import json
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from rhoa.cohort.manifest import (
-    SOURCES,
-    Hip,
-    Manifest,
-    choice,
-    exclusion_of,
-    grade,
-    label_of,
-    read_rows,
-    sha256_of,
-)
-from rhoa.errors import ManifestError, RhoaError, RhoaWarning
-from rhoa.hips import Box, boxes, crop, joints, located, read_xray
+from rhoa.cohort.cases import RECORD, run_cases
+from rhoa.cohort.manifest import Hip, Manifest, exclusion_of, grade, label_of, sha256_of
+from rhoa.cohort.scans import EDGES, Scan, read_scans
+from rhoa.errors import ManifestError, RhoaWarning
+from rhoa.hips import Box, boxes, joints, located, model_crop, read_xray
 from rhoa.hips.xray import PICTURES
-from rhoa.picture import encode_png, stretch
+from rhoa.picture import encode_png
 from rhoa.pose import Landmarks, from_landmarks, from_volume
 from rhoa.pose.sides import SIDES
 from rhoa.projection import ctap
 from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from rhoa.cohort.manifest import Source
+    from rhoa.cohort.cases import Case, Outcome, Pool
     from rhoa.pose.sides import Side
     from rhoa.radiograph import Radiograph
 
-COLUMNS = (
-    *("subject", "source", "scan", "side", "visit", "kl", "landmarks"),
-    *("top", "left", "bottom", "right"),
-)
-CT_CROP_PIXELS = 100
-# Gebre et al. 2022, "contrast adjustment was done on the CHECK X-rays by saturating the bottom and
-# the top 1% of the pixel values"; CT-APs were left as they are.
-XRAY_SATURATION_PERCENT = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Scan:
-    """One scan of the list, with the rows of its hips."""
-
-    path: Path
-    subject: str
-    source: Source
-    visit: str
-    rows: tuple[tuple[int, Mapping[str, str]], ...]
-
-    @property
-    def name(self) -> str:
-        """A file name made of the subject and the visit."""
-        whole = "_".join([self.subject, self.visit] if self.visit else [self.subject])
-        safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", whole).strip(".-")
-        if safe == whole and "_" not in self.subject + self.visit:
-            return safe
-        # Different subjects must not share a name because a file system would not take theirs.
-        digest = hashlib.blake2s(f"{self.subject}\0{self.visit}".encode()).hexdigest()[:8]
-        return f"{safe or 'scan'}-{digest}"
+CASES = "cases"
 
 
 def build(
     scans_csv: str | PathLike[str],
     out: str | PathLike[str],
     *,
+    pool: Pool | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Manifest:
     """Crop every hip of a list of scans and write the manifest of the crops.
+
+    Each scan is done wholly or not at all, and one that fails stops no other. Started again, what
+    is done already is not done anew, unless its files or its rows have changed (grades may).
 
     Parameters
     ----------
@@ -88,11 +50,16 @@ def build(
         ``landmarks`` a JSON file of `Landmarks`, or empty where the pose is to be found in the
         scan; for xray, ``scan`` is an image and the last four
         are the hip's box in pixel edges of the image as `rhoa.hips.read_xray` turns it. Paths are
-        relative to the table. A column ``exclusion`` (prosthesis, quality) may be added.
+        relative to the table. Columns that may be added: ``exclusion`` (prosthesis, quality);
+        ``accept``, the refusals of `rhoa.hips.read_xray` to overrule for an X-ray of odd tags, and
+        ``repair``, the repairs of `rhoa.read_ct` that a CT may have, names with commas between.
     out
         Folder for ``ct-ap/NAME.png`` and ``.npz``, ``crops/SOURCE/NAME_SIDE.png`` (CT-AP crops
         100 x 100; X-ray crops as large as they are, with 1 % saturated at either end; right hips
-        mirrored), ``manifest.csv`` and, where scans failed, ``rejected.csv`` with the reasons.
+        mirrored), ``manifest.csv``, ``cases/`` with what is done, and, where scans failed,
+        ``rejected.csv`` with the reasons.
+    pool
+        Where to do the scans: `rhoa.cohort.processes`, `rhoa.cohort.dask`; default: this process.
     progress
         Called with (scans done, scans in all, what is being done).
 
@@ -107,24 +74,30 @@ def build(
         If the table is wrong, or every scan failed. One failing scan is a warning.
     """
     scans_csv, out = Path(scans_csv), Path(out)
-    scans = _scans(scans_csv)
-    for folder in ("ct-ap", "crops/ct", "crops/xray"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    hips: list[Hip] = []
-    rejected: list[tuple[str, str, str]] = []
-    for done, scan in enumerate(scans):
+    scans = read_scans(scans_csv)
+    cases = [scan.case() for scan in scans]
+    _forget_lost(cases, out)
+
+    def show(done: int, total: int, _: str) -> None:
         if progress is not None:
-            progress(done, len(scans), "making crops")
-        try:
-            hips += _crop_scan(scan, scans_csv, out)
-        except RhoaError as error:
-            rejected.append((scan.subject, scan.source, str(error)))
-    if progress is not None:
-        progress(len(scans), len(scans), "making crops")
-    _report_rejected(rejected, out)
+            progress(done, total, "making crops")
+
+    outcomes = run_cases(_crop_scan, cases, out / CASES, pool=pool, progress=show)
+    done = [(s, one) for s, one in zip(scans, outcomes, strict=True) if not one.failure]
+    hips = [hip for scan, one in done for hip in _placed(scan, one, out)]
+    _report_rejected(
+        [
+            (scan.told("subject"), scan.source, one.failure)
+            for scan, one in zip(scans, outcomes, strict=True)
+            if one.failure
+        ],
+        out,
+    )
+    for text in dict.fromkeys(text for _, one in done for text in one.record["warnings"]):
+        warnings.warn(text, RhoaWarning, stacklevel=2)
     if not hips:
         raise ManifestError(
-            f"{scans_csv.name}: every scan failed; the first: {rejected[0][2] if rejected else ''}"
+            f"{scans_csv.name}: every scan failed; the first: {outcomes[0].failure}"
         )
     manifest = Manifest(tuple(hips))
     manifest.write(out / "manifest.csv")
@@ -137,83 +110,89 @@ def ct_ap_of(hip: Hip) -> Path:
     return hip.image.parents[2] / "ct-ap" / f"{name}.npz"
 
 
-def _scans(table: Path) -> list[_Scan]:
-    grouped: dict[str, list[tuple[int, dict[str, str]]]] = {}
-    for line, row in read_rows(table, COLUMNS):
-        choice(row["source"], SOURCES, f"{table.name}, line {line}: source")
-        choice(row["side"], SIDES, f"{table.name}, line {line}: side")
-        grade(row["kl"], f"{table.name}, line {line}")
-        exclusion_of(row.get("exclusion", ""), f"{table.name}, line {line}")
-        if any(row["side"] == other["side"] for _, other in grouped.get(row["scan"], ())):
-            raise ManifestError(
-                f"{table.name}, line {line}: the {row['side']} hip of this scan is listed twice."
-            )
-        if not row["subject"] or not row["scan"]:
-            raise ManifestError(f"{table.name}, line {line}: subject or scan is empty.")
-        grouped.setdefault(row["scan"], []).append((line, row))
-    if not grouped:
-        raise ManifestError(f"{table.name}: the table has no rows.")
-    scans = []
-    for rows in grouped.values():
-        line, first = rows[0]
-        for key in ("subject", "source", "visit", "landmarks"):
-            if any(row[key] != first[key] for _, row in rows):
-                raise ManifestError(
-                    f"{table.name}, line {line}: the rows of this scan differ in {key}."
-                )
-        source = cast("Source", first["source"])
-        path = table.parent / first["scan"]
-        scans.append(_Scan(path, first["subject"], source, first["visit"], tuple(rows)))
-    names = [(scan.source, scan.name.casefold()) for scan in scans]
-    if len(set(names)) < len(names):
-        raise ManifestError(
-            f"{table.name}: two scans have the same subject and visit; number the visits."
-        )
-    return scans
+def _crop_scan(scan: Scan, folder: Path) -> dict[str, Any]:
+    """Write the crops of a scan, and its CT-AP, into a folder; their hashes."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RhoaWarning)
+        if scan.source == "ct":
+            image, hip_boxes = _project(scan, folder)
+        else:
+            image, hip_boxes = _xray(scan)
+    hashes = {}
+    for row in scan:
+        side = cast("Side", row["side"])
+        file = folder / f"{side}.png"
+        atomic_write(file, encode_png(model_crop(image, hip_boxes[side], source=scan.source)))
+        hashes[side] = sha256_of(file)
+    told = [str(one.message) for one in caught if issubclass(one.category, RhoaWarning)]
+    return {"sha256": hashes, "warnings": told}
 
 
-def _crop_scan(scan: _Scan, table: Path, out: Path) -> list[Hip]:
-    if scan.source == "ct":
-        image, hip_boxes = _project(scan, table, out)
-    else:
-        image, hip_boxes = _xray(scan, table)
+def _place(scan: Scan, file: str, out: Path) -> Path:
+    """Where a file of a scan belongs."""
+    if Path(file).stem in SIDES:
+        return out / "crops" / scan.source / f"{scan.name}_{file}"
+    return out / "ct-ap" / f"{scan.name}{Path(file).suffix}"
+
+
+def _forget_lost(cases: Sequence[Case], out: Path) -> None:
+    """Forget cases that were done but whose files somebody took away, or whose crops changed."""
+    for case in cases:
+        record = out / CASES / case.name / RECORD
+        try:
+            hashes = json.loads(record.read_text(encoding="utf-8"))["record"]["sha256"]
+            files = [f"{side}.png" for side in hashes]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        scan: Scan = case.source
+        files += ["ct-ap.png", "ct-ap.npz"] if scan.source == "ct" else []
+        for file in files:
+            places = (record.parent / file, _place(scan, file, out))
+            kept = next((place for place in places if place.is_file()), None)
+            side = Path(file).stem
+            if kept is None or (side in hashes and hashes[side] != sha256_of(kept)):
+                record.unlink(missing_ok=True)
+
+
+def _placed(scan: Scan, one: Outcome, out: Path) -> list[Hip]:
+    """Move the files of a scan that is done to where they belong; its hips."""
+    for file in sorted((out / CASES / one.name).iterdir()):
+        if file.name != RECORD:
+            place = _place(scan, file.name, out)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(place)
     hips = []
     for line, row in scan.rows:
-        side = cast("Side", row["side"])
-        file = out / "crops" / scan.source / f"{scan.name}_{side}.png"
-        size = CT_CROP_PIXELS if scan.source == "ct" else None
-        _write_crop(crop(image, hip_boxes[side], size=size), scan.source, file)
-        where = f"{table.name}, line {line}"
+        side, where = cast("Side", row["side"]), f"{scan.table.name}, line {line}"
         kl, exclusion = grade(row["kl"], where), exclusion_of(row.get("exclusion", ""), where)
+        file = _place(scan, f"{side}.png", out)
         hips.append(
             Hip(
-                *(file, scan.subject, side, scan.source, kl, scan.visit),
+                *(file, row["subject"], side, scan.source, kl, row["visit"]),
                 label=label_of(kl) if exclusion is None else None,
                 exclusion=exclusion,
-                sha256=sha256_of(file),
+                sha256=one.record["sha256"][side],
             )
         )
     return hips
 
 
-def _project(scan: _Scan, table: Path, out: Path) -> tuple[Radiograph, Mapping[Side, Box]]:
+def _project(scan: Scan, folder: Path) -> tuple[Radiograph, Mapping[Side, Box]]:
     from rhoa.reading import read_ct
 
-    line, row = scan.rows[0]
-    name = f"{table.name}, line {line}"
-    if row["landmarks"]:
-        alignment = from_landmarks(Landmarks.from_json(table.parent / row["landmarks"]))
-        _require_sound(alignment.flags, f"{name}: the landmarks are flagged", "correct them")
-        volume = read_ct(scan.path)
+    if scan.landmarks is not None:
+        alignment = from_landmarks(Landmarks.from_json(scan.landmarks))
+        _require_sound(alignment.flags, f"{scan.where}: the landmarks are flagged", "correct them")
+        volume = read_ct(scan.path, repair=scan.told("repair"))
     else:
-        volume = read_ct(scan.path)
+        volume = read_ct(scan.path, repair=scan.told("repair"))
         alignment = from_volume(volume)
         remedy = "look at it, and give a landmarks file"
-        _require_sound(alignment.hard_flags, f"{name}: the pose found is flagged", remedy)
+        _require_sound(alignment.hard_flags, f"{scan.where}: the pose found is flagged", remedy)
     found = joints(volume, alignment)
     image = ctap(volume, pose=located(alignment, found))
-    image.save(out / "ct-ap" / f"{scan.name}.png")
-    image.save(out / "ct-ap" / f"{scan.name}.npz")
+    image.save(folder / "ct-ap.png")
+    image.save(folder / "ct-ap.npz")
     return image, boxes(image, joints=found)
 
 
@@ -222,34 +201,30 @@ def _require_sound(flags: frozenset[str], what: str, remedy: str) -> None:
         raise ManifestError(f"{what} {', '.join(sorted(flags))}; {remedy}.")
 
 
-def _xray(scan: _Scan, table: Path) -> tuple[Radiograph, Mapping[Side, Box]]:
+def _xray(scan: Scan) -> tuple[Radiograph, Mapping[Side, Box]]:
     # The box is in pixels: a picture need not know their size.
     is_picture = scan.path.suffix.lower() in PICTURES
-    image = read_xray(scan.path, pixel_mm=1.0 if is_picture else None)
+    pixel_mm = 1.0 if is_picture else None
+    image = read_xray(scan.path, pixel_mm=pixel_mm, accept=scan.told("accept"))
     hip_boxes: dict[Side, Box] = {}
     for line, row in scan.rows:
         side = cast("Side", row["side"])
         try:
-            edges = [float(row[edge]) for edge in ("top", "left", "bottom", "right")]
+            edges = [float(row[edge]) for edge in EDGES]
         except ValueError:
             raise ManifestError(
-                f"{table.name}, line {line}: an X-ray needs its hip's box: top, left, bottom and "
-                "right, in pixels."
+                f"{scan.table.name}, line {line}: an X-ray needs its hip's box: top, left, bottom "
+                "and right, in pixels."
             ) from None
         hip_boxes[side] = Box(side, *edges)
     columns = {side: box.centre[1] for side, box in hip_boxes.items()}
     if len(columns) == 2 and columns["left"] <= columns["right"]:
         raise ManifestError(
-            f"{table.name}, line {scan.rows[0][0]}: the left hip's box lies to the left of the "
+            f"{scan.where}: the left hip's box lies to the left of the "
             "right hip's; boxes are in the image as rhoa.hips.read_xray turns it, with the "
             "patient's left on the right."
         )
     return image, hip_boxes
-
-
-def _write_crop(pixels: NDArray[np.float32], source: Source, file: Path) -> None:
-    saturate = XRAY_SATURATION_PERCENT if source == "xray" else 0.0
-    atomic_write(file, encode_png(stretch(pixels, saturate_percent=saturate)))
 
 
 def _report_rejected(rejected: list[tuple[str, str, str]], out: Path) -> None:

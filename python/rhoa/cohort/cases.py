@@ -6,6 +6,7 @@ killed leaves whole cases behind and goes on with the others when it is started 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    Work = Callable[[Path, Path], Mapping[str, Any]]
+    Work = Callable[[Any, Path], Mapping[str, Any]]
     Start = Callable[[], AbstractContextManager[Executor]]
     Progress = Callable[[int, int, str], None]
 
@@ -38,7 +39,8 @@ class Case:
 
     name: str
     """Of the folder for what becomes of it."""
-    source: Path
+    source: Any
+    """What its work is called with, mostly a path; other processes must be able to unpickle it."""
     key: str = ""
     """Of what is asked for and of what the source holds: another key is done anew."""
 
@@ -68,6 +70,16 @@ class Pool:
     """Starts an executor anew; None for this process."""
     at_once: int = 1
     """Cases that are handed out at a time."""
+
+
+def key_of(wish: object, *paths: str | os.PathLike[str]) -> str:
+    """The key of a case: of what is asked for, in what JSON holds, and of every file of ``paths``.
+
+    Files count with their name, size and time of change; those that are absent, as such.
+    """
+    files = [list(_fingerprint(Path(path))) for path in paths]
+    text = json.dumps([wish, files], sort_keys=True, default=str)
+    return hashlib.blake2s(text.encode(), digest_size=16).hexdigest()
 
 
 def run_cases(
@@ -232,6 +244,14 @@ def _outcome(future: Future[Outcome], case: Case) -> Outcome:
         raise
     except Exception as error:  # noqa: BLE001  # an executor's own, such as a worker that was lost
         return Outcome(case.name, failure=_unexpected(error))
+
+
+def _fingerprint(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of change of a file, or of every file of a folder."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        state = file.stat()
+        yield os.fspath(file.relative_to(path.parent)), state.st_size, state.st_mtime_ns
 
 
 def _earlier(out: Path, case: Case) -> Outcome | None:

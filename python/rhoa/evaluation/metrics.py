@@ -1,77 +1,54 @@
 """Figures of merit of a two-class model, each with a 95 % interval.
 
-The positive class is rHOA (label 1); a hip whose score reaches the threshold is called rHOA. One
-function computes every figure for many weightings of the hips at once: the value itself has all
-weights one, a bootstrap resample has the number of times each hip was drawn.
+The positive class is rHOA (label 1); a hip whose score reaches the threshold is called rHOA.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rhoa.errors import ParameterError, require_count
-from rhoa.evaluation.intervals import percentile_interval, resampled_weights
+from rhoa.errors import require_choice, require_count
+from rhoa.evaluation.areas import area_interval
+from rhoa.evaluation.checks import (
+    require_groups,
+    require_labels,
+    require_scores,
+    require_threshold,
+)
+from rhoa.evaluation.intervals import (
+    bca_interval,
+    left_out_weights,
+    percentile_interval,
+    resampled_weights,
+    strata_of,
+)
+from rhoa.evaluation.proportions import mean_interval, proportion_interval
+from rhoa.evaluation.results import (
+    DEFINITIONS,
+    INTERVAL_METHODS,
+    SMALL_CLASS,
+    Baseline,
+    Confusion,
+    Estimate,
+    Evaluation,
+)
+from rhoa.evaluation.weighted import NAMES, WeightedFigures
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-CALIBRATION_BINS = 10
+    from rhoa.evaluation.proportions import ProportionMethod
+    from rhoa.evaluation.results import Definitions, IntervalMethod
+
+__all__ = ["Baseline", "Confusion", "Estimate", "Evaluation", "evaluate"]
+
+_FIGURES = tuple(name for name in NAMES if not name.startswith("paper_"))
+_PAPER = ("precision", "recall", "f1", "pr_auc")
 
 
-class Estimate(NamedTuple):
-    """A value and its 95 % interval; NaN where undefined."""
-
-    value: float
-    low: float
-    high: float
-
-
-class Confusion(NamedTuple):
-    """Numbers of hips: true negative, false positive, false negative, true positive."""
-
-    tn: int
-    fp: int
-    fn: int
-    tp: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """How good a set of scores is; every figure is an `Estimate` and a share of one.
-
-    ``precision`` = tp / (tp + fp), ``recall`` = tp / (tp + fn), ``specificity`` = tn / (tn + fp),
-    ``balanced_accuracy`` = (recall + specificity) / 2, ``f1`` = 2 tp / (2 tp + fp + fn).
-    ``pr_auc`` is the average precision: the sum over thresholds of precision times the gain in
-    recall. ``roc_auc`` counts a tie as half. ``brier`` is the mean squared difference of score and
-    label; ``ece`` the expected calibration error: the mean absolute difference of mean score and
-    share of rHOA, over ten equal bins of the score, weighted by their hips.
-
-    ``groups`` is the number of patients (or hips, where none were given), ``excluded`` the number
-    of resamples left out because one class was not drawn.
-    """
-
-    accuracy: Estimate
-    balanced_accuracy: Estimate
-    precision: Estimate
-    recall: Estimate
-    specificity: Estimate
-    f1: Estimate
-    roc_auc: Estimate
-    pr_auc: Estimate
-    brier: Estimate
-    ece: Estimate
-    confusion: Confusion
-    hips: int
-    groups: int
-    threshold: float
-    resamples: int
-    excluded: int = field(default=0)
-
-
-def evaluate(
+def evaluate(  # noqa: PLR0913  # every option by keyword
     y_true: ArrayLike,
     y_score: ArrayLike,
     *,
@@ -79,8 +56,11 @@ def evaluate(
     threshold: float = 0.5,
     resamples: int = 2000,
     seed: int = 0,
+    interval: IntervalMethod = "auto",
+    stratified: bool = False,
+    definitions: Definitions = "standard",
 ) -> Evaluation:
-    """How well scores tell rHOA from no rHOA, each figure with a 95 % bootstrap interval.
+    """How well scores tell rHOA from no rHOA, each figure with a 95 % interval.
 
     Parameters
     ----------
@@ -93,19 +73,36 @@ def evaluate(
         without groups each hip counts as a patient, and intervals are too narrow where patients
         have several hips.
     threshold
-        A hip is called rHOA where its score is at least this.
+        A hip is called rHOA where its score is at least this; choose it on validation hips
+        (`rhoa.evaluation.choose_threshold`).
     resamples
         Number of bootstrap resamples.
     seed
         Of the resampling.
+    interval
+        ``"auto"``: of the ROC AUC by DeLong, with groups by Obuchowski, on the scale of its log
+        odds; of shares and F1 by Wilson, with groups for the effective number of hips; of balanced
+        accuracy from the two Wilson intervals and their covariance; of other figures by the BCa
+        bootstrap. ``"exact"``: the same with Clopper-Pearson for Wilson. ``"bca"`` and
+        ``"percentile"``: all by that bootstrap.
+    stratified
+        Whether a resample keeps the numbers of patients with rHOA hips, without, and with both:
+        right where patients were chosen by their label. Where the cohort decides how many there
+        are, this makes intervals of precision, F1 and MCC too narrow.
+    definitions
+        ``"standard"``, or ``"paper"``: precision, recall, F1 and PR AUC as the tables of Gebre et
+        al. 2022 have them, with the standard ones in ``.standard``. Their precision is the macro
+        recall, their recall the macro precision, F1 the harmonic mean of both, and the area under
+        the PR curve lacks its first segment. All four by bootstrap.
 
     Returns
     -------
     Evaluation
         A figure whose definition divides by zero is NaN (``precision`` where no hip is called
-        rHOA). With one class only, both AUC, balanced accuracy and what divides by the absent class
-        are NaN. Resamples without one of the classes are excluded and counted. Intervals are NaN
-        where there is only one group.
+        rHOA). With one class only, both AUC, balanced accuracy, MCC and what divides by the absent
+        class are NaN. Resamples without one of the classes are excluded and counted. Intervals are
+        NaN where there is only one group, and where no resample differs from another: a bootstrap
+        learns nothing from hips that are all right.
 
     Raises
     ------
@@ -115,7 +112,8 @@ def evaluate(
 
     References
     ----------
-    Field and Welsh 2007, Bootstrapping clustered data, J R Stat Soc B 69:369-390.
+    Field and Welsh 2007, Bootstrapping clustered data, J R Stat Soc B 69:369-390, and what
+    `rhoa.evaluation.areas`, `proportions` and `intervals` name.
 
     Examples
     --------
@@ -123,172 +121,162 @@ def evaluate(
     >>> result = evaluate([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
     >>> result.roc_auc.value, result.confusion
     (0.75, Confusion(tn=1, fp=1, fn=1, tp=1))
+    >>> result.baseline.accuracy, result.warnings
+    (0.5, ('2 rHOA and 2 other hips: with fewer than 30 of a class, read intervals, not values.',))
     """
-    labels, scores = _require_labels(y_true), _require_scores(y_score)
-    if labels.size != scores.size:
-        raise ParameterError(
-            f"y_true and y_score must be as long; got {labels.size} and {scores.size}."
-        )
-    members = _require_groups(groups, labels.size)
-    cutoff = _require_threshold(threshold)
+    labels = require_labels(y_true)
+    scores = require_scores(y_score, labels.size)
+    members = require_groups(groups, labels.size)
+    cutoff = require_threshold(threshold)
     require_count("resamples", resamples)
-    figures = _Figures(labels, scores, cutoff)
-    (values,) = figures(np.ones((1, labels.size)))
-    samples, excluded = _bootstrap(figures, members, resamples, seed)
-    intervals = [percentile_interval(column) for column in samples.T]
-    estimates = {
-        name: Estimate(float(value), *(interval if np.isfinite(value) else (np.nan, np.nan)))
-        for name, value, interval in zip(_NAMES, values, intervals, strict=True)
-    }
-    return Evaluation(
-        **estimates,
-        confusion=Confusion(
-            *figures.confusion(np.ones((1, labels.size))).astype(int)[:, 0].tolist()
-        ),
-        hips=labels.size,
-        groups=int(members.max()) + 1,
-        threshold=cutoff,
-        resamples=resamples,
-        excluded=excluded,
-    )
+    require_choice("interval", interval, INTERVAL_METHODS)
+    require_choice("definitions", definitions, DEFINITIONS)
+    order = np.argsort(-scores, kind="stable")
+    hips = _Hips(labels[order], scores[order], members[order], cutoff)
+    strata = strata_of(hips.labels, hips.groups) if stratified else None
+    bootstrap = _bootstrap(hips, strata, resamples, seed)
+    values = dict(zip(NAMES, bootstrap.values.tolist(), strict=True))
+    intervals = _intervals(hips, bootstrap, interval)
+
+    def by(chosen: Definitions, standard: Evaluation | None) -> Evaluation:
+        own = {name: f"paper_{name}" for name in _PAPER} if chosen == "paper" else {}
+        sources = {name: own.get(name, name) for name in _FIGURES}
+        return Evaluation(
+            **{name: Estimate(values[key], *intervals[key]) for name, key in sources.items()},
+            confusion=hips.confusion,
+            baseline=_baseline(float(labels.mean())),
+            hips=labels.size,
+            groups=int(members.max()) + 1,
+            threshold=cutoff,
+            interval=interval,
+            resamples=resamples,
+            excluded=bootstrap.excluded,
+            warnings=_warnings(hips, values["accuracy"]),
+            definitions=chosen,
+            standard=standard,
+        )
+
+    standard = by("standard", None)
+    return standard if definitions == "standard" else by("paper", standard)
 
 
-_NAMES = (
-    "accuracy",
-    "balanced_accuracy",
-    "precision",
-    "recall",
-    "specificity",
-    "f1",
-    "roc_auc",
-    "pr_auc",
-    "brier",
-    "ece",
-)
+class _Hips:
+    """Checked hips in descending order of score."""
+
+    def __init__(
+        self,
+        labels: NDArray[np.bool_],
+        scores: NDArray[np.float64],
+        groups: NDArray[np.intp],
+        threshold: float,
+    ) -> None:
+        self.labels, self.scores, self.groups = labels, scores, groups
+        self.called = scores >= threshold
+        self.figures = WeightedFigures(labels, scores, threshold)
+
+    @property
+    def confusion(self) -> Confusion:
+        cells = self.figures.confusion(np.ones((1, self.labels.size)))
+        return Confusion(*cells.astype(int)[:, 0].tolist())
+
+
+class _Bootstrap(NamedTuple):
+    """Figures of the data, of each resample that has every class, of each jackknife part."""
+
+    values: NDArray[np.float64]
+    samples: NDArray[np.float64]
+    left_out: NDArray[np.float64]
+    excluded: int
 
 
 def _bootstrap(
-    figures: _Figures, members: NDArray[np.intp], resamples: int, seed: int
-) -> tuple[NDArray[np.float64], int]:
-    """Figures of each resample that has every class of the data, and how many had not."""
-    if members.max() == 0:  # one patient says nothing about how patients differ
-        return np.empty((0, len(_NAMES))), 0
+    hips: _Hips, strata: NDArray[np.intp] | None, resamples: int, seed: int
+) -> _Bootstrap:
+    (values,) = hips.figures(np.ones((1, hips.labels.size)))
+    nothing = np.empty((0, len(NAMES)))
+    if hips.groups.max() == 0:  # one patient says nothing about how patients differ
+        return _Bootstrap(values, nothing, nothing, 0)
     kept = []
-    for weights in resampled_weights(members, resamples, seed=seed):
-        complete = figures.has_every_class(weights)
-        kept.append(figures(weights[complete]))
+    for weights in resampled_weights(hips.groups, resamples, seed=seed, strata=strata):
+        complete = hips.figures.has_every_class(weights)
+        kept.append(hips.figures(weights if complete.all() else weights[complete]))
     samples = np.concatenate(kept)
-    return samples, resamples - len(samples)
+    left_out = [hips.figures(weights) for weights in left_out_weights(hips.groups, strata)]
+    return _Bootstrap(
+        values, samples, np.concatenate([nothing, *left_out]), resamples - len(samples)
+    )
 
 
-class _Figures:
-    """The figures of fixed labels and scores as a function of the hips' weights."""
-
-    def __init__(
-        self, labels: NDArray[np.bool_], scores: NDArray[np.float64], threshold: float
-    ) -> None:
-        self.positive, self.negative = labels.astype(np.float64), (~labels).astype(np.float64)
-        called = scores >= threshold
-        cells = [~called & ~labels, called & ~labels, ~called & labels, called & labels]
-        self.cells = np.stack(cells, axis=1).astype(np.float64)  # hips x (tn, fp, fn, tp)
-        self.squared_error = (scores - self.positive) ** 2
-        bins = np.minimum((scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-        self.bin_error = np.zeros((scores.size, CALIBRATION_BINS))
-        self.bin_error[np.arange(scores.size), bins] = scores - self.positive
-        self.order = np.argsort(-scores, kind="stable")
-        descending = scores[self.order]
-        self.ties = np.flatnonzero(np.r_[True, descending[1:] != descending[:-1]])
-
-    def __call__(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Figures ``(rows, names)`` for ``weights`` ``(rows, hips)``."""
-        tn, fp, fn, tp = self.confusion(weights)
-        total = weights.sum(axis=1)
-        recall, specificity = _ratio(tp, tp + fn), _ratio(tn, tn + fp)
-        roc_auc, pr_auc = self._areas(weights)
-        columns = [
-            _ratio(tp + tn, total),
-            (recall + specificity) / 2,
-            _ratio(tp, tp + fp),
-            recall,
-            specificity,
-            _ratio(2 * tp, 2 * tp + fp + fn),
-            roc_auc,
-            pr_auc,
-            _ratio(weights @ self.squared_error, total),
-            _ratio(np.abs(weights @ self.bin_error).sum(axis=1), total),
-        ]
-        return np.stack(columns, axis=1)
-
-    def confusion(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Weighted hips ``(tn, fp, fn, tp)``, one column per row of weights."""
-        cells: NDArray[np.float64] = (weights @ self.cells).T
-        return cells
-
-    def has_every_class(self, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether each row weighs every class that the labels have."""
-        complete = np.ones(len(weights), bool)
-        for members in (self.positive, self.negative):
-            if members.any():
-                complete &= weights @ members > 0
-        return complete
-
-    def _areas(
-        self, weights: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """ROC AUC and average precision; hips of one score enter together."""
-        ranked = weights[:, self.order]
-        positive = np.add.reduceat(ranked * self.positive[self.order], self.ties, axis=1)
-        negative = np.add.reduceat(ranked * self.negative[self.order], self.ties, axis=1)
-        above, wrong = positive.cumsum(axis=1), negative.cumsum(axis=1)
-        positives, negatives = above[:, -1], wrong[:, -1]
-        won = (positive * (negatives[:, None] - wrong + negative / 2)).sum(axis=1)
-        called = above + wrong
-        precision = np.divide(above, called, out=np.zeros_like(above), where=called > 0)
-        average = _ratio((precision * positive).sum(axis=1), positives)
-        return _ratio(won, positives * negatives), np.where(negatives > 0, average, np.nan)
+def _intervals(
+    hips: _Hips, bootstrap: _Bootstrap, method: IntervalMethod
+) -> dict[str, tuple[float, float]]:
+    """Interval of each figure; NaN where its value is."""
+    columns = zip(NAMES, bootstrap.values, bootstrap.samples.T, bootstrap.left_out.T, strict=True)
+    intervals = {
+        name: percentile_interval(samples)
+        if method == "percentile"
+        else bca_interval(value, samples, left_out)
+        for name, value, samples, left_out in columns
+    }
+    if method in {"auto", "exact"} and bootstrap.samples.size:
+        intervals |= _closed_forms(hips, "wilson" if method == "auto" else "clopper-pearson")
+    defined = np.isfinite(bootstrap.values)
+    return {
+        name: intervals[name] if known else (np.nan, np.nan)
+        for name, known in zip(NAMES, defined, strict=True)
+    }
 
 
-def _ratio(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(top, bottom, out=np.full_like(bottom, np.nan), where=bottom > 0)
+def _closed_forms(hips: _Hips, method: ProportionMethod) -> dict[str, tuple[float, float]]:
+    """Intervals that need no resampling."""
+    labels, called, groups = hips.labels, hips.called, hips.groups
+
+    def share(right: NDArray[np.bool_], among: NDArray[np.bool_]) -> tuple[float, float]:
+        return proportion_interval(right[among], groups[among], method)
+
+    # F1 rises with tp / (tp + fp + fn), which is a share: of the hips that are or are called rHOA.
+    low, high = share(labels & called, labels | called)
+    return {
+        "accuracy": share(labels == called, np.ones_like(labels)),
+        "precision": share(labels, called),
+        "recall": share(called, labels),
+        "specificity": share(~called, ~labels),
+        "f1": (2 * low / (1 + low), 2 * high / (1 + high)),
+        "balanced_accuracy": mean_interval(labels == called, labels, groups, method),
+        "roc_auc": area_interval(labels, hips.scores, groups),
+    }
 
 
-def _require_labels(y_true: ArrayLike) -> NDArray[np.bool_]:
-    labels = np.asarray(y_true)
-    if labels.ndim != 1 or labels.size == 0:
-        raise ParameterError(f"y_true must be a list of labels; got shape {labels.shape}.")
-    if labels.dtype.kind not in "buif" or not np.isin(labels, (0, 1)).all():
-        raise ParameterError("y_true must hold 0 (no rHOA) and 1 (rHOA) only.")
-    return labels.astype(bool)
+def _baseline(share: float) -> Baseline:
+    """Figures of who gives every hip the share of rHOA as score, and calls the larger class."""
+    positive, both = share >= 0.5, 0 < share < 1
+    return Baseline(
+        answer=int(positive),
+        accuracy=max(share, 1 - share),
+        balanced_accuracy=0.5 if both else np.nan,
+        precision=share if positive else np.nan,
+        recall=float(positive) if share > 0 else np.nan,
+        specificity=float(not positive) if share < 1 else np.nan,
+        f1=2 * share / (1 + share) if positive else (0.0 if share > 0 else np.nan),
+        roc_auc=0.5 if both else np.nan,
+        pr_auc=share if both else np.nan,
+        brier=share * (1 - share),
+    )
 
 
-def _require_scores(y_score: ArrayLike) -> NDArray[np.float64]:
-    scores = np.asarray(y_score)
-    if scores.ndim != 1 or scores.dtype.kind not in "buif":
-        raise ParameterError(
-            "y_score must be a list of numbers, the probability of rHOA of each hip; "
-            f"got dtype {scores.dtype}, shape {scores.shape}."
+def _warnings(hips: _Hips, accuracy: float) -> tuple[str, ...]:
+    positives = int(hips.labels.sum())
+    negatives = hips.labels.size - positives
+    larger = max(positives, negatives) / hips.labels.size
+    said = []
+    if min(positives, negatives) < SMALL_CLASS:
+        said.append(
+            f"{positives} rHOA and {negatives} other hips: with fewer than {SMALL_CLASS} of a "
+            "class, read intervals, not values."
         )
-    scores = scores.astype(np.float64)
-    wrong = int((~((scores >= 0) & (scores <= 1))).sum())  # counts NaN too
-    if wrong:
-        raise ParameterError(
-            f"y_score must lie in [0, 1]; {wrong} of {scores.size} scores are NaN or outside."
+    if accuracy < larger:
+        said.append(
+            f"accuracy {accuracy:.3f} is below {larger:.3f}, the accuracy of calling every hip "
+            f"{'rHOA' if positives >= negatives else 'no rHOA'}."
         )
-    return scores
-
-
-def _require_groups(groups: ArrayLike | None, hips: int) -> NDArray[np.intp]:
-    if groups is None:
-        return np.arange(hips)
-    names = np.asarray(groups)
-    if names.shape != (hips,):
-        raise ParameterError(
-            f"groups must name the patient of each of the {hips} hips; got shape {names.shape}."
-        )
-    return np.unique(names.astype(str), return_inverse=True)[1]
-
-
-def _require_threshold(threshold: object) -> float:
-    if not isinstance(threshold, int | float | np.number) or not 0 <= threshold <= 1:
-        raise ParameterError(f"threshold must be a number in [0, 1]; got {threshold!r}.")
-    return float(threshold)
+    return tuple(said)

@@ -14,6 +14,7 @@ from rhoa.hips.boxes import Box, boxes, crop, squared
 from rhoa.hips.coco import LabelledImage, read_coco, read_matlab, write_coco
 from rhoa.hips.examples import Example, as_examples, read_examples
 from rhoa.hips.joints import Joint, joints, located
+from rhoa.hips.model_crops import model_crop
 from rhoa.hips.preparation import halves, prepare
 from rhoa.hips.xray import read_xray
 
@@ -39,6 +40,7 @@ __all__ = [
     "iou_matrix",
     "joints",
     "located",
+    "model_crop",
     "prepare",
     "read_coco",
     "read_examples",

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.errors import PixelDataError, require_extra
+from rhoa.errors import MissingFileError, PixelDataError, require_extra
 from rhoa.hips.greys import check_size
 from rhoa.hips.refusals import refuse
+from rhoa.picture import decode_png
 from rhoa.reading.bounded import shown
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ SIGNATURES = {
 }
 _GREY_MODES = frozenset(["1", "L", "I", "I;16", "I;16B", "I;16L", "F"])
 _COLOUR_MODES = frozenset(["RGB", "RGBA", "RGBX", "LA", "La", "P", "PA"])
+_PNG_HEADER = 33  # bytes of its signature and first chunk
+_MOST_PNG_BYTES = 1 << 28
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # of TIFF
 _MM_PER_INCH = 25.4
 _SHADES = 4
@@ -81,6 +84,33 @@ def read_picture(path: Path, kind: str, accept: Collection[str]) -> Picture:
     if not np.isfinite(pixels).all():
         raise PixelDataError(f"{name}: some of its pixels are no finite numbers; export it again.")
     return Picture(pixels, kind, mode, size)
+
+
+def read_levels(path: Path) -> NDArray[np.float32]:
+    """The grey levels of a picture; those that rhoa wrote need no Pillow.
+
+    Raises
+    ------
+    MissingFileError
+        If there is nothing at that path.
+    PixelDataError, ViewError, MissingExtraError
+        As `read_picture`; also if it is no picture at all.
+    """
+    name = shown(path)
+    if not path.is_file():
+        raise MissingFileError(f"{name}: no such picture.")
+    with path.open("rb") as file:
+        head = file.read(_PNG_HEADER)
+        kind = picture_format(head)
+        if not kind:
+            raise PixelDataError(f"{name}: no PNG, TIFF or JPEG picture; crops are such files.")
+        if kind == "PNG" and len(head) == _PNG_HEADER:
+            columns, rows = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
+            check_size(name, rows, columns)
+            own = decode_png(head + file.read(_MOST_PNG_BYTES))
+            if own is not None:
+                return own.astype(np.float32)
+    return read_picture(path, kind, ()).pixels
 
 
 def _check(picture: Any, name: str) -> None:  # noqa: ANN401  # Pillow's image

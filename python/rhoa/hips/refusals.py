@@ -11,7 +11,7 @@ import unicodedata
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from rhoa.errors import ParameterError, ViewError
+from rhoa.errors import ViewError, require_names
 from rhoa.hips.tags import DESCRIPTIONS
 
 if TYPE_CHECKING:
@@ -84,19 +84,7 @@ def accepted(accept: str | Collection[str]) -> frozenset[str]:
     ParameterError
         If there is no refusal of such a name.
     """
-    try:
-        given = accept.split(",") if isinstance(accept, str) else list(accept)
-        names = {name.strip() for name in given} - {""}
-    except (AttributeError, TypeError):
-        raise ParameterError(
-            f"accept must be names of refusals ({', '.join(REFUSALS)}); got {accept!r}."
-        ) from None
-    unknown = sorted(names - REFUSALS.keys())
-    if unknown:
-        raise ParameterError(
-            f"accept must name refusals that exist ({', '.join(REFUSALS)}); got {unknown[0]!r}."
-        )
-    return frozenset(names)
+    return require_names("accept", accept, REFUSALS, kind="refusals")
 
 
 def refuse(kind: str, what: str, accept: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""A contact sheet: one page on which the eye checks pose and hips of many scans."""
+"""A contact sheet: one page on which the eye checks pose and hips of many images."""
 
 from __future__ import annotations
 
@@ -26,13 +26,23 @@ VERDICTS: dict[Verdict, str] = {
 }
 """In the order of the page: what needs a person comes first."""
 
+OF_SCANS = (
+    "The patient's left is on the right of the frontal view; the lateral view looks from the "
+    "patient's left. Circles are femoral heads (dashed: assumed, not found), squares are what is "
+    "cropped, the line of the lateral view is the anterior pelvic plane."
+)
+OF_XRAYS = (
+    "The patient's left is on the right. Squares are what is cropped; their scores are beside the "
+    "picture, and under the pointer."
+)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """One scan on the sheet."""
+    """One scan or X-ray on the sheet."""
 
     name: str
-    """Of its folder beside the page, without patient data."""
+    """Without patient data."""
     verdict: Verdict
     facts: Sequence[tuple[str, str]] = ()
     """What was measured: (name, value)."""
@@ -42,18 +52,18 @@ class Entry:
     views: Sequence[View] = ()
 
 
-def write_card(entry: Entry, folder: str | PathLike[str]) -> str:
-    """The part of a page that shows one scan; its pictures are written into ``folder``.
+def write_card(entry: Entry, folder: str | PathLike[str], *, place: str | None = None) -> str:
+    """The part of a page that shows one image; its pictures are written into ``folder``.
 
-    Pictures are ``view-1.png`` and so on; the page finds them in a folder of the entry's name
-    beside it. Landmarks, plane, femoral heads and boxes are drawn over them by the page, with their
-    names under the pointer.
+    Pictures are ``view-1.png`` and so on; the page finds them in ``place`` beside it, by default a
+    folder of the entry's name. Landmarks, plane, femoral heads and boxes are drawn over them by
+    the page, with their names under the pointer.
     """
     views = []
     for number, view in enumerate(entry.views, 1):
         file = f"view-{number}.png"
         atomic_write(Path(folder) / file, encode_png(view.grey, pixel_mm=view.pixel_mm))
-        views.append(_figure(view, quote(f"{entry.name}/{file}")))
+        views.append(_figure(view, quote(f"{place or entry.name}/{file}")))
     flags = "".join(f"<li>{html.escape(flag.replace('_', ' '))}</li>" for flag in entry.flags)
     facts = "".join(
         f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in entry.facts
@@ -69,8 +79,10 @@ def write_card(entry: Entry, folder: str | PathLike[str]) -> str:
     )
 
 
-def sheet(cards: Iterable[tuple[Verdict, str]], *, title: str) -> str:
-    """The page of cards, as `write_card` makes them: scans that need a person come first."""
+def sheet(
+    cards: Iterable[tuple[Verdict, str]], *, title: str, legend: str = OF_SCANS, what: str = "scans"
+) -> str:
+    """The page of cards, as `write_card` makes them: what needs a person comes first."""
     groups: dict[Verdict, list[str]] = {verdict: [] for verdict in VERDICTS}
     for verdict, card in cards:
         groups[verdict].append(card)
@@ -84,10 +96,7 @@ def sheet(cards: Iterable[tuple[Verdict, str]], *, title: str) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{html.escape(title)}</h1>\n<p>{counts or 'no scans'}. The patient's left is on the "
-        "right of the frontal view; the lateral view looks from the patient's left. Circles are "
-        "femoral heads (dashed: assumed, not found), squares are what is cropped, the line of the "
-        "lateral view is the anterior pelvic plane.</p>\n"
+        f"<h1>{html.escape(title)}</h1>\n<p>{counts or f'no {what}'}. {legend}</p>\n"
         f"{parts}</main>\n</body>\n</html>\n"
     )
 

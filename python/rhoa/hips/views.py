@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
+from rhoa.hips.corrections import in_picture
+from rhoa.hips.preparation import SATURATION_PERCENT
+from rhoa.picture import resize, stretch
 from rhoa.pose.coarse import along_patient
 from rhoa.projection import ctap
 from rhoa.radiograph import Radiograph
@@ -12,7 +17,6 @@ from rhoa.radiograph import Radiograph
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from rhoa.hips.boxes import Box
@@ -29,6 +33,8 @@ NAMES = {
     "pubic_tubercle_left": "left pubic tubercle",
     "pubic_tubercle_right": "right pubic tubercle",
 }
+FILM_PX = 800
+"""Of the longer side of an X-ray on a page."""
 PLANE_BEYOND = 0.35
 """The plane is drawn beyond spines and tubercles by this share of the distance between them."""
 
@@ -79,16 +85,7 @@ def frontal(
         row, column = square.to_pixel(float(point[0]), float(point[2]))
         return column + 0.5, row + 0.5
 
-    marks = []
-    for box in boxes.values():
-        corners = [(box.left, box.top), (box.right, box.bottom)]
-        edges = [square.to_pixel(*image.to_mm(row - 0.5, column - 0.5)) for column, row in corners]
-        (top, left), (bottom, right) = edges
-        at = (left + 0.5, top + 0.5, right + 0.5, bottom + 0.5)
-        label = f"{box.side} hip" + (
-            "" if box.confidence is None else f", confidence {box.confidence:.2f}"
-        )
-        marks.append(Mark("box", label, at))
+    marks = [_boxed(box, "confidence") for box in in_picture(image, boxes.values())]
     for joint in joints.values():
         radius = joint.radius_mm / square.pixel_mm[0]
         head = (*place(joint.centre_lps_mm), radius)
@@ -100,6 +97,20 @@ def frontal(
         marks += [Mark("point", NAMES[name], place(point)) for name, point in points.items()]
     posed = "in the anterior pelvic plane" if image.alignment is not None else "as scanned"
     return View(f"CT-AP, {posed}", square.to_uint8(), square.pixel_mm[0], tuple(marks))
+
+
+def film(image: Radiograph, boxes: Mapping[Side, Box], *, most_px: int = FILM_PX) -> View:
+    """An X-ray with its hip boxes and their scores, no more than ``most_px`` pixels a side."""
+    square = image.square()
+    shrunk = min(1.0, most_px / max(square.shape))
+    rows, columns = (max(1, round(count * shrunk)) for count in square.shape)
+    marks = []
+    for box in in_picture(image, boxes.values()):
+        mark = _boxed(box, "score")
+        marks.append(replace(mark, at=tuple(shrunk * edge for edge in mark.at)))
+    grey = stretch(resize(square.pixels, rows, columns), saturate_percent=SATURATION_PERCENT)
+    pixel_mm = square.pixel_mm[0] / shrunk
+    return View("X-ray", grey.astype(np.uint8, copy=False), pixel_mm, tuple(marks))
 
 
 def lateral(volume: Volume, alignment: Alignment | None, joints: Mapping[Side, Joint]) -> View:
@@ -137,6 +148,12 @@ def lateral(volume: Volume, alignment: Alignment | None, joints: Mapping[Side, J
     if alignment is not None:
         marks += _plane(alignment, place)
     return View("from the left, as scanned", square.to_uint8(), square.pixel_mm[0], tuple(marks))
+
+
+def _boxed(box: Box, certainty: str) -> Mark:
+    """The mark of a box of a picture, with what is known of it."""
+    told = "" if box.confidence is None else f", {certainty} {box.confidence:.2f}"
+    return Mark("box", f"{box.side} hip{told}", (box.left, box.top, box.right, box.bottom))
 
 
 def _plane(alignment: Alignment, place: Callable[[Point], tuple[float, float]]) -> Iterator[Mark]:

@@ -1,10 +1,12 @@
 """Models of radiographic hip osteoarthritis: recipes, training, prediction.
 
-`train` and `load_model` need ``rhoa[train]``; they bring torch in when first asked for.
+`train`, `Model` and `export_onnx` need ``rhoa[train]``; they bring torch in when first asked for.
+`load_model` needs it, or ``rhoa[onnx]`` for models that were exported.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from rhoa.errors import require_extra
@@ -14,25 +16,42 @@ from rhoa.learning.execution import Execution
 from rhoa.learning.recipes import Recipe
 
 if TYPE_CHECKING:
-    from rhoa.learning.inference import Model, load_model
+    from rhoa.learning.export import export_onnx
+    from rhoa.learning.grader import Draws, Ensemble, Grader
+    from rhoa.learning.inference import Model
+    from rhoa.learning.loading import load_ensemble, load_model
     from rhoa.learning.training import train
 
 __all__ = [
     "Augmentation",
+    "Draws",
+    "Ensemble",
     "Execution",
+    "Grader",
     "Model",
     "Recipe",
     "as_coded",
+    "export_onnx",
+    "load_ensemble",
     "load_model",
     "recipes",
     "train",
 ]
 
-_HEAVY = {"Model": "inference", "load_model": "inference", "train": "training"}
+_LIGHT = {
+    "Draws": "grader",
+    "Ensemble": "grader",
+    "Grader": "grader",
+    "load_ensemble": "loading",
+    "load_model": "loading",
+}
+_HEAVY = {"Model": "inference", "export_onnx": "export", "train": "training"}
 
 
 def __getattr__(name: str) -> object:
-    """What needs torch, imported on first use."""
+    """What is large, or needs torch, imported on first use."""
+    if name in _LIGHT:
+        return getattr(importlib.import_module(f"{__name__}.{_LIGHT[name]}"), name)
     if name not in _HEAVY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     for module in ("torch", "torchvision", "safetensors"):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rhoa.errors import RhoaError
+from rhoa.learning.cards import CARD_FILE, WEIGHTS_FILE
 from rhoa.learning.curves import write_curves
 from rhoa.learning.heads import with_classes
-from rhoa.learning.inference import CARD_FILE, probabilities, save_model
-from rhoa.learning.network import WEIGHTS_FILE
+from rhoa.learning.inference import probabilities, save_model
 from rhoa.learning.records import HIP_COLUMNS, RUN_FILE, prediction_rows
 from rhoa.writing import atomic_write, csv_text
 

@@ -1,4 +1,4 @@
-"""A trained model: its folder, and the probabilities it gives."""
+"""A trained model on torch: its folder, and the probabilities it gives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,27 +16,29 @@ from safetensors.torch import save
 
 from rhoa._core import __version__
 from rhoa.devices import choose_device
-from rhoa.errors import WeightsError, require_count
-from rhoa.learning.dataset import WHITE, as_input, prepare, require_grey
-from rhoa.learning.network import CLASSES, WEIGHTS_FILE, build_network
+from rhoa.learning.cards import CARD_FILE, WEIGHTS_FILE, read_model_card
+from rhoa.learning.dataset import as_input
+from rhoa.learning.grader import CLASSES, IMAGES_AT_ONCE, SingleModel
+from rhoa.learning.levels import WHITE, preprocessing
+from rhoa.learning.network import build_network, load_into
+from rhoa.learning.weights import read_safetensors
+from rhoa.reading.bounded import shown
+from rhoa.sealed import read_sealed
 from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from os import PathLike
+    from collections.abc import Mapping
+    from pathlib import Path
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from rhoa.learning.recipes import Recipe
 
-CARD_FILE = "model.json"
-IMAGES_AT_ONCE = 64
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Model:
-    """A trained network that grades crops of hips; `load_model` makes one.
+class Model(SingleModel):
+    """A trained network that grades crops of hips; `rhoa.load_model` makes one.
 
     Parameters
     ----------
@@ -53,39 +54,9 @@ class Model:
     card: Mapping[str, Any] = field(repr=False)
     device: torch.device
 
-    def predict_proba(
-        self, images: Sequence[ArrayLike], *, batch: int = IMAGES_AT_ONCE
-    ) -> NDArray[np.float64]:
-        """Probabilities ``(n, 2)`` of no rHOA and rHOA; each row sums to one.
-
-        Parameters
-        ----------
-        images
-            Crops of hips, each a 2-D array of grey levels, 0 (black) to 255, of any size; right
-            hips mirrored, as `rhoa.hips.crop` makes them.
-        batch
-            Images computed at once.
-
-        Raises
-        ------
-        ParameterError
-            If an image is not 2-D or its levels are not of that range.
-        """
-        require_count("batch", batch)
-        size, xray_size = self.card["image_size"], self.card["xray_size"]
-        scores = np.empty((len(images), len(CLASSES)))
-        for start in range(0, len(images), batch):
-            levels = [
-                prepare(
-                    require_grey(image, where=f"image {start + number}"),
-                    image_size=size,
-                    xray_size=xray_size,
-                )
-                for number, image in enumerate(images[start : start + batch])
-            ]
-            crops = torch.from_numpy(np.stack(levels))
-            scores[start : start + batch] = probabilities(self.network, crops, self.device)
-        return scores
+    def compute(self, levels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Probabilities ``(n, 2)`` of grey levels ``(n, image_size, image_size)``."""
+        return probabilities(self.network, torch.from_numpy(levels), self.device)
 
 
 def probabilities(network: nn.Module, crops: Tensor, device: torch.device) -> NDArray[np.float64]:
@@ -108,64 +79,16 @@ def forward(network: nn.Module, crops: Tensor, device: torch.device) -> Tensor:
     return torch.cat(outputs) if outputs else torch.empty((0, len(CLASSES)))
 
 
-def load_model(folder: str | PathLike[str], *, device: str = "auto") -> Model:
-    """The model of a run folder of `rhoa.train`.
-
-    Parameters
-    ----------
-    folder
-        Holds ``model.json`` and ``model.safetensors``.
-    device
-        ``"auto"``: a GPU where there is one; else a name that torch knows (``"cpu"``).
-
-    Raises
-    ------
-    WeightsError
-        If a file is absent or damaged, or the weights are not the ones the card describes.
-    """
-    folder = Path(folder)
-    card = _read_card(folder / CARD_FILE)
-    weights = folder / WEIGHTS_FILE
-    if not weights.is_file():
-        raise WeightsError(f"{folder.name}: no {WEIGHTS_FILE} in it; pass a run folder.")
-    if hashlib.sha256(weights.read_bytes()).hexdigest() != card["weights_sha256"]:
-        raise WeightsError(
-            f"{folder.name}: {WEIGHTS_FILE} is not the file that {CARD_FILE} describes "
-            "(sha256 differs); train again or restore the folder."
-        )
+def load_torch_model(folder: Path, *, device: str) -> Model:
+    """The model of a run folder, on torch; see `rhoa.load_model`."""
+    card = read_model_card(folder)
+    content = read_sealed(folder, WEIGHTS_FILE, card["weights_sha256"], card=CARD_FILE)
+    where = f"{shown(folder)}/{WEIGHTS_FILE}"
+    network = build_network()
+    load_into(network, read_safetensors(content, where=where), where=where)
     place = choose_device(device)
-    network = build_network(weights).to(place)
-    network.train(mode=False)
+    network.to(place).train(mode=False)
     return Model(network, MappingProxyType(card), place)
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise WeightsError(f"{path.parent.name}: no {path.name} in it; pass a run folder.")
-    try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{path.name}: not a JSON file ({error}).") from None
-    kinds = {
-        "architecture": str,
-        "image_size": int,
-        "xray_size": int | None,
-        "weights_sha256": str,
-    }
-    wrong = [
-        name
-        for name, kind in kinds.items()
-        if not isinstance(card, dict) or name not in card or not isinstance(card[name], kind)
-    ]
-    if wrong:
-        raise WeightsError(f"{path.name}: lacks {', '.join(wrong)}; pass a run folder.")
-    sizes = (card["image_size"], card["xray_size"] or 1)
-    if card["architecture"] != "resnet18" or min(sizes) < 1:
-        raise WeightsError(
-            f"{path.name}: a resnet18 with sizes in pixels is needed; got "
-            f"{card['architecture']!r}, image_size {sizes[0]}, xray_size {card['xray_size']}."
-        )
-    return card
 
 
 def save_model(
@@ -179,6 +102,7 @@ def save_model(
         "classes": list(CLASSES),
         "image_size": recipe.image_size,
         "xray_size": recipe.xray_size,
+        "preprocessing": preprocessing(image_size=recipe.image_size, xray_size=recipe.xray_size),
         "recipe": recipe.name,
         "seed": seed,
         **notes,

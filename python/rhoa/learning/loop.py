@@ -14,9 +14,10 @@ from rhoa.errors import RhoaError
 from rhoa.learning.batches import batches, seeded
 from rhoa.learning.checkpoints import Best, Learner, State
 from rhoa.learning.curves import Step
-from rhoa.learning.dataset import WHITE, as_input
+from rhoa.learning.dataset import as_input
 from rhoa.learning.heads import class_logits, loss_of
 from rhoa.learning.inference import forward
+from rhoa.learning.levels import WHITE
 from rhoa.learning.optimizers import set_learning_rate
 from rhoa.learning.warping import augment, warp
 

@@ -14,7 +14,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from rhoa.cohort.build import COLUMNS
+from rhoa.cohort.scans import COLUMNS
 from rhoa.errors import ParameterError, require_count
 from rhoa.phantom.anatomy import Anatomy
 from rhoa.phantom.pelvis import ct

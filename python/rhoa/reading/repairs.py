@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rhoa.errors import ParameterError, PixelDataError
+from rhoa.errors import PixelDataError, require_names
 from rhoa.reading.extent import check_extent
 from rhoa.reading.findings import Findings
 from rhoa.reading.frames import pixel_items
@@ -57,20 +57,7 @@ def named(repair: str | Collection[str]) -> frozenset[str]:
     ParameterError
         If there is no repair of such a name.
     """
-    try:
-        given = repair.split(",") if isinstance(repair, str) else list(repair)
-        names = {name.strip() for name in given} - {""}
-    except (AttributeError, TypeError):
-        raise ParameterError(
-            f"repair must be names of repairs ({', '.join(REPAIRS)}); got {repair!r}."
-        ) from None
-    unknown = sorted(names - REPAIRS.keys())
-    if unknown:
-        raise ParameterError(
-            f"repair must name repairs that exist ({', '.join(REPAIRS)}); "
-            f"got {', '.join(map(repr, unknown))}."
-        )
-    return frozenset(names)
+    return require_names("repair", repair, REPAIRS, kind="repairs")
 
 
 def usable(headers: Sequence[Header], repairs: Collection[str]) -> Usable:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rhoa.cohort import Hip, Manifest
-from rhoa.cohort.build import CT_CROP_PIXELS, XRAY_SATURATION_PERCENT
 from rhoa.cohort.manifest import label_of, sha256_of
 from rhoa.errors import ReviewError, RhoaError
-from rhoa.hips import Box, LabelledImage, crop, write_coco
+from rhoa.hips import Box, LabelledImage, write_coco
+from rhoa.hips.model_crops import model_crop
 from rhoa.picture import encode_png, stretch
 from rhoa.pose.sides import SIDES
 from rhoa.review.consensus import labels
@@ -165,9 +165,7 @@ def _crop(case: Case, side: Side, state: CaseState, pictures: Pictures) -> NDArr
     if case.image is None or (side in case.hips and untouched):
         return stretch(pictures.hip(case, side, state), ends=(0, 255))
     image, box = pictures.image(case, state), pictures.boxes(case, state)[side]
-    size = CT_CROP_PIXELS if case.source == "ct" else None
-    saturate = XRAY_SATURATION_PERCENT if case.source == "xray" else 0.0
-    return stretch(crop(image, box, size=size), saturate_percent=saturate)
+    return model_crop(image, box, source=case.source)
 
 
 def _labelled(case: Case, state: CaseState, pictures: Pictures, out: Path) -> list[LabelledImage]:

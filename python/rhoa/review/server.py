@@ -16,8 +16,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from rhoa.cohort.build import XRAY_SATURATION_PERCENT
 from rhoa.errors import MissingExtraError, ReviewError, RhoaError, RhoaWarning, WriteError
+from rhoa.hips.model_crops import XRAY_SATURATION_PERCENT
 from rhoa.review.access import LOOPBACK, Doorkeeper, Guarded
 from rhoa.review.actions import Posed, as_action
 from rhoa.review.export import export

@@ -1,20 +1,25 @@
 """What each verb of the command line does: calls of the library, and what is worth printing."""
 
 from rhoa.verbs.crops import hips
+from rhoa.verbs.exporting import export
 from rhoa.verbs.listing import inspect
 from rhoa.verbs.output import Result, table
+from rhoa.verbs.prediction import predict
+from rhoa.verbs.published import audit
 from rhoa.verbs.radiographs import xray
 from rhoa.verbs.review import review
 from rhoa.verbs.scan import ctap
-from rhoa.verbs.study import bench, demo, evaluate, explain, info, predict, split, train
+from rhoa.verbs.study import bench, demo, evaluate, explain, info, split, train
 
 __all__ = [
     "Result",
+    "audit",
     "bench",
     "ctap",
     "demo",
     "evaluate",
     "explain",
+    "export",
     "hips",
     "info",
     "inspect",

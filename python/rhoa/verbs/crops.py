@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rhoa
 from rhoa import cohort
 from rhoa.errors import ParameterError, PoseError
-from rhoa.hips.sheet import Entry, Verdict, write_card
+from rhoa.hips.corrections import corrected
+from rhoa.hips.sheet import Entry, Verdict, sheet, write_card
 from rhoa.hips.views import frontal, lateral
-from rhoa.picture import draw_box, encode_png, stretch
+from rhoa.picture import draw_box, encode_png
 from rhoa.pose.sides import SIDES
 from rhoa.progress import bar
-from rhoa.verbs.folder import each, refuse_landmarks, told_warnings
+from rhoa.verbs.corrections import Picture, drawn_boxes, wants_review, write_review
+from rhoa.verbs.folder import SHEET, each, pool_of, refuse_landmarks, scans_in, told_warnings
 from rhoa.verbs.output import Result
 from rhoa.verbs.pelvis import AUTO, Request, pelvis_of
 from rhoa.verbs.scan import projected, volume_of
@@ -24,10 +27,11 @@ from rhoa.writing import atomic_write
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from rhoa import Radiograph, Volume
-    from rhoa.hips import Box
+    from rhoa.cohort import Outcome
+    from rhoa.hips import Box, LabelledImage
+    from rhoa.hips.corrections import Correction
     from rhoa.pose.sides import Side
     from rhoa.verbs.output import Rows
     from rhoa.verbs.pelvis import Pelvis
@@ -36,8 +40,9 @@ UNSURE = 0.5
 """A hip of less confidence deserves a look."""
 HIP_COLUMNS = (
     *("side", "top", "left", "bottom", "right", "confidence", "head_radius_mm"),
-    *("usable", "flags", "pose_used", "pose_flags"),
+    *("usable", "flags", "change", "pose_used", "pose_flags"),
 )
+PICTURE = "ct-ap.png"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +56,8 @@ class Hips:
     """Of the sides that the image holds."""
     lost: Sequence[str]
     """Why the other sides have none."""
+    changes: Sequence[Correction] = ()
+    """Boxes that somebody corrected."""
 
     @property
     def rows(self) -> Rows:
@@ -59,28 +66,30 @@ class Hips:
 
     def _row(self, side: Side, box: Box) -> dict[str, Any]:
         joint, covered = self.pelvis.joints[side], self.pelvis.coverage.hips[side]
+        change = next((one.change for one in self.changes if one.side == side), "")
         edges = {name: round(getattr(box, name), 2) for name in ("top", "left", "bottom", "right")}
         return {
             "side": side,
             **edges,
-            "confidence": round(joint.confidence, 3),
+            "confidence": None if box.confidence is None else round(box.confidence, 3),
             "head_radius_mm": round(joint.radius_mm, 1),
             "usable": covered.usable and not joint.hard_flags,
             "flags": sorted(joint.flags | covered.flags),
+            "change": change,
         }
 
     def write(self, folder: Path) -> list[str]:
         """The files that were written into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.image.save(folder / "ct-ap.png")
+        self.image.save(folder / PICTURE)
         self.image.save(folder / "ct-ap.npz")
         self.pelvis.save(folder / "pose.json")
         atomic_write(folder / "boxes.png", _picture_of(self.image, self.boxes))
         text = json.dumps(self.rows, indent=2)
         atomic_write(folder / "boxes.json", text + "\n")
-        names = ["ct-ap.png", "ct-ap.npz", "pose.json", "boxes.png", "boxes.json"]
+        names = [PICTURE, "ct-ap.npz", "pose.json", "boxes.png", "boxes.json"]
         for side, box in self.boxes.items():
-            pixels = stretch(rhoa.hips.crop(self.image, box))
+            pixels = rhoa.hips.model_crop(self.image, box, source="ct")
             atomic_write(folder / f"hip-{side}.png", encode_png(pixels))
             names.append(f"hip-{side}.png")
         return names
@@ -93,47 +102,94 @@ def hips(options: Namespace) -> Result:
     request = Request.of(options.pose or AUTO, options.tilt_offset)
     if options.each:
         refuse_landmarks(request)
-        return each(options, partial(_case, options), table="hips.csv", columns=HIP_COLUMNS)
-    found = find_hips(volume_of(options, options.scan), request, options)
+        return _of_folder(options)
+    drawn = drawn_boxes(options, [PICTURE]).get(PICTURE)
+    found = find_hips(volume_of(options, options.scan), request, options, drawn)
     names = found.write(options.out)
     lines = ["", *str(found.pelvis).splitlines(), ""]
     lines += [*found.lost, *(f"wrote {options.out / name}" for name in names)]
+    if wants_review(options):
+        lines += _review_of_one(found, options)
     return Result(found.rows, lines, rejected=bool(found.lost))
 
 
-def find_hips(volume: Volume, request: Request, options: Namespace) -> Hips:
+def find_hips(
+    volume: Volume, request: Request, options: Namespace, drawn: LabelledImage | None = None
+) -> Hips:
     """The hips of a scan: each side by itself, so that one bad hip does not lose the other.
+
+    Boxes that were ``drawn`` on the picture take the place of those found.
 
     Raises
     ------
     PoseError
         If no pelvis is found, or the image holds neither hip.
+    ManifestError
+        If what was drawn does not fit the picture.
     """
     pelvis = pelvis_of(volume, request)
     if pelvis.alignment is None:
         raise PoseError(f"no hips without a pelvis: {pelvis.note}")
     image = projected(volume, pelvis, options)
     boxes: dict[Side, Box] = {}
-    lost = []
+    lost: dict[Side, str] = {}
     for side in SIDES:
         try:
             boxes |= rhoa.hips.boxes(image, joints=pelvis.joints, sides=(side,))
         except PoseError as error:
-            lost.append(f"{side} hip not cropped: {error}")
+            lost[side] = f"{side} hip not cropped: {error}"
+    if drawn is not None:
+        boxes, changes = corrected(image, boxes, drawn)
+        left = [told for side, told in lost.items() if side not in boxes]
+        return Hips(volume, image, pelvis, boxes, left, changes)
     if not boxes:
-        raise PoseError(" ".join(lost))
-    return Hips(volume, image, pelvis, boxes, lost)
+        raise PoseError(" ".join(lost.values()))
+    return Hips(volume, image, pelvis, boxes, list(lost.values()))
+
+
+def _of_folder(options: Namespace) -> Result:
+    """Every scan of a folder."""
+    scans, _ = scans_in(Path(options.scan))
+    drawn = drawn_boxes(options, [f"{scan.name}/{PICTURE}" for scan in scans])
+    by_scan = {name.rpartition("/")[0]: labelled for name, labelled in drawn.items()}
+
+    def review(found: Sequence[Outcome], part: str) -> list[str]:
+        told = [one.record["picture"] for one in found if "picture" in one.record]
+        return write_review(options.out, [*map(Picture.from_dict, told)], options, part=part)
+
+    return each(
+        options,
+        partial(_case, options, by_scan),
+        table="hips.csv",
+        columns=HIP_COLUMNS,
+        wishes={name: repr(labelled.boxes) for name, labelled in by_scan.items()},
+        review=review if wants_review(options) else None,
+    )
+
+
+def _review_of_one(found: Hips, options: Namespace) -> list[str]:
+    """The page of one scan, and its boxes to correct."""
+    out: Path = options.out
+    entry = _shown(Path(options.scan).resolve().name, found, found.lost)
+    card = write_card(entry, out, place=".")
+    atomic_write(out / SHEET, sheet([(entry.verdict, card)], title=f"Hips of {entry.name}"))
+    picture = Picture.of(PICTURE, found.image, found.boxes, found.changes)
+    return [f"wrote {out / SHEET}", *write_review(out, [picture], options)]
 
 
 def _of_table(options: Namespace) -> Result:
-    names = ("pose", "series", "repair", "pixel_mm", "tilt_offset", "threads", "each", "window")
+    names = (
+        *("pose", "series", "repair", "pixel_mm", "tilt_offset", "threads", "each", "window"),
+        *("review", "boxes", "shard"),
+    )
     if any(getattr(options, name) for name in names) or options.depth != ["all"]:
         raise ParameterError(
-            "a table of scans names its own landmarks and is made with the defaults; leave out "
-            "--each, --pose, --series, --repair, --window, --depth, --pixel-mm, --tilt-offset and "
-            "--threads."
+            "a table of scans names its own landmarks and boxes and is made with the defaults; "
+            "leave out --each, --shard, --review, --boxes, --pose, --series, --repair, --window, "
+            "--depth, --pixel-mm, --tilt-offset and --threads."
         )
-    manifest = cohort.build(options.scan, options.out, progress=bar())
+    pool = pool_of(options)
+    manifest = cohort.build(options.scan, options.out, pool=pool, progress=bar())
     rejected = options.out / "rejected.csv"
     lines = [f"wrote {options.out / 'manifest.csv'}: {len(manifest)} hips"]
     lines += [f"{count} hips excluded: {why}" for why, count in manifest.excluded.items()]
@@ -141,16 +197,21 @@ def _of_table(options: Namespace) -> Result:
     return Result(rows, lines, rejected.exists())
 
 
-def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
+def _case(
+    options: Namespace, drawn: Mapping[str, LabelledImage], scan: Path, folder: Path
+) -> dict[str, Any]:
     """One scan of a folder: its files, its rows, and its part of the page."""
     request = Request.of(options.pose or AUTO, options.tilt_offset)
     with told_warnings() as told:
-        found = find_hips(volume_of(options, scan, quiet=True), request, options)
+        volume = volume_of(options, scan, quiet=True)
+        found = find_hips(volume, request, options, drawn.get(scan.name))
     found.write(folder)
     entry = _shown(scan.name, found, [*found.lost, *told])
     flags = [] if found.pelvis.alignment is None else sorted(found.pelvis.alignment.flags)
     pose = {"pose_used": found.pelvis.used, "pose_flags": flags}
+    name = f"{scan.name}/{PICTURE}"
     return {
+        "picture": Picture.of(name, found.image, found.boxes, found.changes).as_dict(),
         "verdict": entry.verdict,
         "rows": [row | pose for row in found.rows],
         "card": write_card(entry, folder),
@@ -161,7 +222,10 @@ def _shown(name: str, found: Hips, notes: Sequence[str]) -> Entry:
     pelvis, alignment = found.pelvis, found.pelvis.alignment
     flags = [] if alignment is None else sorted(alignment.flags)
     rows = {row["side"]: row for row in found.rows}
-    unsure = any(row["confidence"] < UNSURE or row["flags"] for row in rows.values())
+    unsure = any(
+        row["flags"] or (row["confidence"] is not None and row["confidence"] < UNSURE)
+        for row in rows.values()
+    )
     verdict: Verdict = "fine"
     if not pelvis.used:
         verdict = "not used"
@@ -180,7 +244,8 @@ def _shown(name: str, found: Hips, notes: Sequence[str]) -> Entry:
 def _told(row: dict[str, Any]) -> str:
     use = "usable" if row["usable"] else "not usable"
     flags = ", ".join(row["flags"]).replace("_", " ")
-    head = f"head {row['head_radius_mm']} mm, confidence {row['confidence']:.2f}"
+    sure = "drawn by hand" if row["change"] else f"confidence {row['confidence']:.2f}"
+    head = f"head {row['head_radius_mm']} mm, {sure}"
     return f"{head}, {use}" + (f" ({flags})" if flags else "")
 
 

@@ -3,51 +3,93 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import os
 import warnings
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import rhoa
 from rhoa.cohort import Case, Pool, dask, processes, run_cases
+from rhoa.cohort.cases import key_of
 from rhoa.errors import ParameterError, RhoaWarning
 from rhoa.hips.sheet import Entry, sheet, write_card
 from rhoa.progress import bar
 from rhoa.reading import whole_volume
-from rhoa.verbs.output import Result
-from rhoa.writing import atomic_write, csv_text
+from rhoa.verbs.output import Result, write_table
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rhoa.cohort import Outcome
     from rhoa.cohort.cases import Work
     from rhoa.hips.sheet import Verdict
-    from rhoa.verbs.output import Rows
     from rhoa.verbs.pelvis import Request
 
+    Review = Callable[[Sequence[Outcome], str], list[str]]  # found, part of several
+
 ELSEWHERE = frozenset(
-    {"run", "verb", "json", "out", "scan", "each", "workers", "scheduler", "shard", "threads"}
+    {"run", "verb", "json", "out", "scan", "scans", "each", "workers", "scheduler", "shard"}
+    | {"threads", "review", "boxes"}
 )
 """Options that have no say in what becomes of a scan."""
 SHEET = "contact-sheet.html"
 
 
-def each(options: Namespace, work: Work, *, table: str, columns: Sequence[str]) -> Result:
+class Asked(NamedTuple):
+    """A scan, and what is asked of it beside what is asked of all."""
+
+    path: Path
+    wish: object = None
+
+    def own(self) -> dict[str, object]:
+        """What tells this scan's wish from the others'."""
+        return {} if self.wish is None else {"own": self.wish}
+
+
+def each(
+    options: Namespace,
+    work: Work,
+    *,
+    table: str,
+    columns: Sequence[str],
+    wishes: Mapping[str, object] = MappingProxyType({}),
+    review: Review | None = None,
+) -> Result:
     """Do every scan of a folder; write a table of their rows and a page to look at.
 
-    ``work`` returns ``{"verdict": ..., "rows": [...], "card": ...}`` of one scan.
+    ``work`` returns ``{"verdict": ..., "rows": [...], "card": ...}`` of one scan. ``wishes`` are
+    what is asked of single scans, by their names; ``review`` writes what else belongs beside the
+    page and tells of it.
     """
-    folder, out = Path(options.scan), Path(options.out)
-    scans, loose = scans_in(folder)
-    mine = _shard(scans, options.shard)
+    scans, loose = scans_in(Path(options.scan))
+    asked = {path.name: Asked(path, wishes.get(path.name)) for path in scans}
+    result = each_of(asked, options, work, table=table, columns=columns, review=review)
+    lines = [f"{loose} other files beside the scans were not looked at"] if loose else []
+    return replace(result, lines=[*result.lines, *lines])
+
+
+def each_of(
+    scans: Mapping[str, Asked],
+    options: Namespace,
+    work: Work,
+    *,
+    table: str,
+    columns: Sequence[str],
+    review: Review | None = None,
+) -> Result:
+    """Do every one of these scans, each in a folder of its name; see `each`."""
+    out = Path(options.out)
+    mine = _shard(list(scans), options.shard)
     wish = _wish(options)
-    cases = [Case(path.name, path, _digest([wish, list(_fingerprint(path))])) for path in mine]
-    found = run_cases(work, cases, out, pool=_pool(options), progress=bar())
+    cases = [
+        Case(name, scans[name].path, key_of(wish | scans[name].own(), scans[name].path))
+        for name in mine
+    ]
+    found = run_cases(work, cases, out, pool=pool_of(options), progress=bar())
     rows = [{"scan": one.name, **row} for one in found for row in one.record.get("rows", ())]
     failures = [one for one in found if one.failure]
     part = "" if options.shard is None else "-{}-of-{}".format(*options.shard)
@@ -55,20 +97,20 @@ def each(options: Namespace, work: Work, *, table: str, columns: Sequence[str]) 
         out / f"{Path(name).stem}{part}{Path(name).suffix}"
         for name in (table, SHEET, "rejected.csv")
     )
-    _write_table(table_file, ("scan", *columns), rows)
+    write_table(table_file, ("scan", *columns), rows)
     atomic_write(page, sheet(map(_card, found), title=f"{len(found)} scans"))
     if failures:
         told = [{"scan": one.name, "reason": one.failure} for one in failures]
-        _write_table(rejected, ("scan", "reason"), told)
+        write_table(rejected, ("scan", "reason"), told)
     else:
         rejected.unlink(missing_ok=True)
     lines = [f"wrote {table_file}: {len(rows)} rows", f"wrote {page}"]
+    lines += review(found, part) if review is not None else []
     verdicts = Counter(str(one.record.get("verdict", "failed")) for one in found)
     lines += [f"{count} of {len(found)} scans: {verdict}" for verdict, count in verdicts.items()]
     if earlier := sum(one.earlier for one in found):
         lines.append(f"{earlier} of them were done before")
     lines += [f"{one.name}: {one.failure}" for one in failures]
-    lines += [f"{loose} other files beside the scans were not looked at"] if loose else []
     return Result(rows, lines, bool(failures))
 
 
@@ -117,15 +159,16 @@ def scans_in(folder: Path) -> tuple[list[Path], int]:
     return scans, len(inside) - len(scans)
 
 
-def _shard(scans: list[Path], shard: tuple[int, int] | None) -> list[Path]:
+def _shard(names: list[str], shard: tuple[int, int] | None) -> list[str]:
     """The scans of one part of several, in turn."""
     if shard is None:
-        return scans
+        return names
     number, count = shard
-    return scans[number - 1 :: count]
+    return names[number - 1 :: count]
 
 
-def _pool(options: Namespace) -> Pool | None:
+def pool_of(options: Namespace) -> Pool | None:
+    """Where scans are done, as the options say; None for this process."""
     if options.scheduler:
         return dask(options.scheduler)
     return processes(options.workers) if options.workers > 1 else None
@@ -137,29 +180,7 @@ def _wish(options: Namespace) -> dict[str, Any]:
     return {"rhoa": rhoa.__version__, "verb": options.verb, **wish}
 
 
-def _fingerprint(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Name, size and time of change of every file of a scan."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for file in files:
-        state = file.stat()
-        yield os.fspath(file.relative_to(path.parent)), state.st_size, state.st_mtime_ns
-
-
-def _digest(what: Any) -> str:  # noqa: ANN401  # whatever JSON holds
-    text = json.dumps(what, sort_keys=True, default=str)
-    return hashlib.blake2s(text.encode(), digest_size=16).hexdigest()
-
-
 def _card(one: Outcome) -> tuple[Verdict, str]:
     if one.failure:
         return "failed", write_card(Entry(one.name, "failed", notes=[one.failure]), ".")
     return one.record["verdict"], one.record["card"]
-
-
-def _write_table(file: Path, columns: Sequence[str], rows: Rows) -> None:
-    cells = ([_cell(row.get(name)) for name in columns] for row in rows)
-    atomic_write(file, csv_text(columns, cells))
-
-
-def _cell(value: object) -> object:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value

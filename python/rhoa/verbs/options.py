@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 
-def folder_options(verb: argparse.ArgumentParser, table: str) -> None:
-    """Of verbs that do every scan of a folder."""
+def folder_options(verb: argparse.ArgumentParser, table: str, *, many: str = "--each") -> None:
+    """Of verbs that do every scan of a folder; ``many`` says when there are many."""
     verb.add_argument(
         "--each",
         action="store_true",
@@ -15,12 +16,12 @@ def folder_options(verb: argparse.ArgumentParser, table: str) -> None:
         "it does what is not done",
     )
     verb.add_argument(
-        "--workers", type=int, default=1, help="with --each: scans at a time (default: 1)"
+        "--workers", type=int, default=1, help=f"with {many}: scans at a time (default: 1)"
     )
     verb.add_argument(
         "--scheduler",
         metavar="tcp://HOST:PORT",
-        help="with --each: do them on this Dask cluster, which sees the same files (rhoa[dask])",
+        help=f"with {many}: do them on this Dask cluster, which sees the same files (rhoa[dask])",
     )
     verb.add_argument(
         "--shard",
@@ -38,13 +39,28 @@ def _shard(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
+def review_options(verb: argparse.ArgumentParser, found_by: str) -> None:
+    """Of verbs that crop hips."""
+    verb.add_argument(
+        "--review",
+        action="store_true",
+        help="also write contact-sheet.html with every box and score, and the boxes to correct: "
+        "boxes.csv (left, top, right, bottom in pixels of the picture; empty where there is no "
+        "hip) and boxes.coco.json, for annotation programs",
+    )
+    verb.add_argument(
+        "--boxes",
+        type=Path,
+        metavar="FILE",
+        help="boxes.csv or COCO JSON of --review after somebody corrected it: its pictures get its "
+        f"boxes, others keep those that {found_by}; corrections.csv tells what was moved, added "
+        "and removed",
+    )
+
+
 def scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:
     """Of verbs that project a CT."""
-    verb.add_argument(
-        "--series",
-        metavar="UID|N|auto",
-        help="which series, if the folder holds several; auto: most axial slices, then thinnest",
-    )
+    series_option(verb)
     repair_option(verb)
     verb.add_argument(
         "--window",
@@ -81,6 +97,73 @@ def scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:
         help="with --pose: tip the pelvis about its hips, ASIS forward if above 0; standing up "
         "tips most by about -5",
     )
+    threads_option(verb)
+
+
+def predict_options(verb: argparse.ArgumentParser) -> None:
+    """Of the verb that grades hips. Nothing here makes a crop unlike those of training."""
+    verb.add_argument(
+        "--model",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="RUN",
+        help="run folder of `rhoa train`, or a folder of `rhoa export`; given several times, the "
+        "models grade together, and spread says how far they differ",
+    )
+    verb.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        help="folder for predictions.csv and, of each scan, prediction.json, its image and both "
+        "crops; needed where there are several scans",
+    )
+    verb.add_argument(
+        "--views",
+        type=int,
+        default=1,
+        metavar="N",
+        help="look at each crop N times, turned, shifted and scaled a little; the probability is "
+        "their mean (default: 1)",
+    )
+    verb.add_argument(
+        "--pose",
+        metavar="auto|FILE|force[:FILE]|no-asis",
+        help="of a CT, as in `rhoa hips` (default: auto)",
+    )
+    series_option(verb)
+    repair_option(verb)
+    verb.add_argument(
+        "--detector",
+        type=Path,
+        metavar="FOLDER",
+        help="a hip detector for X-rays (rhoa[train]); with it, pictures are whole X-rays",
+    )
+    verb.add_argument(
+        "--accept", metavar="NAME,...", default="", help="of an X-ray, as in `rhoa xray`"
+    )
+    verb.add_argument(
+        "--runtime",
+        choices=["auto", "torch", "onnx"],
+        default="auto",
+        help="what computes; auto: ONNX Runtime (rhoa[onnx]) where the model was exported, else "
+        "torch (rhoa[train])",
+    )
+    verb.add_argument("--device", default="auto", help="of torch: auto, cpu, cuda (default: auto)")
+    threads_option(verb)
+
+
+def series_option(verb: argparse.ArgumentParser) -> None:
+    """Of verbs that read a CT."""
+    verb.add_argument(
+        "--series",
+        metavar="UID|N|auto",
+        help="which series, if the folder holds several; auto: most axial slices, then thinnest",
+    )
+
+
+def threads_option(verb: argparse.ArgumentParser) -> None:
+    """Of verbs that project."""
     verb.add_argument("--threads", type=int, help="default: RHOA_NUM_THREADS, else all processors")
 
 

@@ -1,12 +1,15 @@
-"""What a verb prints."""
+"""What a verb prints, and the tables that it writes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rhoa.writing import atomic_write, csv_text
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 Rows = list[dict[str, Any]]
 
@@ -33,6 +36,16 @@ def table(rows: Rows) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in cells
     )
+
+
+def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as CSV; a list is its members with blanks between."""
+    cells = ([_written(row.get(name)) for name in columns] for row in rows)
+    atomic_write(file, csv_text(columns, cells))
+
+
+def _written(value: object) -> object:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def _cell(value: object) -> str:

@@ -78,7 +78,7 @@ class Pelvis:
 
     def save(self, path: Path) -> None:
         """Write `as_dict`."""
-        text = json.dumps(_without_nan(self.as_dict()), indent=2, allow_nan=False)
+        text = json.dumps(without_nan(self.as_dict()), indent=2, allow_nan=False)
         atomic_write(path, text + "\n")
 
     def __str__(self) -> str:
@@ -192,10 +192,10 @@ def _words(flags: frozenset[str]) -> str:
     return ", ".join(sorted(flags)).replace("_", " ")
 
 
-def _without_nan(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
+def without_nan(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
     """The same with None where a number is not finite: JSON has no NaN."""
     if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
+        return {key: without_nan(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_without_nan(one) for one in value]
+        return [without_nan(one) for one in value]
     return None if isinstance(value, float) and not abs(value) < float("inf") else value

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
+from rhoa.errors import MissingExtraError, ParameterError, RhoaError, RhoaWarning
 from rhoa.hips import halves, prepare, read_xray
+from rhoa.hips.corrections import corrected
+from rhoa.hips.sheet import OF_XRAYS, Entry, sheet, write_card
+from rhoa.hips.views import film as film_view
 from rhoa.picture import encode_png
 from rhoa.pose.sides import SIDES
 from rhoa.progress import bar
 from rhoa.reading.bounded import shown
 from rhoa.reading.files import list_files
+from rhoa.verbs.corrections import Picture, drawn_boxes, wants_review, write_review
+from rhoa.verbs.folder import SHEET
 from rhoa.verbs.output import Result
 from rhoa.writing import atomic_write, csv_text
 
@@ -23,63 +29,160 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rhoa import Radiograph
-    from rhoa.hips import Box, HipDetector
+    from rhoa.hips import Box, HipDetector, LabelledImage
+    from rhoa.hips.corrections import Correction
     from rhoa.pose.sides import Side
     from rhoa.verbs.output import Rows
 
 SHORT_SOURCE = {
     "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor": "Imager / magnification",
 }
+PICTURE = "xray.png"
 UNSURE = 0.5
 """A hip of a lower score deserves a look."""
 FACTS = ("pixel_mm_from", "photometric", "inverted", "modality_lut", "voi", "sides", "hip")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Film:
+    """What became of one X-ray."""
+
+    name: str
+    """Of its file, within the folder that was asked for."""
+    image: Radiograph | None = None
+    hips: Mapping[Side, Box] | None = None
+    """None where nobody looked for any."""
+    changes: Sequence[Correction] = ()
+    told: Sequence[str] = ()
+    """What was noticed on the way; of a file that was refused, why."""
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """All that is known of it, for JSON."""
+        if self.image is None:
+            return {"file": self.name, "verdict": "refused", "reason": self.told[0]}
+        facts = {fact: self.image.provenance[fact] for fact in FACTS}
+        alone = facts["hip"]
+        return {
+            "file": self.name,
+            "pixels": list(self.image.shape),
+            "pixel_mm": [round(step, 6) for step in self.image.pixel_mm],
+            **facts,
+            "content_px": self.image.provenance["content_px"],
+            **({} if self.hips is None else {"hips": places(self.hips)}),
+            "warnings": list(self.told),
+            "verdict": f"read, {alone} hip alone" if alone else "read",
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reader:
+    """What is asked of every X-ray."""
+
+    options: Namespace
+    detector: HipDetector | None
+    drawn: Mapping[str, LabelledImage]
+
+    def read(self, path: Path, name: str, folder: Path) -> tuple[Film, list[Path]]:
+        """An X-ray, and the files that were written of it into ``folder``."""
+        image, told = _read(path, self.options)
+        files = _write(image, folder)
+        drawn = self.drawn.get(_picture(name, self.options))
+        if self.detector is None and drawn is None:
+            return Film(name, image, told=told), files
+        hips = {} if self.detector is None else self.detector.detect(image)
+        changes: list[Correction] = []
+        if drawn is not None:
+            hips, changes = corrected(image, hips, drawn)
+        files += _write_hips(image, hips, folder)
+        told += _doubts(name, image, hips, changes)
+        return Film(name, image, hips, changes, told), files
+
+
 def xray(options: Namespace) -> Result:
     """One X-ray, or every file of a folder."""
     path, out = Path(options.xray), Path(options.out)
-    detector = _detector(options)
+    if options.review and options.detector is None and options.boxes is None:
+        raise ParameterError(
+            "--review shows the boxes of hips: pass --detector RUN, which finds them, or --boxes."
+        )
     if os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises where a name is too long
-        return _of_folder(path, out, options, detector)
-    image, told = _read(path, options)
-    files = _write(image, out)
-    hips = None if detector is None else detector.detect(image)
-    if hips is not None:
-        files += _write_hips(image, hips, out)
-        told += _doubts(shown(path), image, hips)
-    for message in told:
+        return _of_folder(path, out, options)
+    name = shown(path)
+    reader = Reader(options, _detector(options), drawn_boxes(options, [PICTURE]))
+    film, files = reader.read(path, name, out)
+    lines = [f"wrote {file}" for file in files]
+    if wants_review(options):
+        lines += review_films([film], out, options)
+    for message in film.told:
         warnings.warn(message, RhoaWarning, stacklevel=2)
-    row = _row(shown(path), image, told, hips)
-    return Result([row], [f"wrote {file}" for file in files], shown=[_short(row)])
+    return Result([film.row], lines, shown=[_short(film.row)])
 
 
-def _of_folder(folder: Path, out: Path, options: Namespace, detector: HipDetector | None) -> Result:
+def _of_folder(folder: Path, out: Path, options: Namespace) -> Result:
     files = [file for file in list_files(folder) if _counts(file, out)]
-    rows: Rows = []
-    rejected: list[tuple[str, str]] = []
-    remarks: list[str] = []
+    names = [file.relative_to(folder).as_posix() for file in files]
+    known = [_picture(shown_path(name), options) for name in names]
+    reader = Reader(options, _detector(options), drawn_boxes(options, known))
+    films: list[Film] = []
     show = bar()
-    for done, file in enumerate(files):
+    for done, (file, name) in enumerate(zip(files, names, strict=True)):
         show(done, len(files), "reading X-rays")
-        name = file.relative_to(folder).as_posix()
         try:
-            image, told = _read(file, options)
-            _write(image, out / name)
-            hips = None if detector is None else detector.detect(image)
-            if hips is not None:
-                _write_hips(image, hips, out / name)
-                told += _doubts(shown_path(name), image, hips)
+            films.append(reader.read(file, shown_path(name), out / name)[0])
         except (RhoaError, MissingExtraError) as error:
-            rejected.append((shown_path(name), str(error)))
-            rows.append({"file": shown_path(name), "verdict": "refused", "reason": str(error)})
-            continue
-        rows.append(_row(shown_path(name), image, told, hips))
-        remarks += [f"warning: {message}" for message in told]
+            films.append(Film(shown_path(name), told=[str(error)]))
     show(len(files), len(files), "reading X-rays")
-    _write_rejected(rejected, out)
-    lines = ["", f"{len(rows) - len(rejected)} of {len(rows)} files read into {out}", *remarks]
-    lines += [f"refused: {reason}" for _, reason in rejected]
-    return Result(rows, lines, bool(rejected), shown=[_short(row) for row in rows])
+    refused = [(film.name, film.told[0]) for film in films if film.image is None]
+    _write_rejected(refused, out)
+    lines = ["", f"{len(films) - len(refused)} of {len(films)} files read into {out}"]
+    lines += [f"warning: {text}" for film in films if film.image is not None for text in film.told]
+    lines += [f"refused: {reason}" for _, reason in refused]
+    if wants_review(options):
+        lines += review_films(films, out, options)
+    rows = [film.row for film in films]
+    return Result(rows, lines, bool(refused), shown=[_short(row) for row in rows])
+
+
+def _picture(name: str, options: Namespace) -> str:
+    """What the table of boxes calls the picture of an X-ray."""
+    return f"{name}/{PICTURE}" if os.path.isdir(options.xray) else PICTURE  # noqa: PTH112  # as above
+
+
+def review_films(films: Sequence[Film], out: Path, options: Namespace) -> list[str]:
+    """Write the page of X-rays and their boxes to correct; what there is to say of it."""
+    alone = not os.path.isdir(options.xray)  # noqa: PTH112  # as above
+    cards, pictures = [], []
+    for film in films:
+        entry = _entry(film)
+        folder = out if alone or film.image is None else out / film.name
+        cards.append((entry.verdict, write_card(entry, folder, place="." if alone else None)))
+        if film.image is not None:
+            name = _picture(film.name, options)
+            pictures.append(Picture.of(name, film.image, film.hips or {}, film.changes))
+    page = out / SHEET
+    title = f"Hips of {len(films)} X-rays"
+    atomic_write(page, sheet(cards, title=title, legend=OF_XRAYS, what="X-rays"))
+    return [f"wrote {page}", *write_review(out, pictures, options)]
+
+
+def _entry(film: Film) -> Entry:
+    if film.image is None:
+        return Entry(film.name, "failed", notes=film.told)
+    hips, changes = film.hips or {}, {one.side: one.change for one in film.changes}
+    facts = [
+        (
+            f"{side} hip",
+            f"{changes[side]} by hand"
+            if side in changes
+            else f"score {hips[side].confidence or 0:.2f}"
+            if side in hips
+            else "none",
+        )
+        for side in SIDES
+    ]
+    view = film_view(film.image, hips)
+    return Entry(film.name, "look" if film.told else "fine", facts, (), film.told, [view])
 
 
 def shown_path(name: str) -> str:
@@ -134,26 +237,29 @@ def _write_hips(image: Radiograph, hips: Mapping[Side, Box], folder: Path) -> li
             files.append(file)
         else:
             file.unlink(missing_ok=True)
-    places = folder / "boxes.json"
-    atomic_write(places, json.dumps(_places(hips), indent=2) + "\n")
-    return [*files, places]
+    file = folder / "boxes.json"
+    atomic_write(file, json.dumps(places(hips), indent=2) + "\n")
+    return [*files, file]
 
 
-def _places(hips: Mapping[Side, Box]) -> Rows:
+def places(hips: Mapping[Side, Box]) -> Rows:
     """A row for each box, in the pixel edges of ``xray.npz``."""
     return [
         {
             "side": side,
             **{edge: round(getattr(box, edge), 2) for edge in ("top", "left", "bottom", "right")},
-            "confidence": round(box.confidence or 0.0, 3),
+            "confidence": None if box.confidence is None else round(box.confidence, 3),
         }
         for side, box in hips.items()
     ]
 
 
-def _doubts(name: str, image: Radiograph, hips: Mapping[Side, Box]) -> list[str]:
+def _doubts(
+    name: str, image: Radiograph, hips: Mapping[Side, Box], changes: Sequence[Correction]
+) -> list[str]:
     alone = image.provenance["hip"]
-    sides = [side for side in SIDES if alone in {"", side}]
+    looked_at = {one.side for one in changes}
+    sides = [side for side in SIDES if alone in {"", side} and side not in looked_at]
     lost = [f"{name}: no {side} hip was found; look at it." for side in sides if side not in hips]
     unsure = [
         f"{name}: the {side} hip scores {box.confidence:.2f}; look at its crop."
@@ -161,23 +267,6 @@ def _doubts(name: str, image: Radiograph, hips: Mapping[Side, Box]) -> list[str]
         if box.confidence is not None and box.confidence < UNSURE
     ]
     return lost + unsure
-
-
-def _row(
-    name: str, image: Radiograph, told: Sequence[str], hips: Mapping[Side, Box] | None
-) -> dict[str, Any]:
-    facts = {fact: image.provenance[fact] for fact in FACTS}
-    alone = facts["hip"]
-    return {
-        "file": name,
-        "pixels": list(image.shape),
-        "pixel_mm": [round(step, 6) for step in image.pixel_mm],
-        **facts,
-        "content_px": image.provenance["content_px"],
-        **({} if hips is None else {"hips": _places(hips)}),
-        "warnings": list(told),
-        "verdict": f"read, {alone} hip alone" if alone else "read",
-    }
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:

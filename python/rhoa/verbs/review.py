@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 AGREEMENT = "agreement.json"
 
 
-def review_options(verb: ArgumentParser) -> None:
+def page_options(verb: ArgumentParser) -> None:
     """What the verb takes."""
     verb.add_argument(
         "folder", help="what rhoa ctap or rhoa hips or rhoa xray wrote, or a manifest of crops"

@@ -137,18 +137,6 @@ def evaluate(options: Namespace) -> Result:
     return Result(_test_figures(options.out / "metrics.json"), [f"wrote {report}"])
 
 
-def predict(options: Namespace) -> Result:
-    """Probabilities of crops."""
-    require_extra("torch", extra="train", purpose="rhoa predict")
-    from rhoa.evaluation.figures import read_grey
-
-    model = rhoa.load_model(options.model)
-    crops = [read_grey(path, 4096) for path in options.crops]
-    scores = model.predict_proba(crops)[:, 1]
-    pairs = zip(options.crops, scores, strict=True)
-    return Result([{"image": str(path), "rHOA": round(float(p), 6)} for path, p in pairs])
-
-
 def explain(options: Namespace) -> Result:
     """An occlusion map over its crop."""
     require_extra("torch", extra="train", purpose="rhoa explain")

@@ -1,0 +1,128 @@
+"""The list of scans that crops are made of: a table with a row a hip."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from rhoa._core import __version__
+from rhoa.cohort.cases import Case, key_of
+from rhoa.cohort.manifest import SOURCES, choice, exclusion_of, grade, read_rows
+from rhoa.errors import ManifestError, ParameterError
+from rhoa.hips.refusals import accepted
+from rhoa.pose.sides import SIDES
+from rhoa.reading.repairs import named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from rhoa.cohort.manifest import Source
+
+COLUMNS = (
+    *("subject", "source", "scan", "side", "visit", "kl", "landmarks"),
+    *("top", "left", "bottom", "right"),
+)
+SHARED = ("subject", "source", "visit", "landmarks", "accept", "repair")
+"""Columns in which the rows of one scan must agree; the last two may be absent."""
+EDGES = ("top", "left", "bottom", "right")
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One scan of the list, with the rows of its hips, which it iterates over."""
+
+    path: Path
+    table: Path
+    rows: tuple[tuple[int, dict[str, str]], ...]
+
+    def told(self, column: str) -> str:
+        """What the table says of the whole scan."""
+        return self.rows[0][1].get(column, "")
+
+    @property
+    def source(self) -> Source:
+        """What it is: ct or xray."""
+        return cast("Source", self.told("source"))
+
+    @property
+    def where(self) -> str:
+        """Its first row, for messages."""
+        return f"{self.table.name}, line {self.rows[0][0]}"
+
+    @property
+    def landmarks(self) -> Path | None:
+        """The file of its landmarks; None where its pose is to be found."""
+        return self.table.parent / self.told("landmarks") if self.told("landmarks") else None
+
+    @property
+    def name(self) -> str:
+        """A file name made of the subject and the visit."""
+        subject, visit = self.told("subject"), self.told("visit")
+        whole = "_".join([subject, visit] if visit else [subject])
+        safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", whole).strip(".-")
+        if safe == whole and "_" not in subject + visit:
+            return safe
+        # Different subjects must not share a name because a file system would not take theirs.
+        digest = hashlib.blake2s(f"{subject}\0{visit}".encode()).hexdigest()[:8]
+        return f"{safe or 'scan'}-{digest}"
+
+    def case(self) -> Case:
+        """The scan as something to be done: anew where its rows or its files change."""
+        rows = [{name: row.get(name, "") for name in (*SHARED, "side", *EDGES)} for row in self]
+        files = [self.path] if self.landmarks is None else [self.path, self.landmarks]
+        return Case(f"{self.source}-{self.name}", self, key_of([__version__, rows], *files))
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        return (row for _, row in self.rows)
+
+
+def read_scans(table: Path) -> list[Scan]:
+    """The scans of a table, in its order.
+
+    Raises
+    ------
+    ManifestError
+        With the line, if a value is wrong, rows of one scan differ, or two scans have one name.
+    """
+    grouped: dict[Path, list[tuple[int, dict[str, str]]]] = {}
+    for line, row in read_rows(table, COLUMNS):
+        _require_row(row, f"{table.name}, line {line}")
+        rows = grouped.setdefault(table.parent / row["scan"], [])
+        if any(row["side"] == other["side"] for _, other in rows):
+            raise ManifestError(
+                f"{table.name}, line {line}: the {row['side']} hip of this scan is listed twice."
+            )
+        rows.append((line, row))
+    if not grouped:
+        raise ManifestError(f"{table.name}: the table has no rows.")
+    scans = [Scan(path, table, tuple(rows)) for path, rows in grouped.items()]
+    for scan in scans:
+        for key in SHARED:
+            if any(row.get(key, "") != scan.told(key) for row in scan):
+                raise ManifestError(f"{scan.where}: the rows of this scan differ in {key}.")
+    names = [(scan.source, scan.name.casefold()) for scan in scans]
+    if len(set(names)) < len(names):
+        raise ManifestError(
+            f"{table.name}: two scans have the same subject and visit; number the visits."
+        )
+    return scans
+
+
+def _require_row(row: Mapping[str, str], where: str) -> None:
+    choice(row["source"], SOURCES, f"{where}: source")
+    choice(row["side"], SIDES, f"{where}: side")
+    grade(row["kl"], where)
+    exclusion_of(row.get("exclusion", ""), where)
+    try:
+        accepted(row.get("accept", ""))
+        named(row.get("repair", ""))
+    except ParameterError as error:
+        raise ManifestError(f"{where}: {error}") from None
+    for column, source in (("accept", "xray"), ("repair", "ct")):
+        if row.get(column) and row["source"] != source:
+            raise ManifestError(f"{where}: {column} is of source {source}; leave it empty.")
+    if not row["subject"] or not row["scan"]:
+        raise ManifestError(f"{where}: subject or scan is empty.")

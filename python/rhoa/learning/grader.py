@@ -1,0 +1,271 @@
+"""Grading crops of hips: probabilities, and how far several looks at one hip differ.
+
+Nothing here needs torch: what computes the probabilities of a batch is up to the model.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rhoa.errors import ParameterError, WeightsError, require_count
+from rhoa.learning.augmentations import Augmentation
+from rhoa.learning.levels import prepare, require_grey
+from rhoa.learning.views import draw_changes, warp_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Levels = NDArray[np.uint8]
+    Probabilities = NDArray[np.float64]
+
+CLASSES = ("no rHOA", "rHOA")
+IMAGES_AT_ONCE = 64
+AS_TRAINED = Augmentation()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draws:
+    """What several looks at the same hips gave: of changed crops, of several models, or of both.
+
+    Examples
+    --------
+    >>> agreed = Draws(np.array([[[0.2, 0.8]], [[0.2, 0.8]]]))
+    >>> torn = Draws(np.array([[[0.0, 1.0]], [[1.0, 0.0]]]))
+    >>> agreed.spread, torn.spread
+    (array([0.]), array([0.5]))
+    >>> agreed.disagreement_nats.round(3), torn.disagreement_nats.round(3)
+    (array([0.]), array([0.693]))
+    """
+
+    samples: NDArray[np.float64]
+    """Probabilities ``(looks, hips, 2)`` of no rHOA and rHOA."""
+
+    @property
+    def probabilities(self) -> Probabilities:
+        """Their mean, ``(hips, 2)``."""
+        mean: Probabilities = self.samples.mean(axis=0)
+        return mean
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """Standard deviation of the probability of rHOA between looks, ``(hips,)``."""
+        spread: NDArray[np.float64] = self.samples[:, :, 1].std(axis=0)
+        return spread
+
+    @property
+    def disagreement_nats(self) -> NDArray[np.float64]:
+        """What a look tells of which look it is (mutual information), ``(hips,)``.
+
+        Zero where all looks give one probability, ln 2 where half are sure of either class: the
+        part of the uncertainty that is not in the hip but in the model.
+
+        References
+        ----------
+        Houlsby et al. 2011, Bayesian active learning for classification and preference learning;
+        Lakshminarayanan et al. 2017, Simple and scalable predictive uncertainty estimation using
+        deep ensembles.
+        """
+        within = _entropy(self.samples).mean(axis=0)
+        told: NDArray[np.float64] = np.maximum(_entropy(self.probabilities) - within, 0.0)
+        return told
+
+
+def _entropy(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the last axis, in nats; 0 ln 0 is 0."""
+    logs = np.log(np.where(probabilities > 0, probabilities, 1.0))
+    entropy: NDArray[np.float64] = -(probabilities * logs).sum(axis=-1)
+    return entropy
+
+
+class Grader(ABC):
+    """What grades crops of hips: a model of one run, or several models together."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def members(self) -> Sequence[SingleModel]:
+        """The models that grade together; of one model, itself."""
+
+    @abstractmethod
+    def predict_proba(
+        self, images: Sequence[ArrayLike], *, batch: int = IMAGES_AT_ONCE
+    ) -> Probabilities:
+        """Probabilities ``(n, 2)`` of no rHOA and rHOA; each row sums to one.
+
+        Parameters
+        ----------
+        images
+            Crops of hips, each a 2-D array of grey levels, 0 (black) to 255, of any size; right
+            hips mirrored, as `rhoa.hips.crop` makes them.
+        batch
+            Images computed at once.
+
+        Raises
+        ------
+        ParameterError
+            If an image is not 2-D or its levels are not of that range.
+        WeightsError
+            If the model gives no finite number.
+        """
+
+    @abstractmethod
+    def draws(
+        self,
+        images: Sequence[ArrayLike],
+        *,
+        views: int = 8,
+        changes: Augmentation = AS_TRAINED,
+        seed: int = 2020,
+        batch: int = IMAGES_AT_ONCE,
+    ) -> Draws:
+        """What ``views`` looks at each crop give, each look through other small changes.
+
+        The first look is at the crop as it is; the others turn, shift and scale it as training did
+        (test-time augmentation). The changes depend on the seed alone: a hip's draws are the same
+        in any company.
+
+        Parameters
+        ----------
+        images
+            As `predict_proba` takes them.
+        views
+            Looks at each crop; 1 is the crop as it is, and nothing else.
+        changes
+            The largest change of each kind, as in training; pixels are of the network's input.
+        seed
+            Of the changes.
+        batch
+            Images computed at once.
+
+        Raises
+        ------
+        ParameterError
+            If an image or a number is out of its range.
+        WeightsError
+            If the model gives no finite number.
+
+        References
+        ----------
+        Wang et al. 2019, Aleatoric uncertainty estimation with test-time augmentation for medical
+        image segmentation with convolutional neural networks.
+        """
+
+
+class SingleModel(Grader):
+    """A model that computes probabilities of grey levels at one size."""
+
+    __slots__ = ()
+
+    @property
+    def members(self) -> Sequence[SingleModel]:
+        """The model itself."""
+        return (self,)
+
+    @property
+    @abstractmethod
+    def card(self) -> Mapping[str, Any]:
+        """What ``model.json`` says."""
+
+    @abstractmethod
+    def compute(self, levels: Levels) -> Probabilities:
+        """Probabilities ``(n, 2)`` of grey levels ``(n, image_size, image_size)``, in any state."""
+
+    def predict_proba(
+        self, images: Sequence[ArrayLike], *, batch: int = IMAGES_AT_ONCE
+    ) -> Probabilities:
+        """Probabilities ``(n, 2)`` of no rHOA and rHOA, see `Grader.predict_proba`."""
+        only: Probabilities = self.draws(images, views=1, batch=batch).samples[0]
+        return only
+
+    def draws(
+        self,
+        images: Sequence[ArrayLike],
+        *,
+        views: int = 8,
+        changes: Augmentation = AS_TRAINED,
+        seed: int = 2020,
+        batch: int = IMAGES_AT_ONCE,
+    ) -> Draws:
+        """What several looks at each crop give, see `Grader.draws`."""
+        require_count("batch", batch)
+        rows = draw_changes(changes, require_count("views", views), seed=seed)
+        samples = np.empty((views, len(images), len(CLASSES)))
+        for start in range(0, len(images), batch):
+            levels = self._levels(images[start : start + batch], start)
+            for view, change in enumerate(rows):
+                seen = levels if view == 0 else warp_levels(levels, change)
+                samples[view, start : start + batch] = self._sound(self.compute(seen))
+        return Draws(samples)
+
+    def _levels(self, images: Sequence[ArrayLike], first: int) -> Levels:
+        size, xray_size = self.card["image_size"], self.card["xray_size"]
+        return np.stack(
+            [
+                prepare(
+                    require_grey(image, where=f"image {first + number}"),
+                    image_size=size,
+                    xray_size=xray_size,
+                )
+                for number, image in enumerate(images)
+            ]
+        )
+
+    @staticmethod
+    def _sound(probabilities: Probabilities) -> Probabilities:
+        if not np.isfinite(probabilities).all():
+            raise WeightsError(
+                "the model gives no finite probability; its weights are damaged, or training "
+                "did not end well: train again."
+            )
+        return probabilities
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ensemble(Grader):
+    """Several models that grade together: a deep ensemble, such as one recipe of several seeds.
+
+    Parameters
+    ----------
+    members
+        At least one; their inputs may differ in size.
+
+    References
+    ----------
+    Lakshminarayanan et al. 2017, Simple and scalable predictive uncertainty estimation using deep
+    ensembles.
+    """
+
+    members: Sequence[SingleModel] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            raise ParameterError("an ensemble needs at least one model.")
+
+    def predict_proba(
+        self, images: Sequence[ArrayLike], *, batch: int = IMAGES_AT_ONCE
+    ) -> Probabilities:
+        """The mean of the members' probabilities, see `Grader.predict_proba`."""
+        return self.draws(images, views=1, batch=batch).probabilities
+
+    def draws(
+        self,
+        images: Sequence[ArrayLike],
+        *,
+        views: int = 1,
+        changes: Augmentation = AS_TRAINED,
+        seed: int = 2020,
+        batch: int = IMAGES_AT_ONCE,
+    ) -> Draws:
+        """The looks of all members, ``views`` of each, see `Grader.draws`."""
+        found = [
+            member.draws(images, views=views, changes=changes, seed=seed, batch=batch)
+            for member in self.members
+        ]
+        return Draws(np.concatenate([one.samples for one in found]))

@@ -1,0 +1,190 @@
+"""Two models on the same hips: differences, and tests that know they are of the same hips."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit, logit
+from scipy.stats import binomtest
+
+from rhoa import RhoaError
+from rhoa.evaluation import compare, evaluate
+from rhoa.evaluation.areas import roc_areas
+from rhoa.evaluation.comparison import COMPARED
+from tests.evaluation.cohorts import Population
+
+
+def two_models(subjects: int, seed: int, better: float) -> tuple[np.ndarray, ...]:
+    """Labels, scores of two models that share most of their noise, groups."""
+    random = np.random.default_rng(seed)
+    labels, first, groups = Population().cohort(subjects, random)
+    noise = 0.05 * random.standard_normal(labels.size)
+    second = np.clip(first + noise + better * (labels - 0.5), 0, 1)
+    return labels, first, second, groups
+
+
+class TestDifferences:
+    def test_they_are_second_minus_first_of_every_figure(self) -> None:
+        labels, first, second, groups = two_models(60, 0, 0.1)
+
+        result = compare(labels, first, second, groups=groups, resamples=50)
+
+        one, two = (evaluate(labels, score, groups=groups) for score in (first, second))
+        for name in COMPARED:
+            expected = getattr(two, name).value - getattr(one, name).value
+            assert result.differences[name].value == pytest.approx(expected, abs=1e-12)
+        assert result.roc_auc.first == pytest.approx(one.roc_auc.value, abs=1e-12)
+        assert result.roc_auc.second == pytest.approx(two.roc_auc.value, abs=1e-12)
+        assert (result.hips, result.groups) == (120, 60)
+
+    def test_swapped_models_have_swapped_signs(self) -> None:
+        labels, first, second, groups = two_models(60, 1, 0.1)
+
+        here = compare(labels, first, second, groups=groups, resamples=200)
+        there = compare(labels, second, first, groups=groups, resamples=200)
+
+        for name in ("accuracy", "roc_auc", "brier"):
+            mine, other = here.differences[name], there.differences[name]
+            assert mine == pytest.approx((-other.value, -other.high, -other.low), abs=0.01)
+        assert here.roc_auc.p == pytest.approx(there.roc_auc.p)
+        assert here.answers.p == there.answers.p
+
+    def test_a_small_difference_of_like_models_is_seen_where_intervals_overlap(self) -> None:
+        """Models share their noise: the difference varies far less than either does."""
+        labels, first, second, groups = two_models(150, 2, 0.12)
+
+        result = compare(labels, first, second, groups=groups, resamples=500)
+
+        one, two = (evaluate(labels, score, groups=groups).roc_auc for score in (first, second))
+        assert one.high > two.low  # of the models alone
+        assert result.differences["roc_auc"].low > 0
+        assert result.roc_auc.difference.low > 0
+        assert result.roc_auc.p < 0.01
+
+    def test_the_bootstrap_and_the_closed_form_agree(self) -> None:
+        labels, first, second, groups = two_models(300, 3, 0.02)
+
+        result = compare(labels, first, second, groups=groups, resamples=2000)
+
+        drawn, closed = result.differences["roc_auc"], result.roc_auc.difference
+        assert drawn.high - drawn.low == pytest.approx(closed.high - closed.low, rel=0.1)
+
+    @pytest.mark.parametrize("stratified", [False, True])
+    def test_resamples_without_a_class_are_counted(self, *, stratified: bool) -> None:
+        labels, scores = [1] + [0] * 9, np.linspace(1, 0, 10)
+
+        result = compare(labels, scores, scores[::-1], resamples=500, stratified=stratified)
+
+        assert (result.excluded == 0) == stratified
+
+
+class TestAreas:
+    def test_p_is_that_of_the_contrast(self) -> None:
+        """Twice the tail of t at difference over error, with the patients of the smaller class."""
+        from scipy.stats import t
+
+        labels, first, second, groups = two_models(60, 4, 0.05)
+        values, covariance = roc_areas(labels == 1, np.stack([first, second]), groups)
+        error = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+        freedom = len(set(groups[labels == 1])) - 1
+
+        result = compare(labels, first, second, groups=groups, resamples=1).roc_auc
+
+        assert result.p == pytest.approx(2 * t.sf(abs(values[1] - values[0]) / error, freedom))
+        assert result.difference.high - result.difference.value == pytest.approx(
+            t.ppf(0.975, freedom) * error
+        )
+
+    def test_the_same_scores_do_not_differ(self) -> None:
+        labels, scores = [0, 1, 0, 1], [0.1, 0.8, 0.6, 0.4]
+
+        result = compare(labels, scores, scores, resamples=50)
+
+        assert result.roc_auc.p == 1
+        assert result.roc_auc.difference == (0, 0, 0)
+        assert result.answers == (0, 0, 1)
+
+    def test_p_is_evenly_spread_where_models_are_equally_good(self) -> None:
+        """400 cohorts, both models as good: 5 % of p are below .05; bounds are three errors."""
+        below = 0
+        for seed in range(400):
+            random = np.random.default_rng(seed)
+            labels, score, groups = Population().cohort(40, random)
+            first, second = expit(logit(score) + 0.8 * random.standard_normal((2, labels.size)))
+            result = compare(labels, first, second, groups=groups, resamples=1)
+            below += result.roc_auc.p < 0.05
+
+        assert below / 400 == pytest.approx(0.05, abs=0.033)
+
+    def test_one_class_has_no_areas(self) -> None:
+        result = compare([1, 1, 1], [0.1, 0.2, 0.9], [0.3, 0.4, 0.6], resamples=20)
+
+        assert math.isnan(result.roc_auc.p)
+        assert math.isnan(result.differences["roc_auc"].value)
+        assert not math.isnan(result.differences["accuracy"].value)
+
+
+class TestAnswers:
+    @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
+    def test_one_hip_a_patient_is_mcnemars_exact_test(
+        self, answers: list[tuple[bool, bool]]
+    ) -> None:
+        first, second = np.array(answers).T
+        only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+        expected = 1.0
+        if only_first + only_second:
+            expected = binomtest(only_first, only_first + only_second).pvalue
+
+        found = compare(
+            np.ones(len(answers)), first.astype(float), second.astype(float), resamples=1
+        ).answers
+
+        assert found[:2] == (only_first, only_second)
+        assert found.p == pytest.approx(expected, abs=1e-12)
+
+    @given(
+        st.lists(
+            st.tuples(st.booleans(), st.booleans(), st.integers(0, 4)), min_size=1, max_size=25
+        )
+    )
+    def test_hips_of_a_patient_change_together(self, answers: list[tuple[bool, bool, int]]) -> None:
+        """All exchanges of the two models within patients, one by one."""
+        first, second, groups = (np.array(part) for part in zip(*answers, strict=True))
+        surplus = [
+            int(second[groups == group].sum()) - int(first[groups == group].sum())
+            for group in np.unique(groups)
+        ]
+        totals = [
+            abs(sum(sign * one for sign, one in zip(signs, surplus, strict=True)))
+            for signs in itertools.product((-1, 1), repeat=len(surplus))
+        ]
+        expected = sum(total >= abs(sum(surplus)) for total in totals) / len(totals)
+
+        found = compare(
+            np.ones(len(answers)),
+            first.astype(float),
+            second.astype(float),
+            groups=groups,
+            resamples=1,
+        ).answers
+
+        assert found.p == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "problem"),
+    [
+        ([0.5], [0.5, 0.5], "y_true and first must be as long; got 2 and 1"),
+        ([0.5, 0.5], [0.5, math.nan], "second must lie in \\[0, 1\\]; 1 of 2"),
+    ],
+)
+def test_the_model_whose_scores_are_wrong_is_named(
+    first: list[float], second: list[float], problem: str
+) -> None:
+    with pytest.raises(RhoaError, match=problem):
+        compare([0, 1], first, second)
