@@ -40,6 +40,7 @@ ROOMS = [
         "evaluation",
         "audit",
         "phantom",
+        "review",
         "versions",
         "study",
         "demo",

@@ -23,6 +23,7 @@ from rhoa.verbs.options import (
 )
 from rhoa.verbs.plan import study_options
 from rhoa.verbs.published import audit_options
+from rhoa.verbs.review import page_options
 from rhoa.verbs.training import train_options
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ Radiograph-like images (CT-AP) from abdominopelvic CT, and models of hip osteoar
   rhoa ctap patient/ct -o out --pose auto      realigned to the anterior pelvic plane
   rhoa hips patient/ct -o out                  both hips, cropped
   rhoa hips scans.csv -o study                 a whole cohort: crops and manifest
+  rhoa review study                            look, correct and grade, on a local page
   rhoa xray pelvis.dcm -o out                  an X-ray, turned upright, and its halves
   rhoa detector --phantoms 24 -o run           a detector of hips for X-rays
 
@@ -100,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
         _hips,
         _xray,
         _detector,
+        _review,
         _split,
         _train,
         _evaluate,
@@ -236,6 +239,12 @@ def _detector(stages: Stages) -> None:
         stages, "detector", "Train a detector of hips in X-rays and CT-APs", verbs.detector
     )
     detector_options(verb)
+
+
+def _review(stages: Stages) -> None:
+    page_options(
+        _verb(stages, "review", "Look at a cohort, correct and grade it on a page", verbs.review)
+    )
 
 
 def _millimetres(text: str) -> float | str:

@@ -9,6 +9,7 @@ from rhoa.verbs.plan import study as conduct
 from rhoa.verbs.prediction import predict
 from rhoa.verbs.published import audit
 from rhoa.verbs.radiographs import xray
+from rhoa.verbs.review import review
 from rhoa.verbs.scan import ctap
 from rhoa.verbs.study import bench, demo, evaluate, explain, info, split
 from rhoa.verbs.training import train
@@ -28,6 +29,7 @@ __all__ = [
     "info",
     "inspect",
     "predict",
+    "review",
     "split",
     "table",
     "train",
