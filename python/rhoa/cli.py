@@ -14,13 +14,17 @@ from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
 from rhoa.verbs.options import (
+    detector_options,
     folder_options,
     predict_options,
     repair_option,
     review_options,
     scan_options,
 )
+from rhoa.verbs.plan import study_options
 from rhoa.verbs.published import audit_options
+from rhoa.verbs.review import page_options
+from rhoa.verbs.training import train_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +42,9 @@ Radiograph-like images (CT-AP) from abdominopelvic CT, and models of hip osteoar
   rhoa ctap patient/ct -o out --pose auto      realigned to the anterior pelvic plane
   rhoa hips patient/ct -o out                  both hips, cropped
   rhoa hips scans.csv -o study                 a whole cohort: crops and manifest
+  rhoa review study                            look, correct and grade, on a local page
   rhoa xray pelvis.dcm -o out                  an X-ray, turned upright, and its halves
+  rhoa detector --phantoms 24 -o run           a detector of hips for X-rays
 
 Research use only: not a medical device."""
 
@@ -95,12 +101,15 @@ def parser() -> argparse.ArgumentParser:
         _ctap,
         _hips,
         _xray,
+        _detector,
+        _review,
         _split,
         _train,
         _evaluate,
         _export,
         _predict,
         _explain,
+        _study,
         _audit,
         _demo,
         _bench,
@@ -225,6 +234,19 @@ def _xray(stages: Stages) -> None:
     )
 
 
+def _detector(stages: Stages) -> None:
+    verb = _verb(
+        stages, "detector", "Train a detector of hips in X-rays and CT-APs", verbs.detector
+    )
+    detector_options(verb)
+
+
+def _review(stages: Stages) -> None:
+    page_options(
+        _verb(stages, "review", "Look at a cohort, correct and grade it on a page", verbs.review)
+    )
+
+
 def _millimetres(text: str) -> float | str:
     return text if text == "file" else float(text)
 
@@ -256,17 +278,7 @@ def _split(stages: Stages) -> None:
 
 
 def _train(stages: Stages) -> None:
-    verb = _verb(stages, "train", "Train one model", verbs.train)
-    verb.add_argument("manifest", type=Path, help="manifest.csv with partitions")
-    verb.add_argument("--recipe", default="model-3", help="model-1 ... model-6 (default: model-3)")
-    verb.add_argument("-o", "--out", type=Path, required=True, help="run folder to write")
-    verb.add_argument(
-        "--weights", default="imagenet", metavar="imagenet|none|FILE", help="where to start from"
-    )
-    verb.add_argument("--epochs", type=int, help="default: the recipe's")
-    verb.add_argument("--image-size", type=int, help="network input, pixels (default: 224)")
-    verb.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
-    verb.add_argument("--seed", type=int, default=2020)
+    train_options(_verb(stages, "train", "Train one model", verbs.train))
 
 
 def _evaluate(stages: Stages) -> None:
@@ -323,6 +335,18 @@ def _explain(stages: Stages) -> None:
         "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
     )
     verb.add_argument("--stride", type=int, default=5, help="its step, pixels (default: 5)")
+    verb.add_argument(
+        "--method",
+        choices=["matlab", "mean", "grad-cam"],
+        default="matlab",
+        help="occlusion as MATLAB draws it (default); each pixel the mean of the squares over it; "
+        "or Grad-CAM, coarse and quick",
+    )
+
+
+def _study(stages: Stages) -> None:
+    verb = _verb(stages, "study", "Train, measure and report all that a plan names", verbs.conduct)
+    study_options(verb)
 
 
 def _audit(stages: Stages) -> None:

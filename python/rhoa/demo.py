@@ -11,19 +11,20 @@ from rhoa.cohort import build
 from rhoa.cohort.build import ct_ap_of
 from rhoa.errors import require_count
 from rhoa.hips import boxes
-from rhoa.hips.model_crops import CT_CROP_PIXELS
 from rhoa.picture import draw_box, encode_png, resize
 from rhoa.radiograph import Radiograph
+from rhoa.reading import read_ct
+from rhoa.study import Plan, conduct
+from rhoa.study.pages import write_windows
 from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from rhoa.cohort import Manifest
-    from rhoa.evaluation.report import OcclusionExample
     from rhoa.learning import Recipe
 
     Progress = Callable[[int, int, str], None]
@@ -32,8 +33,6 @@ PHANTOM_NOTE = (
     "Every patient in this report is a digital phantom. The figures show that each stage runs and "
     "is measured honestly; they say nothing about how well rhoa grades patients."
 )
-OCCLUSION_EXAMPLES = 6
-GALLERY_IMAGES = 12
 OVERVIEW_ROWS = 320
 
 
@@ -90,6 +89,8 @@ def make_cohort(out: Path, size: DemoSize, *, seed: int, progress: Progress | No
     )
     manifest = build(scans, out / "study", progress=progress).split(seed=seed)
     manifest.write(out / "study" / "manifest.csv")
+    first = min((out / "cohort" / "ct").glob("*/"))
+    write_windows(out / "study" / "ct-ap", read_ct(first))
     return manifest
 
 
@@ -100,43 +101,21 @@ def train_and_report(
 
     Beside it, ``overview.png`` shows a CT-AP and hips by grade.
     """
-    from rhoa.learning import recipes, train
+    from rhoa.learning import recipes
 
-    runs = [
-        train(
-            manifest,
-            size.reduced(recipe),
-            out / "runs" / recipe.name,
-            weights="none",
-            seed=seed,
-            progress=progress,
-        )
-        for recipe in recipes.values()
-        if recipe.name.startswith("model-")
-    ]
-    if progress is not None:
-        progress(0, 1, "writing the report")
-    report = write_study_report(out, manifest, runs, notes=[PHANTOM_NOTE])
-    atomic_write(out / "overview.png", encode_png(_overview(manifest)))
-    if progress is not None:
-        progress(1, 1, "writing the report")
-    return report
-
-
-def write_study_report(
-    out: Path, manifest: Manifest, runs: Sequence[Path], *, notes: Sequence[str] = ()
-) -> Path:
-    """The report of ``runs`` with the CT-APs beside the manifest and occlusion maps of model 3."""
-    from rhoa.evaluation.report import write_report
-
-    return write_report(
-        out,
-        manifest=manifest,
-        runs=runs,
-        gallery=_gallery(manifest),
-        occlusions=_occlusions(manifest, runs),
-        notes=notes,
+    plan = Plan(
+        out=out,
+        manifest=out / "study" / "manifest.csv",
+        recipes=tuple(
+            size.reduced(recipe) for name, recipe in recipes.items() if name.startswith("model-")
+        ),
+        weights="none",
+        seeds=(seed,),
+        notes=(PHANTOM_NOTE,),
     )
+    report = conduct(plan, redo=True, progress=progress).report
+    atomic_write(out / "overview.png", encode_png(_overview(manifest)))
+    return report
 
 
 def _overview(manifest: Manifest) -> NDArray[np.uint8]:
@@ -157,32 +136,3 @@ def _overview(manifest: Manifest) -> NDArray[np.uint8]:
         if len(crops) == len(files):
             parts.append(np.vstack([resize(crop, half, half) for crop in crops]))
     return np.rint(np.hstack(parts)).clip(0, 255).astype(np.uint8)
-
-
-def _gallery(manifest: Manifest) -> list[tuple[str, Radiograph]]:
-    """The CT-APs that `rhoa.cohort.build` wrote beside the crops, numbered, without names."""
-    files = dict.fromkeys(ct_ap_of(hip) for hip in manifest if hip.source == "ct")
-    shown = [file for file in files if file.is_file()][:GALLERY_IMAGES]
-    return [(f"CT-AP {n}", Radiograph.load(file)) for n, file in enumerate(shown, start=1)]
-
-
-def _occlusions(manifest: Manifest, runs: Sequence[Path]) -> list[OcclusionExample]:
-    """Occlusion maps of CT-AP test hips by the model trained on both kinds of image."""
-    from rhoa.evaluation.figures import read_grey
-    from rhoa.evaluation.report import OcclusionExample
-    from rhoa.evaluation.sensitivity import occlusion
-    from rhoa.learning import load_model
-
-    run = next((run for run in runs if run.name == "model-3"), runs[-1])
-    model = load_model(run)
-    hips = [hip for hip in manifest.labelled if (hip.source, hip.partition) == ("ct", "test")]
-    examples = []
-    for hip in hips[:OCCLUSION_EXAMPLES]:
-        image = read_grey(hip.image, CT_CROP_PIXELS)
-        influence = occlusion(model, image, patch=20, stride=8)
-        probability = float(model.predict_proba([image])[0, 1])
-        caption = f"{hip.side} hip, KL {hip.kl}"
-        examples.append(
-            OcclusionExample(caption, image, influence, int(hip.label or 0), probability)
-        )
-    return examples

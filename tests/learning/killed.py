@@ -24,13 +24,17 @@ import torch
 from rhoa.learning import Execution, train
 from tests.learning.squares import QUICK, Squares, squares
 
-# 32 iterations: a child that is killed has come one to three further than the one before it.
-RECIPE = replace(QUICK, image_size=32, epochs=16, drop_period=8, keep="best")
-LONGEST_S = 0.3
+# 24 iterations: a child that is killed has come one or two further than the one before it.
+RECIPE = replace(QUICK, image_size=32, epochs=12, drop_period=6, keep="best")
 
 
-def attempt(manifest: Squares, out: Path, kill_after_s: float | None) -> list[int]:
-    """The iterations that a child told; it is killed so long after the first one."""
+def attempt(
+    manifest: Squares, out: Path, kill_after: int | None = None, share: float = 0
+) -> list[int]:
+    """The iterations that a child told.
+
+    It is killed after so many, and a share of the time that the last one took.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -40,20 +44,22 @@ def attempt(manifest: Squares, out: Path, kill_after_s: float | None) -> list[in
             out,
             weights="none",
             seed=3,
-            execution=Execution(checkpoint_minutes=5 if kill_after_s is None else 0),
+            execution=Execution(checkpoint_minutes=5 if kill_after is None else 0),
             progress=lambda done, *_: os.write(writer, bytes([done])) and None,
         )
         os._exit(0)
     os.close(writer)
-    told = [*os.read(reader, 1)]
-    if kill_after_s is not None:
-        time.sleep(kill_after_s)
-        os.kill(child, signal.SIGKILL)
-    while content := os.read(reader, 64):
+    told: list[int] = []
+    took_s, before = 0.0, time.monotonic()
+    while content := os.read(reader, 1):
         told += content
+        took_s, before = time.monotonic() - before, time.monotonic()
+        if len(told) == kill_after:
+            time.sleep(share * took_s)
+            os.kill(child, signal.SIGKILL)
     os.close(reader)
     _, status = os.waitpid(child, 0)
-    if status != (0 if kill_after_s is None else signal.SIGKILL):
+    if status != (0 if kill_after is None else signal.SIGKILL):
         raise SystemExit(f"a child ended with status {status}")
     return told
 
@@ -73,12 +79,14 @@ def main() -> None:
     folder, kills = Path(sys.argv[1]), int(sys.argv[2])
     (folder / "crops").mkdir(parents=True)
     manifest = squares(folder / "crops", size=32)
-    attempt(manifest, folder / "whole", None)
+    attempt(manifest, folder / "whole")
 
     chance = random.Random(2020)  # noqa: S311  # when to kill
-    # Each dies in the writing of a checkpoint, in the next iteration, or in the one after it.
-    delays = [*(chance.uniform(0, LONGEST_S) for _ in range(kills)), None]
-    began = [attempt(manifest, folder / "often", delay)[0] for delay in delays]
+    began = []
+    for _ in range(kills):  # in the writing of a checkpoint, or in the next iteration
+        told = attempt(manifest, folder / "often", 2, chance.random())
+        began.append(told[0])
+    began.append(attempt(manifest, folder / "often")[0])
     runs = {name: left(folder / name) for name in ("whole", "often")}
     print(json.dumps({**runs, "began": began}))  # noqa: T201  # its result
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import rhoa
 from rhoa import RhoaError
-from rhoa.learning import Augmentation, Recipe, recipes
+from rhoa.learning import Augmentation, Recipe, as_coded, recipes
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,56 @@ def test_a_variant_changes_every_stage() -> None:
     )
 
 
+def test_the_counts_the_paper_prints_are_an_option() -> None:
+    """4040 iterations of models 3 and 4 are 101 an epoch, 1000 of model 5 are 10."""
+    printed = {"model-3": (101, 3158, 4040), "model-5": (10, 46, 1000)}
+
+    for name, (in_epoch, images, iterations) in printed.items():
+        recipe = replace(recipes[name], epoch_iterations=in_epoch)
+        assert recipe.iterations(images) == iterations
+        assert set(recipe.batch_sizes(images)) == {32}
+
+
+def test_table_1_validates_once_an_epoch_of_validation_batches() -> None:
+    """floor(1698 / 32) and floor(1722 / 32) are 53: the paper's validation frequency."""
+    assert {recipes[f"model-{n}"].validation_every for n in range(1, 5)} == {1698 // 32, 1722 // 32}
+
+
+def test_as_coded_is_what_the_published_code_does_otherwise() -> None:
+    """The code: freezing of 5 layers, factors 1920 and 1000, 10 epochs, changed validation."""
+    text, code = recipes["model-4"].as_dict(), as_coded(recipes["model-4"]).as_dict()
+
+    assert {name: code[name] for name in code if code[name] != text[name]} == {
+        "name": "model-4-as-coded",
+        "description": f"{text['description']}, as the paper's code has it",
+        "epochs": 10,
+        "drop_factor": 0.1,
+        "weight_decay": 1e-4,
+        "frozen_stem": True,
+        "head_weight_factor": 1920,
+        "head_bias_factor": 1000,
+        "augment_validation": True,
+    }
+    assert as_coded(recipes["model-6"]).first == as_coded(recipes["model-1"])
+
+
+def test_the_modern_recipe_stops_at_the_best_validation_area() -> None:
+    recipe = recipes["modern"]
+
+    assert (recipe.optimizer, recipe.schedule, recipe.keep) == ("adamw", "cosine", "best")
+    assert (recipe.best_by, recipe.label_smoothing) == ("val_auc", 0.1)
+    assert recipe.patience is not None
+
+
+def test_a_cosine_falls_from_the_learning_rate_to_nearly_nothing() -> None:
+    recipe = replace(recipes["modern"], epochs=100, learning_rate=1.0)
+    rates = [recipe.learning_rate_in(epoch) for epoch in range(1, 101)]
+
+    assert (rates[0], rates[50]) == pytest.approx((1.0, 0.5))
+    assert 0 < rates[-1] < 0.001
+    assert sorted(rates, reverse=True) == rates
+
+
 def test_learning_rate_drops_after_every_period() -> None:
     rates = [recipes["model-5"].learning_rate_in(epoch) for epoch in (1, 10, 11, 20, 21)]
 
@@ -120,6 +170,18 @@ def test_a_batch_larger_than_the_set_shrinks_to_it() -> None:
         ("drop_factor", 1.5),
         ("augmentation", None),
         ("first", "model-1"),
+        ("optimizer", "sgd"),
+        ("schedule", "linear"),
+        ("head", "regression"),
+        ("keep", "first"),
+        ("best_by", "accuracy"),
+        ("patience", 0),
+        ("epoch_iterations", 0),
+        ("weight_decay", -1.0),
+        ("weight_decay", "much"),
+        ("label_smoothing", 1.0),
+        ("head_weight_factor", 0),
+        ("head_bias_factor", float("inf")),
     ],
 )
 def test_a_number_out_of_range_is_refused_by_name(field: str, value: object) -> None:

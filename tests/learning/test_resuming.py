@@ -67,8 +67,8 @@ def test_a_run_that_was_killed_ten_times_ends_in_the_same_bits(tmp_path: Path) -
     assert not any("unfinished" in file for file in report["whole"]["files"])
     began = report["began"]
     assert (began[0], len(began)) == (1, KILLS + 1)
-    assert sorted(began) == began
-    assert 3 < began[-1] < 32  # they went on, and the last one had something to do
+    assert sorted(set(began)) == began  # each went on from a later checkpoint
+    assert began[-1] <= 24  # and the last one had something to do
     curves = [(tmp_path / "runs" / n / "history.csv").read_bytes() for n in ("whole", "often")]
     assert curves[0] == curves[1]
 

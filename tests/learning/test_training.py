@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 from rhoa import RhoaError
 from rhoa.errors import ManifestError, WeightsError
-from rhoa.learning import Recipe, recipes
+from rhoa.learning import Execution, Recipe, recipes
 from rhoa.picture import decode_png, encode_png, resize
 from tests.learning.squares import QUICK, STILL, Squares, squares
 
@@ -134,6 +135,52 @@ class TestLearning:
         assert sha256(both) == sha256(then) != sha256(alone)
         assert Recipe.from_dict(json.loads((both / "recipe.json").read_text())).first == xray
 
+    def test_it_stops_when_its_patience_is_over(self, cohort: Squares, tmp_path: Path) -> None:
+        recipe = replace(QUICK, epochs=20, drop_period=20, validation_every=1, patience=1)
+        told = []
+
+        folder = train(
+            cohort,
+            replace(recipe, learning_rate=0.02),
+            tmp_path / "run",
+            weights="none",
+            progress=lambda *said: told.append(said),
+        )
+
+        done = len(rows(folder / "history.csv"))
+        card = json.loads((folder / "model.json").read_text())
+        assert done == card["best_iteration"] + 1 < 40
+        assert told[-1] == (40, 40, f"quick: stopped after {done} iterations")
+
+    def test_grades_teach_a_two_class_model(self, cohort: Squares, tmp_path: Path) -> None:
+        """Saved, an ordinal model is a ResNet18 of two classes that gives the same scores."""
+        recipe = replace(QUICK, head="ordinal", keep="best", best_by="val_auc", label_smoothing=0.1)
+
+        folder = train(cohort, recipe, tmp_path / "run", weights="none")
+
+        hips = [hip for hip in cohort.hips if hip.partition == "test"]
+        images = [decode_png(hip.image.read_bytes()) for hip in hips]
+        written = [float(r["score"]) for r in rows(folder / "predictions.csv")][-len(hips) :]
+        scores = load_model(folder).predict_proba(images)
+        np.testing.assert_allclose(scores[:, 1], written, atol=1e-6)
+        best = max(float(row["val_auc"] or 0) for row in rows(folder / "history.csv"))
+        assert json.loads((folder / "model.json").read_text())["best_val_auc"] == best
+
+    @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+    def test_half_precision_learns_about_the_same(
+        self, cohort: Squares, run: Path, tmp_path: Path, precision: str
+    ) -> None:
+        execution = Execution(precision=precision)
+
+        folder = train(cohort, QUICK, tmp_path / "run", weights="none", seed=7, execution=execution)
+
+        whole, half = (
+            [float(row["train_loss"]) for row in rows(f / "history.csv")] for f in (run, folder)
+        )
+        assert half != whole
+        assert half[0] == pytest.approx(whole[0], abs=0.02)
+        assert json.loads((folder / "run.json").read_text())["precision"] == precision
+
     def test_a_smallest_image_in_a_set_smaller_than_the_batch_trains(
         self, cohort: Squares, tmp_path: Path
     ) -> None:
@@ -192,6 +239,13 @@ class TestRunFolder:
             (source, part) for source in ("xray", "ct") for part in ("train", "val", "test")
         }
         assert all(0 <= float(row["score"]) <= 1 for row in predictions)
+
+    def test_reports_leave_training_hips_out(self, run: Path) -> None:
+        from rhoa.evaluation.study import _read_predictions
+
+        said = _read_predictions(run / "predictions.csv")
+
+        assert [part for _, part, _ in said.values()] == ["val"] * 4 + ["test"] * 4
 
     def test_an_xray_model_is_evaluated_on_ct_too(self, cohort: Squares, tmp_path: Path) -> None:
         recipe = replace(QUICK, sources=("xray",), epochs=1)
@@ -292,6 +346,41 @@ class TestRunFolder:
 
         assert [(done, total) for done, total, _ in seen] == [(n, 4) for n in (1, 2, 3, 4)]
         assert seen[-1][2] == "quick: epoch 2 of 2"
+
+
+class TestCurvesForTensorboard:
+    def test_they_are_beside_the_run(self, cohort: Squares, tmp_path: Path) -> None:
+        pytest.importorskip("tensorboard")
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        folder = train(
+            cohort,
+            replace(QUICK, epochs=1),
+            tmp_path / "run",
+            weights="none",
+            execution=Execution(tensorboard=True),
+        )
+
+        events = EventAccumulator(str(folder / "tensorboard")).Reload()
+        history = rows(folder / "history.csv")
+        drawn = [(event.step, event.value) for event in events.Scalars("train_loss")]
+        losses = [(int(row["iteration"]), float(row["train_loss"])) for row in history]
+        np.testing.assert_allclose(drawn, losses, rtol=1e-6)
+        assert [event.step for event in events.Scalars("val_loss")] == [2]
+
+    def test_their_package_is_named_where_it_is_absent(
+        self, cohort: Squares, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "tensorboard", None)
+
+        with pytest.raises(ImportError, match=r"pip install 'rhoa\[tensorboard\]'"):
+            train(
+                cohort,
+                QUICK,
+                tmp_path / "run",
+                weights="none",
+                execution=Execution(tensorboard=True),
+            )
 
 
 class TestRefusals:

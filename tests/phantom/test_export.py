@@ -104,6 +104,31 @@ def test_one_bad_scan_is_reported_and_the_rest_goes_on(cohort: Path, tmp_path: P
     assert "CT-001,ct,none: no such" in (tmp_path / "rejected.csv").read_text(encoding="utf-8")
 
 
+def test_follow_up_visits_show_the_same_bones_and_grades_that_never_fall(tmp_path: Path) -> None:
+    """Of one subject: files, identifiers and positions of their own, one anatomy."""
+    options = {"ct_subjects": 0, "xray_subjects": 3, "pixel_mm": 4, "seed": 4}
+    table = write_cohort(tmp_path / "five", visits=5, **options)
+    alone = write_cohort(tmp_path / "one", **options)
+
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 5 * 2
+    assert {row["visit"] for row in rows} == {f"V{visit}" for visit in range(1, 6)}
+    grades = {
+        key: [int(row["kl"]) for row in rows if (row["subject"], row["side"]) == key]
+        for key in {(row["subject"], row["side"]) for row in rows}
+    }
+    assert all(kls == sorted(kls) and kls[-1] - kls[0] <= 4 for kls in grades.values())
+    assert any(kls[0] < kls[-1] for kls in grades.values())
+    films = [pydicom.dcmread(table.parent / row["scan"]) for row in rows if row["side"] == "left"]
+    assert len({film.SOPInstanceUID for film in films}) == len({bytes(f.PixelData) for f in films})
+    assert len({film.SOPInstanceUID for film in films}) == 15
+    assert {film.PatientID for film in films} == {"XR-001", "XR-002", "XR-003"}
+    first, only = (films[0], pydicom.dcmread(alone.parent / "xray" / "XR-001.dcm"))
+    assert first.PixelData == only.PixelData
+    assert len(build(table, tmp_path / "study")) == 30
+
+
 def test_the_same_seed_gives_the_same_cohort(tmp_path: Path) -> None:
     files = []
     for name in ("first", "second"):

@@ -99,10 +99,13 @@ def load_checkpoint(path: Path, learner: Learner, *, identity: Mapping[str, Any]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
         _require_same(header["identity"], identity, path)
         _restore(learner, tensors, header["scaler"])
+        best_weights = _under(_BEST, tensors)
+        if best_weights:
+            _require_shapes(best_weights, learner.network.state_dict())
         return State(
             history=[Step(*row) for row in header["history"]],
             best=None if header["best"] is None else Best(*header["best"]),
-            best_weights=_under(_BEST, tensors),
+            best_weights=best_weights,
             stale=int(header["stale"]),
         )
     except WeightsError:
@@ -127,6 +130,12 @@ def _require_same(there: Mapping[str, Any], here: Mapping[str, Any], path: Path)
             f"{path.name}: is of another run ({', '.join(different)} differ); choose another "
             "folder, or begin anew with resume=False (--restart)."
         )
+
+
+def _require_shapes(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    shapes, needed = ({k: v.shape for k, v in some.items()} for some in (given, own))
+    if shapes != needed:
+        raise ValueError("other tensors than the network has")
 
 
 def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Only algorithms that repeat to the bit, for as long as a run takes."""
+"""Algorithms that repeat to the bit, for as long as a run takes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def deterministic(seed: int, device: torch.device) -> Iterator[None]:
     benchmark = torch.backends.cudnn.benchmark
     filling: Any = torch.utils.deterministic  # a class that its stub does not know
     filled = filling.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(mode=True)
+    # On a GPU some layers may have no such algorithm: torch warns then.
+    torch.use_deterministic_algorithms(mode=True, warn_only=device.type == "cuda")
     torch.backends.cudnn.benchmark = False
     # Nothing here reads memory that it has not written: filling it would only cost time.
     filling.fill_uninitialized_memory = False

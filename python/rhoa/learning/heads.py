@@ -8,8 +8,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rhoa.errors import ParameterError
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -45,42 +43,20 @@ class OrdinalHead(nn.Module):
         return layer.to(self.weight.device)
 
 
-def head_name(network: nn.Module) -> str:
-    """The attribute that holds the last layer.
-
-    Raises
-    ------
-    ParameterError
-        If it is not one linear layer of two outputs.
-    """
-    name, layer = list(network.named_children())[-1]
-    if not isinstance(layer, nn.Linear | OrdinalHead):
-        raise ParameterError(
-            f"backbone: its last layer is {type(layer).__name__}; one that ends in a linear layer "
-            "is needed."
-        )
-    return name
-
-
 def with_head(network: nn.Module, recipe: Recipe) -> nn.Module:
     """``network`` of two classes, in place, with the head and the frozen layers of ``recipe``."""
-    name = head_name(network)
-    if recipe.head == "ordinal":
-        setattr(network, name, OrdinalHead(getattr(network, name)))
+    if recipe.head == "ordinal" and isinstance(network.fc, nn.Linear):
+        network.fc = OrdinalHead(network.fc)
     if recipe.frozen_stem:
         for layer in ("conv1", "bn1"):
-            if not hasattr(network, layer):
-                raise ParameterError(f"frozen_stem: {recipe.backbone} has no layer {layer}.")
             getattr(network, layer).requires_grad_(requires_grad=False)
     return network
 
 
 def with_classes(network: nn.Module) -> nn.Module:
     """``network``, in place, with two classes: the inverse of `with_head`."""
-    name = head_name(network)
-    head = getattr(network, name)
-    if isinstance(head, OrdinalHead):
-        setattr(network, name, head.as_classes())
+    if isinstance(network.fc, OrdinalHead):
+        network.fc = network.fc.as_classes()
     return network.requires_grad_()
 
 

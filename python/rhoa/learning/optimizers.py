@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from rhoa.learning.heads import head_name
-
 if TYPE_CHECKING:
     from torch import nn
 
@@ -17,11 +15,7 @@ if TYPE_CHECKING:
 
 def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Adam or AdamW over what is not frozen; a group for each learning rate and weight decay."""
-    head = head_name(network)
-    factors = {
-        f"{head}.weight": recipe.head_weight_factor,
-        f"{head}.bias": recipe.head_bias_factor,
-    }
+    factors = {"fc.weight": recipe.head_weight_factor, "fc.bias": recipe.head_bias_factor}
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:

@@ -41,8 +41,6 @@ class Recipe:
         X-rays (CT-AP crops are that small already); None leaves them as cropped.
     image_size
         Side of the network's square input, in pixels; at least 32.
-    backbone
-        ``"resnet18"``, or ``"timm/NAME"``: a network of timm (``rhoa[timm]``).
     head
         ``"classes"``: one output a class, cross-entropy. ``"ordinal"``: one line through the
         features with a threshold for each of KL >= 2, 3 and 4 (Cao et al. 2020, CORAL), so that
@@ -116,7 +114,6 @@ class Recipe:
     sources: tuple[Source, ...]
     xray_size: int | None = None
     image_size: int = 224
-    backbone: str = "resnet18"
     head: Literal["classes", "ordinal"] = "classes"
     frozen_stem: bool = False
     head_weight_factor: float = 1.0
@@ -149,10 +146,6 @@ class Recipe:
         for name, choices in _CHOICES.items():
             require_choice(name, getattr(self, name), choices)
         self._require_numbers()
-        if self.backbone != "resnet18" and not self.backbone.startswith("timm/"):
-            raise ParameterError(
-                f'backbone must be "resnet18" or "timm/NAME"; got {self.backbone!r}.'
-            )
         if not isinstance(self.augmentation, Augmentation):
             raise ParameterError(
                 f"augmentation must be an Augmentation; got {self.augmentation!r}."

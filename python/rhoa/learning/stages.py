@@ -101,7 +101,7 @@ def carry_out(
     if stage.execution.resume and is_finished(stage.folder, record):
         tell(total, "is there already")
         return
-    _require_parts(recipe, len(chosen["train"]), team)
+    require_parts(recipe, len(chosen["train"]), team)
     everything = [one for some in chosen.values() for one in some]
     with deterministic(stage.seed, stage.place):
         crops = _labelled_crops(everything, stage)
@@ -174,9 +174,11 @@ def _train(
     checkpoint = folder / CHECKPOINT_FILE
     learner, recipe = fitting.learner, stage.recipe
     state = State()
-    if stage.execution.resume and checkpoint.exists():
+    if stage.execution.resume and (checkpoint.exists() or checkpoint.is_symlink()):
         state = load_checkpoint(checkpoint, learner, identity=record)
     stage.team.wait()  # all have read what the leader will replace
+    if stage.team.leads and not state.history:
+        checkpoint.unlink(missing_ok=True)
 
     def save() -> None:
         save_checkpoint(checkpoint, learner, state, identity=record)
@@ -216,7 +218,14 @@ def _teller(stage: Stage, total: int, progress: Progress | None) -> Callable[[in
     return tell
 
 
-def _require_parts(recipe: Recipe, images: int, team: Team) -> None:
+def require_parts(recipe: Recipe, images: int, team: Team) -> None:
+    """Check that each of a team gets images enough of every batch.
+
+    Raises
+    ------
+    ParameterError
+        If batch normalisation would have nothing to compare.
+    """
     least = min(recipe.batch_sizes(images)) // team.size
     if team.size > 1 and least < SMALLEST_BATCH:
         raise ParameterError(

@@ -23,7 +23,7 @@ from rhoa.pose.sides import SIDES
 from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from os import PathLike
 
     from pydicom.uid import UID
@@ -31,10 +31,14 @@ if TYPE_CHECKING:
     from rhoa.phantom.xray import XRay
     from rhoa.volume import Volume
 
+    Row = dict[str, object]
+
 INTERCEPT_HU = -1024
 # How often each KL grade is met in a cohort, and how alike the hips of one subject are.
 KL_SHARES = (0.40, 0.10, 0.22, 0.16, 0.12)
 SAME_GRADE = 0.5
+# How often a hip is a grade worse at the next visit.
+PROGRESSION = 0.12
 # Spread of the pose of patients on a CT table, degrees: tilt, obliquity, rotation.
 POSE_SD_DEG = (6.0, 2.0, 3.0)
 
@@ -77,16 +81,19 @@ def write_dicom(
         file.save_as(folder / f"IM{number:04d}.dcm", enforce_file_format=True)
 
 
-def write_xray(image: XRay, path: str | PathLike[str], *, subject: str = "PHANTOM") -> None:
-    """Write an X-ray as a digital X-ray (DX) DICOM file."""
+def write_xray(
+    image: XRay, path: str | PathLike[str], *, subject: str = "PHANTOM", visit: int = 0
+) -> None:
+    """Write an X-ray as a digital X-ray (DX) DICOM file; each visit has identifiers of its own."""
     radiograph = image.radiograph
     seed = image.anatomy.seed
-    file = _file(DigitalXRayImageStorageForPresentation, _uid(subject, seed, "xray"), subject)
+    taken = f"xray {visit}" if visit else "xray"
+    file = _file(DigitalXRayImageStorageForPresentation, _uid(subject, seed, taken), subject)
     file.Modality = "DX"
     file.ImageType = ["DERIVED", "PRIMARY"]
     file.BodyPartExamined, file.ViewPosition = "PELVIS", "AP"
-    file.StudyInstanceUID = _uid(subject, seed, "xray study")
-    file.SeriesInstanceUID = _uid(subject, seed, "xray series")
+    file.StudyInstanceUID = _uid(subject, seed, f"{taken} study")
+    file.SeriesInstanceUID = _uid(subject, seed, f"{taken} series")
     file.InstanceNumber = 1
     file.PatientOrientation = ["L", "F"]
     file.ImagerPixelSpacing = file.PixelSpacing = _decimals(radiograph.pixel_mm)
@@ -100,6 +107,7 @@ def write_cohort(  # noqa: PLR0913  # every option by keyword
     *,
     ct_subjects: int,
     xray_subjects: int,
+    visits: int = 1,
     seed: int = 0,
     spacing_mm: tuple[float, float, float] = (2.0, 1.5, 1.5),
     pixel_mm: float = 0.2,
@@ -110,34 +118,42 @@ def write_cohort(  # noqa: PLR0913  # every option by keyword
     ``ct/SUBJECT/*.dcm`` with ``ct/SUBJECT.landmarks.json``, ``xray/SUBJECT.dcm``, and ``scans.csv``
     with one row per hip, as `rhoa.cohort.build` reads it. The same seed gives the same cohort.
 
+    With several ``visits``, each X-ray subject is X-rayed at each (``xray/SUBJECT_2.dcm``): the
+    same bones, positioned anew, with grades that rise by one now and then and never fall. CTs are
+    taken once.
+
     Raises
     ------
     ParameterError
-        If a number of subjects is negative.
+        If a number of subjects is negative, or there is no visit.
     """
     folder = Path(folder)
     require_count("seed", seed, least=0)
+    require_count("visits", visits)
     counts = [("ct", ct_subjects), ("xray", xray_subjects)]
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
+    subjects: list[str] = []
     total = sum(require_count(f"{source}_subjects", count, least=0) for source, count in counts)
     for source, count in counts:
         (folder / source).mkdir(parents=True, exist_ok=True)
         for number in range(count):
             if progress is not None:
-                progress(len(rows) // 2, total, "making phantoms")
+                progress(len(subjects), total, "making phantoms")
             random = np.random.default_rng([seed, number, len(source)])
             subject = f"{'CT' if source == 'ct' else 'XR'}-{number + 1:03d}"
-            left, right = _grades(random)
-            anatomy = Anatomy.random(int(random.integers(1 << 31)), kl_left=left, kl_right=right)
+            subjects.append(subject)
+            grades, bones = _grades(random), int(random.integers(1 << 31))
+            anatomy = Anatomy.random(bones, kl_left=grades[0], kl_right=grades[1])
             if source == "ct":
                 scan = _write_ct(folder, subject, anatomy, spacing_mm, random)
-            else:
-                scan = _write_xray(folder, subject, anatomy, pixel_mm)
-            rows += [
-                {"subject": subject, "source": source, "side": side, "kl": anatomy.joint(side).kl}
-                | scan[side]
-                for side in SIDES
-            ]
+                rows += _rows(subject, source, anatomy, scan)
+                continue
+            for visit in range(visits):
+                name = f"{subject}_{visit + 1}" if visits > 1 else subject
+                scan = _write_xray(folder / "xray" / f"{name}.dcm", anatomy, pixel_mm, visit)
+                label = f"V{visit + 1}" if visits > 1 else ""
+                rows += _rows(subject, source, anatomy, scan, visit=label)
+                anatomy = _later(anatomy, random)
     if progress is not None:
         progress(total, total, "making phantoms")
     table = folder / "scans.csv"
@@ -150,32 +166,51 @@ def _grades(random: np.random.Generator) -> tuple[int, int]:
     return (left, left) if random.random() < SAME_GRADE else (left, right)
 
 
+def _later(anatomy: Anatomy, random: np.random.Generator) -> Anatomy:
+    """The subject at the next visit."""
+    left, right = (
+        min(anatomy.joint(side).kl + int(random.random() < PROGRESSION), 4) for side in SIDES
+    )
+    return Anatomy.random(anatomy.seed, kl_left=left, kl_right=right)
+
+
+def _rows(
+    subject: str, source: str, anatomy: Anatomy, scan: Mapping[str, Row], *, visit: str = ""
+) -> list[Row]:
+    """Rows of ``scans.csv``, one a hip."""
+    return [
+        {"subject": subject, "source": source, "side": side, "kl": anatomy.joint(side).kl}
+        | {"visit": visit}
+        | scan[side]
+        for side in SIDES
+    ]
+
+
 def _write_ct(
     folder: Path,
     subject: str,
     anatomy: Anatomy,
     spacing_mm: tuple[float, float, float],
     random: np.random.Generator,
-) -> dict[str, dict[str, object]]:
+) -> dict[str, Row]:
     tilt, obliquity, rotation = random.normal(0, POSE_SD_DEG).clip(-18, 18).tolist()
     phantom = ct(anatomy, spacing_mm=spacing_mm, angles=(tilt, obliquity, rotation))
     write_dicom(phantom.volume, folder / "ct" / subject, subject=subject, seed=anatomy.seed)
     phantom.landmarks.to_json(folder / "ct" / f"{subject}.landmarks.json")
-    row: dict[str, object] = {
+    row: Row = {
         "scan": f"ct/{subject}",
         "landmarks": f"ct/{subject}.landmarks.json",
     }
     return dict.fromkeys(SIDES, row)
 
 
-def _write_xray(
-    folder: Path, subject: str, anatomy: Anatomy, pixel_mm: float
-) -> dict[str, dict[str, object]]:
-    image = xray(anatomy, pixel_mm=pixel_mm)
-    write_xray(image, folder / "xray" / f"{subject}.dcm", subject=subject)
+def _write_xray(path: Path, anatomy: Anatomy, pixel_mm: float, visit: int) -> dict[str, Row]:
+    image = xray(anatomy, pixel_mm=pixel_mm, seed=visit)
+    subject = path.stem.partition("_")[0]
+    write_xray(image, path, subject=subject, visit=visit)
     return {
         side: {
-            "scan": f"xray/{subject}.dcm",
+            "scan": f"xray/{path.name}",
             "top": round(box.top, 2),
             "left": round(box.left, 2),
             "bottom": round(box.bottom, 2),

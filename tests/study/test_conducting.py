@@ -1,0 +1,289 @@
+"""Whole studies on squares: what is trained, what is not trained again, what is measured."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rhoa
+from rhoa import cli, cohort
+from rhoa.cohort import Hip, Manifest
+from rhoa.errors import ParameterError
+from rhoa.study import Plan, conduct
+from rhoa.study.conducting import prepare
+from rhoa.study.jobs import require_trainable, train_all
+from tests.learning.squares import QUICK, squares
+
+pytestmark = pytest.mark.torch
+
+XRAY = replace(QUICK, name="xray", sources=("xray",), epochs=1)
+BOTH = replace(QUICK, name="both", epochs=1)
+FIGURES = ("roc_auc", "brier", "recall")
+
+
+def manifest(folder: Path) -> Path:
+    """Hips of squares, as a table on disk."""
+    names = ("image", "subject", "side", "source", "kl", "visit", "label", "partition")
+    hips = squares(folder).hips
+    table = folder / "manifest.csv"
+    Manifest(tuple(Hip(**{name: getattr(hip, name) for name in names}) for hip in hips)).write(
+        table
+    )
+    return table
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    folder = tmp_path_factory.mktemp("study")
+    return Plan(
+        out=folder / "out",
+        manifest=manifest(folder),
+        recipes=(XRAY, BOTH),
+        weights="none",
+        seeds=(1, 2, 3),
+        notes=("squares are no hips",),
+    )
+
+
+@pytest.fixture(scope="module")
+def report(plan: Plan) -> Path:
+    return conduct(plan).report
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def scores(run: Path, source: str, part: str) -> tuple[list[int], list[float], list[str]]:
+    """Labels, scores and subjects of a set, as a run's table has them."""
+    mine = [
+        row
+        for row in rows(run / "predictions.csv")
+        if (row["source"], row["partition"]) == (source, part)
+    ]
+    return (
+        [int(row["label"]) for row in mine],
+        [float(row["score"]) for row in mine],
+        [row["subject"] for row in mine],
+    )
+
+
+def weights_of(plan: Plan) -> dict[Path, tuple[bytes, int]]:
+    """Content and time of every run's weights."""
+    files = sorted((plan.out / "runs").rglob("model.safetensors"))
+    return {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
+
+
+def test_each_recipe_is_trained_with_each_seed(plan: Plan, report: Path) -> None:
+    assert report == plan.out / "report.html"
+    for recipe in (XRAY, BOTH):
+        for seed in (1, 2, 3):
+            card = json.loads(
+                (plan.out / "runs" / recipe.name / f"seed-{seed}" / "model.json").read_text()
+            )
+            assert (card["recipe"], card["seed"]) == (recipe.name, seed)
+
+
+def test_a_run_is_what_training_alone_would_make(plan: Plan, report: Path, tmp_path: Path) -> None:
+    alone = rhoa.train(cohort.read(plan.manifest), BOTH, tmp_path / "alone", weights="none", seed=2)
+
+    told = plan.out / "runs" / "both" / "seed-2" / "model.safetensors"
+    assert report.is_file()
+    assert told.read_bytes() == (alone / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("source", ["xray", "ct"])
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_figures_are_those_of_the_runs_and_of_their_mean_scores(
+    plan: Plan, report: Path, source: str, part: str
+) -> None:
+    """From the runs' tables, put together and measured here again."""
+    runs = [plan.out / "runs" / "both" / f"seed-{seed}" for seed in (1, 2, 3)]
+    sets = [scores(run, source, part) for run in runs]
+    each = [rhoa.evaluate(labels, score, groups=who) for labels, score, who in sets]
+    mean = np.mean([score for _, score, _ in sets], axis=0)
+    together = rhoa.evaluate(sets[0][0], mean, groups=sets[0][2])
+
+    told = {
+        row["figure"]: row
+        for row in json.loads((report.parent / "results.json").read_text())
+        if (row["recipe"], row["source"], row["partition"]) == ("both", source, part)
+    }
+
+    for figure in FIGURES:
+        values = [getattr(one, figure).value for one in each]
+        row, whole = told[figure], getattr(together, figure)
+        assert row["runs"] == 3
+        assert row["values"] == pytest.approx(values)
+        assert row["mean"] == pytest.approx(np.mean(values))
+        assert row["spread"] == pytest.approx(np.std(values, ddof=1))
+        expected = [None if np.isnan(number) else pytest.approx(number) for number in whole[:3]]
+        assert [row["together"], row["low"], row["high"]] == expected
+
+
+def test_the_report_is_of_the_mean_scores(plan: Plan, report: Path) -> None:
+    metrics = json.loads((plan.out / "metrics.json").read_text())
+    results = json.loads((plan.out / "results.json").read_text())
+
+    for model in metrics["models"]:
+        for row in results:
+            if row["recipe"].casefold() == model["name"].casefold():
+                shown = model["results"][row["source"]][row["partition"]][row["figure"]]
+                assert shown["value"] == row["together"]
+    page = report.read_text(encoding="utf-8")
+    assert "squares are no hips" in page
+    assert "trained with 3 seeds" in page
+
+
+def test_started_again_it_does_what_was_stopped_and_leaves_the_others(
+    plan: Plan, report: Path
+) -> None:
+    """A run is stopped while it trains: its record says so, its weights are not there."""
+    before, page = weights_of(plan), report.read_bytes()
+    stopped = plan.out / "runs" / "xray" / "seed-2"
+    record = json.loads((stopped / "asked.json").read_text())
+    (stopped / "asked.json").write_text(json.dumps(record | {"done": False}))
+    for file in stopped.iterdir():
+        if file.is_dir():
+            shutil.rmtree(file)
+        elif file.name != "asked.json":
+            file.unlink()
+
+    conduct(plan)
+
+    after = weights_of(plan)
+    assert {file: content for file, (content, _) in after.items()} == {
+        file: content for file, (content, _) in before.items()
+    }
+    changed = [file for file in after if after[file] != before[file]]
+    assert changed == [stopped / "model.safetensors"]
+    assert report.read_bytes() == page
+
+
+def test_a_run_that_was_trained_otherwise_is_refused_and_nothing_is_trained(
+    plan: Plan, report: Path
+) -> None:
+    before = weights_of(plan)
+    more = replace(plan, recipes=(replace(BOTH, epochs=2), replace(XRAY, name="third")))
+
+    with pytest.raises(ParameterError, match="3 runs .* both/seed-1: recipe.epochs was 1, is 2"):
+        conduct(more)
+
+    assert report.is_file()
+    assert weights_of(plan) == before
+
+
+def test_redo_trains_it_anew_and_no_other(plan: Plan, tmp_path: Path) -> None:
+    small = replace(plan, out=tmp_path / "out", seeds=(1,))
+    train_all(prepare(small), small, progress=None)
+    before = weights_of(small)
+    other = replace(small, recipes=(XRAY, replace(BOTH, batch=2)))
+    jobs = prepare(other)
+
+    require_trainable(jobs, redo=True)
+    train_all(jobs, other, progress=None)
+
+    after = weights_of(small)
+    assert [file.parts[-3] for file in after if after[file] != before[file]] == ["both"]
+
+
+def test_other_labels_are_another_study(plan: Plan, report: Path, tmp_path: Path) -> None:
+    hips = cohort.read(plan.manifest).hips
+    changed = Manifest((replace(hips[0], kl=None, label=None), *hips[1:]))
+    changed.write(tmp_path / "manifest.csv")
+
+    with pytest.raises(ParameterError, match="other hips, labels or partitions"):
+        conduct(replace(plan, manifest=tmp_path / "manifest.csv"))
+
+    assert report.is_file()
+
+
+def test_folders_that_no_study_wrote_are_never_replaced(plan: Plan, tmp_path: Path) -> None:
+    mine = tmp_path / "out" / "runs" / "xray" / "seed-1" / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+
+    with pytest.raises(ParameterError, match="hold what no study wrote; the first, xray/seed-1"):
+        conduct(replace(plan, out=tmp_path / "out"), redo=True)
+
+    assert mine.read_text() == "mine"
+
+
+def test_in_folds_each_hip_is_tested_once_by_a_model_that_did_not_see_its_subject(
+    plan: Plan, tmp_path: Path
+) -> None:
+    folded = replace(plan, out=tmp_path, seeds=(1,), folds=4, recipes=(BOTH,))
+
+    results = conduct(folded).results
+
+    hips = cohort.read(plan.manifest).labelled
+    together = rows(tmp_path / "together" / "both" / "predictions.csv")
+    assert len(together) == len(hips)
+    by_hip = {}
+    for fold in range(1, 5):
+        parts = {hip.subject: hip.partition for hip in prepare(folded)[fold - 1].manifest}
+        for row in rows(tmp_path / "runs" / "both" / f"fold-{fold}" / "predictions.csv"):
+            if row["partition"] == "test":
+                assert parts[row["subject"]] == "test"
+                by_hip[row["subject"], row["side"]] = float(row["score"])
+    assert {(row["subject"], row["side"]): float(row["score"]) for row in together} == by_hip
+    (area,) = [
+        one for one in results if (one.source, one.partition, one.figure) == ("ct", "test", "brier")
+    ]
+    ct = [row for row in together if row["source"] == "ct"]
+    errors = [(float(row["score"]) - int(row["label"])) ** 2 for row in ct]
+    assert area.together.value == pytest.approx(np.mean(errors))
+    assert area.hips == len(ct)
+
+
+def test_progress_counts_images_over_all_runs_and_never_goes_back(
+    plan: Plan, tmp_path: Path
+) -> None:
+    """Two batches of 4 images of the X-ray stage, then 4 of each source: 4 + 4 x 2 images."""
+    steps: list[tuple[int, int, str]] = []
+    ct = replace(QUICK, name="staged", sources=("ct",), epochs=1, first=XRAY)
+    small = replace(plan, out=tmp_path, seeds=(1,), recipes=(ct, BOTH))
+
+    train_all(prepare(small), small, progress=lambda *step: steps.append(step))
+
+    seen = [done for done, _, what in steps if what.startswith("training: ")]
+    assert {total for _, total, what in steps if what.startswith("training: ")} == {16}
+    assert seen == sorted(seen)
+    assert {4, 8, 16} <= set(seen)
+
+
+def test_the_verb_prints_areas_and_lists_runs(
+    plan: Plan, report: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    toml = tmp_path / "study.toml"
+    toml.write_text(
+        f'manifest = "{plan.manifest}"\nout = "{tmp_path / "out"}"\nweights = "none"\n'
+        'recipes = ["model-1", "model-5"]\nseeds = [1, 2]\n'
+        "[every-recipe]\nepochs = 1\nbatch = 4\nimage_size = 40\n",
+        encoding="utf-8",
+    )
+
+    listed = cli.main(["study", str(toml), "--list"])
+    before = capsys.readouterr().out
+    done = cli.main(["study", str(toml)])
+    after = capsys.readouterr().out
+    cli.main(["study", str(toml), "--list", "--json"])
+    states = json.loads(capsys.readouterr().out)
+
+    assert report.is_file()
+    assert (listed, done) == (0, 0)
+    assert "new" in before
+    assert "done" not in before
+    assert "model-5" in after
+    assert "+-" in after
+    assert {row["state"] for row in states} == {"done"}
+    assert {(row["recipe"], row["run"]) for row in states} == {
+        (model, f"seed-{seed}") for model in ("model-1", "model-5") for seed in (1, 2)
+    }
