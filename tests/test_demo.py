@@ -52,7 +52,15 @@ def test_the_learning_half_reports_what_the_runs_predicted(
     page = report.read_text(encoding="utf-8")
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert [model["name"] for model in metrics["models"]] == [f"Model-{n}" for n in range(1, 6)]
-    for title in ("Table 1", "Table 2", "Table 3", "digital phantom", "Occlusion"):
+    for title in (
+        "Table 1",
+        "Table 2",
+        "Table 3",
+        "digital phantom",
+        "Occlusion",
+        "Leak audit",
+        "1650 HU",
+    ):
         assert title in page
     assert "<script src" not in page
     assert 'src="http' not in page

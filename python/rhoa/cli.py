@@ -14,6 +14,7 @@ from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
 from rhoa.verbs.options import (
+    detector_options,
     folder_options,
     predict_options,
     repair_option,
@@ -22,6 +23,7 @@ from rhoa.verbs.options import (
 )
 from rhoa.verbs.plan import study_options
 from rhoa.verbs.published import audit_options
+from rhoa.verbs.review import page_options
 from rhoa.verbs.training import train_options
 
 if TYPE_CHECKING:
@@ -40,7 +42,9 @@ Radiograph-like images (CT-AP) from abdominopelvic CT, and models of hip osteoar
   rhoa ctap patient/ct -o out --pose auto      realigned to the anterior pelvic plane
   rhoa hips patient/ct -o out                  both hips, cropped
   rhoa hips scans.csv -o study                 a whole cohort: crops and manifest
+  rhoa review study                            look, correct and grade, on a local page
   rhoa xray pelvis.dcm -o out                  an X-ray, turned upright, and its halves
+  rhoa detector --phantoms 24 -o run           a detector of hips for X-rays
 
 Research use only: not a medical device."""
 
@@ -97,6 +101,8 @@ def parser() -> argparse.ArgumentParser:
         _ctap,
         _hips,
         _xray,
+        _detector,
+        _review,
         _split,
         _train,
         _evaluate,
@@ -228,6 +234,19 @@ def _xray(stages: Stages) -> None:
     )
 
 
+def _detector(stages: Stages) -> None:
+    verb = _verb(
+        stages, "detector", "Train a detector of hips in X-rays and CT-APs", verbs.detector
+    )
+    detector_options(verb)
+
+
+def _review(stages: Stages) -> None:
+    page_options(
+        _verb(stages, "review", "Look at a cohort, correct and grade it on a page", verbs.review)
+    )
+
+
 def _millimetres(text: str) -> float | str:
     return text if text == "file" else float(text)
 
@@ -316,6 +335,13 @@ def _explain(stages: Stages) -> None:
         "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
     )
     verb.add_argument("--stride", type=int, default=5, help="its step, pixels (default: 5)")
+    verb.add_argument(
+        "--method",
+        choices=["matlab", "mean", "grad-cam"],
+        default="matlab",
+        help="occlusion as MATLAB draws it (default); each pixel the mean of the squares over it; "
+        "or Grad-CAM, coarse and quick",
+    )
 
 
 def _study(stages: Stages) -> None:

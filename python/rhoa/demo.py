@@ -13,7 +13,9 @@ from rhoa.errors import require_count
 from rhoa.hips import boxes
 from rhoa.picture import draw_box, encode_png, resize
 from rhoa.radiograph import Radiograph
+from rhoa.reading import read_ct
 from rhoa.study import Plan, conduct
+from rhoa.study.pages import write_windows
 from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
@@ -87,6 +89,8 @@ def make_cohort(out: Path, size: DemoSize, *, seed: int, progress: Progress | No
     )
     manifest = build(scans, out / "study", progress=progress).split(seed=seed)
     manifest.write(out / "study" / "manifest.csv")
+    first = min((out / "cohort" / "ct").glob("*/"))
+    write_windows(out / "study" / "ct-ap", read_ct(first))
     return manifest
 
 

@@ -6,14 +6,15 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rhoa.evaluation import evaluate, figures
+from rhoa.evaluation import charts, evaluate, figures, overlays
+from rhoa.evaluation.bands import curve_band
 from rhoa.hips import Box
 from rhoa.pose import Landmarks, from_landmarks
 from rhoa.radiograph import Radiograph
-from tests.evaluation.studies import radiograph
+from tests.evaluation.studies import occlusion_examples, radiograph
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'rhoa[train]'")
 
@@ -27,8 +28,8 @@ def test_an_overlay_mixes_grey_with_red_and_blue_by_strength() -> None:
 
     pixels = np.rint(255 * imread(io.BytesIO(figures.overlay_png(grey, influence))))[..., :3]
 
-    red = 0.3 * 255 + 0.7 * figures.SUPPORTS
-    blue = 0.65 * 255 + 0.35 * figures.OPPOSES
+    red = 0.3 * 255 + 0.7 * overlays.SUPPORTS
+    blue = 0.65 * 255 + 0.35 * overlays.OPPOSES
     expected = [[red, blue], [[255, 255, 255], [0, 0, 0]]]
     np.testing.assert_allclose(pixels, np.array(expected), atol=0.51)
 
@@ -73,12 +74,53 @@ def test_the_areas_under_the_drawn_curves_are_the_printed_ones(
 ) -> None:
     truth = np.array([positive for positive, _ in pairs], int)
     score = np.array([value for _, value in pairs])
-    curve = figures.RankCurve("", truth, score)
+    curve = charts.RankCurve("", truth, score)
 
-    false_positive, sensitivity = figures.rank_points(curve, "roc")
-    recall, precision = figures.rank_points(curve, "pr")
+    false_positive, sensitivity = charts.rank_points(curve, "roc")
+    recall, precision = charts.rank_points(curve, "pr")
 
     result = evaluate(truth, score, resamples=1)
     assert np.trapezoid(sensitivity, false_positive) == pytest.approx(result.roc_auc.value)
     # Steps keep the height of the point before: recall falls from 1 to 0.
     assert -np.sum(np.diff(recall) * precision[:-1]) == pytest.approx(result.pr_auc.value)
+
+
+def test_misclassified_maps_come_first_with_truth_left_and_probability_right() -> None:
+    figure = charts.occlusion_maps(occlusion_examples())
+
+    titles = [(axes.get_title("left"), axes.get_title("right")) for axes in figure.axes]
+    assert titles[:3] == [("GT rHOA", "0.31"), ("GT no-rHOA", "0.64"), ("GT rHOA", "0.91")]
+    assert sum(bool(axes.images) for axes in figure.axes) == 6
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(0, 4).map(lambda step: step / 4)),
+        min_size=4,
+        max_size=12,
+    ).filter(lambda pairs: len({positive for positive, _ in pairs}) == 2)
+)
+@settings(max_examples=20)
+def test_bands_are_shares_in_order(pairs: list[tuple[bool, float]]) -> None:
+    truth = np.array([positive for positive, _ in pairs], int)
+    score = np.array([value for _, value in pairs])
+
+    for kind in ("roc", "pr"):
+        band = curve_band(truth, score, np.arange(truth.size), kind)
+        assert band is not None
+        assert (band.low >= 0).all()
+        assert (band.low <= band.high).all()
+        assert (band.high <= 1).all()
+
+
+def test_the_band_of_hips_that_all_are_right_is_a_line() -> None:
+    truth, score = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
+
+    for kind in ("roc", "pr"):
+        band = curve_band(truth, score, np.arange(4), kind)
+        assert band is not None
+        np.testing.assert_array_equal(band.low, np.ones_like(band.x))
+
+
+def test_one_patient_has_no_band() -> None:
+    assert curve_band(np.array([0, 1]), np.array([0.1, 0.9]), np.array([0, 0]), "roc") is None

@@ -17,8 +17,9 @@ import pytest
 
 from rhoa.cohort import Manifest
 from rhoa.errors import ManifestError, ParameterError
-from rhoa.evaluation import evaluate
+from rhoa.evaluation import compare, evaluate, fit_temperature
 from rhoa.evaluation.report import OcclusionExample, write_report
+from rhoa.evaluation.study import read_runs
 from rhoa.picture import encode_png
 from tests.evaluation.studies import (
     hip_picture,
@@ -37,6 +38,7 @@ class Study(NamedTuple):
     manifest: Manifest
     runs: list[Path]
     page: str
+    words: str
     metrics: dict[str, Any]
 
 
@@ -56,11 +58,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
         runs=runs,
         gallery=[("CT-AP of <one>", radiograph())],
         occlusions=occlusion_examples(),
+        windows={"-150 to 600 HU": radiograph().pixels, "all": radiograph().pixels ** 2},
         notes=["Phantoms & no patients."],
         title="A <study>",
     )
     metrics = json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))
-    return Study(manifest, runs, page.read_text(encoding="utf-8"), metrics)
+    words = (folder / "report" / "report.md").read_text(encoding="utf-8")
+    return Study(manifest, runs, page.read_text(encoding="utf-8"), words, metrics)
 
 
 @pytest.fixture
@@ -75,7 +79,10 @@ def rows_of(page: str) -> list[tuple[str, list[str]]]:
     rows = []
     for row in re.findall(r"<tr[^>]*>(.*?)</tr>", page, flags=re.DOTALL):
         head = re.search(r"<th[^>]*>(.*?)</th>", row, flags=re.DOTALL)
-        cells = re.findall(r"<td[^>]*>(.*?)</td>", row, flags=re.DOTALL)
+        cells = [
+            re.sub(r'<span class="ci">(.*?)</span>', r" [\1]", cell)
+            for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, flags=re.DOTALL)
+        ]
         rows.append((html.unescape(re.sub("<.*?>", "", head[1])) if head else "", cells))
     return rows
 
@@ -117,8 +124,11 @@ def test_table_3_prints_the_papers_accuracies_for_its_confusion_matrix(
     page = write_report(tmp_path, manifest=manifest, runs=[run]).read_text("utf-8")
 
     validation, test = (row_named(page, "Model-3", occurrence=n) for n in (0, 1))
-    assert test[:5] == ["83.3", "82.2", "0.87", "0.87", "0.87"]
-    assert all(re.fullmatch(r"0\.\d\d \[0\.\d\d\u2013[01]\.\d\d\]", cell) for cell in test[5:])
+    assert [cell.split()[0] for cell in test[:5]] == ["83.3", "82.2", "0.87", "0.87", "0.87"]
+    for cell in test[:2]:
+        assert re.fullmatch(r"\d\d\.\d \[\d\d\.\d\u2013\d\d\.\d\]", cell)
+    for cell in test[2:]:
+        assert re.fullmatch(r"0\.\d\d \[0\.\d\d\u2013[01]\.\d\d\]", cell)
     assert validation == ["\u2014"] * 7
     assert row_named(page, "Always rHOA")[:5] == ["62.5", "50.0", "0.62", "1.00", "0.77"]
     assert row_named(page, "Model-3", occurrence=2)[:4] == ["13", "2", "2", "7"]
@@ -151,7 +161,7 @@ def test_undefined_figures_are_dashes_and_nulls(tmp_path: Path, image: Path) -> 
     page = write_report(tmp_path, manifest=manifest, runs=[run]).read_text("utf-8")
 
     cells = row_named(page, "Model-3")
-    assert cells[0] == "75.0"
+    assert cells[0].startswith("75.0 [")
     assert cells[1] == cells[5] == cells[6] == "\u2014"
     assert "nan" not in re.sub(r"base64,[^\"]*", "", page).lower()
     assert "NaN" not in (tmp_path / "metrics.json").read_text(encoding="utf-8")
@@ -170,8 +180,8 @@ def test_every_chart_has_a_light_and_a_dark_face(study: Study) -> None:
         r'prefers-color-scheme: dark\)" srcset="([^"]*)"><img src="([^"]*)"', study.page
     )
 
-    # two models' training, and ROC and PR on two test sets
-    assert len(faces) == 2 + 4
+    # two models' training; on two test sets ROC, PR, two reliability diagrams, decision curves
+    assert len(faces) == 2 + 2 * (2 + 2 + 1) + 1
     assert all(dark != light for dark, light in faces)
 
 
@@ -184,7 +194,7 @@ def test_the_same_study_gives_the_same_bytes(study: Study, tmp_path: Path) -> No
 
     pages = [write_report(tmp_path / name, **arguments) for name in ("one", "two")]
 
-    for name in ("report.html", "metrics.json"):
+    for name in ("report.html", "report.md", "metrics.json"):
         one, two = (page.with_name(name).read_bytes() for page in pages)
         assert one == two
         assert str(tmp_path).encode() not in one
@@ -200,6 +210,72 @@ def test_no_subject_is_named(study: Study) -> None:
     for hip in study.manifest:
         assert hip.subject not in study.page
         assert hip.subject not in json.dumps(study.metrics)
+        assert hip.subject not in study.words
+        assert hip.image.name not in study.page + study.words
+
+
+def test_the_markdown_has_the_pages_figures(study: Study) -> None:
+    figure = study.metrics["models"][0]["results"]["ct"]["test"]["roc_auc"]
+
+    lines = [line for line in study.words.splitlines() if line.startswith("| Test | Model-4 ")]
+
+    printed = f"{figure['value']:.2f} [{figure['low']:.2f}\u2013{figure['high']:.2f}]"
+    assert lines[1].endswith(f"| {printed} |")
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_the_reference_is_chosen_on_validation_hips(study: Study) -> None:
+    for source in ("xray", "ct"):
+        areas = {
+            model["name"]: model["results"][source]["val"]["roc_auc"]["value"]
+            for model in study.metrics["models"]
+        }
+        assert study.metrics["findings"][source]["reference"] == max(areas, key=areas.__getitem__)
+
+
+def test_failures_are_the_wrong_answers_most_confident_first(study: Study) -> None:
+    for source, found in study.metrics["findings"].items():
+        wrong = found["failures"]
+        named = next(m for m in study.metrics["models"] if m["name"] == found["reference"])
+        confusion = named["results"][source]["test"]["confusion"]
+
+        assert len(wrong) == confusion["fp"] + confusion["fn"]
+        assert all((case["probability"] >= 0.5) != bool(case["label"]) for case in wrong)
+        sureness = [abs(case["probability"] - 0.5) for case in wrong]
+        assert sureness == sorted(sureness, reverse=True)
+
+
+def test_comparisons_and_temperatures_are_those_of_the_library(study: Study) -> None:
+    found = study.metrics["findings"]["ct"]
+    sets = {run.name: run.sets for run in read_runs(study.runs, study.manifest.labelled.hips)}
+    (other,) = found["comparisons"]
+    mine, theirs = (sets[name]["ct", "test"] for name in (found["reference"], other["model"]))
+
+    expected = compare(mine.truth, theirs.score, mine.score, groups=mine.groups, resamples=1000)
+
+    assert other["roc_auc"] == pytest.approx(expected.roc_auc.difference._asdict())
+    assert other["answers_p"] == pytest.approx(expected.answers.p)
+    for model in found["calibration"]:
+        val = sets[model["model"]]["ct", "val"]
+        assert model["temperature"] == pytest.approx(fit_temperature(val.truth, val.score).value)
+
+
+def test_leaking_images_are_told(tmp_path: Path, image: Path) -> None:
+    """All hips of this cohort share one picture file."""
+    hips = [*hips_of(image, "ct", "train", 1, 1), *hips_of(image, "ct", "test", 1, 1)]
+
+    page = write_report(tmp_path, manifest=Manifest(tuple(hips)), runs=[]).read_text("utf-8")
+
+    assert "pairs of images cross partitions" in page or "1 pairs" in page
+    assert "NOT met" in page
+    assert json.loads((tmp_path / "metrics.json").read_text("utf-8"))["leaks"]["leaks"]
+
+
+def test_what_the_run_does_not_know_is_left_to_the_authors(study: Study) -> None:
+    open_items = study.page.count("to be written by the authors")
+
+    assert f"{open_items} items are for the authors to write" in study.page
+    assert study.words.count("*open*") == open_items > 0
 
 
 def test_misclassified_occlusions_come_first(study: Study) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,6 +80,35 @@ def test_the_predicted_class_is_the_default() -> None:
     )
 
 
+def test_matlab_squares_are_centred_and_cut_at_the_edges() -> None:
+    """Squares of 3 centred on pixels 0, 2 and 4 of a line of 5; the model sees pixel 1 alone.
+
+    The first two squares hide it, the last one does not; between them lies the cubic of Keys.
+    """
+    model = Block(0, 1, 1)
+    image = np.zeros((5, 5), np.float32)
+    image[0, 1] = 1.0
+    fall = 1 - 1 / 25
+
+    sensitivity = occlusion(model, image, patch=3, stride=2, target=1, spread="matlab")
+
+    # At half a step from the centres: -1/16, 9/16, 9/16, -1/16 of the four around it.
+    line = np.array([1, (-1 + 9 + 9) / 16, 1, (9 - 1) / 16, 0])
+    np.testing.assert_allclose(sensitivity[0], fall * line, atol=1e-6)
+    assert np.abs(sensitivity[2]).max() == 0  # squares centred below pixel row 1 do not reach row 0
+
+
+def test_of_single_pixels_both_readings_are_one() -> None:
+    image = np.random.default_rng(5).random((6, 7))
+    model = Block(1, 2, 3)
+
+    mean, matlab = (
+        occlusion(model, image, patch=1, stride=1, spread=spread) for spread in ("mean", "matlab")
+    )
+
+    np.testing.assert_allclose(mean, matlab, atol=1e-7)
+
+
 @given(
     rows=st.integers(3, 17),
     columns=st.integers(3, 17),
@@ -119,12 +149,13 @@ def test_the_image_stays_as_it_is() -> None:
         (np.zeros((4, 4)), {"stride": 3}, "no gaps"),
         (np.zeros((4, 4)), {"stride": 0}, "stride"),
         (np.zeros((4, 4)), {"batch": 0}, "batch"),
+        (np.zeros((4, 4)), {"spread": "nearest"}, "spread must be one of 'mean', 'matlab'"),
         (np.zeros((4, 4)), {"target": 2}, "2 classes; got 2"),
         (np.zeros((4, 4)), {"target": -1}, "target"),
     ],
 )
 def test_what_cannot_be_occluded_is_named(
-    image: NDArray[np.float64], options: dict[str, int], problem: str
+    image: NDArray[np.float64], options: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(RhoaError, match=problem):
         occlusion(Block(0, 0, 2), image, **{"patch": 2, "stride": 1, **options})

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from rhoa.errors import ParameterError, require_count
+from rhoa.errors import ParameterError, require_choice, require_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
+    Images = Sequence[NDArray[np.float32]]
+
 
 class Classifier(Protocol):
     """Anything that gives class probabilities ``(n, classes)`` of a sequence of 2-D images."""
 
-    def predict_proba(self, images: Sequence[NDArray[np.float32]], /) -> NDArray[np.floating]:
+    def predict_proba(self, images: Images, /) -> NDArray[np.floating]:
         """Probabilities, one row per image."""
         ...
 
 
-def occlusion(
+def occlusion(  # noqa: PLR0913  # the contract of rhoa.occlusion
     model: Classifier,
     image: ArrayLike,
     *,
@@ -30,28 +34,38 @@ def occlusion(
     stride: int,
     target: int | None = None,
     batch: int = 64,
+    spread: Literal["mean", "matlab"] = "mean",
 ) -> NDArray[np.float32]:
     """Occlusion sensitivity: how much hiding each pixel lowers the probability of a class.
 
-    A square patch filled with the image's mean is moved over the image in steps of ``stride``; a
-    last position at each far edge covers what is left. A pixel's value is the mean, over the
-    patches that cover it, of the probability of the whole image minus that of the hidden one:
-    positive where the pixel speaks for the class.
+    A square filled with the mean of the image is moved over it in steps of ``stride``, and the
+    model scores the rest. The value of a square is the probability of the whole image minus that
+    of the hidden one: positive where it hides what speaks for the class, negative where it hides
+    what speaks against it.
 
     Parameters
     ----------
     model
-        Its ``predict_proba`` takes a list of 2-D float32 images and returns ``(n, classes)``.
+        Its ``predict_proba`` takes a list of 2-D float32 images and returns ``(n, classes)``. For
+        models of `rhoa.load_model` only what a square changes is computed.
     image
         2-D, as the model takes it.
     patch
-        Edge of the patch, in pixels.
+        Edge of the square, in pixels.
     stride
-        Step between patches, in pixels; at most ``patch``, so that every pixel is hidden once.
+        Step between squares, in pixels; at most ``patch``, so that every pixel is hidden once.
     target
         The class; the most probable one of the whole image by default.
     batch
         Images given to the model at once.
+    spread
+        How values of squares become values of pixels. ``"mean"``: the first square lies in the
+        upper left corner, the last ones are cut where the image ends, and a pixel has the mean of
+        the squares that cover it; this is captum's ``Occlusion``. ``"matlab"``: squares are
+        centred on every ``stride``-th pixel, from the first one on, and cut at the edges; between
+        the centres values are interpolated by cubic convolution, beyond the last one towards the
+        last value. These are the defaults of MATLAB's ``occlusionSensitivity`` (mask clipping,
+        bicubic upsampling), as its documentation tells them.
 
     Returns
     -------
@@ -67,7 +81,7 @@ def occlusion(
     References
     ----------
     Zeiler and Fergus 2014, Visualizing and understanding convolutional networks; MATLAB's
-    ``occlusionSensitivity``.
+    ``occlusionSensitivity``; Kokhlikyan et al. 2020, Captum.
 
     Examples
     --------
@@ -83,12 +97,105 @@ def occlusion(
     array([[0.75, 0.  ],
            [0.  , 0.  ]], dtype=float32)
     """
+    pixels = _require_image(image, patch, stride)
+    require_count("batch", batch)
+    require_choice("spread", spread, ("mean", "matlab"))
+    centred = spread == "matlab"
+    squares = [_spans(length, patch, stride, centred=centred) for length in pixels.shape]
+    score = _for_variants(model).predict_proba
+    whole = np.asarray(score([pixels]), np.float64)[0]
+    chosen = int(whole.argmax()) if target is None else _require_class(target, whole.size)
+    places = [(rows, columns) for rows in squares[0] for columns in squares[1]]
+    mean = np.float32(pixels.mean(dtype=np.float64))
+    scores = np.concatenate(
+        [
+            np.asarray(score([_hide(pixels, place, mean) for place in some]), np.float64)
+            for some in (places[start : start + batch] for start in range(0, len(places), batch))
+        ]
+    )
+    falls = (whole[chosen] - scores[:, chosen]).reshape([len(spans) for spans in squares])
+    if centred:
+        return _interpolated(falls, pixels.shape, stride)
+    return _averaged(falls, squares, pixels.shape)
+
+
+def _spans(length: int, patch: int, stride: int, *, centred: bool) -> list[slice]:
+    """The pixels that squares hide, along one axis."""
+    if centred:
+        starts = [centre - patch // 2 for centre in range(0, length, stride)]
+    else:
+        steps = -(-(length - patch) // stride)
+        starts = [step * stride for step in range(steps + 1)]
+    return [slice(max(0, start), min(length, start + patch)) for start in starts]
+
+
+def _hide(
+    pixels: NDArray[np.float32], place: tuple[slice, slice], mean: np.float32
+) -> NDArray[np.float32]:
+    hidden = pixels.copy()
+    hidden[place] = mean
+    return hidden
+
+
+def _averaged(
+    falls: NDArray[np.float64], squares: Sequence[Sequence[slice]], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """The mean over the squares that cover each pixel."""
+    covers = []
+    for spans, length in zip(squares, shape, strict=True):
+        cover = np.zeros((length, len(spans)))
+        for number, span in enumerate(spans):
+            cover[span, number] = 1
+        covers.append(cover / cover.sum(axis=1, keepdims=True))
+    down, across = covers
+    image: NDArray[np.float32] = (down @ falls @ across.T).astype(np.float32)
+    return image
+
+
+def _interpolated(
+    falls: NDArray[np.float64], shape: tuple[int, ...], stride: int
+) -> NDArray[np.float32]:
+    """Values at every ``stride``-th pixel, interpolated to all pixels."""
+    down, across = (
+        _cubic(length, count, stride) for length, count in zip(shape, falls.shape, strict=True)
+    )
+    image: NDArray[np.float32] = (down @ falls @ across.T).astype(np.float32)
+    return image
+
+
+def _cubic(length: int, count: int, step: int) -> NDArray[np.float64]:
+    """Weights ``(length, count)`` of cubic convolution (Keys 1981) of values ``step`` apart."""
+    places = np.arange(length) / step
+    taps = np.floor(places).astype(int)[:, None] + np.arange(-1, 3)
+    distance = np.abs(places[:, None] - taps)
+    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+    weights = np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+    matrix = np.zeros((length, count))
+    lines = np.broadcast_to(np.arange(length)[:, None], taps.shape)
+    np.add.at(matrix, (lines, np.clip(taps, 0, count - 1)), weights)
+    return matrix
+
+
+def _for_variants(model: Classifier) -> Classifier:
+    """The model, where it can with a network that computes what differs from its first image."""
+    inference = sys.modules.get("rhoa.learning.inference")  # who has a model has imported it
+    if inference is None or not isinstance(model, inference.Model):
+        return model
+    from rhoa.learning.incremental import Incremental, can_be_incremental
+
+    faster: Classifier = model
+    if can_be_incremental(model.network):
+        faster = replace(model, network=Incremental(model.network))
+    return faster
+
+
+def _require_image(image: ArrayLike, patch: int, stride: int) -> NDArray[np.float32]:
     pixels = np.asarray(image, np.float32)
     if pixels.ndim != 2:
         raise ParameterError(f"image must be a 2-D array; got {pixels.ndim}-D.")
     require_count("patch", patch)
     require_count("stride", stride)
-    require_count("batch", batch)
     if patch > min(pixels.shape):
         raise ParameterError(
             f"patch must fit in the image of shape {pixels.shape}; got {patch} pixels."
@@ -97,37 +204,10 @@ def occlusion(
         raise ParameterError(
             f"stride must be at most the patch of {patch} pixels, to leave no gaps; got {stride}."
         )
-    whole = np.asarray(model.predict_proba([pixels]), np.float64)[0]
-    chosen = int(whole.argmax()) if target is None else _require_class(target, whole.size)
-    corners = [
-        (row, column)
-        for row in _starts(pixels.shape[0], patch, stride)
-        for column in _starts(pixels.shape[1], patch, stride)
-    ]
-    fall, covered = np.zeros(pixels.shape), np.zeros(pixels.shape)
-    for start in range(0, len(corners), batch):
-        some = corners[start : start + batch]
-        hidden = [_hide(pixels, corner, patch) for corner in some]
-        scores = np.asarray(model.predict_proba(hidden), np.float64)[:, chosen]
-        for (row, column), score in zip(some, scores, strict=True):
-            fall[row : row + patch, column : column + patch] += whole[chosen] - score
-            covered[row : row + patch, column : column + patch] += 1
-    return (fall / covered).astype(np.float32)
+    return pixels
 
 
-def _starts(length: int, patch: int, stride: int) -> list[int]:
-    last = length - patch
-    return sorted({*range(0, last + 1, stride), last})
-
-
-def _hide(pixels: NDArray[np.float32], corner: tuple[int, int], patch: int) -> NDArray[np.float32]:
-    row, column = corner
-    hidden = pixels.copy()
-    hidden[row : row + patch, column : column + patch] = pixels.mean(dtype=np.float64)
-    return hidden
-
-
-def _require_class(target: object, classes: int) -> int:
+def _require_class(target: int, classes: int) -> int:
     number = require_count("target", target, least=0)
     if number >= classes:
         raise ParameterError(f"target must be one of the model's {classes} classes; got {number}.")

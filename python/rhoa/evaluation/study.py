@@ -47,9 +47,17 @@ PREDICTIONS = ("subject", "side", "source", "visit", "label", "partition", "scor
 class Scores:
     """What one model says of the hips of one source and partition."""
 
+    hips: Sequence[Hip]
     truth: NDArray[np.int_]
     score: NDArray[np.float64]
+    groups: NDArray[np.intp]
+    """Subject of each hip, as whole numbers 0, 1, ... without gaps."""
     evaluation: Evaluation
+
+    @property
+    def has_both_classes(self) -> bool:
+        """Whether there are hips with rHOA and hips without."""
+        return 0 < int(self.truth.sum()) < self.truth.size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +68,10 @@ class Run:
     recipe: Mapping[str, Any]
     history: Mapping[str, NDArray[np.float64]]
     sets: Mapping[tuple[str, str], Scores]
+    record: Mapping[str, Any]
+    """What ``run.json`` says: seed, device, versions, hashes; empty where there is none."""
+    card: Mapping[str, Any]
+    """What ``model.json`` says; empty where there is none."""
 
 
 def read_runs(folders: Iterable[str | PathLike[str]], hips: Sequence[Hip]) -> list[Run]:
@@ -81,6 +93,8 @@ def read_runs(folders: Iterable[str | PathLike[str]], hips: Sequence[Hip]) -> li
             recipe,
             _read_history(path),
             _read_sets(path, hips),
+            _read_json(path / "run.json"),
+            _read_json(path / "model.json"),
         )
         for path, recipe, name in zip(paths, recipes, names, strict=True)
     ]
@@ -92,13 +106,21 @@ def _displayed(name: str) -> str:
 
 def _read_recipe(folder: Path) -> dict[str, Any]:
     path = _require_file(folder / "recipe.json")
-    try:
-        recipe = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{_where(path)}: not a JSON file ({error}).") from None
-    if not isinstance(recipe, dict) or not {"name", "sources"} <= recipe.keys():
+    recipe = _read_json(path)
+    if not {"name", "sources"} <= recipe.keys():
         raise ManifestError(f"{_where(path)}: no recipe; pass folders written by rhoa.train.")
     return recipe
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object of a JSON file; empty where there is no file, or no object in it."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ManifestError(f"{_where(path)}: not a JSON file ({error}).") from None
+    return content if isinstance(content, dict) else {}
 
 
 def _read_history(folder: Path) -> dict[str, NDArray[np.float64]]:
@@ -138,8 +160,9 @@ def _read_sets(folder: Path, hips: Sequence[Hip]) -> dict[tuple[str, str], Score
             )
         truth = np.array([hip.label for hip in present], int)
         score = np.array([said[_key(hip)][2] for hip in present], np.float64)
-        groups = [hip.subject for hip in present]
-        sets[source, part] = Scores(truth, score, evaluate(truth, score, groups=groups))
+        groups = np.unique([hip.subject for hip in present], return_inverse=True)[1]
+        measured = evaluate(truth, score, groups=groups)
+        sets[source, part] = Scores(present, truth, score, groups, measured)
     return sets
 
 
@@ -254,7 +277,19 @@ def _model(run: Run) -> dict[str, Any]:
             }
             for source in SOURCES
         },
+        "provenance": _provenance(run),
     }
+
+
+def _provenance(run: Run) -> dict[str, Any]:
+    """What made the model, as far as its folder says."""
+    from_record = ("seed", "device", "precision", "versions", "manifest_sha256", "split_sha256")
+    from_card = (
+        *("architecture", "image_size", "pretrained", "trained_hips", "iterations"),
+        *("weights_of", "weights_iteration", "weights_sha256"),
+    )
+    told = {name: run.record.get(name) for name in from_record}
+    return told | {name: run.card.get(name) for name in from_card}
 
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:

@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 PART_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 SOURCE_NAMES = {"xray": "X-ray", "ct": "CT-AP"}
 
-# Columns of Tables 2 and 3: heading, figure, whether in percent, whether with its interval.
+# Columns of Tables 2 and 3: heading, figure, whether in percent.
 COLUMNS = (
-    ("Accuracy", "accuracy", True, False),
-    ("Balanced accuracy", "balanced_accuracy", True, False),
-    ("Precision", "precision", False, False),
-    ("Recall", "recall", False, False),
-    ("F1-score", "f1", False, False),
-    ("PR AUC [95%&nbsp;CI]", "pr_auc", False, True),
-    ("ROC AUC [95%&nbsp;CI]", "roc_auc", False, True),
+    ("Accuracy", "accuracy", True),
+    ("Balanced accuracy", "balanced_accuracy", True),
+    ("Precision", "precision", False),
+    ("Recall", "recall", False),
+    ("F1-score", "f1", False),
+    ("PR AUC", "pr_auc", False),
+    ("ROC AUC", "roc_auc", False),
 )
 CALIBRATION = (
-    ("Recall [95%&nbsp;CI]", "recall", False, True),
-    ("Specificity [95%&nbsp;CI]", "specificity", False, True),
-    ("Brier score [95%&nbsp;CI]", "brier", False, True),
-    ("ECE [95%&nbsp;CI]", "ece", False, True),
+    ("Recall", "recall", False),
+    ("Specificity", "specificity", False),
+    ("Brier score", "brier", False),
+    ("ECE", "ece", False),
 )
 COUNTS = (
     ("True positive", "tp"),
@@ -42,7 +42,6 @@ COUNTS = (
     ("True negative", "tn"),
 )
 DASH = "\N{EM DASH}"
-_WIDE = ' class="wide"'
 
 # With fewer hips than this in a class, one hip moves recall or specificity by over three points.
 SMALL_CLASS = 30
@@ -81,9 +80,9 @@ def cohort_table(cohort: Numbers, models: Sequence[Numbers]) -> str:
         share = f" ({100 * overall / everything:.0f}%)" if everything else ""
         cells.append(("Overall (%)", f"{overall}{share}"))
         cells.append(("Subjects", f"{cohort['subjects'][_part_key(parts)]}"))
-        rows.append(_row(name, cells, kind="total" if name == "Total" else ""))
+        rows.append(row(name, cells, kind="total" if name == "Total" else ""))
     caption = "Hips used to train, validate and test the models."
-    return _table("1", caption, head, rows, _cohort_notes(cohort))
+    return table("1", caption, head, rows, _cohort_notes(cohort))
 
 
 def _part_key(parts: Iterable[str]) -> str:
@@ -127,24 +126,24 @@ def result_table(number: str, source: str, metrics: Numbers) -> str:
     for part in ("val", "test"):
         rows.append(_set_row(source, part, metrics, columns=1 + len(COLUMNS)))
         rows += [
-            _row(model["name"], _figure_cells(model["results"][source][part], COLUMNS))
+            row(model["name"], _figure_cells(model["results"][source][part], COLUMNS))
             for model in metrics["models"]
         ]
         baseline = metrics["baselines"][source][part]
         if baseline is not None:
             name = f"Always {baseline['answer']}"
-            rows.append(_row(name, _figure_cells(baseline, COLUMNS), kind="baseline"))
+            rows.append(row(name, _figure_cells(baseline, COLUMNS), kind="baseline"))
     caption = (
         f"Performance of the models in detecting radiographic hip osteoarthritis on the "
         f"{SOURCE_NAMES[source]} images of the validation and test datasets."
     )
-    head = f"<tr><th>Trained models</th>{_headings(name for name, *_ in COLUMNS)}</tr>"
+    head = f"<tr><th>Trained models</th>{headings(name for name, *_ in COLUMNS)}</tr>"
     notes = _small_sample(source, metrics)
     resized = [model for model in metrics["models"] if model["xray_size"] is not None]
     if source == "xray" and resized:
         names = _listed([f"{model['name']} ({model['xray_size']} pixels)" for model in resized])
         notes.append(f"X-rays are seen as cropped, except downsampled by {names}.")
-    return _table(number, caption, head, rows, notes)
+    return table(number, caption, head, rows, notes)
 
 
 def operating_table(number: str, metrics: Numbers) -> str:
@@ -160,14 +159,14 @@ def operating_table(number: str, metrics: Numbers) -> str:
                 (name, DASH if result is None else f"{result['confusion'][key]}")
                 for name, key in COUNTS
             ]
-            rows.append(_row(model["name"], [*counts, *_figure_cells(result, CALIBRATION)]))
+            rows.append(row(model["name"], [*counts, *_figure_cells(result, CALIBRATION)]))
     names = [*(name for name, _ in COUNTS), *(name for name, *_ in CALIBRATION)]
-    head = f"<tr><th>Trained models</th>{_headings(names)}</tr>"
+    head = f"<tr><th>Trained models</th>{headings(names)}</tr>"
     caption = (
         "Answers at a threshold of 0.5 on the test datasets, and calibration "
         "(ECE: expected calibration error; lower is better, as for the Brier score)."
     )
-    return _table(number, caption, head, rows, [])
+    return table(number, caption, head, rows, [])
 
 
 def _set_row(source: str, part: str, metrics: Numbers, *, columns: int) -> str:
@@ -187,29 +186,40 @@ def _set_row(source: str, part: str, metrics: Numbers, *, columns: int) -> str:
 
 
 def _figure_cells(
-    result: Numbers | None, columns: Sequence[tuple[str, str, bool, bool]]
+    result: Numbers | None, columns: Sequence[tuple[str, str, bool]]
 ) -> list[tuple[str, str]]:
     return [
-        (heading, DASH if result is None else _estimate(result[name], percent, interval))
-        for heading, name, percent, interval in columns
+        (heading, DASH if result is None else estimate_cell(result[name], percent=percent))
+        for heading, name, percent in columns
     ]
 
 
-def _estimate(estimate: Numbers, percent: bool, interval: bool) -> str:  # noqa: FBT001  # columns
-    """``0.93 [0.72-0.99]``, ``83.3``, or a dash."""
+def estimate_text(estimate: Numbers, *, percent: bool = False) -> tuple[str, str]:
+    """A value and its interval as printed: ``0.93`` and ``0.72-0.99``; a dash, nothing."""
     value, low, high = (estimate[key] for key in ("value", "low", "high"))
     if value is None:
-        return DASH
-    if percent:
-        return f"{100 * value:.1f}"
-    if not interval or low is None:
-        return f"{value:.2f}"
-    return f"{value:.2f} [{low:.2f}\N{EN DASH}{high:.2f}]"
+        return DASH, ""
+    scale, digits = (100, 1) if percent else (1, 2)
+
+    def printed(number: float) -> str:
+        return f"{scale * number:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+    if low is None:
+        return printed(value), ""
+    between = "\N{EN DASH}" if low >= 0 else " to "
+    return printed(value), f"{printed(low)}{between}{printed(high)}"
+
+
+def estimate_cell(estimate: Numbers, *, percent: bool = False) -> str:
+    """A value above its interval."""
+    value, interval = estimate_text(estimate, percent=percent)
+    return f'{value}<span class="ci">{interval}</span>' if interval else value
 
 
 def legend(model: Numbers, result: Numbers, name: str) -> str:
     """What a chart's legend says of a model: its name and an AUC with interval."""
-    return f"{model['name']}  {_estimate(result[name], percent=False, interval=True)}"
+    value, interval = estimate_text(result[name])
+    return f"{model['name']}  {value} [{interval}]" if interval else f"{model['name']}  {value}"
 
 
 def _small_sample(source: str, metrics: Numbers) -> list[str]:
@@ -220,34 +230,35 @@ def _small_sample(source: str, metrics: Numbers) -> list[str]:
         if sum(hips[part].values()) and min(hips[part].values()) < SMALL_CLASS
     ]
     warning = (
-        f"<strong>Small sample ({_joined(small)}).</strong> A class has fewer than {SMALL_CLASS} "
+        f"<strong>Small sample ({joined(small)}).</strong> A class has fewer than {SMALL_CLASS} "
         "hips: read the intervals, not the values, and do not rank models by them."
     )
     return [warning] if small else []
 
 
 def _listed(names: Sequence[str]) -> str:
-    return html.escape(_joined(names)) or DASH
+    return html.escape(joined(names)) or DASH
 
 
-def _joined(names: Iterable[str]) -> str:
+def joined(names: Iterable[str]) -> str:
+    """``a, b and c``."""
     *others, last = [*names] or [""]
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _headings(names: Iterable[str]) -> str:
+def headings(names: Iterable[str]) -> str:
+    """Cells of a head."""
     return "".join(f"<th>{name}</th>" for name in names)
 
 
-def _row(name: str, cells: Iterable[tuple[str, str]], *, kind: str = "") -> str:
-    filled = "".join(
-        f'<td data-label="{label}"{_WIDE if "CI" in label else ""}>{text}</td>'
-        for label, text in cells
-    )
+def row(name: str, cells: Iterable[tuple[str, str]], *, kind: str = "") -> str:
+    """A row of a table: its name, and cells with the names of their columns."""
+    filled = "".join(f'<td data-label="{label}">{text}</td>' for label, text in cells)
     return f'<tr class="{kind}"><th scope="row">{html.escape(name)}</th>{filled}</tr>'
 
 
-def _table(number: str, caption: str, head: str, rows: Sequence[str], notes: Sequence[str]) -> str:
+def table(number: str, caption: str, head: str, rows: Sequence[str], notes: Sequence[str]) -> str:
+    """A numbered table with its caption above and notes below."""
     below = "".join(f'<p class="note">{note}</p>' for note in notes)
     return (
         f'<div class="table"><table><caption><b>Table {number}.</b> {caption}</caption>'

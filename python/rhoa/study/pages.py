@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rhoa.cohort.build import ct_ap_of
 from rhoa.hips.model_crops import CT_CROP_PIXELS
+from rhoa.projection import sweep
 from rhoa.radiograph import Radiograph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from rhoa.cohort import Manifest
     from rhoa.evaluation.report import OcclusionExample
+    from rhoa.volume import Volume
 
 OCCLUSION_EXAMPLES = 6
 GALLERY_IMAGES = 12
+WINDOWS_FILE = "windows.npz"
+WINDOWS = ((-150, 600), (-1024, 1650))  # the paper's, and the full range of its scans
 EXPLAINED = "model-3"
 """Trained on both kinds of image."""
 
@@ -43,6 +51,7 @@ def write_study_report(
         runs=runs,
         gallery=_gallery(manifest),
         occlusions=_occlusions(*(example or (explained(runs), manifest))),
+        windows=_windows(manifest),
         notes=notes,
     )
 
@@ -60,6 +69,27 @@ def _gallery(manifest: Manifest) -> list[tuple[str, Radiograph]]:
     return [(f"CT-AP {n}", Radiograph.load(file)) for n, file in enumerate(shown, start=1)]
 
 
+def write_windows(folder: Path, volume: Volume) -> None:
+    """Write CT-APs of one scan in the paper's window and in the full one, for the report.
+
+    ``folder`` is that of the cohort's CT-APs.
+    """
+    images = sweep(volume, WINDOWS)
+    names = [f"{low} to {high} HU".replace("-", "\N{MINUS SIGN}") for low, high in WINDOWS]
+    pixels = {name: image.pixels for name, image in zip(names, images, strict=True)}
+    np.savez_compressed(folder / WINDOWS_FILE, **pixels)
+
+
+def _windows(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
+    """CT-APs of one scan in several HU windows, where they lie beside those of the cohort."""
+    folders = {ct_ap_of(hip).parent for hip in manifest if hip.source == "ct"}
+    for path in sorted(folder / WINDOWS_FILE for folder in folders):
+        if path.is_file():
+            with np.load(path) as images:
+                return {name: images[name] for name in images.files}
+    return {}
+
+
 def _occlusions(run: Path, manifest: Manifest) -> list[OcclusionExample]:
     """Occlusion maps of CT-AP test hips."""
     from rhoa.evaluation.figures import read_grey
@@ -72,7 +102,7 @@ def _occlusions(run: Path, manifest: Manifest) -> list[OcclusionExample]:
     examples = []
     for hip in hips[:OCCLUSION_EXAMPLES]:
         image = read_grey(hip.image, CT_CROP_PIXELS)
-        influence = occlusion(model, image, patch=20, stride=8)
+        influence = occlusion(model, image, patch=20, stride=8, spread="matlab")
         probability = float(model.predict_proba([image])[0, 1])
         caption = f"{hip.side} hip, KL {hip.kl}"
         examples.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import rhoa
 from rhoa import cohort
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from pathlib import Path
 
+    from rhoa.learning import Model
     from rhoa.verbs.output import Rows
 
 TRAINING_LIBRARIES = ("torch", "torchvision", "safetensors", "matplotlib")
@@ -106,21 +107,29 @@ def _audit(manifest: cohort.Manifest, out: Path | None) -> Result:
 
 def evaluate(options: Namespace) -> Result:
     """A report, and the test figures of each model."""
+    from rhoa.review.notes import agreement_notes
     from rhoa.study.pages import write_study_report
 
     manifest = cohort.read(options.manifest)
-    report = write_study_report(options.out, manifest, options.runs)
+    notes = agreement_notes(options.manifest.parent)
+    report = write_study_report(options.out, manifest, options.runs, notes=notes)
     return Result(_test_figures(options.out / "metrics.json"), [f"wrote {report}"])
 
 
 def explain(options: Namespace) -> Result:
-    """An occlusion map over its crop."""
+    """An occlusion map, or Grad-CAM, over its crop."""
     require_extra("torch", extra="train", purpose="rhoa explain")
+    from rhoa.evaluation.attention import grad_cam
     from rhoa.evaluation.figures import overlay_png, read_grey
 
     model = rhoa.load_model(options.model)
     crop = read_grey(options.crop, 400)
-    influence = rhoa.occlusion(model, crop, patch=options.patch, stride=options.stride)
+    if options.method == "grad-cam":
+        influence = grad_cam(cast("Model", model), crop)
+    else:
+        influence = rhoa.occlusion(
+            model, crop, patch=options.patch, stride=options.stride, spread=options.method
+        )
     atomic_write(options.out, overlay_png(crop, influence))
     score = float(model.predict_proba([crop])[0, 1])
     return Result([{"image": str(options.crop), "rHOA": round(score, 6)}], [f"wrote {options.out}"])

@@ -1,0 +1,81 @@
+"""What is computed from changes alone is what the network computes from whole images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'rhoa[train]'")
+pytest.importorskip("torchvision", reason="torchvision is not installed")
+
+from torchvision.models import resnet18, resnet50  # noqa: E402
+
+from rhoa.learning.incremental import Incremental, can_be_incremental  # noqa: E402
+from rhoa.learning.network import build_network  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    """With statistics of batch normalisation that are not the initial ones."""
+    built = build_network("none", seed=3)
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        with torch.no_grad():
+            built.train()(torch.rand(8, 3, 64, 64))
+    return built.eval()
+
+
+def picture(rows: int, columns: int, seed: int) -> torch.Tensor:
+    levels = np.random.default_rng(seed).random((1, 3, rows, columns))
+    return torch.from_numpy(levels.astype(np.float32))
+
+
+@given(
+    shape=st.tuples(st.integers(33, 90), st.integers(33, 90)),
+    boxes=st.lists(
+        st.tuples(st.integers(0, 89), st.integers(0, 89), st.integers(1, 40), st.integers(1, 40)),
+        min_size=1,
+        max_size=4,
+    ),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=25)
+def test_changed_boxes_anywhere_give_the_networks_outputs(
+    network: torch.nn.Module,
+    shape: tuple[int, int],
+    boxes: list[tuple[int, int, int, int]],
+    seed: int,
+) -> None:
+    """Boxes of all sizes, at edges and beyond (then nothing changes), on images of odd sizes."""
+    image = picture(*shape, seed)
+    images = image.repeat(len(boxes), 1, 1, 1)
+    for changed, (top, left, height, width) in zip(images, boxes, strict=True):
+        changed[:, top : top + height, left : left + width] = 3.0
+
+    incremental = Incremental(network)
+    with torch.inference_mode():
+        first = incremental(image)
+        outputs = incremental(images)
+        expected = network(torch.cat([image, images]))
+
+    torch.testing.assert_close(torch.cat([first, outputs]), expected, atol=2e-5, rtol=2e-5)
+
+
+def test_the_network_stays_as_it_is(network: torch.nn.Module) -> None:
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+
+    with torch.inference_mode():
+        Incremental(network)(picture(40, 40, 0))
+
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+def test_networks_of_other_layers_are_told() -> None:
+    assert can_be_incremental(resnet18(num_classes=2))
+    assert not can_be_incremental(resnet50(num_classes=2))
+    assert not can_be_incremental(torch.nn.Linear(2, 2))
