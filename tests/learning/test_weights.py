@@ -120,7 +120,7 @@ def test_parameters_and_views_load(tmp_path: Path) -> None:
 def test_no_damage_to_a_state_dict_raises_anything_else(data: st.DataObject) -> None:
     import torch
 
-    from rhoa.learning.weights import read_state_dict
+    from rhoa.weights import read_state_dict
 
     stream = io.BytesIO()
     legacy = data.draw(st.booleans())

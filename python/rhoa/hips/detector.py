@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torchvision
-from safetensors.torch import load, save
+from safetensors.torch import save
 
 from rhoa._core import __version__
 from rhoa.devices import choose_device
@@ -20,8 +20,9 @@ from rhoa.hips.boxes import Box, squared
 from rhoa.hips.detector_network import MEAN, STD, WHITE, Architecture, as_input, build_detector
 from rhoa.hips.examples import halves_seen
 from rhoa.radiograph import Radiograph
-from rhoa.reading.bounded import printable, shown
+from rhoa.reading.bounded import shown
 from rhoa.sealed import read_card, read_sealed
+from rhoa.weights import read_safetensors
 from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
@@ -203,14 +204,7 @@ def _architecture(card: Mapping[str, Any], where: str) -> Architecture:
 
 def _read_weights(folder: Path, sha256: str) -> dict[str, torch.Tensor]:
     content = read_sealed(folder, WEIGHTS_FILE, sha256, card=CARD_FILE)
-    try:
-        tensors: dict[str, torch.Tensor] = load(content)
-    except Exception as error:  # noqa: BLE001  # a file made to harm may raise anything
-        reason = printable(str(error), most=100)
-        raise WeightsError(
-            f"{shown(folder)}/{WEIGHTS_FILE}: not a safetensors file ({reason})."
-        ) from None
-    return tensors
+    return read_safetensors(content, where=f"{shown(folder)}/{WEIGHTS_FILE}")
 
 
 def _load_into(network: nn.Module, given: Mapping[str, torch.Tensor], where: str) -> None:
