@@ -23,7 +23,8 @@ from captum.attr import Occlusion
 
 import rhoa
 from rhoa.learning import Model
-from rhoa.learning.dataset import WHITE, as_input
+from rhoa.learning.dataset import as_input
+from rhoa.learning.levels import WHITE
 from rhoa.learning.network import build_network
 
 if TYPE_CHECKING:

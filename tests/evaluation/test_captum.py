@@ -19,7 +19,8 @@ attribution = pytest.importorskip(
 )
 
 from rhoa.learning import Model  # noqa: E402
-from rhoa.learning.dataset import WHITE, as_input  # noqa: E402
+from rhoa.learning.dataset import as_input  # noqa: E402
+from rhoa.learning.levels import WHITE  # noqa: E402
 from rhoa.learning.network import build_network  # noqa: E402
 
 pytestmark = pytest.mark.torch

@@ -76,7 +76,7 @@ figure.numbered > figcaption::before { counter-increment: figure; font-weight: 7
 .grid img, svg { display: block; width: 100%; height: auto }
 .gallery { grid-template-columns: repeat(auto-fill, minmax(min(45%, 14rem), 1fr)) }
 .crops { grid-template-columns: repeat(8, 1fr); gap: .4rem }
-.training { grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)) }
+.training { grid-template-columns: repeat(auto-fill, minmax(min(45%, 15rem), 1fr)) }
 .curves { grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)) }
 .curves img { max-width: 26rem; margin: 0 auto }
 .occlusions { grid-template-columns: repeat(auto-fill, minmax(min(100%, 18rem), 1fr)) }
@@ -125,7 +125,7 @@ thead tr:last-child > * { border-bottom: 1px solid var(--ink) }
   .flow > div:not(:last-child)::after { content: "\\2193"; right: auto; left: 50%; top: auto;
     bottom: -1.75rem; translate: -50% 0 }
   .words tbody tr { display: block } .words tbody tr > * { display: block; border: 0 }
-  .words td:empty { display: none }
+  .words td::before { margin: 0 .6rem 0 0 } .words td:empty { display: none }
   tr.set th { display: block; padding-top: .6rem }
   .set span { display: block; margin: 0 }
   td::before { content: attr(data-label); color: var(--quiet) } }

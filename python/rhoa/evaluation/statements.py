@@ -31,6 +31,10 @@ _BY_HAND = (
 )
 
 
+_CARD = (
+    *("What it is", "Trained on", "Hips", "Start", "Epochs", "Iterations", "Input, pixels"),
+    *("Seed", "Weights, sha256"),
+)
 _OUTCOME = "rHOA: Kellgren-Lawrence grade 2 or more; no rHOA: grade 0"
 _UNPLANNED = "not planned beforehand as far as the run knows"
 _IMBALANCE = "classes as they are; results beside those of always answering the larger class"
@@ -140,7 +144,8 @@ def _limits(metrics: Numbers) -> str:
 def checklist_table(items: Sequence[Item]) -> str:
     """The items as HTML; open ones are marked for the author."""
     rows = "".join(
-        f'<tr><td>{item.tripod}</td><td>{item.claim}</td><th scope="row">{item.subject}</th><td>'
+        f'<tr><td data-label="TRIPOD+AI">{item.tripod}</td><td data-label="CLAIM">{item.claim}</td>'
+        f'<th scope="row">{item.subject}</th><td>'
         + (html.escape(item.answer) or '<i class="open">to be written by the authors</i>')
         + "</td></tr>"
         for item in items
@@ -162,13 +167,12 @@ def model_cards(metrics: Numbers) -> str:
             *(model["epochs"], made["iterations"], made["image_size"], made["seed"]),
             (made["weights_sha256"] or "")[:12],
         )
-        told = "".join(f"<td>{html.escape(_shown(cell))}</td>" for cell in cells)
+        told = "".join(
+            f'<td data-label="{name}">{html.escape(_shown(cell))}</td>'
+            for name, cell in zip(_CARD, cells, strict=True)
+        )
         rows.append(f'<tr><th scope="row">{html.escape(model["name"])}</th>{told}</tr>')
-    names = (
-        *("Model", "What it is", "Trained on", "Hips", "Start", "Epochs", "Iterations"),
-        *("Input, pixels", "Seed", "Weights, sha256"),
-    )
-    head = "".join(f"<th>{name}</th>" for name in names)
+    head = "".join(f"<th>{name}</th>" for name in ("Model", *_CARD))
     return (
         f'<div class="words"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
         "</table></div><ul><li><b>Input:</b> one crop of one hip, as X-ray or CT-AP, that "
