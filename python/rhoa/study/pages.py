@@ -77,7 +77,7 @@ def write_windows(folder: Path, volume: Volume) -> None:
     images = sweep(volume, WINDOWS)
     names = [f"{low} to {high} HU".replace("-", "\N{MINUS SIGN}") for low, high in WINDOWS]
     pixels = {name: image.pixels for name, image in zip(names, images, strict=True)}
-    np.savez_compressed(folder / WINDOWS_FILE, **pixels)
+    np.savez_compressed(folder / WINDOWS_FILE, allow_pickle=False, **pixels)
 
 
 def _windows(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
