@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torchvision
 from safetensors.torch import load, save
@@ -16,7 +17,7 @@ from rhoa._core import __version__
 from rhoa.devices import choose_device
 from rhoa.errors import ParameterError, WeightsError
 from rhoa.hips.boxes import Box, squared
-from rhoa.hips.detector_network import MEAN, STD, Architecture, as_input, build_detector
+from rhoa.hips.detector_network import MEAN, STD, WHITE, Architecture, as_input, build_detector
 from rhoa.hips.examples import halves_seen
 from rhoa.radiograph import Radiograph
 from rhoa.reading.bounded import printable, shown
@@ -24,10 +25,9 @@ from rhoa.sealed import read_card, read_sealed
 from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
-    import numpy as np
     from numpy.typing import ArrayLike, NDArray
     from torch import nn
 
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 CARD_FILE = "detector.json"
 WEIGHTS_FILE = "detector.safetensors"
+SURE = 0.5
+OTHER_LOOKS = (1.5, 0.67)
+"""Exponents of grey levels, at the ends of what training changes them by."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +105,21 @@ class HipDetector:
         return found
 
     def candidates(self, pixels: NDArray[np.uint8]) -> list[Box]:
-        """All boxes of a half at the network's size, the surest first."""
+        """All boxes of a half at the network's size, the surest first.
+
+        Air beside a large patient takes up the range of grey levels and leaves the hip pale. Where
+        nothing is sure, the half is looked at again, darker and brighter, and the surest look
+        counts.
+        """
+        boxes = self._look(pixels)
+        for gamma in OTHER_LOOKS:
+            if _surest(boxes) >= SURE:
+                break
+            levels = WHITE * (pixels / np.float32(WHITE)) ** np.float32(gamma) + 0.5
+            boxes = max(boxes, self._look(levels.astype(np.uint8)), key=_surest)
+        return boxes
+
+    def _look(self, pixels: NDArray[np.uint8]) -> list[Box]:
         with torch.inference_mode():
             result = self.network([as_input(pixels).to(self.device)])[0]
         corners, scores = result["boxes"].cpu().tolist(), result["scores"].cpu().tolist()
@@ -155,6 +172,11 @@ class HipDetector:
         told = {"architecture", "normalisation", "versions", "weights_sha256"}
         notes = {name: value for name, value in card.items() if name not in told}
         return cls(network, architecture, notes, place)
+
+
+def _surest(boxes: Sequence[Box]) -> float:
+    """The score of the first box; 0 where there is none."""
+    return (boxes[0].confidence or 0.0) if boxes else 0.0
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
