@@ -101,12 +101,12 @@ def test_boxes_go_out_as_coco_that_a_detector_learns_from(cohort_folder: Path) -
 
 
 def test_boxes_on_pixels_that_are_not_square_survive_the_page(cohort_folder: Path) -> None:
-    """The image of case 2 is as scanned: 6 mm rows, 5 mm columns; the page has square pixels."""
+    """The image of case 2 is as scanned: 5.5 mm rows, 5 mm columns; the page has square pixels."""
     cohort = read_cohort(cohort_folder)
     session = sitting(cohort)
     case = cohort.cases[1]
     image = rhoa.Radiograph.load(case.image)
-    assert image.pixel_mm == (6.0, 5.0)
+    assert image.pixel_mm == (5.5, 5.0)
     shown = session.detail(case)["boxes"]["left"]
 
     session.act({"do": "box", "case": case.key, "side": "left", "box": list(shown)})
@@ -116,7 +116,7 @@ def test_boxes_on_pixels_that_are_not_square_survive_the_page(cohort_folder: Pat
     edges = ("top", "left", "bottom", "right")
     assert [getattr(kept, e) for e in edges] == pytest.approx([getattr(found, e) for e in edges])
     top, left, bottom, right = shown
-    assert (bottom - top) * 5 == pytest.approx(found.height * 6)
+    assert (bottom - top) * 5 == pytest.approx(found.height * 5.5)
     assert (right - left) * 5 == pytest.approx(found.width * 5)
 
 

@@ -51,12 +51,17 @@ export function grading(app, root, number) {
   const path = (one, what) => `cases/${one.case}/${what}`;
 
   async function show(next) {
-    if (busy || next < 0 || next >= order.length) return;
+    if (busy) return;
     busy = true;
+    await turnTo(next);
+    busy = false;
+  }
+
+  async function turnTo(next) {
+    if (next < 0 || next >= order.length) return;
     const one = order[next];
     const opposite = SIDES.find((side) => side !== one.side);
     const data = await app.tried(() => app.shelf.get(path(one, `hip/${one.side}`)));
-    busy = false;
     if (!data) return;
     at = next;
     hip.show(data);
@@ -138,19 +143,19 @@ export function grading(app, root, number) {
     return Boolean(saved);
   }
 
+  /** The next hip is shown while the grade is written; the page says "saved" once it is. */
   async function grade(kl, reason = "") {
     if (busy || at < 0) return;
     busy = true;
-    const saved = await save(order[at], { kl, reason });
+    const graded = at;
+    const saving = save(order[graded], { kl, reason });
+    const later = order.findIndex((one, n) => n > graded && !one.graded);
+    const next = later >= 0 ? later : order.findIndex((one, n) => n !== graded && !one.graded);
+    if (next >= 0) await turnTo(next);
+    if (!(await saving)) await turnTo(graded);
+    else if (next < 0) app.say("every hip is graded; Export writes the results");
+    describe();
     busy = false;
-    if (!saved) return;
-    const next = order.findIndex((one, n) => n > at && !one.graded);
-    const left = next < 0 ? order.findIndex((one) => !one.graded) : next;
-    if (left >= 0) await show(left);
-    else {
-      describe();
-      app.say("every hip is graded; Export writes the results");
-    }
   }
 
   async function unfit() {
