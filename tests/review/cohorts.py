@@ -19,7 +19,7 @@ from rhoa.pose.sides import SIDES
 if TYPE_CHECKING:
     from pathlib import Path
 
-SPACING_MM = (5.5, 5.0, 5.0)
+SPACING_MM = (5.5, 5.0, 4.5)
 PATIENT = "Doe^Jane"
 """In every scan and folder's name; it must never reach the page."""
 

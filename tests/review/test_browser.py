@@ -1,8 +1,7 @@
-"""The whole path in a real browser: found, corrected, graded, killed, restarted, exported, used."""
+"""The whole path in a real browser: found, corrected, graded, killed, restarted, read back."""
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ import pytest
 import rhoa
 from rhoa.review import journals_in, read_cohort
 from rhoa.review.actions import Boxed, Graded, Judged, Posed
-from tests.conftest import HAS_TORCH
 from tests.review.cohorts import PATIENT, make_cohort
 from tests.review.serving import served
 
@@ -164,7 +162,7 @@ def review_the_rest(page: Page, folder: Path, options: tuple[str, ...]) -> list[
     return order
 
 
-def test_a_reader_reviews_a_cohort_and_a_model_is_trained_from_it(
+def test_a_reader_reviews_a_cohort_and_what_was_made_is_read_back(
     page: Page, tmp_path: Path
 ) -> None:
     folder, scans = make_cohort(tmp_path, patients=12, flagged=FLAGGED)
@@ -190,15 +188,4 @@ def test_a_reader_reviews_a_cohort_and_a_model_is_trained_from_it(
     )
     assert away[2] > 5  # up, in the front view
     assert away[1] > 5  # back, in the side view
-    train(manifest, tmp_path / "run")
-
-
-def train(manifest: rhoa.cohort.Manifest, run: Path) -> None:
-    """One epoch, where torch is; else as far as partitions."""
-    parted = manifest.split(seed=3)
-    assert {hip.partition for hip in parted} == {"train", "val", "test"}
-    if not HAS_TORCH:
-        return
-    tiny = dataclasses.replace(rhoa.recipes["model-5"], epochs=1, image_size=32, batch=4)
-    rhoa.train(parted, tiny, run, weights="none", device="cpu")
-    assert (run / "model.safetensors").is_file()
+    assert {hip.partition for hip in manifest.split(seed=3)} == {"train", "val", "test"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -101,12 +102,12 @@ def test_boxes_go_out_as_coco_that_a_detector_learns_from(cohort_folder: Path) -
 
 
 def test_boxes_on_pixels_that_are_not_square_survive_the_page(cohort_folder: Path) -> None:
-    """The image of case 2 is as scanned: 5.5 mm rows, 5 mm columns; the page has square pixels."""
+    """Case 2 is as scanned: 5.5 mm rows, 4.5 mm columns; the page has square pixels."""
     cohort = read_cohort(cohort_folder)
     session = sitting(cohort)
     case = cohort.cases[1]
     image = rhoa.Radiograph.load(case.image)
-    assert image.pixel_mm == (5.5, 5.0)
+    assert image.pixel_mm == (5.5, 4.5)
     shown = session.detail(case)["boxes"]["left"]
 
     session.act({"do": "box", "case": case.key, "side": "left", "box": list(shown)})
@@ -116,8 +117,8 @@ def test_boxes_on_pixels_that_are_not_square_survive_the_page(cohort_folder: Pat
     edges = ("top", "left", "bottom", "right")
     assert [getattr(kept, e) for e in edges] == pytest.approx([getattr(found, e) for e in edges])
     top, left, bottom, right = shown
-    assert (bottom - top) * 5 == pytest.approx(found.height * 5.5)
-    assert (right - left) * 5 == pytest.approx(found.width * 5)
+    assert (bottom - top) * 4.5 == pytest.approx(found.height * 5.5)
+    assert (right - left) * 4.5 == pytest.approx(found.width * 4.5)
 
 
 def test_moved_landmarks_go_out_and_make_the_image(cohort_folder: Path, scans: Path) -> None:
@@ -260,3 +261,17 @@ def test_names_of_patients_are_in_files_that_the_user_keeps_and_nowhere_on_the_p
 
     assert PATIENT not in json.dumps(told)
     assert PATIENT not in (cohort_folder / "review" / "anna.jsonl").read_text()
+
+
+@pytest.mark.torch
+def test_a_model_is_trained_from_what_was_exported(tmp_path: Path) -> None:
+    cohort = read_cohort(make_manifest(tmp_path, 24))
+    session = sitting(cohort)
+    grade_all(session, {(n, side): 2 * (n % 2) for n in range(1, 13) for side in ("left", "right")})
+    export(cohort, {"anna": session.state}, tmp_path / "out")
+    manifest = rhoa.cohort.read(tmp_path / "out" / "manifest.csv").split(seed=3)
+    tiny = dataclasses.replace(rhoa.recipes["model-1"], epochs=1, image_size=32, batch=4)
+
+    run = rhoa.train(manifest, tiny, tmp_path / "run", weights="none", device="cpu")
+
+    assert (run / "model.safetensors").is_file()
