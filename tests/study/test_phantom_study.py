@@ -55,5 +55,5 @@ def test_the_reduced_study_writes_what_it_found_into_a_page(tmp_path: Path) -> N
         assert line.endswith(f"{told} |")
     worst = min(areas[f"model-{number}"]["mean"] for number in (3, 4, 5))
     best = max(areas[f"model-{number}"]["mean"] for number in (1, 2))
-    assert ("all beat" in text) == (worst > best)
+    assert ("(3, 4, 5) all beat" in text) == (worst > best)
     assert ("do not all beat" in text) == (worst <= best)
