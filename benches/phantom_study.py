@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -189,7 +190,8 @@ def told(area: Result) -> str:
     """``0.912 +- 0.013 [0.85, 0.96]``."""
     whole = area.together
     spread = f" +- {area.spread:.3f}" if area.spread is not None else ""
-    return f"{area.mean:.3f}{spread} [{whole.low:.2f}, {whole.high:.2f}]"
+    interval = f" [{whole.low:.2f}, {whole.high:.2f}]" if math.isfinite(whole.low) else ""
+    return f"{area.mean:.3f}{spread}{interval}"
 
 
 def differences(out: Path) -> Iterable[list[str]]:

@@ -13,7 +13,8 @@ rhoa    the step of `rhoa.train`: augmentation on the device, loss and accuracy 
         the learning curves every step.
 
 Prints images a second and the ratio of step times, of medians over all steps and of the fastest
-steps: on a busy machine the fastest say more.
+steps; and, of bare and rhoa on a CPU, of the processor time of all threads: on a machine that
+others use too, that says most. The usual loop's workers are other processes, so it has none.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import time
 from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -181,18 +182,25 @@ def ours(
     return step
 
 
-def timed(step: Callable[[], None], count: int, place: torch.device) -> list[float]:
-    """Seconds of each step."""
-    seconds = []
+class Taken(NamedTuple):
+    """What a step takes: seconds, and seconds of this process on all processors."""
+
+    seconds: float
+    processor: float
+
+
+def timed(step: Callable[[], None], count: int, place: torch.device) -> list[Taken]:
+    """What each step takes."""
+    taken = []
     for _ in range(count):
         if place.type == "cuda":
             torch.cuda.synchronize()
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.process_time()
         step()
         if place.type == "cuda":
             torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - begun)
-    return seconds
+        taken.append(Taken(time.perf_counter() - begun, time.process_time() - worked))
+    return taken
 
 
 def main() -> None:
@@ -204,9 +212,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=2, help="of each loop in a round")
     parser.add_argument("--workers", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, help="of torch; default: its own")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     place = torch.device(options.device)
+    if options.threads:
+        torch.set_num_threads(options.threads)
     recipe = replace(recipes["model-3"], image_size=options.size, batch=options.batch)
 
     with (
@@ -224,27 +235,33 @@ def main() -> None:
         }
         for step in loops.values():
             timed(step, 1, place)
-        seconds: dict[str, list[float]] = {name: [] for name in loops}
+        taken: dict[str, list[Taken]] = {name: [] for name in loops}
         for turn in range(options.rounds):
             names = list(loops)
             for which in names[turn % 3 :] + names[: turn % 3]:
-                seconds[which] += timed(loops[which], options.steps, place)
+                taken[which] += timed(loops[which], options.steps, place)
         del usual_step, loader
 
     print(f"{platform.machine()}, {place}, {torch.get_num_threads()} threads, torch", end=" ")
     print(f"{torch.__version__}; ResNet18, {options.size} px, batch {options.batch}")
-    fastest = {name: min(values) for name, values in seconds.items()}
-    middle = {name: statistics.median(values) for name, values in seconds.items()}
+    seconds = {name: [one.seconds for one in steps] for name, steps in taken.items()}
+    worked = {name: [one.processor for one in steps] for name, steps in taken.items()}
     for name, values in seconds.items():
+        middle = statistics.median(values)
         print(
-            f"{name:6} {len(values):3} steps: fastest {fastest[name] * 1e3:7.0f} ms, median "
-            f"{middle[name] * 1e3:7.0f} ms, {options.batch / middle[name]:7.1f} images/s"
+            f"{name:6} {len(values):3} steps: fastest {min(values) * 1e3:7.0f} ms, median "
+            f"{middle * 1e3:7.0f} ms, {options.batch / middle:7.1f} images/s"
         )
     for name in ("bare", "usual"):
-        print(
-            f"rhoa / {name}: {fastest['rhoa'] / fastest[name]:.3f} of the fastest, "
-            f"{middle['rhoa'] / middle[name]:.3f} of the medians (time of a step)"
-        )
+        told = [ratio(kind, seconds["rhoa"], seconds[name]) for kind in (min, statistics.median)]
+        print(f"time of a step, rhoa / {name}: fastest {told[0]}, median {told[1]}")
+    told = [ratio(kind, worked["rhoa"], worked["bare"]) for kind in (min, statistics.median)]
+    print(f"processor time of a step, rhoa / bare: least {told[0]}, median {told[1]}")
+
+
+def ratio(kind: Callable[[list[float]], float], ours: list[float], theirs: list[float]) -> str:
+    """Of the least or the middle ones."""
+    return f"{kind(ours) / kind(theirs):.3f}"
 
 
 if __name__ == "__main__":

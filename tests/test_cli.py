@@ -23,8 +23,8 @@ from rhoa.testing import make_series
 from tests.cohort.copies import texture
 
 VERBS = [
-    *("inspect", "ctap", "hips", "xray", "split", "train", "evaluate", "export", "predict"),
-    *("explain", "study", "audit", "demo", "bench", "info"),
+    *("inspect", "ctap", "hips", "xray", "detector", "review", "split", "train", "evaluate"),
+    *("export", "predict", "explain", "study", "audit", "demo", "bench", "info"),
 ]
 
 

@@ -25,6 +25,8 @@ ROOMS = [
         "volume",
         "reading",
         "sealed",
+        "state_dicts",
+        "weights",
     ),
     *("testing", "pose", "radiograph", "sampling"),
     *(
@@ -38,6 +40,7 @@ ROOMS = [
         "evaluation",
         "audit",
         "phantom",
+        "review",
         "versions",
         "study",
         "demo",

@@ -14,6 +14,7 @@ from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
 from rhoa.verbs.options import (
+    detector_options,
     folder_options,
     predict_options,
     repair_option,
@@ -22,6 +23,7 @@ from rhoa.verbs.options import (
 )
 from rhoa.verbs.plan import study_options
 from rhoa.verbs.published import audit_options
+from rhoa.verbs.review import page_options
 from rhoa.verbs.training import train_options
 
 if TYPE_CHECKING:
@@ -40,7 +42,9 @@ Radiograph-like images (CT-AP) from abdominopelvic CT, and models of hip osteoar
   rhoa ctap patient/ct -o out --pose auto      realigned to the anterior pelvic plane
   rhoa hips patient/ct -o out                  both hips, cropped
   rhoa hips scans.csv -o study                 a whole cohort: crops and manifest
+  rhoa review study                            look, correct and grade, on a local page
   rhoa xray pelvis.dcm -o out                  an X-ray, turned upright, and its halves
+  rhoa detector --phantoms 24 -o run           a detector of hips for X-rays
 
 Research use only: not a medical device."""
 
@@ -97,6 +101,8 @@ def parser() -> argparse.ArgumentParser:
         _ctap,
         _hips,
         _xray,
+        _detector,
+        _review,
         _split,
         _train,
         _evaluate,
@@ -225,6 +231,19 @@ def _xray(stages: Stages) -> None:
         metavar="NAME,...",
         default="",
         help=f"refusals to overrule: {', '.join(REFUSALS)}",
+    )
+
+
+def _detector(stages: Stages) -> None:
+    verb = _verb(
+        stages, "detector", "Train a detector of hips in X-rays and CT-APs", verbs.detector
+    )
+    detector_options(verb)
+
+
+def _review(stages: Stages) -> None:
+    page_options(
+        _verb(stages, "review", "Look at a cohort, correct and grade it on a page", verbs.review)
     )
 
 

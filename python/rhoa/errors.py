@@ -15,6 +15,7 @@
   x ManifestError         a table of images that cannot be used
   x WeightsError          model weights that are absent or do not fit
   x WriteError            a file that could not be written
+  x ReviewError           a cohort that cannot be reviewed, a damaged journal, an action refused
 
 ``MissingExtraError`` (an ImportError) names what to install; ``RhoaWarning`` marks results that are
 usable but deserve a look.
@@ -103,6 +104,10 @@ class WeightsError(RhoaError):
 
 class WriteError(RhoaError):
     """A file that could not be written; what was there before is unchanged."""
+
+
+class ReviewError(RhoaError):
+    """A cohort that cannot be reviewed, a damaged journal, or an action that makes no sense."""
 
 
 class MissingExtraError(ImportError):

@@ -53,15 +53,19 @@ def read_bounded(path: Path, *, where: str, most_bytes: int, flags: int = 0) -> 
         opened = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | flags)
     except OSError as error:
         raise WeightsError(f"{where}: cannot be opened ({error.strerror}).") from None
-    with open(opened, "rb") as file:  # noqa: PTH123  # a descriptor
-        state = os.fstat(file.fileno())
+    try:
+        state = os.fstat(opened)
         if not stat.S_ISREG(state.st_mode):
-            raise WeightsError(f"{where}: a file is needed; this is a folder or a device.")
+            raise WeightsError(f"{where}: a file is needed; this is a folder, pipe or device.")
         if state.st_size > most_bytes:
             raise WeightsError(
                 f"{where}: {state.st_size} bytes; rhoa reads at most {most_bytes} of such a file."
             )
-        return file.read(state.st_size)  # a buffer of that size, not of the most there may be
+        # A buffer of its size, not of the most there may be.
+        with os.fdopen(opened, "rb", closefd=False) as file:
+            return file.read(state.st_size)
+    finally:
+        os.close(opened)
 
 
 def read_card(folder: Path, name: str, kinds: Mapping[str, Any], *, what: str) -> dict[str, Any]:

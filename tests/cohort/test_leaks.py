@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import rhoa
 from rhoa.cohort import Hip, Manifest, leaks, require_no_leaks
-from rhoa.cohort.likeness import likenesses, sketch
+from rhoa.cohort.likeness import DISTANCE, likenesses, sketch, strictness
 from rhoa.errors import ManifestError
 from rhoa.picture import encode_png
 from tests.cohort.copies import CHANGES, Picture, changed, hips, texture
@@ -37,9 +37,11 @@ def manifest(folder: Path, parts: dict[str, list[Picture]]) -> Manifest:
 
 
 def found(firsts: list[Picture], seconds: list[Picture]) -> set[tuple[int, int, bool]]:
-    sketches = np.array([sketch(image) for image in [*firsts, *seconds]])
+    images = [*firsts, *seconds]
+    sketches = np.array([sketch(image) for image in images])
+    sides = np.array([min(image.shape) for image in images])
     numbers = np.arange(len(sketches))
-    pairs = likenesses(sketches, numbers[: len(firsts)], numbers[len(firsts) :])
+    pairs = likenesses(sketches, sides, numbers[: len(firsts)], numbers[len(firsts) :])
     return {(pair.first, pair.second - len(firsts), pair.mirrored) for pair in pairs}
 
 
@@ -71,6 +73,15 @@ def test_a_sketch_is_the_same_under_any_rising_change(seed: int, wide: bool) -> 
     np.testing.assert_array_equal(sketch(table[levels]), sketch(levels.astype(np.uint8)))
 
 
+def test_copies_of_large_images_must_be_more_alike() -> None:
+    """Noise and compression average out over the pixels of a sketch's pixel; to 150 a side."""
+    strict = strictness(np.array([20, 50, 100, 150, 600]))
+
+    assert strict[:2].tolist() == [1, 1]
+    assert strict[2] == pytest.approx(2**1.5)
+    assert strict[3] == strict[4] == pytest.approx(3**1.5)
+
+
 def test_images_without_contrast_are_like_nothing() -> None:
     flat = [np.full((30, 30), level, np.uint8) for level in (0, 90)]
 
@@ -100,7 +111,7 @@ def test_each_kind_of_leak_is_told_with_its_lines(tmp_path: Path) -> None:
     ]
     assert [leak.partitions for leak in result][1:3] == [("train", "test")] * 2
     assert result.pairs[1].images == (rows[1].image, rows[5].image)
-    assert 0 < result.pairs[1].distance < 0.05
+    assert 0 < result.pairs[1].distance < DISTANCE
     assert str(result).splitlines()[0] == "lines 2 and 6 (train and val): identical"
     assert result.as_dict()["images"] == 8
     assert result.as_dict()["leaks"][3] == {

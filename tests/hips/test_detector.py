@@ -17,6 +17,10 @@ from rhoa.hips.examples import Example
 pytestmark = pytest.mark.torch
 
 SIZE = 64
+BACKBONES = [
+    *("mobilenet_v3_large_fpn", "alexnet"),
+    *("mobilenet_v3_large_320_fpn", "resnet50_fpn_v2"),
+]
 
 
 def disc(random: np.random.Generator, group: str) -> Example:
@@ -110,7 +114,7 @@ class TestLearning:
 
 
 class TestDetecting:
-    @pytest.mark.parametrize("backbone", ["mobilenet_v3_large_fpn", "alexnet", "resnet50_fpn"])
+    @pytest.mark.parametrize("backbone", BACKBONES)
     def test_an_untrained_network_finds_a_box_in_each_half(self, backbone: str) -> None:
         from rhoa.hips.detector import HipDetector
         from rhoa.hips.detector_network import Architecture
@@ -146,6 +150,128 @@ class TestDetecting:
 
         assert (right.left, right.right) == pytest.approx((140 - left.right, 140 - left.left))
         assert (right.top, right.bottom) == pytest.approx((left.top, left.bottom))
+
+
+class TestNetworks:
+    """Built as torchvision builds them, so that its weights can be used."""
+
+    @pytest.mark.parametrize("backbone", ["mobilenet_v3_large_320_fpn", "resnet50_fpn_v2"])
+    def test_they_are_torchvisions_but_for_classes_and_anchors(self, backbone: str) -> None:
+        """91 classes and 15 or 3 anchors a place there; here 2 classes, 3 anchors."""
+        from torchvision.models import detection
+
+        from rhoa.hips.detector_network import Architecture, build_detector
+
+        theirs = getattr(detection, f"fasterrcnn_{backbone}")(weights=None, weights_backbone=None)
+        ours = build_detector(Architecture(backbone, 64))  # type: ignore[arg-type]
+
+        shapes, own = (
+            {name: value.shape for name, value in network.state_dict().items()}
+            for network in (theirs, ours)
+        )
+        assert shapes.keys() == own.keys()
+        other = {name for name in own if own[name] != shapes[name]}
+        heads = ("rpn.head.cls_logits", "rpn.head.bbox_pred", "roi_heads.box_predictor")
+        assert all(name.startswith(heads) for name in other)
+        assert all(parameter.requires_grad for parameter in ours.parameters())
+
+    @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+    def test_coco_weights_go_everywhere_but_into_the_heads(
+        self, tmp_path: Path, suffix: str
+    ) -> None:
+        import torch
+        from safetensors.torch import save_file
+        from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn as build
+
+        from rhoa.hips.detector_network import Architecture, build_detector
+
+        theirs = build(weights=None, weights_backbone=None).state_dict()
+        file = tmp_path / f"coco.{suffix}"
+        (torch.save if suffix == "pth" else save_file)(theirs, file)
+
+        architecture = Architecture("mobilenet_v3_large_320_fpn", 64)
+        ours = build_detector(architecture, weights=file).state_dict()
+        fresh = build_detector(architecture).state_dict()
+
+        heads = ("rpn.head.cls_logits", "rpn.head.bbox_pred", "roi_heads.box_predictor")
+        for name, value in ours.items():
+            source = fresh if name.startswith(heads) else theirs
+            assert torch.equal(value, source[name]), name
+
+    @pytest.mark.parametrize(
+        ("backbone", "classifier"),
+        [
+            ("mobilenet_v3_large_fpn", "mobilenet_v3_large"),
+            ("mobilenet_v3_large_320_fpn", "mobilenet_v3_large"),
+            ("resnet50_fpn_v2", "resnet50"),
+            ("alexnet", "alexnet"),
+        ],
+    )
+    def test_weights_of_a_classifier_go_into_the_backbone(
+        self, tmp_path: Path, backbone: str, classifier: str
+    ) -> None:
+        """Its first convolution is theirs, what comes after the backbone is not."""
+        import torch
+        from torchvision import models
+
+        from rhoa.hips.detector_network import Architecture, build_detector
+
+        theirs = getattr(models, classifier)(weights=None).state_dict()
+        torch.save(theirs, tmp_path / "imagenet.pth")
+        architecture = Architecture(backbone, 64)  # type: ignore[arg-type]
+
+        ours = build_detector(architecture, weights=tmp_path / "imagenet.pth").state_dict()
+        fresh = build_detector(architecture).state_dict()
+
+        body = next(name for name in ours if name.startswith("backbone.") and ours[name].ndim == 4)
+        assert torch.equal(ours[body], theirs[next(iter(theirs))])
+        assert not torch.equal(ours[body], fresh[body])
+        last = "roi_heads.box_predictor.cls_score.weight"
+        assert torch.equal(ours[last], fresh[last])
+
+    def test_weights_of_another_network_or_none_are_refused(self, tmp_path: Path) -> None:
+        import torch
+        from torchvision import models
+
+        from rhoa.hips.detector_network import Architecture, build_detector
+
+        file = tmp_path / "resnet.pth"
+        torch.save(models.resnet18(weights=None).state_dict(), file)
+        with pytest.raises(
+            WeightsError, match=r"resnet\.pth: [0-9]+ of [0-9]+ tensors are missing"
+        ):
+            build_detector(Architecture(image_size=64), weights=file)
+        with pytest.raises(WeightsError, match=r"none\.pth: no such weights file"):
+            build_detector(Architecture(image_size=64), weights=tmp_path / "none.pth")
+        file.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+        with pytest.raises(WeightsError, match=r"resnet\.pth: not a state dict"):
+            build_detector(Architecture(image_size=64), weights=file)
+
+
+class TestSecondLooks:
+    def test_a_pale_or_dark_half_is_looked_at_again(self) -> None:
+        """A network that is sure between levels of 100 and 150 alone, as trained ones are."""
+        import torch
+
+        from rhoa.hips.detector import HipDetector
+        from rhoa.hips.detector_network import Architecture
+
+        seen: list[float] = []
+
+        class Narrow(torch.nn.Module):
+            def forward(self, images: list[torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+                seen.append(255 * float(images[0].mean()))
+                score = 0.9 if 100 < seen[-1] < 150 else 0.1
+                return [{"boxes": torch.tensor([[1.0, 2, 3, 4]]), "scores": torch.tensor([score])}]
+
+        detector = HipDetector(Narrow(), Architecture(), {}, torch.device("cpu"))
+
+        for level, looks in ((120, 1), (170, 2), (80, 3), (250, 3)):
+            seen.clear()
+            (box,) = detector.candidates(np.full((90, 64), level, np.uint8))
+            assert len(seen) == looks
+            assert box.confidence == pytest.approx(0.1 if level == 250 else 0.9)
+            assert (box.left, box.top) == (1, 2)
 
 
 class TestFiles:

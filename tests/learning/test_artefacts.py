@@ -64,7 +64,7 @@ REFUSED = {
     "weights that are a link": "a link to somewhere else",
     "a card that is a link": "a link to somewhere else",
     "a card that is a link to a device": "a link to somewhere else",
-    "a card that is a pipe": "a folder or a device",
+    "a card that is a pipe": "a folder, pipe or device",
     "a card of five gigabytes": "rhoa reads at most 1048576",
 }
 """What each artefact is refused for."""

@@ -216,7 +216,7 @@ def test_json_of_something_else_is_no_recipe() -> None:
         Recipe.from_dict({"name": "model-1"})
 
 
-@pytest.mark.parametrize("name", ["train", "load_model"])
+@pytest.mark.parametrize("name", ["train", "export_onnx"])
 def test_without_torch_the_heavy_half_says_what_to_install(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

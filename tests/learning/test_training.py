@@ -136,7 +136,7 @@ class TestLearning:
         assert Recipe.from_dict(json.loads((both / "recipe.json").read_text())).first == xray
 
     def test_it_stops_when_its_patience_is_over(self, cohort: Squares, tmp_path: Path) -> None:
-        recipe = replace(QUICK, epochs=40, drop_period=40, validation_every=1, patience=2)
+        recipe = replace(QUICK, epochs=20, drop_period=20, validation_every=1, patience=1)
         told = []
 
         folder = train(
@@ -149,8 +149,8 @@ class TestLearning:
 
         done = len(rows(folder / "history.csv"))
         card = json.loads((folder / "model.json").read_text())
-        assert done == card["best_iteration"] + 2 < 80
-        assert told[-1] == (80, 80, f"quick: stopped after {done} iterations")
+        assert done == card["best_iteration"] + 1 < 40
+        assert told[-1] == (40, 40, f"quick: stopped after {done} iterations")
 
     def test_grades_teach_a_two_class_model(self, cohort: Squares, tmp_path: Path) -> None:
         """Saved, an ordinal model is a ResNet18 of two classes that gives the same scores."""

@@ -77,7 +77,7 @@ def scores(run: Path, source: str, part: str) -> tuple[list[int], list[float], l
 
 def weights_of(plan: Plan) -> dict[Path, tuple[bytes, int]]:
     """Content and time of every run's weights."""
-    files = sorted((plan.out / "runs").rglob("model.safetensors"))
+    files = sorted((plan.out / "runs").glob("*/*/model.safetensors"))
     return {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
 
 

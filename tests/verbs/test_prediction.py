@@ -14,7 +14,7 @@ import pytest
 
 import rhoa
 from rhoa import cli
-from rhoa.cohort.build import COLUMNS
+from rhoa.cohort.scans import COLUMNS
 from rhoa.phantom import Anatomy, Surroundings, ct, write_dicom, write_xray, xray
 from rhoa.picture import decode_png, encode_png
 from tests.learning.runs import brightness, write_onnx_run
@@ -180,7 +180,7 @@ class TestOfCts:
         assert (first, again) == (4, 4)
         assert "2 of them were done before" in out
         names = sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir())
-        assert names == ["implant", "sound"]
+        assert names == ["a-ct", "b-ct"]
 
     def test_another_model_grades_them_anew(
         self, patients: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

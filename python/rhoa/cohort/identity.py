@@ -43,14 +43,14 @@ class Study:
         return "|".join((self.letter, *self.other_letters))
 
     def visit(self, text: str) -> str | None:
-        """``T02`` from T02, T2, 02 or 2; None where it is no visit of the study.
+        """``T02`` from T02, T2, 02, 2 or 2.0; None where it is no visit of the study.
 
         Examples
         --------
         >>> CHECK.visit("t2"), CHECK.visit("T11"), OAI.visit("6")
         ('T02', None, 'V06')
         """
-        match = re.fullmatch(rf"(?:{self._letters})?([0-9]{{1,2}})", text.strip(), re.IGNORECASE)
+        match = re.fullmatch(rf"(?:{self._letters})?([0-9]{{1,2}})", whole(text), re.IGNORECASE)
         if match is None or int(match[1]) > self.last_visit:
             return None
         return f"{self.letter}{int(match[1]):02d}"
@@ -104,15 +104,23 @@ CHECK = Study("CHECK", "T", (), 10)
 OAI = Study("OAI", "V", ("OI",), 11)
 
 
+def whole(text: str) -> str:
+    """A text without blanks around it, and a whole number without decimals: "3088.0" is "3088".
+
+    Programs that know of missing values write whole numbers so.
+    """
+    return re.sub(r"(?<=[0-9])\.0+$", "", text.strip())
+
+
 def subject_of(text: str) -> str | None:
     """A subject's number without leading zeros; None where it is none."""
-    match = re.fullmatch(rf"0*([0-9]{{1,{LONGEST_SUBJECT}}})", text.strip())
+    match = re.fullmatch(rf"0*([0-9]{{1,{LONGEST_SUBJECT}}})", whole(text))
     return match and match[1]
 
 
 def side_of(text: str, numbers: Mapping[str, Side] | None = None) -> Side | None:
     """The side that a word or, where a study has them, a number means; None where it is none."""
-    word = text.strip().casefold()
+    word = whole(text).casefold()
     if numbers and word in numbers:
         return numbers[word]
     return next((side for side in SIDES if word in SIDE_WORDS[side]), None)

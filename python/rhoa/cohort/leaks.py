@@ -37,7 +37,7 @@ class Leak:
     """Two rows of a manifest that must not lie in two partitions.
 
     ``lines`` are those of the table; ``distance`` is 0 for a copy that is the same in all but size,
-    edges, grey levels and direction, and 0.05 where copies end.
+    edges, grey levels and direction, and 0.045 where copies end.
     """
 
     kind: Kind
@@ -131,7 +131,7 @@ def leaks(manifest: Manifest, *, progress: Progress | None = None) -> Leaks:
     """
     lines = [n for n, hip in enumerate(manifest.hips, start=FIRST_LINE) if hip.label is not None]
     hips = [manifest.hips[line - FIRST_LINE] for line in lines]
-    digests, sketches = _read(hips, lines, progress)
+    digests, sketches, sides_px = _read(hips, lines, progress)
     split = any(hip.partition is not None for hip in hips)
     apart = [str(hip.partition) if split else hip.subject for hip in hips]
     found: list[tuple[Kind, int, int, float]] = []
@@ -139,7 +139,7 @@ def leaks(manifest: Manifest, *, progress: Progress | None = None) -> Leaks:
         found += [("subject", *pair, 0.0) for pair in _shared([hip.subject for hip in hips], apart)]
     found += [("identical", *pair, 0.0) for pair in _shared(digests, apart)]
     for first, second in _sides(apart, split=split):
-        for pair in likenesses(sketches, first, second):
+        for pair in likenesses(sketches, sides_px, first, second):
             a, b = sorted((pair.first, pair.second))
             looked_at = hips[a].distinct and hips[b].distinct
             if apart[a] != apart[b] and digests[a] != digests[b] and not looked_at:
@@ -183,9 +183,9 @@ def require_no_leaks(manifest: Manifest, *, progress: Progress | None = None) ->
 
 def _read(
     hips: Sequence[Hip], lines: Sequence[int], progress: Progress | None
-) -> tuple[list[bytes], NDArray[np.float32]]:
-    """The hash of each image's file and its sketch."""
-    digests, sketches = [], []
+) -> tuple[list[bytes], NDArray[np.float32], NDArray[np.int_]]:
+    """The hash of each image's file, its sketch, and its shorter side in pixels."""
+    digests, sketches, sides_px = [], [], []
     for done, (hip, line) in enumerate(zip(hips, lines, strict=True)):
         if progress is not None and done % PROGRESS_EVERY == 0:
             progress(done, len(hips), "looking for leaks")
@@ -197,10 +197,12 @@ def _read(
                 f"{where}: the image cannot be read ({error.strerror}); check the image column."
             ) from None
         digests.append(hashlib.sha256(content).digest())
-        sketches.append(sketch(_pixels(content, where)))
+        pixels = _pixels(content, where)
+        sketches.append(sketch(pixels))
+        sides_px.append(min(pixels.shape))
     if progress is not None:
         progress(len(hips), len(hips), "looking for leaks")
-    return digests, np.array(sketches)
+    return digests, np.array(sketches), np.array(sides_px)
 
 
 def _pixels(content: bytes, where: str) -> NDArray[np.generic]:

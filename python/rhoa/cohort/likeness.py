@@ -24,12 +24,15 @@ COARSE_LIKENESS = 0.9
 MOST_CANDIDATES = 6  # of one image
 # Measured on digital hips, which are more alike than patients' (benches/leaks.py): changed copies
 # lie below, hips of other subjects above.
-DISTANCE = 0.05
-WHOLE = 40  # times as alike as their details are copies as a whole, and hips are not
+DISTANCE = 0.045
+WHOLE = 15  # times as alike as their details are copies as a whole, and hips are not
+# What noise and compression leave in a copy averages out where a pixel of the sketch has many
+# pixels of the image, so that copies of large images must be more alike than those of small ones.
+SMALL_PX, LARGE_PX, GROWTH = 50, 150, 1.5
 BLOCK = 512  # images whose coarse ones are compared with all others at once
 PAIRS = 64  # laid upon each other at once, in cache
 ITERATIONS = 4
-MARGIN = 3  # pixels of the sketch that a shifted or cropped copy may lack
+MARGIN = 5  # pixels of the sketch that a shifted and cropped copy may lack
 MOST_SHIFT = 6.0  # pixels of the sketch, an eighth of its side
 DETAIL_BLUR = 2.0  # what two hips share is coarser than this, in pixels of the sketch
 LEAST_CONTRAST = 1e-3
@@ -58,7 +61,10 @@ def sketch(pixels: NDArray[np.generic]) -> Array:
 
 
 def likenesses(
-    sketches: Array, first: NDArray[np.int_], second: NDArray[np.int_]
+    sketches: Array,
+    sides_px: NDArray[np.int_],
+    first: NDArray[np.int_],
+    second: NDArray[np.int_],
 ) -> list[Likeness]:
     """The sketches of ``first`` and of ``second`` that show the same picture, mirrored or not.
 
@@ -70,6 +76,8 @@ def likenesses(
     ----------
     sketches
         ``(images, 48, 48)``.
+    sides_px
+        The shorter side of each image that was sketched.
     first, second
         Numbers of sketches; every one of ``first`` is compared with every one of ``second``.
     """
@@ -89,12 +97,19 @@ def likenesses(
                 one, other = block[a[part]], second[b[part]]
                 turned = sketches[other][:, :, ::-1] if mirrored else sketches[other]
                 distances = _distances(sketches[one], turned * sign[part, None, None])
+                distances *= strictness(np.minimum(sides_px[one], sides_px[other]))
                 found += [
                     Likeness(int(i), int(j), mirrored, round(float(max(d, 0.0)), 4))
                     for i, j, d in zip(one, other, distances, strict=True)
                     if d < DISTANCE
                 ]
     return found
+
+
+def strictness(side_px: NDArray[np.int_]) -> Array:
+    """How much more alike copies must be than those of images of 50 pixels a side."""
+    sides = np.clip(side_px, SMALL_PX, LARGE_PX) / SMALL_PX
+    return np.asarray(sides**GROWTH, np.float32)
 
 
 @lru_cache(maxsize=256)

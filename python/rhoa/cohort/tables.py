@@ -21,9 +21,11 @@ SPSS = (".sav", ".zsav")
 SAS = (".sas7bdat",)
 TEXT = (".csv", ".txt", ".tsv")
 SEPARATORS = "|\t;,"  # the first of these in the header separates; names hold none of them
-NOTHING = frozenset({"", "na", "nan", "#null!"})  # how programs write an absent value in text
+# How programs write an absent value in text.
+NOTHING = frozenset({"", "na", "nan", "n/a", "#n/a", "null", "#null!", "none", "<na>"})
 
 _CODED = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?):\s*(.*)", re.DOTALL)  # "2: Left"
+_DECIMAL_COMMA = re.compile(r"\s*(-?[0-9]+),([0-9]+)\s*")
 _SPECIAL = re.compile(r"(\.[A-Za-z_]?)(?::\s*(.*))?", re.DOTALL)  # ".", ".P", ".: Missing Form"
 
 
@@ -186,11 +188,18 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         for fields in reader:
+            if separator == ";":  # of spreadsheets whose decimals have commas
+                fields = [_DECIMAL_COMMA.sub(_with_point, field) for field in fields]  # noqa: PLW2901
             yield reader.line_num, fields
     except csv.Error as error:
         raise ManifestError(
             f"{path.name}, line {reader.line_num}: cannot be split into values ({error})."
         ) from None
+
+
+def _with_point(number: re.Match[str]) -> str:
+    whole = number[0] == number.string
+    return f"{number[1]}.{number[2]}" if whole else number[0]
 
 
 def _binary(path: Path, **options: Any) -> tuple[Any, Any]:  # noqa: ANN401  # pyreadstat's own

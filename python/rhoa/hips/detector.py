@@ -8,26 +8,27 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import safetensors
+import numpy as np
 import torch
 import torchvision
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from rhoa._core import __version__
 from rhoa.devices import choose_device
 from rhoa.errors import ParameterError, WeightsError
 from rhoa.hips.boxes import Box, squared
-from rhoa.hips.detector_network import MEAN, STD, Architecture, as_input, build_detector
+from rhoa.hips.detector_network import MEAN, STD, WHITE, Architecture, as_input, build_detector
 from rhoa.hips.examples import halves_seen
 from rhoa.radiograph import Radiograph
 from rhoa.reading.bounded import shown
+from rhoa.sealed import read_card, read_sealed
+from rhoa.weights import read_safetensors
 from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
-    import numpy as np
     from numpy.typing import ArrayLike, NDArray
     from torch import nn
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 CARD_FILE = "detector.json"
 WEIGHTS_FILE = "detector.safetensors"
+SURE = 0.5
+OTHER_LOOKS = (1.5, 0.67)
+"""Exponents of grey levels, at the ends of what training changes them by."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +106,21 @@ class HipDetector:
         return found
 
     def candidates(self, pixels: NDArray[np.uint8]) -> list[Box]:
-        """All boxes of a half at the network's size, the surest first."""
+        """All boxes of a half at the network's size, the surest first.
+
+        Air beside a large patient takes up the range of grey levels and leaves the hip pale. Where
+        nothing is sure, the half is looked at again, darker and brighter, and the surest look
+        counts.
+        """
+        boxes = self._look(pixels)
+        for gamma in OTHER_LOOKS:
+            if _surest(boxes) >= SURE:
+                break
+            levels = WHITE * (pixels / np.float32(WHITE)) ** np.float32(gamma) + 0.5
+            boxes = max(boxes, self._look(levels.astype(np.uint8)), key=_surest)
+        return boxes
+
+    def _look(self, pixels: NDArray[np.uint8]) -> list[Box]:
         with torch.inference_mode():
             result = self.network([as_input(pixels).to(self.device)])[0]
         corners, scores = result["boxes"].cpu().tolist(), result["scores"].cpu().tolist()
@@ -157,23 +175,18 @@ class HipDetector:
         return cls(network, architecture, notes, place)
 
 
+def _surest(boxes: Sequence[Box]) -> float:
+    """The score of the first box; 0 where there is none."""
+    return (boxes[0].confidence or 0.0) if boxes else 0.0
+
+
 def _read_card(folder: Path) -> dict[str, Any]:
-    path, where = folder / CARD_FILE, f"{shown(folder)}/{CARD_FILE}"
-    if not path.is_file():
-        raise WeightsError(f"{shown(folder)}: no {CARD_FILE} in it; pass a folder of a detector.")
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{where}: not a JSON file ({error}).") from None
     kinds = {"architecture": dict, "weights_sha256": str}
-    if not isinstance(card, dict):
-        card = {}
-    wrong = [name for name, kind in kinds.items() if not isinstance(card.get(name), kind)]
-    if wrong:
-        raise WeightsError(f"{where}: lacks {', '.join(wrong)}; pass a folder of a detector.")
-    normalisation = card.get("normalisation")
-    if normalisation != {"mean": list(MEAN), "std": list(STD)}:
-        raise WeightsError(f"{where}: its normalisation is not the one that rhoa applies.")
+    card = read_card(folder, CARD_FILE, kinds, what="a folder of a detector")
+    if card.get("normalisation") != {"mean": list(MEAN), "std": list(STD)}:
+        raise WeightsError(
+            f"{shown(folder)}/{CARD_FILE}: its normalisation is not the one that rhoa applies."
+        )
     return card
 
 
@@ -190,26 +203,20 @@ def _architecture(card: Mapping[str, Any], where: str) -> Architecture:
 
 
 def _read_weights(folder: Path, sha256: str) -> dict[str, torch.Tensor]:
-    path, where = folder / WEIGHTS_FILE, f"{shown(folder)}/{WEIGHTS_FILE}"
-    if not path.is_file():
-        raise WeightsError(f"{shown(folder)}: no {WEIGHTS_FILE} in it; restore the folder.")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise WeightsError(
-            f"{where}: not the file that {CARD_FILE} describes (sha256 differs); "
-            "train again or restore the folder."
-        )
-    try:
-        tensors: dict[str, torch.Tensor] = load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise WeightsError(f"{where}: not a safetensors file ({error}).") from None
-    return tensors
+    content = read_sealed(folder, WEIGHTS_FILE, sha256, card=CARD_FILE)
+    return read_safetensors(content, where=f"{shown(folder)}/{WEIGHTS_FILE}")
 
 
 def _load_into(network: nn.Module, given: Mapping[str, torch.Tensor], where: str) -> None:
     own = network.state_dict()
     missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
-    misfits = sorted(k for k in own.keys() & given.keys() if own[k].shape != given[k].shape)
-    for keys, problem in ((missing, "missing"), (unknown, "unknown"), (misfits, "misshapen")):
+    shared = own.keys() & given.keys()
+    misfits = sorted(k for k in shared if own[k].shape != given[k].shape)
+    strange = sorted(k for k in shared if not torch.isfinite(given[k]).all())
+    for keys, problem in (
+        *((missing, "missing"), (unknown, "unknown")),
+        *((misfits, "misshapen"), (strange, "not finite")),
+    ):
         if keys:
             raise WeightsError(
                 f"{where}: {len(keys)} tensors are {problem} (first: {keys[0]}); "

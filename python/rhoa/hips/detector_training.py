@@ -6,6 +6,7 @@ import math
 import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +18,11 @@ from rhoa.hips.agreement import agreement
 from rhoa.hips.detector import HipDetector
 from rhoa.hips.detector_network import Architecture, as_input, build_detector
 from rhoa.hips.examples import Example, changed
+from rhoa.reading.bounded import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from os import PathLike
 
     from torchvision.models.detection import FasterRCNN
 
@@ -70,6 +73,7 @@ def train_detector(
     examples: Sequence[Example],
     options: DetectorOptions | None = None,
     *,
+    weights: str | PathLike[str] | None = None,
     seed: int = 2020,
     device: str = "auto",
     progress: Progress | None = None,
@@ -87,6 +91,10 @@ def train_detector(
         ``options.image_size``.
     options
         Default: `DetectorOptions()`.
+    weights
+        What to start from: a file of torchvision's weights of the network of this name (COCO), or
+        of the classifier that its backbone is (ImageNet); ``.safetensors`` or a PyTorch state dict.
+        None: from random weights. Nothing is downloaded.
     seed
         Of weights, split, order and changes.
     device
@@ -104,6 +112,8 @@ def train_detector(
     ------
     ParameterError
         If there is no example to train on, or examples are of another size.
+    WeightsError
+        If the weights cannot be used.
     RhoaError
         If the loss is no longer finite.
 
@@ -126,12 +136,14 @@ def train_detector(
     architecture = fitted(kept, options)
     place = choose_device(device)
     with deterministic(seed, place):
-        network = build_detector(architecture, seed=seed).to(place)
+        start = None if weights is None else Path(weights)
+        network = build_detector(architecture, weights=start, seed=seed).to(place)
         loss = _fit(network, kept, options, seed=seed, progress=progress)
     detector = HipDetector(network, architecture, {}, place)
     measured = measure(detector, held_out)
     notes = {
         "seed": seed,
+        "started_from": "random weights" if start is None else shown(start),
         "options": asdict(options),
         "halves": {"train": len(kept), "test": len(held_out)},
         "train_loss": loss,
@@ -179,7 +191,6 @@ def _fit(
 ) -> float:
     """Train ``network`` in place; the mean loss of the last epoch."""
     random = np.random.default_rng(seed)
-    place = next(network.parameters()).device
     batches = math.ceil(len(examples) / options.batch)
     total = batches * options.epochs
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=1e-4)
@@ -192,9 +203,7 @@ def _fit(
             for group in optimizer.param_groups:
                 group["lr"] = options.learning_rate * pace(done, total)
             batch = [changed(examples[member], random) for member in members]
-            images = [as_input(example.pixels).to(place) for example in batch]
-            targets = [_target(example, place) for example in batch]
-            loss = sum(network(images, targets).values())
+            loss = sum(network(*_batch(batch, network)).values())
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
@@ -226,13 +235,10 @@ def settle(network: FasterRCNN, examples: Sequence[Example], batch: int) -> None
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean of all batches
-    place = next(network.parameters()).device
     network.train()
     with torch.no_grad():
         for start in range(0, len(examples), batch):
-            some = examples[start : start + batch]
-            images, _ = network.transform([as_input(example.pixels).to(place) for example in some])
-            network.backbone(images.tensors)
+            network(*_batch(examples[start : start + batch], network))
     for norm, momentum in zip(norms, pace_of, strict=True):
         norm.momentum = momentum
 
@@ -243,6 +249,15 @@ def pace(done: int, total: int) -> float:
     if done < rise:
         return (done + 1) / rise
     return 0.5 * (1 + math.cos(math.pi * (done - rise) / max(1, total - rise)))
+
+
+def _batch(
+    examples: Sequence[Example], network: FasterRCNN
+) -> tuple[list[torch.Tensor], list[dict[str, torch.Tensor]]]:
+    """What the network is given of examples: images and targets, where its weights are."""
+    place = next(network.parameters()).device
+    images = [as_input(example.pixels).to(place) for example in examples]
+    return images, [_target(example, place) for example in examples]
 
 
 def _target(example: Example, place: torch.device) -> dict[str, torch.Tensor]:

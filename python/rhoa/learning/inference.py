@@ -21,9 +21,9 @@ from rhoa.learning.dataset import as_input
 from rhoa.learning.grader import CLASSES, IMAGES_AT_ONCE, SingleModel
 from rhoa.learning.levels import WHITE, preprocessing
 from rhoa.learning.network import build_network, load_into
-from rhoa.learning.weights import read_safetensors
 from rhoa.reading.bounded import shown
 from rhoa.sealed import read_sealed
+from rhoa.weights import read_safetensors
 from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:

@@ -1,23 +1,21 @@
-"""Weights from elsewhere: ImageNet's, state dicts, safetensors files; reading runs no code."""
+"""Weights to start a model from: ImageNet's, or those of a file or a run folder."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load
 from torchvision.models import ResNet18_Weights
 
 from rhoa.errors import WeightsError
 from rhoa.learning.cards import WEIGHTS_FILE
-from rhoa.learning.state_dicts import doubt
-from rhoa.reading.bounded import printable, shown
+from rhoa.reading.bounded import shown
 from rhoa.sealed import MOST_WEIGHTS_BYTES, read_bounded, read_inside
+from rhoa.weights import read_safetensors, read_state_dict, read_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS_FOLDER_VARIABLE = "RHOA_WEIGHTS_DIR"
-_MOST_HEADER_BYTES = 4 << 20
-"""Of a safetensors file; a network of 1000 tensors takes 100 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,60 +64,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
             f'{where}: no such weights file; pass "imagenet", "none", a .safetensors file, '
             "a run folder or a PyTorch state dict."
         )
-    content = read_bounded(path, where=where, most_bytes=MOST_WEIGHTS_BYTES)
-    if path.suffix == ".safetensors":
-        return read_safetensors(content, where=where)
-    return read_state_dict(content, where=where)
-
-
-def read_safetensors(content: bytes, *, where: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
-
-    Raises
-    ------
-    WeightsError
-        If it is no such file.
-    """
-    header = int.from_bytes(content[:8], "little")
-    if header > min(_MOST_HEADER_BYTES, len(content) - 8):
-        raise WeightsError(
-            f"{where}: not a safetensors file (a header of {header} bytes in a file of "
-            f"{len(content)})."
-        )
-    try:
-        tensors: dict[str, Tensor] = load(content)
-    except Exception as error:  # noqa: BLE001  # a file made to harm may raise anything
-        reason = printable(str(error), most=100)
-        raise WeightsError(f"{where}: not a safetensors file ({reason}).") from None
-    return tensors
-
-
-def read_state_dict(content: bytes, *, where: str) -> dict[str, Tensor]:
-    """The tensors of a PyTorch state dict; its pickle is looked at before torch may load it.
-
-    Raises
-    ------
-    WeightsError
-        If it holds more than tensors by name.
-    """
-    problem = doubt(content)
-    state: object = None
-    if not problem:
-        try:
-            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except Exception as error:  # noqa: BLE001  # a file made to harm may raise anything
-            problem = f"torch refuses it: {type(error).__name__}"
-    if problem:
-        raise WeightsError(
-            f"{where}: not a state dict of tensors alone ({problem}); files that hold more may "
-            "run code when loaded: convert them to .safetensors where you trust them."
-        )
-    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
-        raise WeightsError(
-            f"{where}: a state dict (names and tensors) is needed; "
-            f"got {type(state).__name__}; save network.state_dict()."
-        )
-    return state
+    return read_tensors(path, where=where)
 
 
 def imagenet(published: Published = IMAGENET) -> Mapping[str, Tensor]:

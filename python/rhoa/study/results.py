@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PARTS = ("val", "test")
 COPIED = ("recipe.json", "history.csv")
+RECORDS = ("run.json", "model.json")  # of one run: they name its seed and its weights
 HIP = ("subject", "side", "source", "visit")
 
 
@@ -95,7 +96,7 @@ def put_together(jobs: Sequence[Job], out: Path) -> tuple[list[Path], Manifest]:
     for name, mine in by_recipe.items():
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
-        for file in COPIED:
+        for file in (*COPIED, *RECORDS) if len(mine) == 1 else COPIED:
             atomic_write(folder / file, (mine[0].folder / file).read_bytes())
         atomic_write(folder / "predictions.csv", _merged(mine))
         folders.append(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rhoa.errors import MissingFileError, ParameterError
@@ -12,7 +14,6 @@ from rhoa.reading.headers import SkippedFileError, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 Kind = Literal["ct", "xray", "crop"]
 _HEAD_BYTES = 16
@@ -54,11 +55,11 @@ def distinct_names(scans: Sequence[Path]) -> dict[str, Path]:
 
     Examples
     --------
-    >>> from pathlib import Path
     >>> sorted(distinct_names([Path("a/ct"), Path("b/ct"), Path("c")]))
     ['a-ct', 'b-ct', 'c']
     """
-    whole = [scan.resolve() for scan in scans]
+    # Links keep the names they have.
+    whole = [Path(os.path.abspath(scan)) for scan in scans]  # noqa: PTH100
     if len(set(whole)) < len(whole):
         raise ParameterError("one scan is named twice.")
     depth = dict.fromkeys(whole, 1)

@@ -175,3 +175,61 @@ def repair_option(verb: argparse.ArgumentParser) -> None:
         default="",
         help="repairs that may be made: gaps, tilt, spacing, drop, monochrome1",
     )
+
+
+def detector_options(verb: argparse.ArgumentParser) -> None:
+    """Of the verb that trains a hip detector."""
+    verb.add_argument(
+        "labels",
+        nargs="*",
+        type=Path,
+        help="boxes that were drawn or corrected: COCO JSON, boxes.csv of `rhoa hips --review` (a "
+        "CT labels its own CT-AP) or of `rhoa xray --review`, or a table of MATLAB",
+    )
+    verb.add_argument("-o", "--out", type=Path, required=True, help="folder of the detector")
+    verb.add_argument(
+        "--phantoms",
+        type=_whole,
+        default=0,
+        metavar="N",
+        help="also learn from X-rays and CT-APs of N digital subjects, which need no labels",
+    )
+    verb.add_argument(
+        "--shows",
+        choices=["pelvis", "half"],
+        default="pelvis",
+        help="what labelled pictures show: a pelvis (default), or halves that look like left hips",
+    )
+    verb.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="mobilenet_v3_large_fpn (default, quick on a CPU), alexnet (the paper's), "
+        "mobilenet_v3_large_320_fpn or resnet50_fpn_v2 (torchvision's, with --image-size 320)",
+    )
+    verb.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="start from torchvision's weights of that network (COCO) or of its classifier "
+        "(ImageNet), .safetensors or .pth; default: random",
+    )
+    verb.add_argument("--image-size", type=int, help="shorter side of a half (default: 128)")
+    verb.add_argument("--epochs", type=int, help="passes over the halves (default: 20)")
+    verb.add_argument("--batch", type=int, help="halves at once (default: 4)")
+    verb.add_argument("--learning-rate", type=float, help="of Adam (default: 0.001)")
+    verb.add_argument(
+        "--test-share", type=float, help="of the subjects, held out and measured (default: 0.1)"
+    )
+    verb.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
+    verb.add_argument("--seed", type=int, default=2020)
+    verb.epilog = (
+        "From nothing, in minutes: rhoa detector --phantoms 24 --epochs 10 -o runs/detector. From "
+        "your own scans: rhoa hips scans --each --review -o out; rhoa detector out/boxes.csv -o "
+        "runs/detector. Needs rhoa[train]."
+    )
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,4 +98,6 @@ def _areas(figures: tuple[Figure, ...]) -> Rows:
 def _told(figure: Figure) -> str:
     """``0.912 +- 0.013 [0.85-0.96]``."""
     spread = "" if figure.spread is None else f" +- {figure.spread:.3f}"
-    return f"{figure.mean:.3f}{spread} [{figure.together.low:.2f}-{figure.together.high:.2f}]"
+    low, high = figure.together[1:3]
+    interval = f" [{low:.2f}-{high:.2f}]" if math.isfinite(low) else ""
+    return f"{figure.mean:.3f}{spread}{interval}"

@@ -107,10 +107,12 @@ def _audit(manifest: cohort.Manifest, out: Path | None) -> Result:
 
 def evaluate(options: Namespace) -> Result:
     """A report, and the test figures of each model."""
+    from rhoa.review.notes import agreement_notes
     from rhoa.study.pages import write_study_report
 
     manifest = cohort.read(options.manifest)
-    report = write_study_report(options.out, manifest, options.runs)
+    notes = agreement_notes(options.manifest.parent)
+    report = write_study_report(options.out, manifest, options.runs, notes=notes)
     return Result(_test_figures(options.out / "metrics.json"), [f"wrote {report}"])
 
 

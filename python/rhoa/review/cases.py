@@ -1,0 +1,247 @@
+"""What a folder holds to be reviewed: cases, each with an image, its pose, its hips."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from rhoa.cohort import read
+from rhoa.cohort.build import ct_ap_of
+from rhoa.errors import LandmarkError, ManifestError, ParameterError, ReviewError
+from rhoa.hips import Box
+from rhoa.pose import Landmarks
+from rhoa.pose.sides import SIDES
+from rhoa.review.scans import scans_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from os import PathLike
+
+    from rhoa.cohort import Hip
+    from rhoa.cohort.manifest import Source
+    from rhoa.pose.sides import Side
+
+OWN = "review"
+"""The folder inside a cohort where readers' journals and exports lie."""
+IMAGES: dict[str, Source] = {"ct-ap.npz": "ct", "xray.npz": "xray"}
+MANIFEST = "manifest.csv"
+UNSURE = 0.5
+"""A hip of less confidence deserves a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What rhoa found in a case, before any reader."""
+
+    landmarks: Landmarks | None = None
+    used: bool = False
+    """Whether the image was made through them."""
+    flags: tuple[str, ...] = ()
+    boxes: Mapping[Side, Box] | None = None
+    """In pixel edges of the image; None where they were not written down."""
+    hip_flags: Mapping[Side, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One image and the hips in it."""
+
+    key: str
+    """Tells the case apart in journals; says nothing of its name."""
+    number: int
+    """What a reader sees instead of a name."""
+    name: str
+    """Of its folder, or of its subject and visit: never shown."""
+    source: Source
+    image: Path | None = None
+    """The radiograph; None where there are crops alone."""
+    scan: Path | None = None
+    """The CT that the image was made from."""
+    found: Found = Found()
+    hips: Mapping[Side, Hip] = field(default_factory=dict)
+    """Rows of a manifest."""
+
+    @property
+    def flagged(self) -> bool:
+        """Whether something asks for a look."""
+        asked = bool(self.found.flags or any(self.found.hip_flags.values()))
+        lost = self.found.boxes is not None and len(self.found.boxes) < len(SIDES)
+        return asked or lost or (self.found.landmarks is not None and not self.found.used)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cohort:
+    """The cases of a folder, in the order of their names."""
+
+    folder: Path
+    cases: tuple[Case, ...]
+    manifest: Path | None = None
+
+    def __iter__(self) -> Iterator[Case]:
+        return iter(self.cases)
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def case(self, key: str) -> Case:
+        """The case of that key.
+
+        Raises
+        ------
+        ReviewError
+            If there is none.
+        """
+        for case in self.cases:
+            if case.key == key:
+                return case
+        raise ReviewError("there is no such case in this folder; load the page again.")
+
+    @property
+    def journals(self) -> Path:
+        """Where readers' journals lie."""
+        return self.folder / OWN
+
+
+def read_cohort(path: str | PathLike[str], *, scans: str | PathLike[str] | None = None) -> Cohort:
+    """The cases of a folder that `rhoa ctap`, `rhoa hips` or `rhoa xray` wrote, or of a manifest.
+
+    Parameters
+    ----------
+    path
+        A folder with a subfolder for each case, or with ``manifest.csv``; or a manifest elsewhere
+        than that, whose images lie in its own folder or below.
+    scans
+        The CTs: the folder that was given to ``--each``, or the table of scans. With them,
+        landmarks can be moved.
+
+    Raises
+    ------
+    ReviewError
+        If there is nothing to review, or an image lies outside the folder.
+    ManifestError
+        If the manifest is wrong.
+    """
+    path = Path(path)
+    table = path if path.suffix.lower() == ".csv" else path / MANIFEST
+    folder = table.parent
+    if not path.exists():
+        raise ReviewError(f"{path.name}: no such folder; pass what rhoa hips or rhoa ctap wrote.")
+    of_scan = scans_of(scans)
+    cases = list(_listed(table, of_scan) if table.is_file() else _folders(folder, of_scan))
+    if not cases:
+        raise ReviewError(
+            f"{folder.name}: holds nothing to review; run rhoa hips SCANS -o {folder.name} --each, "
+            "or pass a manifest of crops."
+        )
+    return Cohort(folder, tuple(cases), table if table.is_file() else None)
+
+
+def _folders(folder: Path, scans: Mapping[str, Path]) -> Iterator[Case]:
+    files = [file for name in IMAGES for file in folder.rglob(name)]
+    own = folder / OWN
+    kept = sorted(file for file in files if not file.is_relative_to(own))
+    hidden = [f for f in kept if any(p.startswith(".") for p in f.relative_to(folder).parts)]
+    for number, file in enumerate((f for f in kept if f not in hidden), 1):
+        _require_inside(file, folder, file.name)
+        name = file.parent.relative_to(folder).as_posix()
+        name = folder.name if name == "." else name
+        found = _found(file.parent)
+        yield Case(_key(name), number, name, IMAGES[file.name], file, scans.get(name), found)
+
+
+def _listed(table: Path, scans: Mapping[str, Path]) -> Iterator[Case]:
+    """The cases of a manifest: the hips of one subject, visit and kind of image."""
+    grouped: dict[tuple[str, str, str], list[Hip]] = defaultdict(list)
+    for hip in read(table):
+        _require_inside(hip.image, table.parent, f"{table.name}: {hip.image.name}")
+        grouped[hip.subject, hip.visit, hip.source].append(hip)
+    for number, (key, hips) in enumerate(sorted(grouped.items()), 1):
+        subject, visit, source = key
+        made = ct_ap_of(hips[0]) if source == "ct" and len(hips[0].image.parents) > 2 else None
+        image = made if made is not None and made.is_file() else None
+        if image is not None:
+            _require_inside(image, table.parent, image.name)
+        yield Case(
+            _key("\0".join(key)),
+            number,
+            f"{subject}_{visit}" if visit else subject,
+            cast("Source", source),
+            image,
+            scans.get(f"{subject}\0{visit}") if source == "ct" else None,
+            _of_image(image),
+            {hip.side: hip for hip in hips},
+        )
+
+
+def _of_image(image: Path | None) -> Found:
+    """What a CT-AP says of its own pose."""
+    from rhoa.radiograph import Radiograph
+
+    alignment = None if image is None else Radiograph.load(image).alignment
+    if alignment is None:
+        return Found()
+    return Found(alignment.landmarks, used=True, flags=tuple(sorted(alignment.flags)))
+
+
+def _found(folder: Path) -> Found:
+    """What was written beside an image."""
+    pose, rows = _json(folder / "pose.json", dict), _json(folder / "boxes.json", list)
+    try:
+        if "asis_left" not in pose and rows is None:
+            return Found(used=bool(pose.get("used")), flags=tuple(pose.get("flags", ())))
+        landmarks = Landmarks.from_json(folder / "pose.json") if "asis_left" in pose else None
+        boxes = None if rows is None else {row["side"]: _box(row) for row in rows}
+    except (LandmarkError, ParameterError, KeyError, TypeError, AttributeError):
+        raise ReviewError(
+            "pose.json or boxes.json of a case is damaged; make the case again."
+        ) from None
+    told = rows or ()
+    return Found(
+        landmarks,
+        used=bool(pose.get("used")),
+        flags=tuple(pose.get("flags", ())),
+        boxes=boxes,
+        hip_flags={row["side"]: _hip_flags(row) for row in told},
+    )
+
+
+def _box(row: Mapping[str, Any]) -> Box:
+    return Box(
+        row["side"], row["top"], row["left"], row["bottom"], row["right"], row.get("confidence")
+    )
+
+
+def _hip_flags(row: Mapping[str, Any]) -> tuple[str, ...]:
+    confidence = row.get("confidence")
+    unsure = ("unsure",) if confidence is not None and confidence < UNSURE else ()
+    return (*row.get("flags", ()), *unsure)
+
+
+def _json(file: Path, kind: type) -> Any:  # noqa: ANN401  # whatever JSON holds
+    """What a file holds; an empty dict or None where it is absent."""
+    absent: dict[str, Any] | None = {} if kind is dict else None
+    if not file.is_file():
+        return absent
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        content = None
+    if not isinstance(content, kind):
+        raise ReviewError(f"{file.name} of a case is damaged; make the case again.")
+    return content
+
+
+def _key(name: str) -> str:
+    return hashlib.blake2s(name.encode(), digest_size=8).hexdigest()
+
+
+def _require_inside(file: Path, folder: Path, where: str) -> None:
+    """Check that a file, links followed, lies in the folder."""
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise ManifestError(
+            f"{where} lies outside the folder; only what lies in it can be reviewed: copy it there."
+        )

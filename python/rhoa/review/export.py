@@ -1,0 +1,225 @@
+"""What readers made of a cohort, in the files that the rest of rhoa reads."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from rhoa.cohort import Hip, Manifest
+from rhoa.cohort.manifest import label_of, sha256_of
+from rhoa.errors import ReviewError, RhoaError
+from rhoa.hips import Box, LabelledImage, write_coco
+from rhoa.hips.model_crops import model_crop
+from rhoa.picture import encode_png, stretch
+from rhoa.pose.sides import SIDES
+from rhoa.review.consensus import labels
+from rhoa.review.notes import FILE as AGREEMENT_FILE
+from rhoa.review.pictures import Pictures, to_shown
+from rhoa.review.readers import agreement_of, subject_of
+from rhoa.review.state import CaseState
+from rhoa.writing import atomic_write, replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from rhoa.cohort.flow import Exclusion
+    from rhoa.pose.sides import Side
+    from rhoa.review.cases import Case, Cohort
+    from rhoa.review.consensus import Label
+    from rhoa.review.state import State
+
+MANIFEST, BOXES, LANDMARKS = "manifest.csv", "boxes.coco.json", "landmarks"
+DISPUTED = "adjudication.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written."""
+
+    folder: Path
+    manifest: Manifest
+    landmarks: int = 0
+    boxes: int = 0
+    disputed: int = 0
+    """Hips without a label, because readers disagree."""
+    rejected: int = 0
+    """Cases whose pose a reader rejected: their hips are left out."""
+    failed: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def lines(self) -> list[str]:
+        """What to tell."""
+        graded = sum(hip.kl is not None for hip in self.manifest)
+        lines = [
+            f"wrote {self.folder / MANIFEST}: {len(self.manifest)} hips, {graded} of them graded",
+            f"wrote {self.folder / BOXES}: {self.boxes} boxes",
+            f"wrote {self.folder / LANDMARKS}: landmarks of {self.landmarks} cases",
+        ]
+        if self.rejected:
+            lines.append(f"{self.rejected} cases were left out: their pose was rejected")
+        if self.disputed:
+            lines.append(
+                f"{self.disputed} hips have no label, for readers disagree: {DISPUTED}; "
+                "decide with --adjudicate"
+            )
+        return [*lines, *self.failed]
+
+
+def export(cohort: Cohort, states: Mapping[str, State], out: Path) -> Exported:
+    """Write what readers made of a cohort: manifest with crops, boxes, landmarks, agreement.
+
+    Parameters
+    ----------
+    cohort
+        What was reviewed.
+    states
+        Of the readers. Of several, grades are those of `rhoa.review.consensus.labels`; poses and
+        boxes are those of the first reader, by name, who judged the case.
+    out
+        Folder for ``manifest.csv`` and ``crops/``, which `rhoa.cohort.read` reads;
+        ``boxes.coco.json`` and ``images/``, which `rhoa.hips.read_coco` reads; a file for each case
+        in ``landmarks/``, which `rhoa.Landmarks.from_json` reads; ``agreement.json`` and, where
+        readers disagree, ``adjudication.csv``.
+
+    Raises
+    ------
+    ReviewError
+        If there is no hip to export.
+    """
+    for folder in ("crops", "images", LANDMARKS):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    pictures = Pictures(cohort.journals)
+    found, disputed = labels(states)
+    hips: list[Hip] = []
+    labelled: list[LabelledImage] = []
+    failed: list[str] = []
+    posed = rejected = 0
+    for case in cohort:
+        state = _chosen(case, states)
+        if state.verdict is not None and state.verdict.verdict == "rejected":
+            rejected += 1
+            continue
+        try:
+            hips += _hips(case, state, pictures, found, out)
+            labelled += _labelled(case, state, pictures, out)
+            posed += _write_landmarks(case, state, pictures, out)
+        except RhoaError as error:
+            failed.append(f"case {case.number} was left out: {error}")
+    if not hips:
+        raise ReviewError("no case has a hip that could be exported; draw boxes first.")
+    manifest = Manifest(tuple(hips))
+    with replacing(out / MANIFEST) as partial:
+        manifest.write(partial)
+    with replacing(out / BOXES) as partial:
+        write_coco(labelled, partial)
+    _write_agreement(cohort, states, out)
+    _write_disputed(cohort, disputed, states, out)
+    boxes = sum(len(one.boxes) for one in labelled)
+    return Exported(out, manifest, posed, boxes, len(disputed), rejected, failed)
+
+
+def _chosen(case: Case, states: Mapping[str, State]) -> CaseState:
+    """What the first reader who judged a case, or changed something in it, made of it."""
+    made = [state.case(case.key) for _, state in sorted(states.items())]
+    judged = [one for one in made if one.verdict is not None or one.boxes_accepted]
+    touched = [one for one in made if one != CaseState()]
+    return next(iter(judged or touched), CaseState())
+
+
+def _hips(
+    case: Case,
+    state: CaseState,
+    pictures: Pictures,
+    found: Mapping[tuple[str, Side], Label],
+    out: Path,
+) -> list[Hip]:
+    hips = []
+    for side in pictures.sides(case, state):
+        label = found.get((case.key, side))
+        file = out / "crops" / f"{file_name(case)}_{side}.png"
+        atomic_write(file, encode_png(_crop(case, side, state, pictures)))
+        row = case.hips.get(side) or Hip(
+            file, subject_of(case), side, case.source, None, "", label=None
+        )
+        row = replace(row, image=file, sha256=sha256_of(file))
+        hips.append(row if label is None else _with(row, label))
+    return hips
+
+
+def _with(row: Hip, label: Label) -> Hip:
+    if label.kl is not None:
+        return replace(row, kl=label.kl, label=label_of(label.kl), exclusion=None)
+    exclusion: Exclusion = "prosthesis" if label.reason == "prosthesis" else "quality"
+    return replace(row, kl=None, label=None, exclusion=exclusion)
+
+
+def _crop(case: Case, side: Side, state: CaseState, pictures: Pictures) -> NDArray[Any]:
+    """The crop as `rhoa.cohort.build` makes it; a manifest's own where nothing was changed."""
+    untouched = state.pose is None and side not in state.boxes
+    if case.image is None or (side in case.hips and untouched):
+        return stretch(pictures.hip(case, side, state), ends=(0, 255))
+    image, box = pictures.image(case, state), pictures.boxes(case, state)[side]
+    return model_crop(image, box, source=case.source)
+
+
+def _labelled(case: Case, state: CaseState, pictures: Pictures, out: Path) -> list[LabelledImage]:
+    """The image as a picture with square pixels, and its boxes in them."""
+    if case.image is None:
+        return []
+    image = pictures.image(case, state)
+    square = image.square()
+    boxes = [Box(side, *to_shown(box, image)) for side, box in pictures.boxes(case, state).items()]
+    file = out / "images" / f"{file_name(case)}.png"
+    atomic_write(file, encode_png(square.to_uint8(), pixel_mm=square.pixel_mm[0]))
+    return [LabelledImage(file, tuple(boxes), square.shape)]
+
+
+def _write_landmarks(case: Case, state: CaseState, pictures: Pictures, out: Path) -> int:
+    """Landmarks that were used or accepted."""
+    landmarks = pictures.landmarks(case, state)
+    if landmarks is None or not (case.found.used or state.verdict or state.pose):
+        return 0
+    with replacing(out / LANDMARKS / f"{file_name(case)}.json") as partial:
+        landmarks.to_json(partial)
+    return 1
+
+
+def _write_agreement(cohort: Cohort, states: Mapping[str, State], out: Path) -> None:
+    figures = [figure.as_dict() for figure in agreement_of(cohort, states)]
+    told = {"readers": len(states), "figures": figures}
+    atomic_write(out / AGREEMENT_FILE, json.dumps(told, indent=1, allow_nan=False) + "\n")
+
+
+def _write_disputed(
+    cohort: Cohort,
+    disputed: set[tuple[str, Side]],
+    states: Mapping[str, State],
+    out: Path,
+) -> None:
+    file = out / DISPUTED
+    if not disputed:
+        file.unlink(missing_ok=True)
+        return
+    names = {case.key: case.number for case in cohort}
+    lines = ["case,side,grades"]
+    for key, side in sorted(disputed, key=lambda hip: (names.get(hip[0], 0), SIDES.index(hip[1]))):
+        given = [
+            "x" if grade.kl is None else str(grade.kl)
+            for _, state in sorted(states.items())
+            for at, grade in state.grades.items()
+            if at == (key, side, 1)
+        ]
+        lines.append(f"{names.get(key, '')},{side},{' '.join(given)}")
+    atomic_write(file, "\n".join(lines) + "\n")
+
+
+def file_name(case: Case) -> str:
+    """A file name of a case: its own, where a file system takes it and no other case has it."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", case.name).strip(".-")
+    return safe if safe == case.name else f"{safe or 'case'}-{case.key[:8]}"

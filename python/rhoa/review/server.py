@@ -1,0 +1,224 @@
+"""The local server of the page: addresses, and what they answer."""
+
+from __future__ import annotations
+
+import json
+import socket
+import traceback
+import warnings
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from rhoa.errors import MissingExtraError, ReviewError, RhoaError, RhoaWarning, WriteError
+from rhoa.hips.model_crops import XRAY_SATURATION_PERCENT
+from rhoa.review.access import LOOPBACK, Doorkeeper, Guarded
+from rhoa.review.actions import Posed, as_action
+from rhoa.review.export import export
+from rhoa.review.pictures import Shown, shown_image
+from rhoa.review.session import place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from rhoa.pose.sides import Side
+    from rhoa.review.cases import Case
+    from rhoa.review.session import Session
+    from rhoa.review.state import CaseState
+    from rhoa.review.volumes import Lateral
+
+    Answer = Callable[[Request], Awaitable[Response]]
+
+# Every file that the page consists of: nothing else of the package, and no path, is ever served.
+PAGE = {
+    "index.html": "text/html",
+    "style.css": "text/css",
+    "icon.svg": "image/svg+xml",
+    **dict.fromkeys(
+        (
+            *("main.js", "server.js", "canvas.js", "marks.js", "keys.js", "overview.js"),
+            *("grading.js", "boxes.js", "pose.js"),
+        ),
+        "text/javascript",
+    ),
+}
+
+
+def application(session: Session, doorkeeper: Doorkeeper) -> ASGIApp:
+    """The server's application: the page, what it shows, and what it does."""
+    pictures = session.pictures
+    of_case = {
+        "": lambda case, _: JSONResponse(session.detail(case)),
+        "/image": lambda case, state: _levels(shown_image(pictures.image(case, state))),
+        "/lateral": lambda case, _: _lateral(pictures.lateral(case)),
+        "/thumbnail": lambda case, state: Response(
+            pictures.thumbnail(case, state), media_type="image/png"
+        ),
+        "/hip/left": lambda case, state: _hip(session, case, "left", state),
+        "/hip/right": lambda case, state: _hip(session, case, "right", state),
+    }
+    posts: dict[str, Callable[[dict[str, Any]], Response]] = {
+        "act": lambda told: JSONResponse(session.act(told)),
+        "undo": lambda told: JSONResponse(session.undo(told.get("kind"), told.get("case"))),
+        "preview": lambda told: _preview(session, told),
+        "export": lambda _: JSONResponse(_export(session)),
+    }
+    routes = [
+        Route("/", _file("index.html"), methods=["GET"]),
+        *(Route(f"/page/{name}", _file(name), methods=["GET"]) for name in PAGE),
+        Route("/api/cohort", _cohort(session), methods=["GET"]),
+        *(
+            Route(f"/api/cases/{{key}}{what}", _shown(session, show), methods=["GET"])
+            for what, show in of_case.items()
+        ),
+        *(Route(f"/api/{name}", _done(do), methods=["POST"]) for name, do in posts.items()),
+    ]
+    return Guarded(Starlette(routes=routes), doorkeeper)
+
+
+def serve(session: Session, *, port: int, tell: Callable[[str], None]) -> None:
+    """Serve the page on this machine alone until it is interrupted.
+
+    Parameters
+    ----------
+    session
+        Of the reader.
+    port
+        0 for one that is free.
+    tell
+        Called with each address that opens the page.
+    """
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((LOOPBACK[0], port))
+            listener.listen()  # the address that is told can be opened from then on
+        except OSError as error:
+            raise ReviewError(
+                f"port {port} cannot be used ({error.strerror}); pass another --port, or none."
+            ) from None
+        doorkeeper = Doorkeeper(listener.getsockname()[1], tell)
+        config = uvicorn.Config(
+            application(session, doorkeeper),
+            access_log=False,  # addresses hold tokens
+            log_level="warning",
+            lifespan="off",
+            server_header=False,
+            date_header=False,
+            ws="none",
+            timeout_graceful_shutdown=2,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RhoaWarning)  # of flags, which the page shows
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+def _file(name: str) -> Answer:
+    content = files("rhoa.review").joinpath("static", name).read_bytes()
+
+    async def answer(_: Request) -> Response:
+        return Response(content, media_type=PAGE[name])
+
+    return answer
+
+
+def _cohort(session: Session) -> Answer:
+    async def answer(_: Request) -> Response:
+        return await _answered(lambda: JSONResponse(session.snapshot()))
+
+    return answer
+
+
+def _shown(session: Session, show: Callable[[Case, CaseState], Response]) -> Answer:
+    """An answer about the case that the address names."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            case = session.cohort.case(request.path_params["key"])
+        except ReviewError as error:
+            return JSONResponse({"reason": str(error)}, 404)
+        return await _answered(lambda: show(case, session.state.case(case.key)))
+
+    return answer
+
+
+def _done(do: Callable[[dict[str, Any]], Response]) -> Answer:
+    """An answer to what the page asks to be done."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            told = json.loads(await request.body())
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict):
+            return JSONResponse({"reason": "this is no JSON object."}, 400)
+        return await _answered(lambda: do(told))
+
+    return answer
+
+
+async def _answered(what: Callable[[], Response]) -> Response:
+    """The response; what went wrong is told without anything of a patient."""
+    try:
+        return await run_in_threadpool(what)
+    except WriteError as error:
+        return JSONResponse({"reason": str(error)}, 507)
+    except RhoaError as error:
+        return JSONResponse({"reason": str(error)}, 422)
+    except MissingExtraError as error:
+        return JSONResponse({"reason": str(error)}, 501)
+    except Exception as error:  # noqa: BLE001  # its text, and a log of it, may hold a patient's data
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}, line {last.lineno}"
+        reason = f"unexpected {type(error).__name__} ({place}); please report it."
+        return JSONResponse({"reason": reason}, 500)
+
+
+def _hip(session: Session, case: Case, side: Side, state: CaseState) -> Response:
+    pixels = session.pictures.hip(case, side, state)
+    saturate = XRAY_SATURATION_PERCENT if case.source == "xray" else 0.0
+    return _levels(Shown.of(pixels, saturate))
+
+
+def _lateral(view: Lateral) -> Response:
+    told = {"affine": view.affine.tolist(), "across": view.across, "down": view.down}
+    return _levels(shown_image(view.image), told)
+
+
+def _preview(session: Session, told: dict[str, Any]) -> Response:
+    """The CT-AP through landmarks that are being moved; nothing is written down."""
+    posed = as_action({"do": Posed.do, **told})
+    if not isinstance(posed, Posed):
+        raise ReviewError("a preview is of landmarks.")
+    case = session.cohort.case(posed.case)
+    landmarks = posed.as_landmarks() or case.found.landmarks
+    if landmarks is None:
+        raise ReviewError(f"case {case.number} has no landmarks yet.")
+    image = session.pictures.preview(case, landmarks, posed.depth_mm)
+    return _levels(shown_image(image), place_of(image))
+
+
+def _export(session: Session) -> dict[str, Any]:
+    out = session.cohort.journals / session.reader
+    done = export(session.cohort, {session.reader: session.state}, out)
+    return {"folder": f"{out.parent.name}/{out.name}", "hips": len(done.manifest)}
+
+
+def _levels(shown: Shown, told: Mapping[str, Any] | None = None) -> Response:
+    """Grey levels of 16 bits, little endian, row by row; a header tells how many, and where."""
+    rows, columns = shown.levels.shape
+    about = {"rows": rows, "columns": columns, "black": shown.black, "white": shown.white}
+    return Response(
+        shown.levels.astype("<u2").tobytes(),
+        media_type="application/octet-stream",
+        headers={"X-Rhoa-Image": json.dumps({**about, **(told or {})})},
+    )

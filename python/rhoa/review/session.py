@@ -1,0 +1,275 @@
+"""One reader at work on one cohort: what the page asks, and what it may do."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rhoa.errors import ReviewError
+from rhoa.pose import from_landmarks
+from rhoa.pose.sides import SIDES
+from rhoa.review.actions import (
+    FEATURES,
+    KINDS,
+    REASONS,
+    Boxed,
+    BoxesAccepted,
+    Graded,
+    Judged,
+    Posed,
+    Started,
+    Undone,
+    as_action,
+)
+from rhoa.review.consensus import disputed_hips, states_of
+from rhoa.review.journal import Journal, journals_in
+from rhoa.review.order import reading_order
+from rhoa.review.pictures import Pictures, from_shown, to_shown
+from rhoa.review.state import Reading, State, fold, last_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rhoa.pose.sides import Side
+    from rhoa.radiograph import Radiograph
+    from rhoa.review.cases import Case, Cohort
+    from rhoa.review.journal import Entry
+
+SEED, REPEAT = 2020, 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sitting:
+    """How a reader sits down to a cohort; None: as the last time, at first the defaults."""
+
+    reader: str
+    seed: int | None = None
+    """Of the order of hips (2020)."""
+    repeat: float | None = None
+    """Share of the hips that are shown twice (0.1)."""
+    blinded: bool = True
+    """Whether other readers' grades are hidden."""
+    adjudicates: bool = False
+    """Whether only hips that readers disagree on are graded, and these grades decide."""
+
+
+class Session:
+    """A reader's sitting: state, order and pictures. Every change is on the disk first.
+
+    Raises
+    ------
+    ReviewError
+        If the journal is open elsewhere or damaged, or there is nothing to adjudicate.
+    """
+
+    def __init__(self, cohort: Cohort, sitting: Sitting) -> None:
+        self.cohort, self.blinded, self.reader = cohort, sitting.blinded, sitting.reader
+        self.pictures = Pictures(cohort.journals)
+        self._lock = threading.RLock()
+        self._journal = Journal(cohort.journals, sitting.reader)
+        self._state = fold(self._journal.entries)
+        before = self._state.started or Started(SEED, REPEAT)
+        self.started = Started(
+            before.seed if sitting.seed is None else sitting.seed,
+            before.repeat if sitting.repeat is None else sitting.repeat,
+            sitting.adjudicates,
+        )
+        if self.started != self._state.started:
+            self._append(self.started)
+        self.disputed = self._disputed()
+        if sitting.adjudicates and not self.disputed:
+            self._journal.close()
+            raise ReviewError("readers agree on every hip: there is nothing to adjudicate.")
+
+    def close(self) -> None:
+        """Let other processes open the journal."""
+        self._journal.close()
+
+    @property
+    def state(self) -> State:
+        """What the reader has made of the cohort so far."""
+        return self._state
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that the page shows at first."""
+        with self._lock:
+            self.disputed = self._disputed()
+            return {
+                "reader": self.reader,
+                "blinded": self.blinded,
+                "adjudicates": self.started.adjudicates,
+                "reasons": REASONS,
+                "features": FEATURES,
+                "cases": [self.summary(case) for case in self.cohort],
+                "order": [reading._asdict() | self._grade(reading) for reading in self.order()],
+            }
+
+    def order(self) -> list[Reading]:
+        """The looks at hips that are wanted, in the reader's order; those that can be graded."""
+        every = [(case.key, side) for case in self.cohort for side in case.hips or SIDES]
+        shown = reading_order(
+            every, reader=self.reader, seed=self.started.seed, repeat=self.started.repeat
+        )
+        held = {
+            case.key: self.pictures.sides(case, self._state.case(case.key)) for case in self.cohort
+        }
+        return [
+            reading
+            for reading in shown
+            if reading.side in held[reading.case]
+            and (
+                not self.started.adjudicates
+                or (reading.reading == 1 and reading[:2] in self.disputed)
+            )
+        ]
+
+    def summary(self, case: Case) -> dict[str, Any]:
+        """A line about a case; nothing in it tells whose it is."""
+        state = self._state.case(case.key)
+        landmarks = self.pictures.landmarks(case, state)
+        alignment = None if landmarks is None else from_landmarks(landmarks)
+        moved = state.pose is not None and state.pose.landmarks is not None
+        flags = case.found.flags if not moved or alignment is None else tuple(alignment.flags)
+        return {
+            "key": case.key,
+            "number": case.number,
+            "source": case.source,
+            "has_image": case.image is not None,
+            "movable": case.scan is not None,
+            "flagged": case.flagged and state.verdict is None,
+            "flags": sorted(flags),
+            "hip_flags": dict(case.found.hip_flags),
+            "used": case.found.used or moved,
+            "moved": moved,
+            "angles": None if alignment is None else alignment.angles._asdict(),
+            "verdict": None if state.verdict is None else state.verdict.verdict,
+            "reason": "" if state.verdict is None else state.verdict.reason,
+            "boxes_accepted": state.boxes_accepted,
+            "boxes_changed": bool(state.boxes),
+            "grades": self._grades(case),
+            "disagreement": any(key == case.key for key, _ in self.disputed),
+        }
+
+    def detail(self, case: Case) -> dict[str, Any]:
+        """What is drawn over the image of a case, in its square pixels."""
+        state = self._state.case(case.key)
+        image = self.pictures.image(case, state)
+        landmarks = self.pictures.landmarks(case, state)
+        movable = landmarks is None and case.scan is not None
+        return {
+            **place_of(image),
+            "landmarks": None if landmarks is None else landmarks.as_dict(),
+            "suggested": self.pictures.some_landmarks(case).as_dict() if movable else None,
+            "depth_mm": None if state.pose is None else state.pose.depth_mm,
+            "boxes": {
+                side: to_shown(box, image) for side, box in self.pictures.boxes(case, state).items()
+            },
+        }
+
+    def act(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what the page asks, once it is on the disk; the case afterwards.
+
+        Raises
+        ------
+        ReviewError
+            If the action makes no sense here.
+        WriteError
+            If it could not be written down.
+        """
+        action = as_action(dict(told))
+        if isinstance(action, Started | Undone):
+            raise ReviewError(f"the page cannot {action.do}.")
+        case = self.cohort.case(action.case)
+        with self._lock:
+            state = self._state.case(case.key)
+            if isinstance(action, Graded) and action.side not in self.pictures.sides(case, state):
+                raise ReviewError(f"case {case.number} has no {action.side} hip to grade.")
+            if isinstance(action, Boxed) and action.box is not None:
+                box = from_shown(action.side, action.box, self.pictures.image(case, state))
+                action = replace(action, box=(box.top, box.left, box.bottom, box.right))
+            if isinstance(action, BoxesAccepted | Judged) and case.image is None:
+                raise ReviewError(f"case {case.number} has crops alone.")
+            if isinstance(action, Posed) and case.scan is None:
+                raise ReviewError(
+                    f"the CT of case {case.number} is not known; start rhoa review with --scans."
+                )
+            self._append(action)
+            return {"case": self.summary(case)}
+
+    def undo(self, kind: object, key: object = None) -> dict[str, Any]:
+        """Take back the last action of a kind, of one case where that is asked for.
+
+        Raises
+        ------
+        ReviewError
+            If there is none.
+        """
+        if kind not in KINDS:
+            raise ReviewError(f"what is undone must be one of {', '.join(KINDS)}.")
+        with self._lock:
+            case = None if key is None else self.cohort.case(str(key)).key
+            last = last_of(self._journal.entries, str(kind), case)
+            if last is None:
+                raise ReviewError("there is nothing to undo.")
+            self._append(Undone(last.number))
+            action = last.action
+            told = {name: getattr(action, name, None) for name in ("do", "case", "side", "reading")}
+            try:
+                summary = self.summary(self.cohort.case(str(told["case"])))
+            except ReviewError:  # the case has left the folder since
+                summary = None
+            return {"undone": told, "case": summary}
+
+    def _append(self, action: Any) -> Entry:  # noqa: ANN401  # any action
+        entry = self._journal.append(action)
+        self._state = fold(self._journal.entries)
+        return entry
+
+    @property
+    def _own(self) -> Mapping[Reading, Graded]:
+        """The grades that the reader gives in this sitting."""
+        adjudicates = self.started.adjudicates
+        return self._state.decisions if adjudicates else self._state.grades
+
+    def _grades(self, case: Case) -> dict[Side, Any]:
+        """The reader's own grades of a case."""
+        found: dict[Side, Any] = {}
+        for side in SIDES:
+            grade = self._own.get(Reading(case.key, side, 1))
+            if grade is not None:
+                found[side] = "x" if grade.kl is None else grade.kl
+        return found
+
+    def _grade(self, reading: Reading) -> dict[str, Any]:
+        grade = self._own.get(reading)
+        if grade is None:
+            return {"graded": False}
+        told = {name: getattr(grade, name) for name in ("kl", "reason", "notes", "features")}
+        return {"graded": True, **told}
+
+    def _disputed(self) -> set[tuple[str, Side]]:
+        """Hips that readers disagree on; a blinded reader is told none."""
+        if self.blinded and not self.started.adjudicates:
+            return set()
+        return disputed_hips(states_of(journals_in(self.cohort.journals)))
+
+
+def place_of(image: Radiograph) -> dict[str, Any]:
+    """Where the square pixels of an image lie in the patient: what the page needs to draw on it.
+
+    A point p (patient LPS mm) lies at x, y, z = matrix (p - origin); its column is
+    (x - origin_mm[0]) / pixel_mm + 0.5 and its row (origin_mm[1] - z) / pixel_mm + 0.5, in edges.
+    """
+    square = image.square()
+    frame = square.frame
+    return {
+        "shape": square.shape,
+        "pixel_mm": square.pixel_mm[0],
+        "origin_mm": square.origin_mm,
+        "posed": image.alignment is not None,
+        "matrix": np.eye(3).tolist() if frame is None else frame.matrix.tolist(),
+        "origin": [0.0, 0.0, 0.0] if frame is None else frame.origin.tolist(),
+    }

@@ -1,0 +1,124 @@
+"""Agreement equals scikit-learn's and closed forms; intervals hold the truth as they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
+
+from rhoa.errors import ParameterError
+from rhoa.evaluation.intervals import resampled_weights
+from rhoa.review.agreement import bland_altman, kappa, mean, ratio, specific_agreement
+
+READINGS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=40)
+NAMES = {"none": None, "linear": "linear", "quadratic": "quadratic"}
+
+
+def simulated(random: np.random.Generator, subjects: int) -> tuple[np.ndarray, np.ndarray, list]:
+    """Two readers of both hips of each subject: grades of a common truth, each with errors."""
+    severity = random.normal(size=(subjects, 1)) + 0.7 * random.normal(size=(subjects, 2))
+    read = [severity + 0.6 * random.normal(size=severity.shape) for _ in range(2)]
+    grades = [np.digitize(one, (-0.5, 0.2, 0.8, 1.6)).ravel() for one in read]
+    return grades[0], grades[1], np.repeat(np.arange(subjects), 2).tolist()
+
+
+@given(READINGS, st.sampled_from(["none", "linear", "quadratic"]))
+def test_kappa_is_that_of_scikit_learn(readings: list[tuple[int, int]], weighting: str) -> None:
+    first, second = zip(*readings, strict=True)
+    if len({*first, *second}) < 2:
+        return
+    expected = cohen_kappa_score(first, second, labels=range(5), weights=NAMES[weighting])
+
+    found = kappa(first, second, groups=range(len(first)), weighting=weighting, resamples=2).value
+
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("weighting", list(NAMES))
+def test_the_interval_is_that_of_scikit_learn_on_resampled_subjects(weighting: str) -> None:
+    first, second, groups = simulated(np.random.default_rng(3), 25)
+    drawn = np.concatenate(list(resampled_weights(np.array(groups), 200, seed=0))).astype(int)
+    resampled = [
+        cohen_kappa_score(
+            np.repeat(first, times),
+            np.repeat(second, times),
+            labels=range(5),
+            weights=NAMES[weighting],
+        )
+        for times in drawn
+    ]
+
+    found = kappa(first, second, groups=groups, weighting=weighting, resamples=200)
+
+    assert found[1:] == pytest.approx(np.percentile(resampled, (2.5, 97.5)), abs=1e-12)
+
+
+def test_intervals_of_kappa_hold_the_truth_about_95_times_in_100() -> None:
+    """Forty subjects with two hips each; the truth is kappa of two hundred thousand subjects."""
+    random = np.random.default_rng(1)
+    first, second, _ = simulated(random, 200_000)
+    truth = cohen_kappa_score(first, second, weights="quadratic")
+
+    held = 0
+    for _ in range(300):
+        one, other, groups = simulated(random, 40)
+        low, high = kappa(one, other, groups=groups, weighting="quadratic", resamples=400)[1:]
+        held += low <= truth <= high
+
+    assert 0.90 <= held / 300 <= 0.98
+
+
+def test_agreement_is_whole_where_readers_agree_and_kappa_undefined_for_one_category() -> None:
+    grades = [0, 1, 2, 3, 4, 4]
+
+    assert kappa(grades, grades, groups=range(6), resamples=50) == (1, 1, 1)
+    assert np.isnan(kappa([2, 2], [2, 2], groups=[1, 2]).value)
+
+
+def test_specific_agreement_is_the_share_of_both_readers_uses_of_a_grade() -> None:
+    first, second = [0, 0, 2, 2, 2, 3], [0, 2, 2, 2, 3, 3]
+    groups = range(6)
+
+    assert specific_agreement(first, second, groups=groups, category=2).value == 2 * 2 / (3 + 3)
+    assert specific_agreement(first, second, groups=groups, category=3).value == 2 * 1 / (1 + 2)
+    assert np.isnan(specific_agreement(first, second, groups=groups, category=4).value)
+
+
+def test_limits_of_agreement_are_the_bias_and_1_96_standard_deviations() -> None:
+    differences = np.random.default_rng(0).normal(2, 3, size=50)
+
+    bias, lower, upper = bland_altman(differences, groups=range(50))
+
+    spread = 1.96 * differences.std(ddof=1)
+    assert bias.value == pytest.approx(differences.mean())
+    assert (lower.value, upper.value) == pytest.approx(
+        (differences.mean() - spread, differences.mean() + spread)
+    )
+    assert lower.low < lower.value < lower.high < bias.low < bias.value < bias.high < upper.low
+
+
+def test_hips_of_one_subject_are_resampled_together() -> None:
+    """Both hips of a subject are alike here: the interval is as wide as with one hip each."""
+    values = np.random.default_rng(0).normal(size=30)
+    alone = mean(values, groups=range(30))
+
+    twice = mean(np.repeat(values, 2), groups=np.repeat(np.arange(30), 2).tolist())
+
+    assert tuple(twice) == pytest.approx(tuple(alone))
+
+
+def test_one_subject_has_no_interval() -> None:
+    assert mean([1.0, 2.0], groups=["a", "a"])[0] == 1.5
+    assert np.isnan(mean([1.0, 2.0], groups=["a", "a"]).low)
+    assert np.isnan(ratio([], [], groups=[]).value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "groups"),
+    [([0], [0, 1], [1]), ([5], [0], [1]), ([0.5], [0], [1]), ([-1], [0], [1]), ([0], [0], [1, 2])],
+)
+def test_what_cannot_be_compared_is_refused(first: list, second: list, groups: list) -> None:
+    with pytest.raises(ParameterError):
+        kappa(first, second, groups=groups)

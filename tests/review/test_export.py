@@ -1,0 +1,277 @@
+"""What readers made is read back by the rest of rhoa as they made it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import rhoa
+from rhoa.errors import ReviewError
+from rhoa.hips import Box, crop, read_coco, read_examples
+from rhoa.pose import from_landmarks
+from rhoa.review import Session, Sitting, agreement_of, export, journals_in, read_cohort, states_of
+from rhoa.review.notes import agreement_notes
+from tests.review.cohorts import PATIENT, make_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rhoa.review import Cohort
+
+pytestmark = pytest.mark.filterwarnings("ignore::rhoa.RhoaWarning")
+
+
+def sitting(cohort: Cohort, reader: str = "anna", **options: object) -> Session:
+    return Session(cohort, Sitting(reader=reader, repeat=0.0, **options))
+
+
+def grade_all(session: Session, grade: dict[tuple[int, str], int | str]) -> None:
+    for case in session.cohort:
+        for side in ("left", "right"):
+            kl = grade[case.number, side]
+            told = {"do": "grade", "case": case.key, "side": side, "reading": 1}
+            why = {"kl": None, "reason": kl} if isinstance(kl, str) else {"kl": kl}
+            session.act(told | why)
+
+
+GRADES = {
+    (1, "left"): 0,
+    (1, "right"): 4,
+    (2, "left"): "prosthesis",
+    (2, "right"): 1,
+    (3, "left"): 2,
+    (3, "right"): "cut off",
+}
+
+
+def test_grades_go_out_as_a_manifest_that_is_read_back_and_split(cohort_folder: Path) -> None:
+    session = sitting(read_cohort(cohort_folder))
+    grade_all(session, GRADES)
+
+    done = export(session.cohort, {"anna": session.state}, cohort_folder / "review" / "anna")
+
+    manifest = rhoa.cohort.read(cohort_folder / "review" / "anna" / "manifest.csv")
+    assert manifest == done.manifest
+    told = {(int(hip.subject[-2:]), hip.side): (hip.kl, hip.exclusion) for hip in manifest}
+    assert told == {
+        hip: (grade, None)
+        if isinstance(grade, int)
+        else (None, "prosthesis" if grade == "prosthesis" else "quality")
+        for hip, grade in GRADES.items()
+    }
+    assert manifest.flow().excluded == {"prosthesis": 1, "quality": 1, "KL 1": 1}
+    assert len({hip.partition for hip in manifest.split()}) > 1
+
+
+def test_crops_are_those_of_the_boxes(cohort_folder: Path) -> None:
+    cohort = read_cohort(cohort_folder)
+    session = sitting(cohort)
+    case = cohort.cases[0]
+    told = {"do": "box", "case": case.key, "side": "left", "box": [10, 30, 30, 50]}
+    session.act(told)
+
+    export(cohort, {"anna": session.state}, cohort_folder / "out")
+
+    image = rhoa.Radiograph.load(case.image)
+    expected = crop(image, Box("left", 10, 30, 30, 50))
+    png = cohort_folder / "out" / "crops"
+    (file,) = png.glob("*01-*_left.png")
+    levels = rhoa.picture.decode_png(file.read_bytes())
+    scaled = (expected - expected.min()) / (expected.max() - expected.min()) * 255
+    assert np.abs(levels - scaled).max() <= 0.5 + 1e-3
+
+
+def test_boxes_go_out_as_coco_that_a_detector_learns_from(cohort_folder: Path) -> None:
+    cohort = read_cohort(cohort_folder)
+    session = sitting(cohort)
+    session.act({"do": "box", "case": cohort.cases[0].key, "side": "right", "box": [8, 9, 20, 21]})
+    session.act({"do": "box", "case": cohort.cases[2].key, "side": "right", "box": None})
+
+    export(cohort, {"anna": session.state}, cohort_folder / "out")
+
+    labelled = read_coco(cohort_folder / "out" / "boxes.coco.json")
+    assert [len(one.boxes) for one in labelled] == [2, 2, 1]
+    (drawn,) = (box for box in labelled[0].boxes if box.side == "right")
+    assert (drawn.top, drawn.left, drawn.bottom, drawn.right) == pytest.approx((8, 9, 20, 21))
+    assert all(one.path.is_file() for one in labelled)
+    assert len(read_examples(labelled[2:], image_size=32, groups=["a"])) == 1
+
+
+def test_boxes_on_pixels_that_are_not_square_survive_the_page(cohort_folder: Path) -> None:
+    """Case 2 is as scanned: 5.5 mm rows, 4.5 mm columns; the page has square pixels."""
+    cohort = read_cohort(cohort_folder)
+    session = sitting(cohort)
+    case = cohort.cases[1]
+    image = rhoa.Radiograph.load(case.image)
+    assert image.pixel_mm == (5.5, 4.5)
+    shown = session.detail(case)["boxes"]["left"]
+
+    session.act({"do": "box", "case": case.key, "side": "left", "box": list(shown)})
+
+    kept = session.pictures.boxes(case, session.state.case(case.key))["left"]
+    found = case.found.boxes["left"]
+    edges = ("top", "left", "bottom", "right")
+    assert [getattr(kept, e) for e in edges] == pytest.approx([getattr(found, e) for e in edges])
+    top, left, bottom, right = shown
+    assert (bottom - top) * 4.5 == pytest.approx(found.height * 5.5)
+    assert (right - left) * 4.5 == pytest.approx(found.width * 4.5)
+
+
+def test_moved_landmarks_go_out_and_make_the_image(cohort_folder: Path, scans: Path) -> None:
+    cohort = read_cohort(cohort_folder, scans=scans)
+    session = sitting(cohort)
+    case = cohort.cases[1]
+    points = {name: list(point) for name, point in case.found.landmarks.as_dict().items()}
+    points["asis_left"][2] += 9.0
+    session.act({"do": "pose", "case": case.key, "landmarks": points})
+    session.act({"do": "judge", "case": case.key, "verdict": "accepted"})
+
+    export(cohort, {"anna": session.state}, cohort_folder / "out")
+
+    (file,) = (cohort_folder / "out" / "landmarks").glob("*02-*.json")
+    landmarks = rhoa.Landmarks.from_json(file)
+    assert landmarks.as_dict() == points
+    image = session.pictures.image(case, session.state.case(case.key))
+    expected = rhoa.ctap(rhoa.read_ct(case.scan), pose=landmarks)
+    np.testing.assert_array_equal(image.pixels, expected.pixels)
+    angles = from_landmarks(landmarks).angles
+    assert session.summary(case)["angles"] == pytest.approx(angles._asdict())
+
+
+def test_a_rejected_case_is_left_out(cohort_folder: Path) -> None:
+    cohort = read_cohort(cohort_folder)
+    session = sitting(cohort)
+    rejected = cohort.cases[0]
+    session.act({"do": "judge", "case": rejected.key, "verdict": "rejected", "reason": "other"})
+
+    done = export(cohort, {"anna": session.state}, cohort_folder / "out")
+
+    assert done.rejected == 1
+    assert {hip.subject for hip in done.manifest} == {case.name for case in cohort.cases[1:]}
+
+
+def test_a_manifest_of_crops_keeps_its_rows_and_takes_the_grades(tmp_path: Path) -> None:
+    cohort = read_cohort(make_manifest(tmp_path, 4))
+    session = sitting(cohort)
+    session.act({"do": "grade", "case": cohort.cases[0].key, "side": "left", "reading": 1, "kl": 3})
+
+    done = export(cohort, {"anna": session.state}, tmp_path / "out")
+
+    before = rhoa.cohort.read(tmp_path / "manifest.csv")
+    after = rhoa.cohort.read(tmp_path / "out" / "manifest.csv")
+    assert [(hip.subject, hip.side, hip.kl) for hip in after] == [
+        (hip.subject, hip.side, 3 if number == 0 else None) for number, hip in enumerate(before)
+    ]
+    for old, new in zip(before, after, strict=True):
+        assert old.image.read_bytes() == new.image.read_bytes()
+    assert done.boxes == done.landmarks == 0
+
+
+def test_two_readers_make_one_label_a_queue_and_their_agreement(cohort_folder: Path) -> None:
+    cohort = read_cohort(cohort_folder)
+    for reader, other in (("anna", 4), ("ben", 3)):
+        session = sitting(cohort, reader)
+        grade_all(session, GRADES | {(1, "right"): other})
+        session.close()
+    states = states_of(journals_in(cohort.journals))
+
+    done = export(cohort, states, cohort_folder / "review" / "consensus")
+
+    assert done.disputed == 1
+    table = (cohort_folder / "review" / "consensus" / "adjudication.csv").read_text()
+    assert table == "case,side,grades\n1,right,4 3\n"
+    kls = {(int(hip.subject[-2:]), hip.side): hip.kl for hip in done.manifest}
+    assert kls[1, "right"] is None
+    assert kls[3, "left"] == 2
+    told = json.loads((cohort_folder / "review" / "consensus" / "agreement.json").read_text())
+    figures = {one["measure"]: one for one in told["figures"]}
+    assert figures["KL, equal"]["value"] == 0.75
+    assert figures["KL, equal"]["count"] == 4
+    assert figures["KL, equal"]["subjects"] == 3
+    assert figures["gradable, equal"]["value"] == 1
+    assert figures["rHOA, kappa"]["value"] == 1
+    notes = agreement_notes(cohort_folder / "review" / "consensus")
+    assert notes[0] == "Grades were read on rhoa's page: 2 readers graded the hips."
+    assert "rHOA, kappa 1.00 (95 % interval 1.00 to 1.00), 4 hips of 3 subjects." in notes[-1]
+
+
+def test_a_report_says_nothing_of_readers_that_are_not_known(tmp_path: Path) -> None:
+    assert agreement_notes(tmp_path) == []
+
+    (tmp_path / "agreement.json").write_text('{"readers": 1}')
+    with pytest.raises(ReviewError, match=r"agreement\.json: damaged"):
+        agreement_notes(tmp_path)
+
+
+def test_an_adjudicator_sees_the_queue_alone_and_decides(cohort_folder: Path) -> None:
+    cohort = read_cohort(cohort_folder)
+    for reader, other in (("anna", 4), ("ben", 3)):
+        session = sitting(cohort, reader)
+        grade_all(session, GRADES | {(1, "right"): other})
+        session.close()
+    judge = sitting(cohort, "carl", adjudicates=True)
+    assert [(cohort.case(at.case).number, at.side) for at in judge.order()] == [(1, "right")]
+
+    judge.act({"do": "grade", "case": cohort.cases[0].key, "side": "right", "reading": 1, "kl": 3})
+
+    done = export(cohort, states_of(journals_in(cohort.journals)), cohort_folder / "out")
+    kls = {(int(hip.subject[-2:]), hip.side): hip.kl for hip in done.manifest}
+    assert kls[1, "right"] == 3
+    assert done.disputed == 0
+
+
+def test_readers_poses_and_boxes_are_compared(cohort_folder: Path, scans: Path) -> None:
+    cohort = read_cohort(cohort_folder, scans=scans)
+    first, third = cohort.cases[0], cohort.cases[2]
+    for reader, away in (("anna", 0.0), ("ben", 6.0)):
+        session = sitting(cohort, reader)
+        found = first.found.landmarks.as_dict()
+        points = {name: [point[0] + away, *point[1:]] for name, point in found.items()}
+        session.act({"do": "pose", "case": first.key, "landmarks": points})
+        session.act({"do": "judge", "case": first.key, "verdict": "accepted"})
+        session.act({"do": "judge", "case": third.key, "verdict": "accepted"})
+        box = [10, 10 + away, 22, 22 + away]
+        session.act({"do": "box", "case": third.key, "side": "left", "box": box})
+        session.act({"do": "accept boxes", "case": third.key})
+        session.close()
+
+    figures = {
+        one.measure: one for one in agreement_of(cohort, states_of(journals_in(cohort.journals)))
+    }
+
+    assert figures["landmarks, mean distance, mm"].estimate.value == pytest.approx(3.0)
+    assert figures["landmarks to the left, mm, bias"].estimate.value == pytest.approx(3.0)
+    assert figures["landmarks to the superior, mm, bias"].estimate.value == pytest.approx(0.0)
+    assert figures["tilt, deg, bias"].estimate.value == pytest.approx(0.0, abs=1e-9)
+    assert figures["boxes, mean IoU"].estimate.value == pytest.approx((6 / 18 + 1) / 2)
+    assert figures["boxes, mean IoU"].read == 2
+
+
+def test_names_of_patients_are_in_files_that_the_user_keeps_and_nowhere_on_the_page(
+    cohort_folder: Path, scans: Path
+) -> None:
+    cohort = read_cohort(cohort_folder, scans=scans)
+    session = sitting(cohort)
+
+    told = [session.snapshot(), *(session.detail(case) for case in cohort)]
+
+    assert PATIENT not in json.dumps(told)
+    assert PATIENT not in (cohort_folder / "review" / "anna.jsonl").read_text()
+
+
+@pytest.mark.torch
+def test_a_model_is_trained_from_what_was_exported(tmp_path: Path) -> None:
+    cohort = read_cohort(make_manifest(tmp_path, 24))
+    session = sitting(cohort)
+    grade_all(session, {(n, side): 2 * (n % 2) for n in range(1, 13) for side in ("left", "right")})
+    export(cohort, {"anna": session.state}, tmp_path / "out")
+    manifest = rhoa.cohort.read(tmp_path / "out" / "manifest.csv").split(seed=3)
+    tiny = dataclasses.replace(rhoa.recipes["model-1"], epochs=1, image_size=32, batch=4)
+
+    run = rhoa.train(manifest, tiny, tmp_path / "run", weights="none", device="cpu")
+
+    assert (run / "model.safetensors").is_file()

@@ -1,0 +1,125 @@
+"""`rhoa detector`: from digital pelves, and from boxes that were corrected, to a detector."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rhoa import cli
+from rhoa.hips import Box, LabelledImage, write_coco
+from rhoa.hips.corrections import boxes_table
+from rhoa.picture import encode_png
+
+pytestmark = pytest.mark.torch
+
+REDUCED = ("--epochs", "1", "--image-size", "64", "--backbone", "alexnet", "--device", "cpu")
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    try:
+        code = cli.main([str(word) for word in words])
+    except SystemExit as leave:
+        code = int(leave.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[LabelledImage]:
+    """Ten pictures of two discs each, and their boxes."""
+    random = np.random.default_rng(0)
+    rows, columns = np.indices((96, 160)) + 0.5
+    labelled = []
+    for number in range(10):
+        image, boxes = random.integers(0, 60, (96, 160)), []
+        for side, middle in (("right", 40), ("left", 120)):
+            row, column, radius = 48 + random.normal(0, 5), middle + random.normal(0, 5), 18.0
+            image[np.hypot(rows - row, columns - column) < radius] += 150
+            boxes.append(
+                Box(side, row - radius, column - radius, row + radius, column + radius)  # type: ignore[arg-type]
+            )
+        (tmp_path / f"{number}.png").write_bytes(encode_png(image.astype(np.uint8)))
+        labelled.append(LabelledImage(Path(f"{number}.png"), tuple(boxes), (96, 160)))
+    return labelled
+
+
+def test_the_documented_command_makes_a_detector_that_xray_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``rhoa detector --phantoms 24 --epochs 10``, reduced."""
+    from rhoa.phantom import Anatomy, write_xray, xray
+
+    write_xray(xray(Anatomy.random(40), pixel_mm=1.0), tmp_path / "IM1")
+    words = ("detector", "--phantoms", 2, *REDUCED, "--test-share", 0.5, "-o", tmp_path / "run")
+
+    code, out, err = run(capsys, *words, "--json")
+    told = json.loads(out)
+    found = run(
+        capsys, "xray", tmp_path / "IM1", "-o", tmp_path / "out", "--detector", tmp_path / "run"
+    )
+
+    assert code == found[0] == 0
+    assert told[0]["backbone"] == "alexnet"
+    assert told[0]["trained on"] == told[0]["held out"] == 4
+    assert "making digital pelves: 4 done" in err
+    assert "training: 1 done" in err
+    card = json.loads((tmp_path / "run" / "detector.json").read_text("utf-8"))
+    assert card["started_from"] == "random weights"
+    assert card["options"]["epochs"] == 1
+    assert (tmp_path / "out" / "boxes.json").is_file()
+
+
+def test_corrected_boxes_coco_and_matlab_tables_teach_the_same(
+    pictures: list[LabelledImage], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Same pictures, boxes and seed: the weights are the same. MATLAB counts from 0.5."""
+    (tmp_path / "boxes.csv").write_text(boxes_table(pictures), encoding="utf-8")
+    write_coco(pictures, tmp_path / "coco.json")
+    lines = ["imageFilename,label,x,y,width,height"]
+    for image in pictures:
+        for box in image.boxes:
+            corner = f"{box.left + 0.5!r},{box.top + 0.5!r}"
+            name = image.path.name
+            lines.append(f"{name},hip_{box.side},{corner},{box.width!r},{box.height!r}")
+    (tmp_path / "matlab.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    cards = []
+    for name in ("boxes.csv", "coco.json", "matlab.csv"):
+        out = tmp_path / f"run of {name}"
+        code, _, err = run(capsys, "detector", tmp_path / name, *REDUCED, "-o", out)
+        assert code == 0, err
+        cards.append(json.loads((out / "detector.json").read_text("utf-8")))
+
+    assert cards[0]["halves"] == {"train": 18, "test": 2}
+    assert cards[1]["halves"] == cards[2]["halves"] == cards[0]["halves"]
+    assert cards[1]["architecture"] == cards[2]["architecture"] == cards[0]["architecture"]
+    assert cards[1]["train_loss"] == pytest.approx(cards[2]["train_loss"], rel=1e-3)
+    assert cards[1]["train_loss"] == pytest.approx(cards[0]["train_loss"], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([], 1, "there is nothing to learn from"),
+        (["--phantoms", "few"], 2, "'few' is no whole number"),
+        (["none.csv"], 1, "none.csv: no such file of boxes"),
+        (["none.json"], 1, "none.json: no such file"),
+        (["--phantoms", "1", "--backbone", "vgg"], 1, "backbone must be one of"),
+    ],
+)
+def test_mistakes_are_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: int,
+    message: str,
+) -> None:
+    given, _, err = run(capsys, "detector", *words, "-o", tmp_path / "run")
+
+    assert given == code
+    assert message in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "run").exists()
