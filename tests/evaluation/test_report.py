@@ -337,11 +337,11 @@ def test_a_manifest_without_partitions_is_refused(tmp_path: Path, image: Path) -
         write_report(tmp_path, manifest=Manifest(tuple(hips)), runs=[])
 
 
-def test_an_unreadable_crop_is_named(tmp_path: Path) -> None:
+def test_the_line_of_an_unreadable_crop_is_told(tmp_path: Path) -> None:
     path = tmp_path / "crop.png"
     path.write_bytes(b"no picture")
 
-    with pytest.raises(ManifestError, match=r"crop\.png: no readable picture"):
+    with pytest.raises(ManifestError, match="line 2: the image is no readable picture"):
         write_report(tmp_path, manifest=Manifest(tuple(hips_of(path, "ct", "test", 1, 1))), runs=[])
 
 

@@ -105,7 +105,7 @@ def _pose(image: Radiograph) -> str:
         return "<br>as scanned"
     names = ("tilt", "obliquity", "rotation")
     angles = ", ".join(
-        f"{name} {angle:.1f}\N{DEGREE SIGN}"
+        f"{name} {angle:.1f}\N{DEGREE SIGN}".replace("-", "\N{MINUS SIGN}")
         for name, angle in zip(names, alignment.angles, strict=True)
     )
     flags = ", ".join(sorted(alignment.flags)) or "no flags"
