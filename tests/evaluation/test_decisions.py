@@ -51,6 +51,14 @@ class TestThreshold:
         assert keen.sensitivity >= 0.8
         assert keen.specificity == pytest.approx(max(one[1] for one in tried if one[0] >= 0.8))
 
+    def test_neighbouring_floats_are_told_apart(self) -> None:
+        low = 0.5
+        high = np.nextafter(low, 1)
+
+        point = choose_threshold([0, 1], [low, high])
+
+        assert (point.threshold, point.sensitivity, point.specificity) == (high, 1, 1)
+
     @given(scored())
     def test_it_gives_what_it_says(self, data: tuple[np.ndarray, np.ndarray]) -> None:
         labels, scores = data

@@ -81,7 +81,9 @@ def choose_threshold(
     require_choice("rule", rule, RULES)
     needed = _require_at_least(rule, at_least)
     distinct = np.unique(scores)
-    thresholds = np.r_[0.0, (distinct[1:] + distinct[:-1]) / 2, 1.0]
+    between = (distinct[1:] + distinct[:-1]) / 2
+    between = np.where(between > distinct[:-1], between, distinct[1:])  # of neighbouring floats
+    thresholds = np.r_[0.0, between, 1.0]
     cells = _cells(labels, scores, thresholds)
     plain, f1 = rates(*cells), np.nan_to_num(of_positives(*cells).f1)
     sensitivity, specificity = plain.sensitivity, plain.specificity
