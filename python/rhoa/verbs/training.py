@@ -87,9 +87,10 @@ def _field(text: str) -> tuple[str, Any]:
 
 def train(options: argparse.Namespace) -> Result:
     """A trained model."""
+    recipe = recipe_of(options)  # a wrong word is told before a long table is read
     run = rhoa.train(
         cohort.read(options.manifest),
-        recipe_of(options),
+        recipe,
         options.out,
         weights=options.weights,
         device=options.device,
