@@ -51,7 +51,7 @@ def test_the_learning_half_reports_what_the_runs_predicted(
 
     page = report.read_text(encoding="utf-8")
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    assert [model["name"] for model in metrics["models"]] == [f"Model-{n}" for n in range(1, 6)]
+    assert [model["name"] for model in metrics["models"]] == [f"Model-{n}" for n in range(1, 7)]
     for title in (
         "Table 1",
         "Table 2",

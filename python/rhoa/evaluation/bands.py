@@ -42,7 +42,7 @@ def curve_band(
     --------
     >>> truth, score = np.array([0, 1, 0, 1]), np.array([0.1, 0.9, 0.2, 0.8])
     >>> band = curve_band(truth, score, np.arange(4), "roc")
-    >>> band.low.min(), band.high.max()
+    >>> float(band.low.min()), float(band.high.max())
     (1.0, 1.0)
     """
     order = np.argsort(-score, kind="stable")

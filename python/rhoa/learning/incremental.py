@@ -105,8 +105,9 @@ class Incremental(nn.Module):
         self.known: _Known | None = None
         self.train(mode=False)  # callers put back the mode they find, in the network too
 
+    @torch.no_grad()  # maps are filled in place
     def forward(self, images: Tensor) -> Tensor:
-        """Outputs ``(n, classes)`` of ``images`` ``(n, channels, rows, columns)``."""
+        """Outputs ``(n, classes)`` of ``images`` ``(n, channels, rows, columns)``, no gradients."""
         if self.known is None:
             self.known = _Known(self.network, images[:1])
         maps = self.known.stem(_differing(self.known.image, images))
