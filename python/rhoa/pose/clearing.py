@@ -8,6 +8,7 @@ of a pelvis.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from rhoa.pose.cloud import thinned
 from rhoa.pose.masks import surface_points
 from rhoa.pose.slabs import by_slabs
+from rhoa.threads import thread_count
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -65,9 +67,10 @@ def readings(bone: Bone, heads: Heads) -> dict[str, NDArray[np.float64]]:
         "far wings": far,
         "thin wings": wings(thin, heads, step_mm=STEPS_MM[1]),
     }
-    for name, points in doubtful.items():
-        clouds[f"{name}, paired"] = with_counterpart(points, heads)
-    return clouds
+    with ThreadPoolExecutor(thread_count()) as pool:
+        paired = pool.map(lambda points: with_counterpart(points, heads), doubtful.values())
+        names = [f"{name}, paired" for name in doubtful]
+        return clouds | dict(zip(names, paired, strict=True))
 
 
 def about(points: NDArray[np.float64], heads: Heads) -> NDArray[np.float64]:
@@ -205,6 +208,7 @@ def with_counterpart(points: NDArray[np.float64], heads: Heads) -> NDArray[np.fl
         return points
     x = heads.matrix[0]
     mirrored = points - 2 * ((points - heads.middle) @ x)[:, None] * x
-    distance = cKDTree(points).query(mirrored, distance_upper_bound=OFF_MM)[0]
+    tree = cKDTree(points, balanced_tree=False, compact_nodes=False)  # each point asks but once
+    distance = tree.query(mirrored, distance_upper_bound=OFF_MM)[0]
     paired: NDArray[np.float64] = points[np.isfinite(distance)]
     return paired

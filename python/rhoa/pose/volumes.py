@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +22,7 @@ from rhoa.pose.fits import MANY, Fit, Fitter
 from rhoa.pose.heads import femoral_heads
 from rhoa.pose.quality import judged
 from rhoa.pose.refine import angle_deg
+from rhoa.threads import thread_count
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -123,7 +126,8 @@ def from_volume(
 def _fits(fitter: Fitter) -> list[Fit]:
     """Every pelvis read about one pair of heads, likeliest first."""
     clouds = readings(fitter.bone, fitter.heads)
-    found = [fit for points in clouds.values() for fit in fitter.fits(points)]
+    with ThreadPoolExecutor(thread_count()) as pool:
+        found = list(chain.from_iterable(pool.map(fitter.fits, clouds.values())))
     if found:
         found += fitter.combined(found)
         found += fitter.restored(found)
