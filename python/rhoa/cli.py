@@ -45,6 +45,8 @@ Radiograph-like images (CT-AP) from abdominopelvic CT, and models of hip osteoar
   rhoa review study                            look, correct and grade, on a local page
   rhoa xray pelvis.dcm -o out                  an X-ray, turned upright, and its halves
   rhoa detector --phantoms 24 -o run           a detector of hips for X-rays
+  rhoa study study.toml                        models by a plan, measured and reported
+  rhoa predict patient/ct --model RUN -o out   both hips graded, or why not
 
 Research use only: not a medical device."""
 
