@@ -21,6 +21,7 @@ from rhoa.phantom import Anatomy, Surroundings, ct, write_dicom
 from rhoa.picture import encode_png
 from rhoa.testing import make_series
 from tests.cohort.copies import texture
+from tests.commands import run
 
 VERBS = [
     *("inspect", "ctap", "hips", "xray", "detector", "review", "split", "train", "evaluate"),
@@ -36,15 +37,6 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_dicom(phantom.volume, folder / "ct")
     phantom.landmarks.to_json(folder / "landmarks.json")
     return folder
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    try:
-        code = cli.main([str(word) for word in words])
-    except SystemExit as leave:
-        code = int(leave.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 def test_a_scan_becomes_a_picture_and_its_values(

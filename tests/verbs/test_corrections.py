@@ -10,16 +10,10 @@ import numpy as np
 import pytest
 
 import rhoa
-from rhoa import cli
 from rhoa.hips import crop, prepare, read_coco, write_coco
 from rhoa.phantom import Anatomy, ct, write_dicom, write_xray, xray
 from rhoa.picture import decode_png, stretch
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    code = cli.main([str(word) for word in words])
-    out, err = capsys.readouterr()
-    return code, out, err
+from tests.commands import run
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:

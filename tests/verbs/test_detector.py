@@ -8,23 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rhoa import cli
 from rhoa.hips import Box, LabelledImage, write_coco
 from rhoa.hips.corrections import boxes_table
 from rhoa.picture import encode_png
+from tests.commands import run
 
 pytestmark = pytest.mark.torch
 
 REDUCED = ("--epochs", "1", "--image-size", "64", "--backbone", "alexnet", "--device", "cpu")
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    try:
-        code = cli.main([str(word) for word in words])
-    except SystemExit as leave:
-        code = int(leave.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 @pytest.fixture

@@ -13,24 +13,15 @@ import numpy as np
 import pytest
 
 import rhoa
-from rhoa import cli
 from rhoa.cohort.scans import COLUMNS
 from rhoa.phantom import Anatomy, Surroundings, ct, write_dicom, write_xray, xray
 from rhoa.picture import decode_png, encode_png
+from tests.commands import run
 from tests.learning.runs import brightness, write_onnx_run
 
 pytestmark = pytest.mark.torch  # whose extra brings the writer of ONNX files
 
 SPACING = (4, 3, 3)
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    try:
-        code = cli.main([str(word) for word in words])
-    except SystemExit as leave:
-        code = int(leave.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 @pytest.fixture(scope="module")

@@ -10,22 +10,13 @@ import numpy as np
 import pytest
 
 import rhoa
-from rhoa import cli
 from rhoa.hips import content, halves, read_xray
 from rhoa.phantom import Anatomy, write_xray, xray
 from rhoa.picture import encode_png
+from tests.commands import run
 from tests.hips.xrays import dx, truth, write
 
 WRITTEN = ["half-left.png", "half-right.png", "xray.npz", "xray.png"]
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    try:
-        code = cli.main([str(word) for word in words])
-    except SystemExit as leave:
-        code = int(leave.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 @pytest.fixture(scope="module")

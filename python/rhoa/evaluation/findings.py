@@ -16,6 +16,7 @@ from rhoa.evaluation.calibration import fit_temperature
 from rhoa.evaluation.comparison import compare
 from rhoa.evaluation.decisions import choose_threshold
 from rhoa.evaluation.metrics import evaluate
+from rhoa.evaluation.results import finite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,11 +84,11 @@ def _comparisons(runs: Sequence[Run], chosen: Run, source: str) -> list[dict[str
             {
                 "model": run.name,
                 "roc_auc": _plain(result.roc_auc.difference),
-                "roc_auc_p": _finite(result.roc_auc.p),
+                "roc_auc_p": finite(result.roc_auc.p),
                 **{name: _plain(result.differences[name]) for name in COMPARED},
                 "only_reference_right": result.answers.only_second,
                 "only_model_right": result.answers.only_first,
-                "answers_p": _finite(result.answers.p),
+                "answers_p": finite(result.answers.p),
             }
         )
     return rows
@@ -123,9 +124,4 @@ def _calibration(run: Run, source: str) -> dict[str, Any]:
 
 
 def _plain(estimate: Estimate) -> Mapping[str, float | None]:
-    return {name: _finite(value) for name, value in estimate._asdict().items()}
-
-
-def _finite(value: float) -> float | None:
-    """``value`` for JSON, which knows no NaN."""
-    return float(value) if math.isfinite(value) else None
+    return {name: finite(value) for name, value in estimate._asdict().items()}

@@ -144,7 +144,7 @@ def evaluate(  # noqa: PLR0913  # every option by keyword
         return Evaluation(
             **{name: Estimate(values[key], *intervals[key]) for name, key in sources.items()},
             confusion=hips.confusion,
-            baseline=_baseline(float(labels.mean())),
+            baseline=Baseline.of(float(labels.mean())),
             hips=labels.size,
             groups=int(members.max()) + 1,
             threshold=cutoff,
@@ -245,23 +245,6 @@ def _closed_forms(hips: _Hips, method: ProportionMethod) -> dict[str, tuple[floa
         "balanced_accuracy": mean_interval(labels == called, labels, groups, method),
         "roc_auc": area_interval(labels, hips.scores, groups),
     }
-
-
-def _baseline(share: float) -> Baseline:
-    """Figures of who gives every hip the share of rHOA as score, and calls the larger class."""
-    positive, both = share >= 0.5, 0 < share < 1
-    return Baseline(
-        answer=int(positive),
-        accuracy=max(share, 1 - share),
-        balanced_accuracy=0.5 if both else np.nan,
-        precision=share if positive else np.nan,
-        recall=float(positive) if share > 0 else np.nan,
-        specificity=float(not positive) if share < 1 else np.nan,
-        f1=2 * share / (1 + share) if positive else (0.0 if share > 0 else np.nan),
-        roc_auc=0.5 if both else np.nan,
-        pr_auc=share if both else np.nan,
-        brier=share * (1 - share),
-    )
 
 
 def _warnings(hips: _Hips, accuracy: float) -> tuple[str, ...]:

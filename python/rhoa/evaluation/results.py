@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -44,6 +45,28 @@ class Baseline(NamedTuple):
     roc_auc: float
     pr_auc: float
     brier: float
+
+    @classmethod
+    def of(cls, share: float) -> Baseline:
+        """Of who gives every hip the share of rHOA as score, and calls the larger class."""
+        positive, both = share >= 0.5, 0 < share < 1
+        return cls(
+            answer=int(positive),
+            accuracy=max(share, 1 - share),
+            balanced_accuracy=0.5 if both else math.nan,
+            precision=share if positive else math.nan,
+            recall=float(positive) if share > 0 else math.nan,
+            specificity=float(not positive) if share < 1 else math.nan,
+            f1=2 * share / (1 + share) if positive else (0.0 if share > 0 else math.nan),
+            roc_auc=0.5 if both else math.nan,
+            pr_auc=share if both else math.nan,
+            brier=share * (1 - share),
+        )
+
+
+def finite(value: float | None) -> float | None:
+    """``value`` for JSON, which knows no NaN: None where it is undefined."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

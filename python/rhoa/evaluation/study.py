@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import numpy as np
 from rhoa.cohort.split import PARTITIONS
 from rhoa.errors import ManifestError, MissingFileError
 from rhoa.evaluation.metrics import Evaluation, evaluate
+from rhoa.evaluation.results import Baseline, finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,6 +39,8 @@ FIGURES = (
     "brier",
     "ece",
 )
+SAME_ANSWER = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "pr_auc", "roc_auc")
+"""Figures of who gives every hip the same answer."""
 HISTORY = ("iteration", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 PREDICTIONS = ("subject", "side", "source", "visit", "label", "partition", "score")
 
@@ -260,7 +262,7 @@ def _classes(hips: Sequence[Hip]) -> dict[str, int]:
 
 
 def _model(run: Run) -> dict[str, Any]:
-    last = {name: _finite(values[-1]) for name, values in run.history.items() if values.size}
+    last = {name: finite(values[-1]) for name, values in run.history.items() if values.size}
     return {
         "name": run.name,
         "description": run.recipe.get("description", ""),
@@ -294,7 +296,7 @@ def _provenance(run: Run) -> dict[str, Any]:
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
     estimates = {
-        name: {key: _finite(value) for key, value in getattr(evaluation, name)._asdict().items()}
+        name: {key: finite(value) for key, value in getattr(evaluation, name)._asdict().items()}
         for name in FIGURES
     }
     return {
@@ -309,23 +311,9 @@ def _baseline(hips: Sequence[Hip]) -> dict[str, Any] | None:
     """Figures of who gives every hip the same score and calls the larger class."""
     if not hips:
         return None
-    share = sum(hip.label == 1 for hip in hips) / len(hips)
-    both, positive = 0 < share < 1, share >= 0.5
-    values = {
-        "accuracy": max(share, 1 - share),
-        "balanced_accuracy": 0.5 if both else None,
-        "precision": share if positive else None,
-        "recall": (1.0 if positive else 0.0) if share else None,
-        "f1": (2 * share / (1 + share) if positive else 0.0) if share else None,
-        "pr_auc": share if both else None,
-        "roc_auc": 0.5 if both else None,
-    }
+    same = Baseline.of(sum(hip.label == 1 for hip in hips) / len(hips))
     estimates = {
-        name: {"value": value, "low": None, "high": None} for name, value in values.items()
+        name: {"value": finite(getattr(same, name)), "low": None, "high": None}
+        for name in SAME_ANSWER
     }
-    return {"answer": CLASSES[0 if positive else 1], **estimates}
-
-
-def _finite(value: float) -> float | None:
-    """``value`` for JSON, which knows no NaN."""
-    return float(value) if math.isfinite(value) else None
+    return {"answer": CLASSES[1 - same.answer], **estimates}

@@ -9,6 +9,7 @@ import html
 from typing import TYPE_CHECKING, Any
 
 from rhoa.cohort.split import PARTITIONS
+from rhoa.evaluation.results import SMALL_CLASS
 from rhoa.evaluation.study import CLASSES, SOURCES
 
 if TYPE_CHECKING:
@@ -42,9 +43,6 @@ COUNTS = (
     ("True negative", "tn"),
 )
 DASH = "\N{EM DASH}"
-
-# With fewer hips than this in a class, one hip moves recall or specificity by over three points.
-SMALL_CLASS = 30
 
 
 def cohort_table(cohort: Numbers, models: Sequence[Numbers]) -> str:

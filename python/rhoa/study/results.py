@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa.cohort import Manifest
-from rhoa.evaluation.metrics import Estimate
+from rhoa.evaluation.results import Estimate, finite
 from rhoa.evaluation.study import FIGURES, SOURCES, read_runs
 from rhoa.writing import atomic_write, csv_text
 
@@ -77,8 +77,8 @@ class Result:
         return (
             {name: getattr(self, name) for name in named}
             | {"runs": len(self.values)}
-            | {name: _finite(number) for name, number in numbers.items()}
-            | {"values": [_finite(value) for value in self.values]}
+            | {name: finite(number) for name, number in numbers.items()}
+            | {"values": [finite(value) for value in self.values]}
         )
 
 
@@ -176,7 +176,3 @@ def write_results(results: Sequence[Result], out: Path) -> None:
     atomic_write(
         out / "results.csv", csv_text(columns, ([row[name] for name in columns] for row in rows))
     )
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
