@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,18 @@ def test_the_baseline_always_answers_the_larger_class() -> None:
         "pr_auc": 0.25,
         "roc_auc": 0.5,
     }
+
+
+def test_a_model_of_two_stages_has_seen_the_images_of_both(tmp_path: Path) -> None:
+    manifest = Manifest(tuple(hips_of(NO_IMAGE, "ct", "test", 2, 2)))
+    run = write_scores(tmp_path / "run", manifest, [0.5] * 4, name="model-5")
+    recipe = json.loads((run / "recipe.json").read_text())
+    recipe["first"] = {"name": "model-1", "sources": ["xray"], "first": None}
+    (run / "recipe.json").write_text(json.dumps(recipe))
+
+    (model,) = numbers(manifest, read_runs([run], manifest.hips))["models"]
+
+    assert model["sources"] == ["xray", "ct"]
 
 
 @pytest.mark.parametrize("name", ["recipe.json", "history.csv", "predictions.csv"])

@@ -266,7 +266,7 @@ def _model(run: Run) -> dict[str, Any]:
     return {
         "name": run.name,
         "description": run.recipe.get("description", ""),
-        "sources": run.recipe["sources"],
+        "sources": _seen(run.recipe),
         "xray_size": run.recipe.get("xray_size"),
         "epochs": run.recipe.get("epochs"),
         "last_iteration": last,
@@ -281,6 +281,12 @@ def _model(run: Run) -> dict[str, Any]:
         },
         "provenance": _provenance(run),
     }
+
+
+def _seen(recipe: Mapping[str, Any]) -> list[str]:
+    """The kinds of image that a model was trained on, in any stage, in their order."""
+    first = recipe.get("first")
+    return list(dict.fromkeys([*(_seen(first) if first else ()), *recipe["sources"]]))
 
 
 def _provenance(run: Run) -> dict[str, Any]:
