@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 
 from rhoa.errors import ManifestError, require_extra
 from rhoa.learning.levels import IMAGENET_MEAN, IMAGENET_STD, prepare
+from rhoa.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,9 +36,8 @@ def read_crops(hips: Sequence[Hip], *, image_size: int, xray_size: int | None) -
         levels = prepare(_read_grey(hip.image), image_size=image_size, xray_size=xray_size)
         image.copy_(torch.from_numpy(levels))
 
-    with ThreadPoolExecutor() as pool:  # decoding lets other threads work
-        for _ in pool.map(read, zip(images, hips, strict=True)):
-            pass
+    for _ in side_by_side(read, zip(images, hips, strict=True)):  # decoding lets others work
+        pass
     return images
 
 

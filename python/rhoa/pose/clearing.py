@@ -8,7 +8,6 @@ of a pelvis.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from rhoa.pose.cloud import thinned
 from rhoa.pose.masks import surface_points
 from rhoa.pose.slabs import by_slabs
-from rhoa.threads import thread_count
+from rhoa.threads import side_by_side
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -67,10 +66,9 @@ def readings(bone: Bone, heads: Heads) -> dict[str, NDArray[np.float64]]:
         "far wings": far,
         "thin wings": wings(thin, heads, step_mm=STEPS_MM[1]),
     }
-    with ThreadPoolExecutor(thread_count()) as pool:
-        paired = pool.map(lambda points: with_counterpart(points, heads), doubtful.values())
-        names = [f"{name}, paired" for name in doubtful]
-        return clouds | dict(zip(names, paired, strict=True))
+    paired = side_by_side(lambda points: with_counterpart(points, heads), doubtful.values())
+    names = [f"{name}, paired" for name in doubtful]
+    return clouds | dict(zip(names, paired, strict=True))
 
 
 def about(points: NDArray[np.float64], heads: Heads) -> NDArray[np.float64]:

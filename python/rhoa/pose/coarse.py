@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rhoa.threads import thread_count
+from rhoa.threads import side_by_side
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -49,10 +48,9 @@ def coarse(
                 rows += layer[first :: blocks[1]]
         means[slab] = sum(rows[:, first :: blocks[2]] for first in range(blocks[2]))
 
-    with ThreadPoolExecutor(thread_count()) as pool:
-        for done, _ in enumerate(pool.map(mean, range(k)), 1):
-            if progress is not None:
-                progress(done, k, "bone")
+    for done, _ in enumerate(side_by_side(mean, range(k)), 1):
+        if progress is not None:
+            progress(done, k, "bone")
     means /= np.float32(np.prod(blocks))
     np.nan_to_num(means, copy=False, nan=AIR_HU, posinf=AIR_HU, neginf=AIR_HU)
     affine = source.affine.copy()

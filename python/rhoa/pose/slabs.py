@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from rhoa.threads import thread_count
+from rhoa.threads import side_by_side, thread_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,5 +41,4 @@ def by_slabs(
         start = max(0, first - reach)
         return work(array[start : last + reach])[first - start : last - start]
 
-    with ThreadPoolExecutor(count) as pool:
-        return np.concatenate(list(pool.map(part, range(count))))
+    return np.concatenate(list(side_by_side(part, range(count))))

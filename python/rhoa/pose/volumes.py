@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from rhoa.pose.fits import MANY, Fit, Fitter
 from rhoa.pose.heads import femoral_heads
 from rhoa.pose.quality import judged
 from rhoa.pose.refine import angle_deg
-from rhoa.threads import thread_count
+from rhoa.threads import side_by_side
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -126,8 +125,7 @@ def from_volume(
 def _fits(fitter: Fitter) -> list[Fit]:
     """Every pelvis read about one pair of heads, likeliest first."""
     clouds = readings(fitter.bone, fitter.heads)
-    with ThreadPoolExecutor(thread_count()) as pool:
-        found = list(chain.from_iterable(pool.map(fitter.fits, clouds.values())))
+    found = list(chain.from_iterable(side_by_side(fitter.fits, clouds.values())))
     if found:
         found += fitter.combined(found)
         found += fitter.restored(found)
