@@ -38,7 +38,7 @@ OVERVIEW_ROWS = 320
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSize:
-    """How much the demo does; the defaults take about four minutes on two cores.
+    """How much the demo does; the defaults take seven minutes on two slow cores.
 
     The recipes are the paper's, except for what is listed here: no pretrained weights (a demo must
     run without a network), so a larger learning rate, fewer epochs and smaller inputs.
