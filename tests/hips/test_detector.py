@@ -16,6 +16,8 @@ from rhoa.hips.examples import Example
 
 pytestmark = pytest.mark.torch
 
+SMALL = "mobilenet_v3_large_fpn"
+
 SIZE = 64
 BACKBONES = [
     *("mobilenet_v3_large_fpn", "alexnet"),
@@ -44,7 +46,7 @@ class TestLearning:
         from rhoa.hips.detector_training import DetectorOptions, measure, train_detector
 
         options = DetectorOptions(
-            image_size=SIZE, epochs=6, batch=4, learning_rate=2e-3, test_share=0
+            SMALL, image_size=SIZE, epochs=6, batch=4, learning_rate=2e-3, test_share=0
         )
 
         detector = train_detector(discs(40), options, device="cpu")
@@ -58,7 +60,9 @@ class TestLearning:
     def test_a_seed_repeats_to_the_bit_and_another_does_not(self) -> None:
         from rhoa.hips.detector_training import DetectorOptions, train_detector
 
-        options = DetectorOptions(image_size=SIZE, epochs=1, batch=2, test_share=0.5)
+        options = DetectorOptions(
+            "mobilenet_v3_large_fpn", image_size=SIZE, epochs=1, batch=2, test_share=0.5
+        )
         steps: list[tuple[int, int, str]] = []
 
         first, second, other = (
@@ -95,7 +99,7 @@ class TestLearning:
         boxes = [Box("left", 0, 0, 20, 20), Box("left", 0, 0, 40, 20)]
         examples = [Example(np.zeros((90, SIZE), np.uint8), box, "") for box in boxes]
 
-        made = fitted(examples, DetectorOptions(image_size=SIZE))
+        made = fitted(examples, DetectorOptions(SMALL, image_size=SIZE))
 
         assert made.anchors_px == (20, 24, 28)
         assert made.aspects == (1.5,)
@@ -106,11 +110,22 @@ class TestLearning:
         with pytest.raises(ParameterError, match="no labelled half is left"):
             train_detector([])
         with pytest.raises(ParameterError, match="example 1: its shorter side has 64 pixels"):
-            train_detector(discs(2), DetectorOptions(image_size=96))
+            train_detector(discs(2), DetectorOptions(SMALL, image_size=96))
         with pytest.raises(ParameterError, match="backbone must be one of"):
             train_detector(discs(2), DetectorOptions("vgg", image_size=SIZE))  # type: ignore[arg-type]
         with pytest.raises(ParameterError, match="test_share must be"):
             DetectorOptions(test_share=1)
+
+    def test_the_default_is_torchvisions_at_the_size_it_was_made_for(self) -> None:
+        from rhoa.hips.detector_network import Architecture
+        from rhoa.hips.detector_training import DetectorOptions
+
+        options, architecture = DetectorOptions(), Architecture()
+
+        assert options.backbone == architecture.backbone == "mobilenet_v3_large_320_fpn"
+        assert options.side_px == architecture.image_size == 320
+        assert DetectorOptions(SMALL).side_px == DetectorOptions("alexnet").side_px == 128
+        assert DetectorOptions(image_size=96).side_px == 96
 
 
 class TestDetecting:
@@ -142,7 +157,7 @@ class TestDetecting:
         from rhoa.hips.detector import HipDetector
         from rhoa.hips.detector_network import Architecture
 
-        detector = HipDetector.untrained(Architecture(image_size=64))
+        detector = HipDetector.untrained(Architecture(SMALL, 64))
         image = np.random.default_rng(1).random((90, 140))
 
         left = detector.detect(image)["left"]
@@ -240,12 +255,12 @@ class TestNetworks:
         with pytest.raises(
             WeightsError, match=r"resnet\.pth: [0-9]+ of [0-9]+ tensors are missing"
         ):
-            build_detector(Architecture(image_size=64), weights=file)
+            build_detector(Architecture(SMALL, 64), weights=file)
         with pytest.raises(WeightsError, match=r"none\.pth: no such weights file"):
-            build_detector(Architecture(image_size=64), weights=tmp_path / "none.pth")
+            build_detector(Architecture(SMALL, 64), weights=tmp_path / "none.pth")
         file.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
         with pytest.raises(WeightsError, match=r"resnet\.pth: not a state dict"):
-            build_detector(Architecture(image_size=64), weights=file)
+            build_detector(Architecture(SMALL, 64), weights=file)
 
 
 class TestSecondLooks:
@@ -264,7 +279,7 @@ class TestSecondLooks:
                 score = 0.9 if 100 < seen[-1] < 150 else 0.1
                 return [{"boxes": torch.tensor([[1.0, 2, 3, 4]]), "scores": torch.tensor([score])}]
 
-        detector = HipDetector(Narrow(), Architecture(), {}, torch.device("cpu"))
+        detector = HipDetector(Narrow(), Architecture(SMALL, 128), {}, torch.device("cpu"))
 
         for level, looks in ((120, 1), (170, 2), (80, 3), (250, 3)):
             seen.clear()
@@ -279,7 +294,7 @@ class TestFiles:
         from rhoa.hips.detector import HipDetector
         from rhoa.hips.detector_network import Architecture
 
-        return HipDetector.untrained(Architecture(image_size=64)).save(folder / "run")
+        return HipDetector.untrained(Architecture(SMALL, 64)).save(folder / "run")
 
     def test_what_is_saved_finds_the_same(self, tmp_path: Path) -> None:
         from rhoa.hips.detector import HipDetector

@@ -15,6 +15,8 @@ from rhoa.phantom import Anatomy, ct, write_dicom, write_xray, xray
 from rhoa.picture import decode_png, stretch
 from tests.commands import run
 
+SMALL = "mobilenet_v3_large_fpn"
+
 
 def rows_of(file: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(file.read_text("utf-8").splitlines()))
@@ -213,7 +215,7 @@ class TestDetector:
         from rhoa.hips.detector import HipDetector
         from rhoa.hips.detector_network import Architecture
 
-        return HipDetector.untrained(Architecture(image_size=64)).save(tmp_path / "run")
+        return HipDetector.untrained(Architecture(SMALL, 64)).save(tmp_path / "run")
 
     def test_every_box_of_xrays_is_on_the_page_with_its_score(
         self, films: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -240,7 +242,7 @@ class TestDetector:
         from rhoa.hips.detector import HipDetector
         from rhoa.hips.detector_network import Architecture
 
-        blind = HipDetector.untrained(Architecture(image_size=64))
+        blind = HipDetector.untrained(Architecture(SMALL, 64))
         with torch.no_grad():
             blind.network.roi_heads.box_predictor.cls_score.bias += torch.tensor([50.0, -50.0])
         run_folder, out = blind.save(tmp_path / "run"), tmp_path / "out"

@@ -40,7 +40,7 @@ def pictures(tmp_path: Path) -> list[LabelledImage]:
 def test_the_documented_command_makes_a_detector_that_xray_takes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """``rhoa detector --phantoms 24 --epochs 10``, reduced."""
+    """``rhoa detector --phantoms 24 --epochs 12``, reduced."""
     from rhoa.phantom import Anatomy, write_xray, xray
 
     write_xray(xray(Anatomy.random(40), pixel_mm=1.0), tmp_path / "IM1")

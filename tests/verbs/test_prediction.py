@@ -21,6 +21,8 @@ from tests.learning.runs import brightness, write_onnx_run
 
 pytestmark = pytest.mark.torch  # whose extra brings the writer of ONNX files
 
+SMALL = "mobilenet_v3_large_fpn"
+
 SPACING = (4, 3, 3)
 
 
@@ -222,7 +224,7 @@ class TestOfOthers:
         from rhoa.hips.detector_network import Architecture
 
         write_xray(xray(Anatomy.random(2), pixel_mm=1.0), tmp_path / "film.dcm")
-        detector = HipDetector.untrained(Architecture(image_size=64))
+        detector = HipDetector.untrained(Architecture(SMALL, 64))
         detector.save(tmp_path / "detector")
         boxes = detector.detect(rhoa.hips.read_xray(tmp_path / "film.dcm"))
         lines = [",".join(COLUMNS)]

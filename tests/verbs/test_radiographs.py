@@ -16,6 +16,8 @@ from rhoa.picture import encode_png
 from tests.commands import run
 from tests.hips.xrays import dx, truth, write
 
+SMALL = "mobilenet_v3_large_fpn"
+
 WRITTEN = ["half-left.png", "half-right.png", "xray.npz", "xray.png"]
 
 
@@ -195,7 +197,7 @@ class TestDetector:
         from rhoa.hips.detector import HipDetector
         from rhoa.hips.detector_network import Architecture
 
-        return HipDetector.untrained(Architecture(image_size=64)).save(tmp_path / "run")
+        return HipDetector.untrained(Architecture(SMALL, 64)).save(tmp_path / "run")
 
     def test_hips_are_cropped_and_told_with_their_scores(
         self, folder: Path, detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -50,7 +50,7 @@ class HipDetector:
     --------
     >>> import numpy as np
     >>> from rhoa.hips.detector_network import Architecture
-    >>> untrained = HipDetector.untrained(Architecture(image_size=64))
+    >>> untrained = HipDetector.untrained(Architecture("alexnet", 64))
     >>> sorted(untrained.detect(np.random.default_rng(0).normal(size=(90, 140))))
     ['left', 'right']
     """

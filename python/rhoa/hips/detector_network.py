@@ -31,14 +31,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Backbone = Literal[
-    "mobilenet_v3_large_fpn", "alexnet", "mobilenet_v3_large_320_fpn", "resnet50_fpn_v2"
+    "mobilenet_v3_large_320_fpn", "mobilenet_v3_large_fpn", "alexnet", "resnet50_fpn_v2"
 ]
-BACKBONES: tuple[Backbone, ...] = (
-    "mobilenet_v3_large_fpn",
-    "alexnet",
-    "mobilenet_v3_large_320_fpn",
-    "resnet50_fpn_v2",
-)
+IMAGE_SIZES: dict[Backbone, int] = {
+    "mobilenet_v3_large_320_fpn": 320,
+    "mobilenet_v3_large_fpn": 128,
+    "alexnet": 128,
+    "resnet50_fpn_v2": 320,
+}
+"""Pixels of the shorter side of a half that each was made for."""
+BACKBONES = tuple(IMAGE_SIZES)
 WHITE = 255
 SMALLEST_IMAGE = 64
 CLASSES = 2  # nothing, and hip
@@ -77,10 +79,10 @@ class Architecture:
     Parameters
     ----------
     backbone
-        ``"mobilenet_v3_large_fpn"``: MobileNet up to strides of 16 with a narrow pyramid and head,
-        which learns in minutes on a CPU; ``"alexnet"``, the paper's; and those that torchvision
-        builds under these names, which take its COCO weights: ``"mobilenet_v3_large_320_fpn"``,
-        ``"resnet50_fpn_v2"``.
+        ``"mobilenet_v3_large_320_fpn"`` and ``"resnet50_fpn_v2"``: those that torchvision builds
+        under these names, which take its COCO weights; ``"mobilenet_v3_large_fpn"``: MobileNet up
+        to strides of 16 with a narrow pyramid and head, which learns in a minute or two on a CPU;
+        ``"alexnet"``, the paper's.
     image_size
         Pixels of the shorter side of a half, as the network sees it. Torchvision's networks have
         strides of 32 and were made for 320 and more.
@@ -90,9 +92,9 @@ class Architecture:
         Height over width of the anchors.
     """
 
-    backbone: Backbone = "mobilenet_v3_large_fpn"
-    image_size: int = 128
-    anchors_px: tuple[int, ...] = (40, 56, 80)
+    backbone: Backbone = BACKBONES[0]
+    image_size: int = IMAGE_SIZES[BACKBONES[0]]
+    anchors_px: tuple[int, ...] = (100, 140, 200)
     aspects: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:

@@ -13,10 +13,22 @@ import numpy as np
 import torch
 
 from rhoa.devices import choose_device
-from rhoa.errors import ParameterError, RhoaError, require_count, require_positive
+from rhoa.errors import (
+    ParameterError,
+    RhoaError,
+    require_choice,
+    require_count,
+    require_positive,
+)
 from rhoa.hips.agreement import agreement
 from rhoa.hips.detector import HipDetector
-from rhoa.hips.detector_network import Architecture, as_input, build_detector
+from rhoa.hips.detector_network import (
+    BACKBONES,
+    IMAGE_SIZES,
+    Architecture,
+    as_input,
+    build_detector,
+)
 from rhoa.hips.examples import Example, changed
 from rhoa.reading.bounded import shown
 
@@ -42,8 +54,10 @@ class DetectorOptions:
 
     Parameters
     ----------
-    backbone, image_size
+    backbone
         As of `Architecture`.
+    image_size
+        As of `Architecture`; None: 320 for torchvision's two backbones, 128 for the others.
     epochs
         Passes over the training halves.
     batch
@@ -54,19 +68,25 @@ class DetectorOptions:
         Of the groups, held out and measured at the end.
     """
 
-    backbone: Backbone = "mobilenet_v3_large_fpn"
-    image_size: int = 128
+    backbone: Backbone = BACKBONES[0]
+    image_size: int | None = None
     epochs: int = 20
     batch: int = 4
     learning_rate: float = 1e-3
     test_share: float = 0.1
 
     def __post_init__(self) -> None:
+        require_choice("backbone", self.backbone, BACKBONES)
         require_count("epochs", self.epochs)
         require_count("batch", self.batch)
         require_positive("learning_rate", self.learning_rate)
         if not 0 <= self.test_share < 1:
             raise ParameterError(f"test_share must be from 0 to below 1; got {self.test_share!r}.")
+
+    @property
+    def side_px(self) -> int:
+        """Pixels of the shorter side of a half."""
+        return IMAGE_SIZES[self.backbone] if self.image_size is None else self.image_size
 
 
 def train_detector(
@@ -88,7 +108,7 @@ def train_detector(
     ----------
     examples
         Halves with their boxes, as `as_examples` and `read_examples` make them at
-        ``options.image_size``.
+        ``options.side_px``.
     options
         Default: `DetectorOptions()`.
     weights
@@ -125,10 +145,10 @@ def train_detector(
     options = options or DetectorOptions()
     require_count("seed", seed, least=0)
     for number, example in enumerate(examples, 1):
-        if min(example.pixels.shape) != options.image_size:
+        if min(example.pixels.shape) != options.side_px:
             raise ParameterError(
                 f"example {number}: its shorter side has {min(example.pixels.shape)} pixels; make "
-                f"examples with image_size={options.image_size}."
+                f"examples with image_size={options.side_px}."
             )
     kept, held_out = split(examples, options.test_share, seed)
     if not kept:
@@ -170,7 +190,7 @@ def fitted(examples: Sequence[Example], options: DetectorOptions) -> Architectur
     sizes = [math.sqrt(e.box.height * e.box.width) for e in examples]
     anchors = sorted({max(8, round(size)) for size in np.quantile(sizes, ANCHOR_QUANTILES)})
     aspect = float(np.median([e.box.height / e.box.width for e in examples]))
-    return Architecture(options.backbone, options.image_size, tuple(anchors), (round(aspect, 3),))
+    return Architecture(options.backbone, options.side_px, tuple(anchors), (round(aspect, 3),))
 
 
 def measure(detector: HipDetector, examples: Sequence[Example]) -> dict[str, float | int | None]:

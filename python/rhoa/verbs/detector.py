@@ -60,7 +60,7 @@ def _drawn(options: Namespace, settings: DetectorOptions) -> Iterator[Example]:
     for path in options.labels:
         labelled = _labelled(path, options)
         groups = None if owners is None else _groups(labelled, owners, options.subjects)
-        yield from read_examples(labelled, image_size=settings.image_size, groups=groups)
+        yield from read_examples(labelled, image_size=settings.side_px, groups=groups)
 
 
 def _owners(path: Path) -> dict[Path, str]:
@@ -124,7 +124,7 @@ def _phantoms(options: Namespace, settings: DetectorOptions) -> Iterator[Example
             yield from as_examples(
                 label.radiograph,
                 label.boxes.values(),
-                image_size=settings.image_size,
+                image_size=settings.side_px,
                 group=label.subject,
             )
 

@@ -210,8 +210,8 @@ def detector_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--backbone",
         metavar="NAME",
-        help="mobilenet_v3_large_fpn (default, quick on a CPU), alexnet (the paper's), "
-        "mobilenet_v3_large_320_fpn or resnet50_fpn_v2 (torchvision's, with --image-size 320)",
+        help="mobilenet_v3_large_320_fpn (default) or resnet50_fpn_v2, torchvision's; "
+        "mobilenet_v3_large_fpn, ten times quicker on a CPU; alexnet, the paper's",
     )
     verb.add_argument(
         "--weights",
@@ -220,7 +220,9 @@ def detector_options(verb: argparse.ArgumentParser) -> None:
         help="start from torchvision's weights of that network (COCO) or of its classifier "
         "(ImageNet), .safetensors or .pth; default: random",
     )
-    verb.add_argument("--image-size", type=int, help="shorter side of a half (default: 128)")
+    verb.add_argument(
+        "--image-size", type=int, help="shorter side of a half (default: 320; 128 for the last two)"
+    )
     verb.add_argument("--epochs", type=int, help="passes over the halves (default: 20)")
     verb.add_argument("--batch", type=int, help="halves at once (default: 4)")
     verb.add_argument("--learning-rate", type=float, help="of Adam (default: 0.001)")
@@ -230,7 +232,7 @@ def detector_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
     verb.add_argument("--seed", type=int, default=2020)
     verb.epilog = (
-        "From nothing, in minutes: rhoa detector --phantoms 24 --epochs 10 -o runs/detector. From "
+        "From nothing, in minutes: rhoa detector --phantoms 24 --epochs 12 -o runs/detector. From "
         "your own scans: rhoa hips scans --each --review -o out; rhoa detector out/boxes.csv -o "
         "runs/detector. Needs rhoa[train]."
     )
