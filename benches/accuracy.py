@@ -2,8 +2,8 @@
 
     python -m benches.accuracy      # from the repository's root; a minute on two cores
 
-Gaussian blobs have exact line integrals through any pose and between any depths; a block has an exact
-edge. `tests/test_accuracy.py` holds bounds of the same errors.
+Gaussian blobs have exact line integrals through any pose and between any depths; a block has an
+exact edge. `tests/test_accuracy.py` holds bounds of the same errors.
 """
 
 from __future__ import annotations
