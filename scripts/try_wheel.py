@@ -20,7 +20,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # What tests read beside the package: everything but rhoa itself and its Rust sources.
-BESIDE = ("tests", "benches", "docs", "scripts", ".github", "pyproject.toml", "README.md")
+BESIDE = (
+    *("tests", "benches", "docs", "scripts", ".github"),
+    *("pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
+)
 IMPORT = """
 from time import perf_counter, process_time
 start = perf_counter(), process_time()
