@@ -51,7 +51,7 @@ def draw(out: Path, spacing_mm: float) -> None:
 def geometry(phantom: Phantom) -> Figure:
     """The anterior pelvic frame, from the front and from the side."""
     pose = rhoa.pose.from_landmarks(phantom.landmarks)
-    figure = _figure((9.6, 4.6))
+    figure = _figure((9.6, 4.3))
     front, side = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _front(front, rhoa.ctap(phantom.volume, pose=pose), pose)
     _side(side, phantom.volume, pose)
@@ -66,9 +66,12 @@ def realigned(phantom: Phantom) -> Figure:
     joints = rhoa.hips.joints(phantom.volume, pose)
     for box in rhoa.hips.boxes(image, joints=joints).values():
         grey = draw_box(grey, box.top, box.left, box.bottom, box.right)
-    figure = _figure((9.0, 4.4))
-    panels = (rhoa.ctap(phantom.volume).square().to_uint8(), "as scanned"), (grey, "realigned")
-    for axes, (picture, title) in zip(figure.subplots(1, 2), panels, strict=True):
+    pictures = rhoa.ctap(phantom.volume).square().to_uint8(), grey
+    figure = _figure((9.0, 3.6))
+    shapes = [columns / rows for rows, columns in (picture.shape for picture in pictures)]
+    panels = figure.subplots(1, 2, width_ratios=shapes)
+    titles = ("as scanned", "realigned")
+    for axes, picture, title in zip(panels, pictures, titles, strict=True):
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
         axes.set_title(title)
         axes.set_axis_off()
@@ -76,7 +79,7 @@ def realigned(phantom: Phantom) -> Figure:
 
 
 def _figure(inches: tuple[float, float]) -> Figure:
-    return Figure(figsize=inches, layout="compressed")
+    return Figure(figsize=inches, layout="constrained")
 
 
 def _front(axes: Axes, image: rhoa.Radiograph, pose: rhoa.Alignment) -> None:
