@@ -43,7 +43,7 @@ class DetectorOptions:
     Parameters
     ----------
     backbone, image_size
-        As of `Architecture`.
+        The network, and the shorter side of the halves it sees, in pixels.
     epochs
         Passes over the training halves.
     batch
