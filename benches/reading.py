@@ -60,6 +60,7 @@ READ, HEADERS, RAW, SITK, CHECKS, LOOKS, STREAM, STEPS = (
     "rhoa.ctap(folder)",
     "rhoa.ctap(rhoa.read_ct(folder))",
 )
+HEAD = "# Speed of reading\n\nWritten by `python benches/reading.py --out docs/reading`.\n\n"
 MEMORY = {
     READ: "rhoa.read_ct({0!r})",
     STREAM: "rhoa.ctap({0!r})",
@@ -238,7 +239,7 @@ def main() -> None:
     print(text)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.with_suffix(".md").write_text(text.rstrip() + "\n", encoding="utf-8")
+        options.out.with_suffix(".md").write_text(f"{HEAD}{text.rstrip()}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

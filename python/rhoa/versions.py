@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 from importlib import metadata
 
 from rhoa import _core
+from rhoa.threads import thread_count
 
 LIBRARIES = (
     *("numpy", "pydicom", "scikit-learn", "scipy"),
-    *("nibabel", "pylibjpeg-openjpeg", "pyjpegls"),
-    *("torch", "torchvision", "safetensors", "matplotlib"),
+    *("pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls", "nibabel", "SimpleITK", "highdicom"),
+    *("torch", "torchvision", "safetensors", "matplotlib", "onnxruntime"),
 )
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of rhoa, Python and the libraries it uses; None where one is not installed."""
+    """Versions of rhoa, Python and the libraries it uses; None where one is not installed.
+
+    Nothing in it tells who uses this machine, or where rhoa lies on it.
+
+    Examples
+    --------
+    >>> import rhoa
+    >>> versions()["rhoa"] == rhoa.__version__
+    True
+    """
     found: dict[str, str | None] = {
-        "rhoa": _core.__version__,
+        "rhoa": _own(_core.__version__, _version("rhoa")),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processors": str(os.cpu_count()),
+        "threads": str(thread_count()),
         "instructions": _core.instruction_set(),
     }
-    for library in LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            found[library] = None
-    if importlib.util.find_spec("torch") is not None:
+    found |= {library: _version(library) for library in LIBRARIES}
+    if found["torch"] is not None:
         import torch
 
+        found["cuda"] = torch.version.cuda
         found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return found
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _own(compiled: str, installed: str | None) -> str:
+    """The version of rhoa, and what to do where its two halves are not of one."""
+    if installed in {compiled, None}:
+        return compiled
+    return f"{compiled}, but its Python half is {installed}: install rhoa again"
 
 
 def show_versions() -> None:

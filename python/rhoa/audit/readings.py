@@ -70,7 +70,7 @@ MEANINGS = {
 
 
 def meaning(definition: str) -> str:
-    """A definition of `READINGS` in words.
+    """A definition of a published table in words.
 
     Examples
     --------

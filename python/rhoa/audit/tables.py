@@ -64,7 +64,7 @@ class TableAudit:
 
     @property
     def definition(self) -> str | None:
-        """The definition that explains most rows; of equals the one that `READINGS` names first."""
+        """The definition that explains most rows; of equals the first in ``READINGS``."""
         if not self.explained:
             return None
         return max(READINGS, key=lambda name: self.explained.get(name, 0))

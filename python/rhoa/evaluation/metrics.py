@@ -113,7 +113,7 @@ def evaluate(  # noqa: PLR0913  # every option by keyword
     References
     ----------
     Field and Welsh 2007, Bootstrapping clustered data, J R Stat Soc B 69:369-390, and what
-    `rhoa.evaluation.areas`, `proportions` and `intervals` name.
+    ``areas``, ``proportions`` and ``intervals`` of this package name.
 
     Examples
     --------

@@ -55,9 +55,10 @@ class DetectorOptions:
     Parameters
     ----------
     backbone
-        As of `Architecture`.
+        The network, one of `rhoa.hips.detector_network.BACKBONES`.
     image_size
-        As of `Architecture`; None: 320 for torchvision's two backbones, 128 for the others.
+        Pixels of the shorter side of the halves it sees; None: 320 for torchvision's two networks,
+        128 for the others.
     epochs
         Passes over the training halves.
     batch

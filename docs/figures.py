@@ -1,0 +1,160 @@
+"""Draw the pictures of these pages from one digital pelvis.
+
+    python docs/figures.py                     # into docs/figures, half a minute
+    python docs/figures.py --spacing-mm 4 --out /tmp/figures
+
+Needs matplotlib (``pip install 'rhoa[train]'``).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+import rhoa
+from rhoa.phantom import Anatomy, ct
+from rhoa.picture import draw_box
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from rhoa.phantom import Phantom
+
+ANGLES = (14.0, 4.0, -5.0)  # tilt, obliquity, rotation in degrees: more than most patients have
+SEED = 6
+DOTS_PER_INCH = 96
+YELLOW, BLUE = "#ffd54a", "#7fd4ff"  # told apart by colour-blind readers, on grey
+
+
+def main() -> None:
+    """Draw all of them."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "figures")
+    parser.add_argument("--spacing-mm", type=float, default=1.5, help="of the digital CT")
+    options = parser.parse_args()
+    draw(options.out, options.spacing_mm)
+
+
+def draw(out: Path, spacing_mm: float) -> None:
+    """Write every picture into ``out``."""
+    phantom = ct(Anatomy.random(SEED), spacing_mm=(spacing_mm,) * 3, angles=ANGLES)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, drawn in (("geometry", geometry(phantom)), ("realigned", realigned(phantom))):
+        drawn.savefig(out / f"{name}.png", dpi=DOTS_PER_INCH)
+
+
+def geometry(phantom: Phantom) -> Figure:
+    """The anterior pelvic frame, from the front and from the side."""
+    pose = rhoa.pose.from_landmarks(phantom.landmarks)
+    figure = _figure((9.6, 4.3))
+    front, side = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    _front(front, rhoa.ctap(phantom.volume, pose=pose), pose)
+    _side(side, phantom.volume, pose)
+    return figure
+
+
+def realigned(phantom: Phantom) -> Figure:
+    """One scan as it was taken, and realigned with a box around each hip."""
+    pose = rhoa.pose.from_landmarks(phantom.landmarks)
+    image = rhoa.ctap(phantom.volume, pose=pose)
+    grey = image.to_uint8()
+    joints = rhoa.hips.joints(phantom.volume, pose)
+    for box in rhoa.hips.boxes(image, joints=joints).values():
+        grey = draw_box(grey, box.top, box.left, box.bottom, box.right)
+    pictures = rhoa.ctap(phantom.volume).square().to_uint8(), grey
+    figure = _figure((9.0, 3.6))
+    shapes = [columns / rows for rows, columns in (picture.shape for picture in pictures)]
+    panels = figure.subplots(1, 2, width_ratios=shapes)
+    titles = ("as scanned", "realigned")
+    for axes, picture, title in zip(panels, pictures, titles, strict=True):
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(title)
+        axes.set_axis_off()
+    return figure
+
+
+def _figure(inches: tuple[float, float]) -> Figure:
+    return Figure(figsize=inches, layout="constrained")
+
+
+def _front(axes: Axes, image: rhoa.Radiograph, pose: rhoa.Alignment) -> None:
+    """A CT-AP with the frame's x and z, and the four landmarks."""
+    rows, columns = image.shape
+    (left, top), (right, bottom) = image.to_mm(-0.5, -0.5), image.to_mm(rows - 0.5, columns - 0.5)
+    axes.imshow(image.to_uint8(), cmap="gray", extent=(left, right, bottom, top))
+    points = pose.to_ap(pose.landmarks.as_array() if pose.landmarks else np.empty((0, 3)))
+    axes.plot(points[:, 0], points[:, 2], "o", color=BLUE, markersize=6)
+    for (x, _, z), name in zip(points[:2], ("left ASIS", "right ASIS"), strict=True):
+        _label(axes, name, (x, z), (0, 8), BLUE)
+    _label(axes, "pubic tubercles", (0, 0), (0, -20), BLUE)
+    _arrow(axes, (0, 0), (70, 0), "x, patient's left", (0, 6))
+    _arrow(axes, (0, 0), (0, 70), "z, superior", (42, -4))
+    axes.set_title("from the front: a CT-AP")
+    axes.set_xlabel("x, mm  (column 0 is the patient's right)")
+    axes.set_ylabel("z, mm  (row 0 is superior)")
+
+
+def _side(axes: Axes, volume: rhoa.Volume, pose: rhoa.Alignment) -> None:
+    """The scan summed from side to side, with the plane, the rays and the tilt."""
+    sums = rhoa.ctap(volume.hu, axis=2)
+    dk, dj, _ = volume.spacing_mm
+    slices, rows = sums.shape
+    y, z = volume.to_lps([0, 0, 0])[1:]
+    extent = (y - dj / 2, y + (rows - 0.5) * dj, z - dk / 2, z + (slices - 0.5) * dk)
+    low, high = np.percentile(sums, (1, 99.8))
+    axes.imshow(sums, cmap="gray", extent=extent, origin="lower", vmin=low, vmax=high)
+    origin, spine = _side_on(pose, (0, 0, 0)), _side_on(pose, (0, 0, 130))
+    axes.axline(origin, spine, color=BLUE, linewidth=1.2)
+    axes.plot([origin[0]] * 2, [origin[1], origin[1] + 130], "--", color="white", linewidth=1)
+    for height in (30, 60, 90):
+        ray = _side_on(pose, (0, -25, height)), _side_on(pose, (0, 140, height))
+        axes.annotate("", ray[1], ray[0], arrowprops={"arrowstyle": "->", "color": YELLOW})
+    _label(axes, "rays along y", _side_on(pose, (0, 100, 90)), (0, 8), YELLOW)
+    tilt = f"tilt {pose.angles.tilt:+.0f}\N{DEGREE SIGN}"
+    _label(axes, tilt, (origin[0], origin[1] + 130), (14, 4), "white")
+    _label(axes, "anterior pelvic plane", _side_on(pose, (0, 0, -70)), (-30, 0), BLUE)
+    axes.set_title("from the patient's left: plane and rays")
+    axes.set_xlabel("y of the scanner (LPS), mm")
+    axes.set_ylabel("z of the scanner (LPS), mm")
+
+
+def _side_on(pose: rhoa.Alignment, ap_mm: tuple[float, float, float]) -> tuple[float, float]:
+    """Patient (y, z) of a point in the AP frame."""
+    _, y, z = pose.to_lps(ap_mm)
+    return float(y), float(z)
+
+
+def _arrow(
+    axes: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    name: str,
+    offset: tuple[float, float],
+) -> None:
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": YELLOW, "lw": 1.8})
+    _label(axes, name, end, offset, YELLOW)
+
+
+def _label(
+    axes: Axes, text: str, place: tuple[float, float], offset: tuple[float, float], color: str
+) -> None:
+    """Text with a dark rim, to be read on any grey."""
+    rim = [withStroke(linewidth=2.5, foreground="black")]
+    axes.annotate(
+        text,
+        place,
+        offset,
+        textcoords="offset points",
+        color=color,
+        ha="center",
+        path_effects=rim,
+    )
+
+
+if __name__ == "__main__":
+    main()
