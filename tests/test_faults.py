@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import rhoa
+from rhoa.threads import side_by_side
 
 THREADS, CALLS = 8, 1000
 WINDOWS = [(-150.0, 600.0), (0.0, 1000.0)]
@@ -133,6 +135,28 @@ def test_workers_of_a_data_loader_compute() -> None:
     loader = torch.utils.data.DataLoader(Scans(), num_workers=2, timeout=300)
 
     assert [batch.item() for batch in loader] == [truth] * 4
+
+
+def test_ctrl_c_does_not_wait_for_what_other_threads_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RHOA_NUM_THREADS", "2")
+    go, begun, ended = threading.Event(), [], []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number:
+            go.wait(60)
+            ended.append(number)
+        return number
+
+    made = side_by_side(work, range(100))
+    assert next(made) == 0
+    with pytest.raises(KeyboardInterrupt):
+        made.throw(KeyboardInterrupt)
+    before = list(ended)
+    go.set()
+
+    assert before == []
+    assert len(begun) < 10
 
 
 INTERRUPTED = """
