@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,13 +19,8 @@ from hypothesis import strategies as st
 from rhoa.errors import WriteError
 from rhoa.writing import atomic_write, csv_text, replacing
 
-WRITER = """
-import sys
-from rhoa.writing import atomic_write
-for number in range(10**9):
-    atomic_write(sys.argv[1], bytes([number % 256]) * 200_000)
-"""
-KILLS = 20
+KILLS = 200
+SIZE = 200_000  # bytes, about as many as the weights of a small layer
 
 
 def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -95,22 +89,100 @@ def test_threads_may_write_one_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_killed_writer_leaves_one_whole_file(tmp_path: Path) -> None:
-    file, dice = tmp_path / "weights", random.Random(5)  # noqa: S311  # moments, not secrets
-    for _ in range(KILLS):
-        file.write_bytes(b"\xff" * 200_000)
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(file)])
-        while file.read_bytes()[0] == 255:  # until it writes
-            time.sleep(0.001)
-        time.sleep(dice.uniform(0, 0.02))
-        writer.send_signal(signal.SIGKILL)
-        writer.wait()
+def told_by(script: str, *words: object) -> Any:  # noqa: ANN401  # whatever JSON holds
+    """What a script says in a process of its own, which has one thread and can fork."""
+    run = subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+    )
+    return json.loads(run.stdout)
 
-        content = file.read_bytes()
 
-        assert len(content) == 200_000
-        assert len(set(content)) == 1
+KILLED = """
+import json, os, random, signal, sys, time
+from pathlib import Path
+from rhoa.writing import atomic_write
+
+file, kills, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+atomic_write(file, b"\\xff" * size)
+dice, found, left = random.Random(5), [], []
+begun, begins = os.pipe()
+for kill in range(kills):
+    child = os.fork()
+    if child == 0:
+        atomic_write(file, bytes([kill]) * size)
+        os.write(begins, b".")
+        for number in range(10**9):
+            atomic_write(file, bytes([number % 251]) * size)
+    os.read(begun, 1)
+    time.sleep(dice.uniform(0, 0.01))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    content = file.read_bytes()
+    found.append([len(content), sorted(set(content))])
+    others = [path for path in file.parent.iterdir() if path != file]
+    left.append([path.name for path in others])
+    for path in others:
+        path.unlink()
+print(json.dumps({"found": found, "left": left}))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no SIGKILL")
+def test_200_kills_at_random_moments_leave_200_whole_files(tmp_path: Path) -> None:
+    """Old or new, never a mixture, never nothing; and no more litter than one file a kill."""
+    told = told_by(KILLED, tmp_path / "weights", KILLS, SIZE)
+
+    assert len(told["found"]) == KILLS
+    assert {size for size, _ in told["found"]} == {SIZE}
+    assert {len(kinds) for _, kinds in told["found"]} == {1}
+    assert max(map(len, told["left"])) <= 1
+    assert all(name.startswith(".") for names in told["left"] for name in names)
+    contents = {kinds[0] for _, kinds in told["found"]}
+    assert len(contents) > KILLS // 10  # children came to write,
+    assert sum(map(len, told["left"])) > KILLS // 20  # and were killed while they wrote
+
+
+FILLED = """
+import json, resource, signal, sys
+from pathlib import Path
+import numpy as np
+from rhoa.errors import WriteError
+from rhoa.radiograph import Radiograph
+from rhoa.writing import atomic_write
+
+folder, told = Path(sys.argv[1]), {}
+image = Radiograph(np.random.default_rng(1).normal(size=(300, 300)), (1.0, 1.0))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+for name in ("image.png", "image.npz", "image.tif", "image.nii", "image.dcm", "table.csv"):
+    try:
+        image.save(folder / name) if "image" in name else atomic_write(folder / name, bytes(50_000))
+    except WriteError as error:
+        told[name] = str(error)
+print(json.dumps(told))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
+def test_a_disk_that_fills_up_is_an_error_and_every_old_file_stays(tmp_path: Path) -> None:
+    """Whatever the format and whichever library writes it."""
+    pytest.importorskip("nibabel", reason="needs rhoa[nifti]")
+    pytest.importorskip("highdicom", reason="needs rhoa[dicom-out]")
+    names = {"image.png", "image.npz", "image.tif", "image.nii", "image.dcm", "table.csv"}
+    for name in names:
+        (tmp_path / name).write_bytes(b"old")
+
+    told = told_by(FILLED, tmp_path)
+
+    assert set(told) == names
+    for name, message in told.items():
+        assert f"{name}: could not be written (File too large)" in message
+        assert (tmp_path / name).read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == names
 
 
 @given(st.lists(st.lists(st.none() | st.text() | st.integers() | st.floats(), min_size=2)))

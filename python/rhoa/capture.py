@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from rhoa._core import __version__
-from rhoa.errors import require_extra
+from rhoa.errors import ReadError, require_extra
 from rhoa.picture import grey_range, stretch
+from rhoa.reading.bounded import shown
+from rhoa.reading.files import list_files
+from rhoa.reading.headers import SkippedFileError, read_elements
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     import numpy as np
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
+KEYWORDS = {
+    "patient_id": "PatientID",
+    "study_instance_uid": "StudyInstanceUID",
+    "study_id": "StudyID",
+}
+FORMS = {
+    "patient_sex": "[MFO]",
+    "patient_birth_date": "[0-9]{8}",
+    "study_date": "[0-9]{8}",
+    "study_time": r"[0-9]{6}(\.[0-9]{1,6})?",
+}
+"""Of values that are left out where they are none: nothing wrong is to be written again."""
 LONGEST_TEXT = 1024
 """Of a description, in characters; the standard's ST ends there."""
 
@@ -24,8 +45,56 @@ class Study:
 
     patient_id: str = ""
     patient_name: str = ""
+    patient_birth_date: str = ""
+    patient_sex: str = ""
     study_instance_uid: str | None = None
+    study_id: str = ""
+    study_date: str = ""
+    study_time: str = ""
+    accession_number: str = ""
+    referring_physician_name: str = ""
     series_number: int = 1
+
+    @classmethod
+    def of(cls, path: str | PathLike[str], *, series_number: int = 9000) -> Study:
+        """The patient and the study that the first DICOM image of a scan names, to join it.
+
+        Raises
+        ------
+        ReadError
+            If there is no DICOM image.
+        """
+        names = {name: KEYWORDS.get(name, _keyword(name)) for name in cls.__slots__}
+        del names["series_number"]
+        for file in list_files(path):
+            try:
+                found, _ = read_elements(file, list(names.values()))
+            except (SkippedFileError, ReadError):
+                continue
+            told = {name: str(found.get(word) or "") for name, word in names.items()}
+            told |= {name: "" for name, form in FORMS.items() if not re.fullmatch(form, told[name])}
+            if told["study_instance_uid"]:
+                return cls(**told, series_number=series_number)
+        raise ReadError(
+            f"{shown(path)}: no DICOM image names a study; leave out whose the image is."
+        )
+
+    def named(self) -> dict[str, str | None]:
+        """What highdicom asks of every new object; None where nobody is named."""
+        told = {name: getattr(self, name) or None for name in self.__slots__}
+        del told["series_number"]
+        return told | {"study_instance_uid": self.study_instance_uid or new_uid()}
+
+
+def new_uid() -> str:
+    """A UID that nothing else has, and that tells nothing."""
+    from pydicom.uid import generate_uid
+
+    return generate_uid(prefix=None)
+
+
+def _keyword(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def secondary_capture(
@@ -63,29 +132,27 @@ def secondary_capture(
     DICOM PS3.3 A.8.1, Secondary Capture Image.
     """
     highdicom = require_extra("highdicom", extra="dicom-out", purpose="writing DICOM")
-    from pydicom.uid import generate_uid
-
     of = study or Study()
     black, white = grey_range(pixels)
-    image: Dataset = highdicom.sc.SCImage(
-        stretch(pixels, bits=16),
-        "MONOCHROME2",
-        bits_allocated=16,
-        coordinate_system="PATIENT",
-        study_instance_uid=of.study_instance_uid or generate_uid(prefix=None),
-        series_instance_uid=generate_uid(prefix=None),
-        series_number=of.series_number,
-        sop_instance_uid=generate_uid(prefix=None),
-        instance_number=1,
-        manufacturer="rhoa",
-        manufacturer_model_name="rhoa",
-        software_versions=__version__,
-        patient_id=of.patient_id or None,
-        patient_name=of.patient_name or None,
-        pixel_spacing=pixel_mm,
-        patient_orientation=("L", "F"),
-        series_description="CT-AP",
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names in one word, which are the scan's own
+        image: Dataset = highdicom.sc.SCImage(
+            stretch(pixels, bits=16),
+            "MONOCHROME2",
+            bits_allocated=16,
+            coordinate_system="PATIENT",
+            **of.named(),
+            series_instance_uid=new_uid(),
+            series_number=of.series_number,
+            sop_instance_uid=new_uid(),
+            instance_number=1,
+            manufacturer="rhoa",
+            manufacturer_model_name="rhoa",
+            software_versions=__version__,
+            pixel_spacing=pixel_mm,
+            patient_orientation=("L", "F"),
+            series_description="CT-AP",
+        )
     image.ImageType = ["DERIVED", "SECONDARY"]
     image.BurnedInAnnotation = "NO"
     image.DerivationDescription = said[:LONGEST_TEXT]
@@ -93,3 +160,16 @@ def secondary_capture(
     image.RescaleSlope = f"{(white - black) / (2**16 - 1) or 1.0:.10g}"
     image.RescaleType = "US"
     return image
+
+
+def write_dicom(dataset: Dataset, path: str | PathLike[str]) -> None:
+    """Write a DICOM object as a file, wholly or not at all.
+
+    Raises
+    ------
+    WriteError
+        As `rhoa.writing.atomic_write`.
+    """
+    content = BytesIO()  # where writing it cannot fail
+    dataset.save_as(content, enforce_file_format=True)
+    atomic_write(path, content.getvalue())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.capture import secondary_capture
+from rhoa.capture import secondary_capture, write_dicom
 from rhoa.errors import (
     MissingFileError,
     ParameterError,
@@ -174,9 +174,7 @@ class Radiograph:
             atomic_write(path, encode_tiff(image.pixels, pixel_mm=image.pixel_mm[0]))
         elif name.endswith(".dcm"):
             image = self.square()
-            captured = secondary_capture(image.pixels, image.pixel_mm, said=self._made())
-            with replacing(path) as partial:
-                captured.save_as(partial, enforce_file_format=True)
+            write_dicom(secondary_capture(image.pixels, image.pixel_mm, said=self.made()), path)
         elif name.endswith((".nii.gz", ".nii")):
             with replacing(path) as partial:
                 self._save_nifti(partial)
@@ -214,7 +212,7 @@ class Radiograph:
         except (KeyError, ValueError, OSError, EOFError, TypeError, SyntaxError, *DAMAGED):
             raise ReadError(f"{path.name}: not a radiograph saved as .npz.") from None
 
-    def _made(self) -> str:
+    def made(self) -> str:
         """How the image was made, in a line."""
         facts = [f"{name} {value}" for name, value in self.provenance.items()]
         pose = "as scanned" if self.alignment is None else "in the anterior pelvic plane"

@@ -45,8 +45,13 @@ def side_by_side(work: Callable[[Given], Made], items: Iterable[Given]) -> Itera
     >>> list(side_by_side(abs, [-2, 1]))
     [2, 1]
     """
-    with ThreadPoolExecutor(thread_count()) as pool:
+    pool = ThreadPoolExecutor(thread_count())
+    try:
         yield from pool.map(work, items)
+    except BaseException:  # Ctrl-C, too: what is left is neither begun nor waited for
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def _processors() -> int:

@@ -9,6 +9,7 @@ from rhoa.cohort.intake import Codes
 from rhoa.cohort.leaks import Leak, Leaks, leaks, require_no_leaks
 from rhoa.cohort.manifest import Hip, Manifest, read
 from rhoa.cohort.pools import dask, processes
+from rhoa.cohort.pseudonyms import Pseudonyms
 from rhoa.cohort.split import balance, folds, require_disjoint, split
 from rhoa.cohort.studies import CheckColumns, OaiColumns, check, oai
 
@@ -27,6 +28,7 @@ __all__ = [
     "OaiColumns",
     "Outcome",
     "Pool",
+    "Pseudonyms",
     "TableFlow",
     "balance",
     "build",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rhoa.cohort.cases import RECORD, run_cases
 from rhoa.cohort.manifest import Hip, Manifest, exclusion_of, grade, label_of, sha256_of
+from rhoa.cohort.pseudonyms import veiled
 from rhoa.cohort.scans import EDGES, Scan, read_scans
 from rhoa.errors import ManifestError, RhoaWarning
 from rhoa.hips import Box, boxes, joints, located, model_crop, read_xray
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from rhoa.cohort.cases import Case, Outcome, Pool
+    from rhoa.cohort.pseudonyms import Pseudonyms
     from rhoa.pose.sides import Side
     from rhoa.radiograph import Radiograph
 
@@ -34,6 +36,7 @@ def build(
     scans_csv: str | PathLike[str],
     out: str | PathLike[str],
     *,
+    pseudonyms: Pseudonyms | None = None,
     pool: Pool | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Manifest:
@@ -58,6 +61,9 @@ def build(
         100 x 100; X-ray crops as large as they are, with 1 % saturated at either end; right hips
         mirrored), ``manifest.csv``, ``cases/`` with what is done, and, where scans failed,
         ``rejected.csv`` with the reasons.
+    pseudonyms
+        What to call subjects in all that is written; by default as the table does. A subject that
+        the table leaves empty is then the patient whom the DICOM files name (PatientID).
     pool
         Where to do the scans: `rhoa.cohort.processes`, `rhoa.cohort.dask`; default: this process.
     progress
@@ -74,7 +80,7 @@ def build(
         If the table is wrong, or every scan failed. One failing scan is a warning.
     """
     scans_csv, out = Path(scans_csv), Path(out)
-    scans = read_scans(scans_csv)
+    scans = read_scans(scans_csv, pseudonyms)
     cases = [scan.case() for scan in scans]
     _forget_lost(cases, out)
 
@@ -87,7 +93,7 @@ def build(
     hips = [hip for scan, one in done for hip in _placed(scan, one, out)]
     _report_rejected(
         [
-            (scan.told("subject"), scan.source, one.failure)
+            (scan.told("subject"), scan.source, _said(scan, one.failure))
             for scan, one in zip(scans, outcomes, strict=True)
             if one.failure
         ],
@@ -96,9 +102,8 @@ def build(
     for text in dict.fromkeys(text for _, one in done for text in one.record["warnings"]):
         warnings.warn(text, RhoaWarning, stacklevel=2)
     if not hips:
-        raise ManifestError(
-            f"{scans_csv.name}: every scan failed; the first: {outcomes[0].failure}"
-        )
+        first = _said(scans[0], outcomes[0].failure)
+        raise ManifestError(f"{scans_csv.name}: every scan failed; the first: {first}")
     manifest = Manifest(tuple(hips))
     manifest.write(out / "manifest.csv")
     return manifest
@@ -124,8 +129,15 @@ def _crop_scan(scan: Scan, folder: Path) -> dict[str, Any]:
         file = folder / f"{side}.png"
         atomic_write(file, encode_png(model_crop(image, hip_boxes[side], source=scan.source)))
         hashes[side] = sha256_of(file)
-    told = [str(one.message) for one in caught if issubclass(one.category, RhoaWarning)]
+    told = [
+        _said(scan, str(one.message)) for one in caught if issubclass(one.category, RhoaWarning)
+    ]
     return {"sha256": hashes, "warnings": told}
+
+
+def _said(scan: Scan, message: str) -> str:
+    """A message about a scan, without its names where its subject has a pseudonym."""
+    return veiled(message, scan.path, scan.name) if scan.pseudonymous else message
 
 
 def _place(scan: Scan, file: str, out: Path) -> Path:

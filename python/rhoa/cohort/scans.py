@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 from rhoa._core import __version__
 from rhoa.cohort.cases import Case, key_of
 from rhoa.cohort.manifest import SOURCES, choice, exclusion_of, grade, read_rows
-from rhoa.errors import ManifestError, ParameterError
+from rhoa.cohort.pseudonyms import patient_of
+from rhoa.errors import ManifestError, ParameterError, ReadError
 from rhoa.hips.refusals import accepted
 from rhoa.pose.sides import SIDES
 from rhoa.reading.repairs import named
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rhoa.cohort.manifest import Source
+    from rhoa.cohort.pseudonyms import Pseudonyms
 
 COLUMNS = (
     *("subject", "source", "scan", "side", "visit", "kl", "landmarks"),
@@ -37,6 +39,8 @@ class Scan:
     path: Path
     table: Path
     rows: tuple[tuple[int, dict[str, str]], ...]
+    pseudonymous: bool = False
+    """Whether its subject is called by a pseudonym, so that nothing else may name it."""
 
     def told(self, column: str) -> str:
         """What the table says of the whole scan."""
@@ -79,8 +83,10 @@ class Scan:
         return (row for _, row in self.rows)
 
 
-def read_scans(table: Path) -> list[Scan]:
-    """The scans of a table, in its order.
+def read_scans(table: Path, pseudonyms: Pseudonyms | None = None) -> list[Scan]:
+    """The scans of a table, in its order, their subjects by pseudonyms where some are given.
+
+    A scan whose subject the table leaves empty is then of the patient whom its files name.
 
     Raises
     ------
@@ -89,7 +95,7 @@ def read_scans(table: Path) -> list[Scan]:
     """
     grouped: dict[Path, list[tuple[int, dict[str, str]]]] = {}
     for line, row in read_rows(table, COLUMNS):
-        _require_row(row, f"{table.name}, line {line}")
+        _require_row(row, f"{table.name}, line {line}", needs_subject=pseudonyms is None)
         rows = grouped.setdefault(table.parent / row["scan"], [])
         if any(row["side"] == other["side"] for _, other in rows):
             raise ManifestError(
@@ -98,11 +104,16 @@ def read_scans(table: Path) -> list[Scan]:
         rows.append((line, row))
     if not grouped:
         raise ManifestError(f"{table.name}: the table has no rows.")
-    scans = [Scan(path, table, tuple(rows)) for path, rows in grouped.items()]
+    scans = [
+        Scan(path, table, tuple(rows), pseudonymous=pseudonyms is not None)
+        for path, rows in grouped.items()
+    ]
     for scan in scans:
         for key in SHARED:
             if any(row.get(key, "") != scan.told(key) for row in scan):
                 raise ManifestError(f"{scan.where}: the rows of this scan differ in {key}.")
+        if pseudonyms is not None:
+            _rename(scan, pseudonyms)
     names = [(scan.source, scan.name.casefold()) for scan in scans]
     if len(set(names)) < len(names):
         raise ManifestError(
@@ -111,7 +122,23 @@ def read_scans(table: Path) -> list[Scan]:
     return scans
 
 
-def _require_row(row: Mapping[str, str], where: str) -> None:
+def _rename(scan: Scan, pseudonyms: Pseudonyms) -> None:
+    """Call the subject of a scan by a pseudonym."""
+    try:
+        subject = scan.told("subject") or patient_of(scan.path)
+    except ReadError as error:
+        raise ManifestError(
+            f"{scan.where}: the scan does not say whose it is ({error}); fill the column subject."
+        ) from None
+    if not subject:
+        raise ManifestError(
+            f"{scan.where}: subject is empty, and so is PatientID in the scan; fill the column."
+        )
+    for row in scan:
+        row["subject"] = pseudonyms.of(subject)
+
+
+def _require_row(row: Mapping[str, str], where: str, *, needs_subject: bool) -> None:
     choice(row["source"], SOURCES, f"{where}: source")
     choice(row["side"], SIDES, f"{where}: side")
     grade(row["kl"], where)
@@ -124,5 +151,5 @@ def _require_row(row: Mapping[str, str], where: str) -> None:
     for column, source in (("accept", "xray"), ("repair", "ct")):
         if row.get(column) and row["source"] != source:
             raise ManifestError(f"{where}: {column} is of source {source}; leave it empty.")
-    if not row["subject"] or not row["scan"]:
+    if (needs_subject and not row["subject"]) or not row["scan"]:
         raise ManifestError(f"{where}: subject or scan is empty.")

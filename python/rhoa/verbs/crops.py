@@ -18,7 +18,16 @@ from rhoa.picture import draw_box, encode_png
 from rhoa.pose.sides import SIDES
 from rhoa.progress import bar
 from rhoa.verbs.corrections import Picture, drawn_boxes, wants_review, write_review
-from rhoa.verbs.folder import SHEET, each, pool_of, refuse_landmarks, scans_in, told_warnings
+from rhoa.verbs.folder import (
+    SHEET,
+    each,
+    name_scans,
+    pool_of,
+    refuse_landmarks,
+    scans_in,
+    told_warnings,
+    veil,
+)
 from rhoa.verbs.output import Result
 from rhoa.verbs.pelvis import AUTO, Request, pelvis_of
 from rhoa.verbs.scan import projected, volume_of
@@ -150,7 +159,8 @@ def find_hips(
 def _of_folder(options: Namespace) -> Result:
     """Every scan of a folder."""
     scans, _ = scans_in(Path(options.scan))
-    drawn = drawn_boxes(options, [f"{scan.name}/{PICTURE}" for scan in scans])
+    named = name_scans({scan.name: scan for scan in scans}, options)
+    drawn = drawn_boxes(options, [f"{name}/{PICTURE}" for name in named])
     by_scan = {name.rpartition("/")[0]: labelled for name, labelled in drawn.items()}
 
     def review(found: Sequence[Outcome], part: str) -> list[str]:
@@ -170,7 +180,9 @@ def _of_folder(options: Namespace) -> Result:
 def _review_of_one(found: Hips, options: Namespace) -> list[str]:
     """The page of one scan, and its boxes to correct."""
     out: Path = options.out
-    entry = _shown(Path(options.scan).resolve().name, found, found.lost)
+    scan = Path(options.scan).resolve()
+    (called,) = name_scans({scan.name: scan}, options)
+    entry = _shown(called, found, found.lost)
     card = write_card(entry, out, place=".")
     atomic_write(out / SHEET, sheet([(entry.verdict, card)], title=f"Hips of {entry.name}"))
     picture = Picture.of(PICTURE, found.image, found.boxes, found.changes)
@@ -189,7 +201,11 @@ def _of_table(options: Namespace) -> Result:
             "--depth, --pixel-mm, --tilt-offset and --threads."
         )
     pool = pool_of(options)
-    manifest = cohort.build(options.scan, options.out, pool=pool, progress=bar())
+    key = options.pseudonyms
+    pseudonyms = None if key is None else cohort.Pseudonyms.load(key)
+    manifest = cohort.build(
+        options.scan, options.out, pseudonyms=pseudonyms, pool=pool, progress=bar()
+    )
     rejected = options.out / "rejected.csv"
     lines = [f"wrote {options.out / 'manifest.csv'}: {len(manifest)} hips"]
     lines += [f"{count} hips excluded: {why}" for why, count in manifest.excluded.items()]
@@ -202,14 +218,15 @@ def _case(
 ) -> dict[str, Any]:
     """One scan of a folder: its files, its rows, and its part of the page."""
     request = Request.of(options.pose or AUTO, options.tilt_offset)
-    with told_warnings() as told:
+    called = options.names[scan]
+    with told_warnings(veil(scan, options)) as told:
         volume = volume_of(options, scan, quiet=True)
-        found = find_hips(volume, request, options, drawn.get(scan.name))
+        found = find_hips(volume, request, options, drawn.get(called))
     found.write(folder)
-    entry = _shown(scan.name, found, [*found.lost, *told])
+    entry = _shown(called, found, [*found.lost, *told])
     flags = [] if found.pelvis.alignment is None else sorted(found.pelvis.alignment.flags)
     pose = {"pose_used": found.pelvis.used, "pose_flags": flags}
-    name = f"{scan.name}/{PICTURE}"
+    name = f"{called}/{PICTURE}"
     return {
         "picture": Picture.of(name, found.image, found.boxes, found.changes).as_dict(),
         "verdict": entry.verdict,

@@ -6,13 +6,15 @@ import contextlib
 import warnings
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import rhoa
-from rhoa.cohort import Case, Pool, dask, processes, run_cases
+from rhoa.cohort import Case, Pool, Pseudonyms, dask, processes, run_cases
 from rhoa.cohort.cases import key_of
+from rhoa.cohort.pseudonyms import veiled
 from rhoa.errors import ParameterError, RhoaWarning
 from rhoa.hips.sheet import Entry, sheet, write_card
 from rhoa.progress import bar
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE = frozenset(
     {"run", "verb", "json", "out", "scan", "scans", "each", "workers", "scheduler", "shard"}
-    | {"threads", "review", "boxes"}
+    | {"threads", "review", "boxes", "pseudonyms", "names"}
 )
 """Options that have no say in what becomes of a scan."""
 SHEET = "contact-sheet.html"
@@ -66,7 +68,8 @@ def each(
     page and tells of it.
     """
     scans, loose = scans_in(Path(options.scan))
-    asked = {path.name: Asked(path, wishes.get(path.name)) for path in scans}
+    named = name_scans({path.name: path for path in scans}, options)
+    asked = {name: Asked(path, wishes.get(name)) for name, path in named.items()}
     result = each_of(asked, options, work, table=table, columns=columns, review=review)
     lines = [f"{loose} other files beside the scans were not looked at"] if loose else []
     return replace(result, lines=[*result.lines, *lines])
@@ -89,7 +92,9 @@ def each_of(
         Case(name, scans[name].path, key_of(wish | scans[name].own(), scans[name].path))
         for name in mine
     ]
-    found = run_cases(work, cases, out, pool=pool_of(options), progress=bar())
+    done = run_cases(work, cases, out, pool=pool_of(options), progress=bar())
+    veils = {name: veil(scans[name].path, options) for name in mine}
+    found = [replace(one, failure=veils[one.name](one.failure)) for one in done]
     rows = [{"scan": one.name, **row} for one in found for row in one.record.get("rows", ())]
     failures = [one for one in found if one.failure]
     part = "" if options.shard is None else "-{}-of-{}".format(*options.shard)
@@ -114,6 +119,28 @@ def each_of(
     return Result(rows, lines, bool(failures))
 
 
+def name_scans(scans: Mapping[str, Path], options: Namespace) -> dict[str, Path]:
+    """The scans by what they are called: their own names, or pseudonyms where those are asked for.
+
+    Raises
+    ------
+    ParameterError
+        If the key of the pseudonyms cannot be read.
+    """
+    if options.pseudonyms is not None:
+        names = Pseudonyms.load(options.pseudonyms)
+        scans = {names.of_scan(path): path for path in scans.values()}
+    options.names = {path: name for name, path in scans.items()}
+    return dict(scans)
+
+
+def veil(scan: Path, options: Namespace) -> Callable[[str], str]:
+    """What becomes of a message about a scan: where it has a pseudonym, its names are taken out."""
+    if options.pseudonyms is None:
+        return str
+    return partial(veiled, path=scan, name=options.names[scan])
+
+
 def refuse_landmarks(request: Request) -> None:
     """Landmarks are of one scan.
 
@@ -130,13 +157,13 @@ def refuse_landmarks(request: Request) -> None:
 
 
 @contextlib.contextmanager
-def told_warnings() -> Iterator[list[str]]:
-    """The texts of the warnings that are given meanwhile, each once."""
+def told_warnings(veil: Callable[[str], str] = str) -> Iterator[list[str]]:
+    """The texts of the warnings that are given meanwhile, each once, as ``veil`` leaves them."""
     told: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RhoaWarning)
         yield told
-        told += dict.fromkeys(str(one.message) for one in caught)
+        told += dict.fromkeys(veil(str(one.message)) for one in caught)
 
 
 def scans_in(folder: Path) -> tuple[list[Path], int]:

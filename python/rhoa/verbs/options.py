@@ -16,6 +16,14 @@ def folder_options(verb: argparse.ArgumentParser, table: str, *, many: str = "--
         "it does what is not done",
     )
     verb.add_argument(
+        "--pseudonyms",
+        type=Path,
+        metavar="KEY",
+        help="call scans and subjects by pseudonyms of their PatientID, the same for every scan of "
+        "a patient, made with the key in this file, which you keep (rhoa.cohort.Pseudonyms.create "
+        "makes one); default: their own names",
+    )
+    verb.add_argument(
         "--workers", type=int, default=1, help=f"with {many}: scans at a time (default: 1)"
     )
     verb.add_argument(
@@ -150,6 +158,18 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
         "torch (rhoa[train])",
     )
     verb.add_argument("--device", default="auto", help="of torch: auto, cpu, cuda (default: auto)")
+    verb.add_argument(
+        "--dicom",
+        action="store_true",
+        help="also write image.dcm (Secondary Capture) and findings.dcm (Comprehensive SR), of "
+        "nobody, or of the pseudonym of --pseudonyms (rhoa[dicom-out])",
+    )
+    verb.add_argument(
+        "--identified",
+        action="store_true",
+        help="with --dicom: of the patient and the study that the scan names, to join them in an "
+        "archive; without it neither is in any file",
+    )
     threads_option(verb)
 
 

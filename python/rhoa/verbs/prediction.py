@@ -16,7 +16,16 @@ from rhoa.hips.views import frontal
 from rhoa.learning.cards import CARD_FILE
 from rhoa.progress import bar
 from rhoa.reading.bounded import shown
-from rhoa.verbs.folder import Asked, each_of, refuse_landmarks, scans_in, told_warnings
+from rhoa.verbs.dicom_findings import require_consistent, study_of, write_dicom_findings
+from rhoa.verbs.folder import (
+    Asked,
+    each_of,
+    name_scans,
+    refuse_landmarks,
+    scans_in,
+    told_warnings,
+    veil,
+)
 from rhoa.verbs.grading import (
     COLUMNS,
     graded,
@@ -45,10 +54,13 @@ SHORT = ("scan", "side", "probability", "spread", "refused", "flags")
 def predict(options: Namespace) -> Result:
     """Probabilities of the hips of scans, X-rays and crops."""
     places = [Path(scan) for scan in options.scans]
+    require_consistent(options)
     if options.each:
         return _each(places, options)
     kinds = [kind_of(place, has_detector=options.detector is not None) for place in places]
     crops = [place for place, kind in zip(places, kinds, strict=True) if kind == "crop"]
+    if crops and options.dicom:
+        raise ParameterError("--dicom tells of scans; a ready crop has no place in one.")
     scans = [place for place, kind in zip(places, kinds, strict=True) if kind != "crop"]
     if crops and scans:
         raise ParameterError(
@@ -84,22 +96,24 @@ def _require_out(options: Namespace) -> None:
 def _of_scans(scans: Mapping[str, Path], options: Namespace) -> Result:
     # A model that cannot be loaded fails everything, and no scan; another model grades all anew.
     options.graders = _described(options)
-    names = {scan: name for name, scan in scans.items()}
-    work = partial(_case, options, names)
-    asked = {name: Asked(scan) for name, scan in scans.items()}
+    named = name_scans(scans, options)
+    work = partial(_case, options)
+    asked = {name: Asked(scan) for name, scan in named.items()}
     result = each_of(asked, options, work, table=TABLE, columns=COLUMNS)
     return _told(result.rows, list(result.lines), rejected=result.rejected)
 
 
 def _of_one(scan: Path, options: Namespace) -> Result:
+    (called,) = name_scans({shown(scan): scan}, options)
     found, rows = _graded(scan, options, quiet=False)
     for note in found.notes:
         warnings.warn(note, RhoaWarning, stacklevel=2)
-    named: Rows = [{"scan": shown(scan), **row} for row in rows]
+    named: Rows = [{"scan": called, **row} for row in rows]
     lines = []
     if options.out is not None:
         write_prediction(options.out, found, rows, model=_described(options))
-        lines = [_write_table(options.out, named), f"wrote {options.out / 'prediction.json'}"]
+        names = ["prediction.json", *_write_dicom(options.out, scan, found, rows, options)]
+        lines = [_write_table(options.out, named), *(f"wrote {options.out / n}" for n in names)]
     return _told(named, lines)
 
 
@@ -132,12 +146,11 @@ def _levels_of(crop: Path) -> Any:  # noqa: ANN401  # an array of grey levels
     return require_grey(read_levels(crop), where=shown(crop))
 
 
-def _case(
-    options: Namespace, names: Mapping[Path, str], scan: Path, folder: Path
-) -> dict[str, Any]:
+def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
     """One scan of several: its files, its rows, and its part of the page."""
     found, rows = _graded(scan, options, quiet=True)
     write_prediction(folder, found, rows, model=options.graders)
+    _write_dicom(folder, scan, found, rows, options)
     alignment = None if found.pelvis is None else found.pelvis.alignment
     joints = {} if found.pelvis is None else found.pelvis.joints
     views = [] if found.image is None else [frontal(found.image, alignment, joints, found.boxes)]
@@ -148,8 +161,19 @@ def _case(
         verdict = "look"
     facts = [(f"{row['side']} hip", _sentence(row)) for row in rows]
     flags = [] if alignment is None else sorted(alignment.flags)
-    entry = Entry(names[scan], verdict, facts, flags, found.notes, views)
+    entry = Entry(options.names[scan], verdict, facts, flags, found.notes, views)
     return {"verdict": verdict, "rows": rows, "card": write_card(entry, folder)}
+
+
+def _write_dicom(
+    folder: Path, scan: Path, found: FoundHips, rows: Rows, options: Namespace
+) -> list[str]:
+    """The names of the DICOM files that were written, if any were asked for."""
+    if not options.dicom:
+        return []
+    models = [str(one["weights_sha256"]) for one in _described(options)["members"]]
+    study = study_of(scan, options)
+    return write_dicom_findings(folder, found, rows, models=models, study=study)
 
 
 def _graded(scan: Path, options: Namespace, *, quiet: bool) -> tuple[FoundHips, Rows]:
@@ -157,8 +181,12 @@ def _graded(scan: Path, options: Namespace, *, quiet: bool) -> tuple[FoundHips, 
     if kind_of(scan, has_detector=options.detector is not None) == "ct":
         request = Request.of(options.pose or AUTO)
         progress = None if quiet else bar()
-        volume = rhoa.read_ct(scan, series=options.series, repair=options.repair, progress=progress)
+        with told_warnings(veil(scan, options)) as told:
+            volume = rhoa.read_ct(
+                scan, series=options.series, repair=options.repair, progress=progress
+            )
         found = hips_of_ct(volume, request, threads=options.threads)
+        found = replace(found, notes=[*told, *found.notes])
     else:
         found = _found_in_xray(scan, options)
     return found, graded(found, grader, views=options.views)
@@ -170,7 +198,7 @@ def _found_in_xray(scan: Path, options: Namespace) -> FoundHips:
             f"{shown(scan)}: the hips of an X-ray are found by a detector; pass --detector FOLDER "
             "(rhoa.hips.train_detector trains one), or grade crops."
         )
-    with told_warnings() as told:
+    with told_warnings(veil(scan, options)) as told:
         # Boxes are in pixels: a picture need not know their size.
         image = rhoa.hips.read_xray(
             scan, pixel_mm=1.0 if is_picture(scan) else None, accept=options.accept

@@ -13,7 +13,7 @@ from rhoa.errors import ParameterError, RhoaWarning
 from rhoa.hips.sheet import Entry, Verdict, write_card
 from rhoa.hips.views import frontal, lateral
 from rhoa.progress import bar
-from rhoa.verbs.folder import each, refuse_landmarks, told_warnings
+from rhoa.verbs.folder import each, refuse_landmarks, told_warnings, veil
 from rhoa.verbs.output import Result
 from rhoa.verbs.pelvis import Pelvis, Request, pelvis_of
 
@@ -84,7 +84,7 @@ def _written(folder: Path, image: Radiograph, pelvis: Pelvis | None) -> list[str
 def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
     """One scan of a folder: its files, its row, and its part of the page."""
     request = None if options.pose is None else Request.of(options.pose, options.tilt_offset)
-    with told_warnings() as told:
+    with told_warnings(veil(scan, options)) as told:
         image, pelvis, volume = _made(options, scan, request, quiet=True)
     _written(folder, image, pelvis)
     alignment = None if pelvis is None else pelvis.alignment
@@ -95,7 +95,7 @@ def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
         verdict = verdict if pelvis.used else "not used"
     if alignment is not None:
         flags, facts = sorted(alignment.flags), [("pose", str(alignment.angles))]
-    card = write_card(Entry(scan.name, verdict, facts, flags, told, views), folder)
+    card = write_card(Entry(options.names[scan], verdict, facts, flags, told, views), folder)
     row = _described(image, pelvis) | {"pose_flags": flags}
     return {"verdict": verdict, "rows": [row], "card": card}
 

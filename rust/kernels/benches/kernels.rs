@@ -58,7 +58,7 @@ fn kernels(criterion: &mut Criterion) {
         .sample_size(10)
         .throughput(Throughput::Bytes(2 * volume.len() as u64));
     for level in Level::all() {
-        let machine = Machine { threads: 2, level };
+        let machine = Machine::new(2, level);
         let name = |kernel: &str| BenchmarkId::new(kernel, level.name());
         group.bench_function(name("read"), |b| b.iter(|| read::once(&words, machine)));
         for axis in 0..3 {

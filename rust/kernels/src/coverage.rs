@@ -23,15 +23,15 @@ pub fn inside_mm<T: Sync>(
     let lengths: [usize; 3] = volume.dim().into();
     let [rows, columns] = beam.shape;
     let mut output = parallel::zeros([1, rows, columns])?;
-    let (pixels, threads) = (output.len(), machine.threads);
-    parallel::for_each_block(&mut output.view_mut(), 16, pixels, threads, |first, out| {
+    let pixels = output.len();
+    parallel::for_each_block(&mut output.view_mut(), 16, pixels, machine, |first, out| {
         machine.level.run(Rows {
             beam,
             lengths,
             first,
             out,
         });
-    });
+    })?;
     Ok(output.index_axis_move(Axis(0), 0))
 }
 

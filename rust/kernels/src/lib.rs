@@ -65,6 +65,8 @@ pub enum KernelError {
     },
     /// Voxels are NaN or infinite where they would spoil the image.
     NotFinite,
+    /// The machine was told to stop.
+    Stopped,
     /// The processor lacks the instructions asked for.
     Simd {
         /// What was asked for.
@@ -91,6 +93,7 @@ impl fmt::Display for KernelError {
                 "the volume holds NaN or infinite voxels, which cubic interpolation would spread \
                  over the image: replace them, for example by np.nan_to_num(hu, nan=-1024)"
             ),
+            Self::Stopped => write!(f, "stopped"),
             Self::Simd { wanted, present } => write!(
                 f,
                 "{} must be one of {} on this processor; got {wanted:?}",

@@ -35,7 +35,7 @@ pub fn summed<T: Voxel>(
     let (volume, labels) = (walk.volume(volume), walk.volume(labels));
     let mut out = walk.images(output.view_mut());
     let voxels = volume.len();
-    parallel::for_each_block(&mut out, 8, voxels, machine.threads, |first, out| {
+    parallel::for_each_block(&mut out, 8, voxels, machine, |first, out| {
         let lines = first..first + out.len_of(Axis(1));
         let volume = volume.slice(s![.., lines.clone(), ..]);
         let labels = labels.slice(s![.., lines, ..]);
@@ -45,7 +45,7 @@ pub fn summed<T: Voxel>(
             channels,
             out,
         });
-    });
+    })?;
     Ok(output)
 }
 

@@ -4,8 +4,10 @@
 //! whole by one thread: results cannot depend on how many there are. Threads live for one call, so
 //! that there is no state to break when a process forks.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use ndarray::{Array3, ArrayViewMut3, Axis};
 
@@ -15,23 +17,37 @@ use crate::{KernelError, Result};
 /// Below this many voxels starting threads costs more than it saves.
 const LEAST_VOXELS: usize = 1 << 18;
 
-/// What a kernel may use: threads, and instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Between two questions whether to stop: asking may have to wait for a lock.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// What a kernel may use: threads, and instructions; and who may stop it.
+#[derive(Debug, Clone, Copy)]
 pub struct Machine {
     /// Threads, at least one.
     pub threads: usize,
     /// Instructions.
     pub level: Level,
+    /// Whether to stop, asked now and then by the thread that called the kernel.
+    pub stop: fn() -> bool,
 }
 
 impl Machine {
+    /// `threads` threads and these instructions, never to be stopped.
+    #[must_use]
+    pub const fn new(threads: usize, level: Level) -> Self {
+        Self {
+            threads,
+            level,
+            stop: || false,
+        }
+    }
+
     /// `threads` threads, and the instructions that the environment allows.
     ///
     /// # Errors
     /// As [`Level::from_environment`].
     pub fn with_threads(threads: usize) -> Result<Self> {
-        let level = Level::from_environment()?;
-        Ok(Self { threads, level })
+        Ok(Self::new(threads, Level::from_environment()?))
     }
 }
 
@@ -39,13 +55,17 @@ impl Machine {
 /// making reads `voxels` voxels in all.
 ///
 /// Where the system refuses to start threads, those that there are do the work.
+///
+/// # Errors
+/// [`KernelError::Stopped`] where the machine was told to stop: some blocks are then not made.
 pub(crate) fn for_each_block<F>(
     output: &mut ArrayViewMut3<'_, f32>,
     lines: usize,
     voxels: usize,
-    threads: usize,
+    machine: Machine,
     work: F,
-) where
+) -> Result<()>
+where
     F: Fn(usize, ArrayViewMut3<'_, f32>) + Sync,
 {
     let lines = lines.max(1);
@@ -53,24 +73,41 @@ pub(crate) fn for_each_block<F>(
     let threads = if voxels < LEAST_VOXELS {
         1
     } else {
-        threads.min(blocks)
+        machine.threads.min(blocks)
     };
     let queue = Mutex::new(output.axis_chunks_iter_mut(Axis(1), lines).enumerate());
-    let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let drain = || {
+    let stopped = AtomicBool::new(false);
+    let take = || {
+        if stopped.load(Ordering::Relaxed) {
+            return None;
+        }
+        queue.lock().unwrap_or_else(PoisonError::into_inner).next()
+    };
+    let drain = |ask: &mut dyn FnMut()| {
         while let Some((block, out)) = take() {
             work(block * lines, out);
+            ask();
         }
     };
     thread::scope(|scope| {
         for _ in 1..threads {
-            let helper = thread::Builder::new().spawn_scoped(scope, drain);
+            let helper = thread::Builder::new().spawn_scoped(scope, || drain(&mut || ()));
             if helper.is_err() {
                 break;
             }
         }
-        drain();
+        let mut asked = Instant::now();
+        drain(&mut || {
+            if asked.elapsed() >= PATIENCE {
+                stopped.store((machine.stop)(), Ordering::Relaxed);
+                asked = Instant::now();
+            }
+        });
     });
+    if stopped.into_inner() {
+        return Err(KernelError::Stopped);
+    }
+    Ok(())
 }
 
 /// An array of zeros, or an error where there is no memory for it.

@@ -103,12 +103,12 @@ pub fn projected<T: Voxel>(
     }
     let mut output = parallel::zeros([depth.images(length)?, rows, columns])?;
     let source = Source::new(volume, window, window.low(), interpolation, machine)?;
-    let (samples, threads, level) = (grid.samples(), machine.threads, machine.level);
+    let (samples, level) = (grid.samples(), machine.level);
     parallel::for_each_block(
         &mut output.view_mut(),
-        ROWS,
+        (MOST_SAMPLES / (length * columns).max(1)).clamp(1, ROWS),
         samples,
-        threads,
+        machine,
         |first, mut out| {
             let rows: Vec<_> = (first..first + out.len_of(Axis(1)))
                 .map(|z| source.rows(grid, z))
@@ -141,7 +141,7 @@ pub fn projected<T: Voxel>(
                 }
             }
         },
-    );
+    )?;
     Ok(output)
 }
 
@@ -152,6 +152,9 @@ pub const DEEPEST: usize = 1 << 16;
 /// that neighbouring samples share stay in the cache.
 const ROWS: usize = 8;
 const TILE: usize = 64;
+
+/// Samples that are made before anybody is asked whether to stop, but for a row that has more.
+const MOST_SAMPLES: usize = 1 << 22;
 
 /// Samples of the volume at every position of the grid, unclipped; `outside` beyond the volume.
 ///
@@ -168,8 +171,7 @@ pub fn stacked<T: Voxel>(
     let source = Source::new(volume, Window::ALL, outside, interpolation, machine)?;
     let mut lines = output.view_mut();
     lines.swap_axes(0, 1); // blocks run along the middle axis: one row z each
-    let (samples, threads) = (grid.samples(), machine.threads);
-    parallel::for_each_block(&mut lines, 1, samples, threads, |z, out| {
+    parallel::for_each_block(&mut lines, 1, grid.samples(), machine, |z, out| {
         let rows = source.rows(grid, z);
         machine.level.run(Samples {
             source: &source,
@@ -177,7 +179,7 @@ pub fn stacked<T: Voxel>(
             columns: 0..grid.shape[2],
             out,
         });
-    });
+    })?;
     Ok(output)
 }
 
@@ -216,7 +218,7 @@ impl<'a, T: Voxel> Source<'a, T> {
                 &mut values.view_mut(),
                 8,
                 voxels,
-                machine.threads,
+                machine,
                 |first, mut out| {
                     let lines = first..first + out.len_of(Axis(1));
                     let voxels = volume.slice(s![.., lines, ..]);
@@ -224,12 +226,12 @@ impl<'a, T: Voxel> Source<'a, T> {
                         *value = source.clip(voxel) - outside;
                     });
                 },
-            );
+            )?;
             if !values.iter().all(|value: &f32| value.is_finite()) {
                 return Err(KernelError::NotFinite);
             }
             for axis in 0..3 {
-                spline::prefilter(values.view_mut(), axis, 1, machine);
+                spline::prefilter(values.view_mut(), axis, 1, machine)?;
             }
             source.coefficients = Some(values);
         }

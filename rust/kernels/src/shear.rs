@@ -87,8 +87,8 @@ pub fn projected<T: Voxel>(
 ) -> Result<Array3<f32>> {
     let stack = Stack::new(volume, labels, beam)?;
     let mut sums = stack.sums(channels, machine)?;
-    spline::prefilter(sums.view_mut(), 2, 2, machine);
-    spline::prefilter(sums.view_mut(), 1, 2, machine);
+    spline::prefilter(sums.view_mut(), 2, 2, machine)?;
+    spline::prefilter(sums.view_mut(), 1, 2, machine)?;
     let [rows, columns] = beam.shape;
     let mut output = parallel::zeros([channels.len(), rows, columns])?;
     let warp = stack.warp(beam);
@@ -97,7 +97,7 @@ pub fn projected<T: Voxel>(
         &mut output.view_mut(),
         8,
         taps,
-        machine.threads,
+        machine,
         |first, mut out| {
             let images = sums.outer_iter().zip(out.outer_iter_mut());
             for (channel, (sums, out)) in channels.iter().zip(images) {
@@ -113,7 +113,7 @@ pub fn projected<T: Voxel>(
                 });
             }
         },
-    );
+    )?;
     Ok(output)
 }
 
@@ -229,12 +229,12 @@ impl<'a, T: Voxel> Stack<'a, T> {
     fn sums(&self, channels: &[Channel], machine: Machine) -> Result<Array3<f32>> {
         let [rows, columns] = self.shape;
         let mut sums = parallel::zeros([channels.len(), rows, columns])?;
-        let (voxels, threads) = (self.volume.len(), machine.threads);
+        let voxels = self.volume.len();
         parallel::for_each_block(
             &mut sums.view_mut(),
             BLOCK,
             voxels,
-            threads,
+            machine,
             |first, out| {
                 machine.level.run(Block {
                     stack: self,
@@ -243,7 +243,7 @@ impl<'a, T: Voxel> Stack<'a, T> {
                     out,
                 });
             },
-        );
+        )?;
         if sums.iter().all(|sum| sum.is_finite()) {
             Ok(sums)
         } else {

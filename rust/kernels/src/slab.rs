@@ -63,7 +63,7 @@ pub fn sliding<T: Voxel>(
     let walk = Walk::new(&volume, axis);
     let (volume, mut out) = (walk.volume(volume), walk.images(output.view_mut()));
     let voxels = volume.len();
-    parallel::for_each_block(&mut out, 1, voxels, machine.threads, |line, out| {
+    parallel::for_each_block(&mut out, 1, voxels, machine, |line, out| {
         let plane = volume.index_axis(Axis(1), line);
         machine.level.run(Plane {
             voxels: plane,
@@ -71,7 +71,7 @@ pub fn sliding<T: Voxel>(
             slab,
             out,
         });
-    });
+    })?;
     Ok(output)
 }
 

@@ -9,6 +9,7 @@
 
 use ndarray::{ArrayViewMut3, Axis};
 
+use crate::Result;
 use crate::parallel::{self, Machine};
 use crate::simd::Kernel;
 
@@ -39,15 +40,15 @@ pub(crate) fn prefilter(
     axis: usize,
     times: usize,
     machine: Machine,
-) {
+) -> Result<()> {
     samples.swap_axes(0, axis);
     if samples.strides()[2].abs() < samples.strides()[1].abs() {
         samples.swap_axes(1, 2);
     }
     let voxels = samples.len();
-    parallel::for_each_block(&mut samples, LINES, voxels, machine.threads, |_, lines| {
+    parallel::for_each_block(&mut samples, LINES, voxels, machine, |_, lines| {
         machine.level.run(Filter { lines, times });
-    });
+    })
 }
 
 /// Lines that are filtered side by side.

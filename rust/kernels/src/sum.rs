@@ -65,7 +65,7 @@ pub fn reduced<T: Voxel>(
             axis,
             length,
             machine,
-        ),
+        )?,
         Reduce::Max => fill(
             volume,
             output.view_mut(),
@@ -74,7 +74,7 @@ pub fn reduced<T: Voxel>(
             axis,
             length,
             machine,
-        ),
+        )?,
     }
     Ok(output)
 }
@@ -105,7 +105,7 @@ pub fn running<T: Voxel>(
             axis,
             every,
             machine,
-        );
+        )?;
     }
     Ok(output)
 }
@@ -119,16 +119,16 @@ fn fill<T: Voxel, C: Combine>(
     axis: usize,
     every: usize,
     machine: Machine,
-) {
+) -> Result<()> {
     if out.is_empty() {
-        return;
+        return Ok(());
     }
     let walk = Walk::new(&volume, axis);
     let (volume, mut out) = (walk.volume(volume), walk.images(out));
     let voxels = volume.len();
     let lines = lines_in_block(&volume);
     let narrow = Narrow::all(windows, volume.len_of(Axis(0)));
-    parallel::for_each_block(&mut out, lines, voxels, machine.threads, |first, out| {
+    parallel::for_each_block(&mut out, lines, voxels, machine, |first, out| {
         let lines = first..first + out.len_of(Axis(1));
         let volume = volume.slice(s![.., lines, ..]);
         if let Some(narrow) = &narrow {
@@ -148,7 +148,7 @@ fn fill<T: Voxel, C: Combine>(
                 every,
             });
         }
-    });
+    })
 }
 
 /// Lines that are reduced together: where neighbouring lines are nearer in memory than the next

@@ -11,16 +11,13 @@ use rhoa_kernels::simd::Level;
 use rhoa_kernels::slab::{self, Slab};
 use rhoa_kernels::{KernelError, Machine, Reduce, Voxel, Window, coverage, mask, sum};
 
-const ONE: Machine = Machine {
-    threads: 1,
-    level: Level::SCALAR,
-};
+const ONE: Machine = Machine::new(1, Level::SCALAR);
 
 /// Every instruction set of this processor, on one thread and on several.
 fn machines() -> Vec<Machine> {
     let levels = Level::all().into_iter();
     levels
-        .flat_map(|level| [1, 3, 16].map(|threads| Machine { threads, level }))
+        .flat_map(|level| [1, 3, 16].map(|threads| Machine::new(threads, level)))
         .collect()
 }
 
@@ -380,4 +377,41 @@ fn labels_of_another_shape_are_refused() {
         shear::projected(volume.view(), Some(labels.view()), &[], &tilted(), ONE),
         wrong
     );
+}
+
+/// A grid of so many samples that somebody would have to wait for them.
+fn long(machine: Machine) -> rhoa_kernels::Result<Array3<f32>> {
+    let steps = [[0.1, 0.0, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 0.1]];
+    let grid = Grid {
+        shape: [500; 3],
+        origin: [1.0; 3],
+        steps,
+    };
+    let (window, depth) = (Window::new(-150.0, 600.0)?, Depth::Reduced(Reduce::Sum));
+    let volume = noise();
+    reslice::projected(
+        volume.view(),
+        window,
+        &grid,
+        Interpolation::Trilinear,
+        depth,
+        machine,
+    )
+}
+
+#[test]
+fn a_kernel_that_is_told_to_stop_stops() {
+    for threads in [1, 3] {
+        let machine = Machine {
+            stop: || true,
+            ..Machine::new(threads, Level::SCALAR)
+        };
+        assert_eq!(long(machine), Err(KernelError::Stopped));
+    }
+}
+
+#[test]
+fn a_kernel_that_may_go_on_ends() {
+    let machine = Machine::new(2, Level::SCALAR);
+    assert_eq!(long(machine).map(|images| images.dim()), Ok((1, 500, 500)));
 }

@@ -1,7 +1,7 @@
 //! NumPy arrays as volumes, kernel errors as exceptions.
 
 use numpy::{PyArray3, PyArrayMethods, PyReadonlyArray3, PyUntypedArrayMethods};
-use pyo3::exceptions::{PyBufferError, PyMemoryError, PyValueError};
+use pyo3::exceptions::{PyBufferError, PyKeyboardInterrupt, PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use rhoa_kernels::reslice::{Depth, Interpolation};
 use rhoa_kernels::shear::{Beam, Channel};
@@ -67,6 +67,9 @@ pub(crate) fn to_python(error: KernelError) -> PyErr {
     let message = error.to_string();
     match error {
         KernelError::Memory { .. } => PyMemoryError::new_err(message),
+        KernelError::Stopped => {
+            Python::attach(PyErr::take).unwrap_or_else(|| PyKeyboardInterrupt::new_err(message))
+        }
         KernelError::NotFinite => VolumeError::new_err(message),
         KernelError::Simd { .. }
         | KernelError::Window
@@ -75,9 +78,19 @@ pub(crate) fn to_python(error: KernelError) -> PyErr {
     }
 }
 
-/// Threads, and the instructions that the environment allows.
+/// Threads, the instructions that the environment allows, and signals such as Ctrl-C.
 pub(crate) fn machine(threads: usize) -> PyResult<Machine> {
-    Machine::with_threads(threads).map_err(to_python)
+    let machine = Machine::with_threads(threads).map_err(to_python)?;
+    Ok(Machine {
+        stop: signalled,
+        ..machine
+    })
+}
+
+/// Whether the handler of a signal raised an exception: it waits for [`to_python`] to raise it.
+fn signalled() -> bool {
+    let checked = Python::try_attach(|py| py.check_signals().map_err(|error| error.restore(py)));
+    checked.is_some_and(|checked| checked.is_err())
 }
 
 /// A window from its bounds.
