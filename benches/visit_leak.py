@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -138,9 +139,9 @@ def tables(hips: Sequence[Hip], scores: dict[Arm, list[float]]) -> str:
 
 
 def told(estimate: Sequence[float]) -> str:
-    """``0.912 [0.850, 0.960]``."""
-    value, low, high = estimate[:3]
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    """``0.912 [0.850, 0.960]``; the value alone where it has no interval."""
+    value, low, high = (round(number, 3) + 0.0 for number in estimate[:3])  # no -0.000
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]" if math.isfinite(low) else f"{value:.3f}"
 
 
 def main() -> None:

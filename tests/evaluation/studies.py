@@ -77,7 +77,7 @@ def write_scores(
 ) -> Path:
     sources, xray_size, _ = MODELS.get(name, (["xray", "ct"], None, None))
     folder.mkdir(parents=True)
-    recipe = {"name": name, "description": f"ResNet18 trained on {' and '.join(sources)}"}
+    recipe = {"name": name, "description": f"trained on {' and '.join(sources)}"}
     recipe |= {"sources": sources, "xray_size": xray_size, "epochs": 6}
     (folder / "recipe.json").write_text(json.dumps(recipe))
     write_rows(folder / "history.csv", history(np.random.default_rng(1)))

@@ -91,6 +91,51 @@ def test_corrected_boxes_coco_and_matlab_tables_teach_the_same(
     assert cards[1]["train_loss"] == pytest.approx(cards[0]["train_loss"], rel=1e-2)
 
 
+def test_a_subject_is_held_out_with_all_its_pictures(
+    pictures: list[LabelledImage], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ten pictures of two subjects: who is held out takes five pictures along."""
+    (tmp_path / "boxes.csv").write_text(boxes_table(pictures), encoding="utf-8")
+    rows = [f"{image.path},S{number % 2}" for number, image in enumerate(pictures)]
+    whose = tmp_path / "subjects.csv"
+    whose.write_text("\n".join(["image,subject", *rows]), encoding="utf-8")
+    words = ("detector", tmp_path / "boxes.csv", *REDUCED, "--subjects", whose)
+
+    code, _, err = run(capsys, *words, "-o", tmp_path / "run")
+
+    assert code == 0, err
+    card = json.loads((tmp_path / "run" / "detector.json").read_text("utf-8"))
+    assert card["halves"] == {"train": 10, "test": 10}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("image,subject\n0.png,A", "9 of 10 labelled pictures have no subject, 1.png first"),
+        ("image,who\n0.png,A", "lacks the columns subject"),
+        ("image,subject\n0.png,", "line 2: image or subject is empty"),
+        ("image,subject\n0.png,A\n0.png,B", "line 3: the picture has another subject above"),
+    ],
+)
+def test_a_table_of_subjects_must_be_whole(
+    pictures: list[LabelledImage],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    rows: str,
+    message: str,
+) -> None:
+    (tmp_path / "boxes.csv").write_text(boxes_table(pictures), encoding="utf-8")
+    whose = tmp_path / "subjects.csv"
+    whose.write_text(rows, encoding="utf-8")
+    words = ("detector", tmp_path / "boxes.csv", *REDUCED, "--subjects", whose)
+
+    code, _, err = run(capsys, *words, "-o", tmp_path / "run")
+
+    assert code == 1
+    assert message in err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -46,7 +46,8 @@ def grad_cam(model: Model, image: ArrayLike, *, target: int | None = None) -> ND
     from rhoa.learning.levels import WHITE, prepare, require_grey
 
     grey = require_grey(image, where="image")
-    card, stage = model.card, model.network.get_submodule("layer4")
+    card = model.card
+    stage = model.network.get_submodule("layer4" if card["architecture"] == "resnet18" else "maps")
     levels = prepare(grey, image_size=card["image_size"], xray_size=card["xray_size"])
     inputs = as_input(torch.from_numpy(levels)[None].to(model.device).float() / WHITE)
     kept = []

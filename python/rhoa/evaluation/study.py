@@ -261,11 +261,16 @@ def _classes(hips: Sequence[Hip]) -> dict[str, int]:
     return dict(zip(CLASSES, (positive, len(hips) - positive), strict=True))
 
 
+def _network(run: Run) -> str:
+    backbone = str(run.recipe.get("backbone", "resnet18"))
+    return {"resnet18": "ResNet18"}.get(backbone, backbone)
+
+
 def _model(run: Run) -> dict[str, Any]:
     last = {name: finite(values[-1]) for name, values in run.history.items() if values.size}
     return {
         "name": run.name,
-        "description": run.recipe.get("description", ""),
+        "description": f"{_network(run)} {run.recipe.get('description', '')}".strip(),
         "sources": _seen(run.recipe),
         "xray_size": run.recipe.get("xray_size"),
         "epochs": run.recipe.get("epochs"),

@@ -18,6 +18,7 @@ from rhoa.pose.sides import SIDES, Side
 from rhoa.pose.sockets import CENTRE_MM, RADIUS_MM, measured_centre
 from rhoa.pose.spheres import round_places, settled
 from rhoa.reading.looks import METAL_CM3, METAL_HU
+from rhoa.threads import side_by_side
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ def joints(volume: Volume, alignment: Alignment) -> dict[Side, Joint]:
             f"{type(volume).__name__} and {type(alignment).__name__}."
         )
     scan = along_patient(volume)
-    return {side: _joint(scan, alignment, side) for side in SIDES}
+    found = side_by_side(lambda side: _joint(scan, alignment, side), SIDES)
+    return dict(zip(SIDES, found, strict=True))
 
 
 def located(alignment: Alignment, found: Mapping[Side, Joint]) -> Alignment:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rhoa.errors import WeightsError
 from rhoa.learning.levels import preprocessing
+from rhoa.learning.recipes import BACKBONE
 from rhoa.reading.bounded import printable, shown
 from rhoa.sealed import read_card
 
@@ -35,9 +36,10 @@ def read_model_card(folder: Path) -> dict[str, Any]:
     where = f"{shown(folder)}/{CARD_FILE}"
     size, xray_size = card["image_size"], card["xray_size"]
     sizes_fit = 1 <= size <= LARGEST_INPUT and 1 <= (xray_size or 1) <= _LARGEST_XRAY
-    if card["architecture"] != "resnet18" or not sizes_fit:
+    if not BACKBONE.fullmatch(card["architecture"]) or not sizes_fit:
         raise WeightsError(
-            f"{where}: a resnet18 with sizes in pixels, at most {LARGEST_INPUT}, is needed; got "
+            f"{where}: a resnet18, or a network of timm, with sizes in pixels, at most "
+            f"{LARGEST_INPUT}, is needed; got "
             f"{printable(card['architecture'], most=40)!r}, image_size "
             f"{printable(str(size), most=20)}, xray_size {printable(str(xray_size), most=20)}."
         )

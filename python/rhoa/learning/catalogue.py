@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _XRAY = Recipe(
     name="model-1",
-    description="ResNet18 trained on X-rays",
+    description="trained on X-rays",
     sources=("xray",),
     epochs=85,
     validation_every=53,
@@ -21,7 +21,7 @@ _XRAY = Recipe(
 )
 _CT = Recipe(
     name="model-5",
-    description="ResNet18 trained on CT-APs",
+    description="trained on CT-APs",
     sources=("ct",),
     epochs=100,
     validation_every=8,
@@ -30,7 +30,7 @@ _CT = Recipe(
 _BOTH = replace(
     _XRAY,
     name="model-3",
-    description="ResNet18 trained on CT-APs and X-rays",
+    description="trained on CT-APs and X-rays",
     sources=("xray", "ct"),
     epochs=40,
 )
@@ -39,27 +39,27 @@ _MODELS = (
     replace(
         _XRAY,
         name="model-2",
-        description="ResNet18 trained on X-rays downsampled to the size of CT-AP crops",
+        description="trained on X-rays downsampled to the size of CT-AP crops",
         xray_size=100,
     ),
     _BOTH,
     replace(
         _BOTH,
         name="model-4",
-        description="ResNet18 trained on CT-APs and X-rays downsampled to their size",
+        description="trained on CT-APs and X-rays downsampled to their size",
         xray_size=100,
     ),
     _CT,
     replace(
         _CT,
         name="model-6",
-        description="ResNet18 trained on X-rays as model 1, then on CT-APs as model 5",
+        description="trained on X-rays as model 1, then on CT-APs as model 5",
         first=_XRAY,
     ),
 )
 _MODERN = Recipe(
     name="modern",
-    description="ResNet18 trained on CT-APs and X-rays, stopped at the best validation AUC",
+    description="trained on CT-APs and X-rays, stopped at the best validation AUC",
     sources=("xray", "ct"),
     epochs=30,
     optimizer="adamw",

@@ -16,6 +16,7 @@ from safetensors.torch import save
 
 from rhoa._core import __version__
 from rhoa.devices import choose_device
+from rhoa.errors import ParameterError, WeightsError
 from rhoa.learning.cards import CARD_FILE, WEIGHTS_FILE, read_model_card
 from rhoa.learning.dataset import as_input
 from rhoa.learning.grader import CLASSES, IMAGES_AT_ONCE, SingleModel
@@ -43,7 +44,7 @@ class Model(SingleModel):
     Parameters
     ----------
     network
-        ResNet18 with two outputs, in evaluation mode.
+        With two outputs, in evaluation mode.
     card
         What ``model.json`` says: architecture, sizes, recipe, seed, versions, sha256.
     device
@@ -84,7 +85,10 @@ def load_torch_model(folder: Path, *, device: str) -> Model:
     card = read_model_card(folder)
     content = read_sealed(folder, WEIGHTS_FILE, card["weights_sha256"], card=CARD_FILE)
     where = f"{shown(folder)}/{WEIGHTS_FILE}"
-    network = build_network()
+    try:
+        network = build_network(backbone=card["architecture"])
+    except ParameterError as error:
+        raise WeightsError(f"{shown(folder)}/{CARD_FILE}: {error}") from None
     load_into(network, read_safetensors(content, where=where), where=where)
     place = choose_device(device)
     network.to(place).train(mode=False)
@@ -98,7 +102,7 @@ def save_model(
     tensors = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
     weights = save(tensors)
     card = {
-        "architecture": "resnet18",
+        "architecture": recipe.backbone,
         "classes": list(CLASSES),
         "image_size": recipe.image_size,
         "xray_size": recipe.xray_size,

@@ -1,4 +1,4 @@
-"""ResNet18 with two outputs."""
+"""The network of a recipe, with two outputs, and its weights."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torchvision.models import resnet18
 
 from rhoa.errors import WeightsError
 from rhoa.learning.grader import CLASSES
+from rhoa.learning.recipes import RESNET18, TIMM
 from rhoa.learning.weights import IMAGENET, imagenet, read_weights
 from rhoa.reading.bounded import printable, shown
 
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
-    from torch import nn
+    from torch import Tensor, nn
 
 _HEAD = ("fc.weight", "fc.bias")
 
 
-def build_network(weights: str | PathLike[str] = "none", *, seed: int = 2020) -> nn.Module:
-    """A ResNet18 with two outputs (no rHOA, rHOA).
+def build_network(
+    weights: str | PathLike[str] = "none", *, seed: int = 2020, backbone: str = RESNET18
+) -> nn.Module:
+    """A ResNet18, or another backbone, with two outputs (no rHOA, rHOA).
 
     Parameters
     ----------
@@ -34,25 +37,46 @@ def build_network(weights: str | PathLike[str] = "none", *, seed: int = 2020) ->
         Weights of 1000 classes lose their last layer, which starts at random.
     seed
         Of random weights.
+    backbone
+        As of `Recipe`. Of timm's, ``"imagenet"`` is refused: pass the file that timm publishes.
 
     Raises
     ------
     WeightsError
         If the weights are absent, damaged, not safe to load, or of another network.
+    ParameterError
+        If the backbone is none that rhoa can use.
+    MissingExtraError
+        If it is timm's, and timm is not installed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network: nn.Module = resnet18(weights=None, num_classes=len(CLASSES))
+        network = _random(backbone)
     if weights == "none":
         return network
-    if weights == "imagenet":
+    if weights != "imagenet":
+        load_into(network, read_weights(Path(weights)), where=shown(weights))
+    elif backbone == RESNET18:
         load_into(network, imagenet(), where=IMAGENET.file)
     else:
-        load_into(network, read_weights(Path(weights)), where=shown(weights))
+        own = backbone.removeprefix(TIMM)
+        raise WeightsError(
+            f'weights "imagenet" are those of {RESNET18}; for {backbone} pass weights=PATH, a file '
+            f'that timm publishes (https://huggingface.co/timm, {own}), or "none".'
+        )
     return network
 
 
-def load_into(network: nn.Module, given: Mapping[str, object], *, where: str) -> None:
+def _random(backbone: str) -> nn.Module:
+    if backbone == RESNET18:
+        network: nn.Module = resnet18(weights=None, num_classes=len(CLASSES))
+        return network
+    from rhoa.learning.backbones import Backbone
+
+    return Backbone(backbone)
+
+
+def load_into(network: nn.Module, given: Mapping[str, Tensor], *, where: str) -> None:
     """Copy ``given`` into ``network``; every tensor must be there and fit, except the last layer.
 
     How many batches were seen (``num_batches_tracked``) is in no formula: old files lack it.
@@ -63,6 +87,9 @@ def load_into(network: nn.Module, given: Mapping[str, object], *, where: str) ->
         If tensors are missing, unknown, of another shape or kind of number, or not finite.
     """
     own = network.state_dict()
+    needed_for, rename = "a ResNet18", getattr(network, "named_as_here", None)
+    if rename is not None:
+        needed_for, given = "that network", rename(given)
     thousand = _shape(given.get("fc.weight"))[:1] == (1000,)
     kept = {key: value for key, value in given.items() if not (thousand and key in _HEAD)}
     needed = {key for key in own if not key.endswith("num_batches_tracked")}
@@ -89,7 +116,7 @@ def load_into(network: nn.Module, given: Mapping[str, object], *, where: str) ->
             first = printable(min(keys), most=80)
             raise WeightsError(
                 f"{where}: {len(keys)} tensors are {problem} (first: {first}); "
-                f"the weights of a ResNet18 with 1000 or {len(CLASSES)} classes are needed."
+                f"the weights of {needed_for} with 1000 or {len(CLASSES)} classes are needed."
             )
     network.load_state_dict({**own, **kept})
 

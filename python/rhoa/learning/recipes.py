@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 Source = Literal["xray", "ct"]
 SMALLEST_IMAGE = 32  # ResNet18 halves its input five times
 SMALLEST_BATCH = 2  # batch normalisation compares the images of a batch
+RESNET18, TIMM = "resnet18", "timm/"
+BACKBONE = re.compile(rf"{RESNET18}|{TIMM}[a-z0-9_]+")
 _CHOICES = {
     "head": ("classes", "ordinal"),
     "optimizer": ("adam", "adamw"),
@@ -41,6 +44,9 @@ class Recipe:
         X-rays (CT-AP crops are that small already); None leaves them as cropped.
     image_size
         Side of the network's square input, in pixels; at least 32.
+    backbone
+        ``"resnet18"``, the paper's; ``"timm/NAME"``: a convolutional network of timm
+        (``rhoa[timm]``), such as ``"timm/convnext_tiny"``. All take ImageNet's colours.
     head
         ``"classes"``: one output a class, cross-entropy. ``"ordinal"``: one line through the
         features with a threshold for each of KL >= 2, 3 and 4 (Cao et al. 2020, CORAL), so that
@@ -114,6 +120,7 @@ class Recipe:
     sources: tuple[Source, ...]
     xray_size: int | None = None
     image_size: int = 224
+    backbone: str = RESNET18
     head: Literal["classes", "ordinal"] = "classes"
     frozen_stem: bool = False
     head_weight_factor: float = 1.0
@@ -145,6 +152,7 @@ class Recipe:
             require_choice("sources", source, ("xray", "ct"))
         for name, choices in _CHOICES.items():
             require_choice(name, getattr(self, name), choices)
+        self._require_backbone()
         self._require_numbers()
         if not isinstance(self.augmentation, Augmentation):
             raise ParameterError(
@@ -152,6 +160,21 @@ class Recipe:
             )
         if self.first is not None and not isinstance(self.first, Recipe):
             raise ParameterError(f"first must be a Recipe or None; got {self.first!r}.")
+
+    def _require_backbone(self) -> None:
+        if not (isinstance(self.backbone, str) and BACKBONE.fullmatch(self.backbone)):
+            raise ParameterError(
+                f"backbone must be {RESNET18!r} or {TIMM!r} and a name of timm's, such as "
+                f'"{TIMM}convnext_tiny"; got {self.backbone!r}.'
+            )
+        if self.frozen_stem and self.backbone != RESNET18:
+            raise ParameterError(f"frozen_stem is of {RESNET18}; {self.backbone} has none.")
+        for stage in () if self.first is None else (self.first,):
+            if isinstance(stage, Recipe) and stage.backbone != self.backbone:
+                raise ParameterError(
+                    f"a stage begins with the weights of the one before it: backbone must be "
+                    f"{stage.backbone!r} as in first; got {self.backbone!r}."
+                )
 
     def _require_numbers(self) -> None:
         for name in ("epochs", "validation_every", "drop_period"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rhoa._core import __version__
 from rhoa.cohort.manifest import sha256_of
+from rhoa.learning.recipes import RESNET18
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,9 +54,13 @@ def run_record(  # noqa: PLR0913  # what makes a run
         "versions": {
             "rhoa": __version__,
             "python": platform.python_version(),
-            **{library: metadata.version(library) for library in _LIBRARIES},
+            **{library: metadata.version(library) for library in _libraries(recipe)},
         },
     }
+
+
+def _libraries(recipe: Recipe) -> tuple[str, ...]:
+    return _LIBRARIES if recipe.backbone == RESNET18 else (*_LIBRARIES, "timm")
 
 
 def run_hashes(hips: Iterable[Hip]) -> dict[str, str]:

@@ -83,7 +83,7 @@ def carry_out(
 ) -> None:
     """Train ``stage`` from ``weights`` and write its folder, unless it is there already."""
     recipe, team = stage.recipe, stage.team
-    network = with_head(build_network(weights, seed=stage.seed), recipe)
+    network = with_head(build_network(weights, seed=stage.seed, backbone=recipe.backbone), recipe)
     named = str(weights) if weights in {"imagenet", "none"} else Path(weights).name
     record = run_record(
         recipe,

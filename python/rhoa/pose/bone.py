@@ -10,6 +10,7 @@ import numpy as np
 from rhoa.errors import PoseError
 from rhoa.pose.masks import surface_points
 from rhoa.pose.slabs import by_slabs
+from rhoa.threads import side_by_side
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ BODY_MM = 5.0
 """Step of the body's outline; what is thinner than three steps, a table's shell, is not body."""
 DENSE_HU, EDGE_HU = 100.0, 60.0
 """Least of a voxel at an edge, and of the difference between its neighbours."""
+VOXELS_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,17 +105,23 @@ def edges(grid: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     dense = np.zeros(hu.shape, bool)
     inner = (slice(2, -2),) * 3
     dense[inner] = hu[inner] > DENSE_HU
-    at, flat = np.flatnonzero(dense), hu.ravel()
+    every, flat = np.flatnonzero(dense), hu.ravel()
     steps = np.array([hu.shape[1] * hu.shape[2], hu.shape[2], 1])
-    slope = flat[at[:, None] + steps] - flat[at[:, None] - steps]
-    steep = np.abs(slope).max(axis=1) > EDGE_HU
-    at, slope = at[steep], slope[steep]
-    along = steps[np.abs(slope).argmax(axis=1)]
-    steepness = np.abs(slope).max(axis=1)
-    # Steeper than one voxel further on and one before, along the axis nearest to the direction.
-    steepest = steepness >= np.abs(flat[at + 2 * along] - flat[at])
-    steepest &= steepness >= np.abs(flat[at] - flat[at - 2 * along])
-    uphill = slope[steepest].astype(np.float64) @ np.linalg.inv(grid.affine[:3, :3])
+
+    def steepest(at: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        slope = flat[at[:, None] + steps] - flat[at[:, None] - steps]
+        steep = np.abs(slope).max(axis=1) > EDGE_HU
+        at, slope = at[steep], slope[steep]
+        along = steps[np.abs(slope).argmax(axis=1)]
+        steepness = np.abs(slope).max(axis=1)
+        # Steeper than one voxel further on and one before, along the axis nearest to the direction.
+        kept = steepness >= np.abs(flat[at + 2 * along] - flat[at])
+        kept &= steepness >= np.abs(flat[at] - flat[at - 2 * along])
+        return at[kept], slope[kept]
+
+    pieces = np.array_split(every, -(-len(every) // VOXELS_AT_ONCE) or 1)
+    at, slope = map(np.concatenate, zip(*side_by_side(steepest, pieces), strict=True))
+    uphill = slope.astype(np.float64) @ np.linalg.inv(grid.affine[:3, :3])
     uphill /= np.linalg.norm(uphill, axis=1, keepdims=True)
-    index = np.stack(np.unravel_index(at[steepest], hu.shape), axis=1)
+    index = np.stack(np.unravel_index(at, hu.shape), axis=1)
     return grid.to_lps(index), uphill

@@ -12,6 +12,7 @@ from rhoa.pose.bone import edges
 from rhoa.pose.cloud import thinned
 from rhoa.pose.spheres import round_places, settled
 from rhoa.pose.symmetry import Mirror
+from rhoa.threads import side_by_side
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,8 +79,8 @@ def femoral_heads(bone: Bone) -> list[Heads]:
     centres, roundness = round_places(points, uphill, PEAKS)
     pairs = _pairs(centres, roundness)
     dense = thinned(bone.points, MOST_MIRRORED)
-    scored = [(_score(dense, heads, share), n) for n, (share, heads) in enumerate(pairs)]
-    scored = sorted((score, n) for score, n in scored if np.isfinite(score))
+    scores = side_by_side(lambda pair: _score(dense, pair[1], pair[0]), pairs)
+    scored = sorted((score, n) for n, score in enumerate(scores) if np.isfinite(score))
     return [
         Heads(
             settled(points, uphill, pairs[n][1].left),

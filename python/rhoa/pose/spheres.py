@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rhoa.threads import side_by_side
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -38,16 +40,19 @@ def round_places(points: Points, uphill: Points, most: int) -> tuple[Points, Poi
 
     low = points.min(axis=0)
     shape = tuple(((points.max(axis=0) - low) / CELL_MM).astype(int) + 1)
-    roundness = np.zeros(shape)
-    for radius in RADII_MM:
-        votes = np.zeros(roundness.size)
+
+    def seen(radius: float) -> Points:
+        """How much of a sphere of that radius lies about each cell."""
+        votes = np.zeros(np.prod(shape, dtype=int))
         for inward in (radius, -radius):  # a head grows dense inward, its socket outward
             cell = np.floor((points + inward * uphill - low) / CELL_MM).astype(np.intp)
             within = ((cell >= 0) & (cell < shape)).all(axis=1)
             flat = np.ravel_multi_index(tuple(cell[within].T), shape)
             votes += np.bincount(flat, minlength=votes.size)
-        blurred = gaussian_filter(votes.reshape(shape), BLUR_CELLS)
-        np.maximum(roundness, blurred / radius**2, out=roundness)
+        blurred: Points = gaussian_filter(votes.reshape(shape), BLUR_CELLS) / radius**2
+        return blurred
+
+    roundness = np.maximum.reduce([np.zeros(shape), *side_by_side(seen, RADII_MM)])
     highest = maximum_filter(roundness, PEAK_CELLS) == roundness
     peaks = np.argwhere(highest & (roundness > 0))
     height = roundness[tuple(peaks.T)]

@@ -6,15 +6,17 @@ import csv
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rhoa.errors import ParameterError
+from rhoa.cohort.tables import open_table
+from rhoa.errors import ManifestError, ParameterError
 from rhoa.hips import LabelledImage, as_examples, read_coco, read_examples, read_matlab
 from rhoa.hips.corrections import read_boxes
 from rhoa.progress import bar
+from rhoa.reading.bounded import shown
 from rhoa.verbs.output import Result
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from rhoa.hips import DetectorOptions, Example, HipDetector
@@ -53,9 +55,38 @@ def detector(options: Namespace) -> Result:
 
 
 def _drawn(options: Namespace, settings: DetectorOptions) -> Iterator[Example]:
-    """The halves of the labelled pictures; each picture is its own subject."""
+    """The halves of the labelled pictures, grouped by subject."""
+    owners = None if options.subjects is None else _owners(options.subjects)
     for path in options.labels:
-        yield from read_examples(_labelled(path, options), image_size=settings.image_size)
+        labelled = _labelled(path, options)
+        groups = None if owners is None else _groups(labelled, owners, options.subjects)
+        yield from read_examples(labelled, image_size=settings.image_size, groups=groups)
+
+
+def _owners(path: Path) -> dict[Path, str]:
+    """The subject of each picture, as a table with the columns image and subject tells."""
+    table = open_table(path)
+    columns = table.require(("image", "subject"), "a row names a picture and whose it is")
+    owners: dict[Path, str] = {}
+    for row in table.rows(columns):
+        where = f"{shown(path)}, {row.where}"
+        image, subject = (row.cells[column].text for column in columns)
+        if not image or not subject:
+            raise ManifestError(f"{where}: image or subject is empty; name both.")
+        if owners.setdefault((path.parent / image).resolve(), subject) != subject:
+            raise ManifestError(f"{where}: the picture has another subject above.")
+    return owners
+
+
+def _groups(labelled: list[LabelledImage], owners: Mapping[Path, str], path: Path) -> list[str]:
+    """The subject of each labelled picture; none may be missing."""
+    absent = [image.path for image in labelled if image.path.resolve() not in owners]
+    if absent:
+        raise ManifestError(
+            f"{shown(path)}: {len(absent)} of {len(labelled)} labelled pictures have no subject, "
+            f"{shown(absent[0])} first; list every picture, by its path from this table's folder."
+        )
+    return [owners[image.path.resolve()] for image in labelled]
 
 
 def _labelled(path: Path, options: Namespace) -> list[LabelledImage]:

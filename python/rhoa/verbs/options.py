@@ -195,6 +195,13 @@ def detector_options(verb: argparse.ArgumentParser) -> None:
         help="also learn from X-rays and CT-APs of N digital subjects, which need no labels",
     )
     verb.add_argument(
+        "--subjects",
+        type=Path,
+        metavar="CSV",
+        help="whose each labelled picture is, columns image and subject: a subject with several "
+        "pictures is held out with all of them; default: each picture is another subject's",
+    )
+    verb.add_argument(
         "--shows",
         choices=["pelvis", "half"],
         default="pelvis",
