@@ -37,7 +37,7 @@ CLOSED = (
     *("roc_auc", "balanced_accuracy", "accuracy", "recall", "specificity"),
     *("precision", "f1"),
 )
-FIGURES = (*CLOSED, "mcc", "pr_auc", "brier")
+FIGURES = (*CLOSED, "mcc", "pr_auc", "brier", "ece")
 WAYS: Mapping[str, Mapping[str, object]] = {
     "auto": {},
     "unclustered": {"groups": None},

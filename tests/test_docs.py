@@ -21,6 +21,7 @@ MODULES = sorted(
 )
 NEED_TORCH = {
     "rhoa.learning.incremental",
+    "rhoa.learning.winograd",
     "rhoa.hips.detector",
     "rhoa.learning.training",
     "rhoa.learning.network",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,9 @@ class Population:
         density, other = norm.pdf(noise), norm.sf(noise + self.distance)
         precision = share * norm.sf(noise) / (share * norm.sf(noise) + (1 - share) * other)
         missed = norm.sf(noise + self.distance / 2) ** 2  # squared error of a hip of either class
+        edges = norm.ppf(np.linspace(0, 1, 11))  # of the bins of the calibration error
+        gaps = share * self._excess(edges, rhoa=True)
+        gaps += (1 - share) * self._excess(edges, rhoa=False)
         return {
             "roc_auc": self.roc_auc,
             "balanced_accuracy": right,
@@ -47,11 +51,23 @@ class Population:
             "specificity": right,
             "pr_auc": float(np.trapezoid(precision * density, noise)),
             "brier": float(np.trapezoid(missed * density, noise)),
+            "ece": float(np.abs(gaps).sum()),
             "precision": tp / (tp + fp),
             "f1": 2 * tp / (2 * tp + fp + fn),
             "mcc": (tp * tn - fp * fn)
             / float(np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))),
         }
+
+    def _excess(self, edges: NDArray[np.float64], *, rhoa: bool) -> NDArray[np.float64]:
+        """Mean of score minus label over each bin, of the hips of a class."""
+        mean = self.distance / 2 if rhoa else -self.distance / 2
+        ends = np.clip(edges, mean - 9, mean + 9)
+        inside = []
+        for low, high in pairwise(ends):
+            places = np.linspace(low, high, 2001)
+            error = norm.cdf(places) - rhoa
+            inside.append(np.trapezoid(error * norm.pdf(places - mean), places))
+        return np.array(inside)
 
     def cohort(
         self, subjects: int, random: np.random.Generator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sklearn.calibration import calibration_curve
@@ -73,11 +73,35 @@ class TestTemperature:
         assert 1 < found.value < 100
 
     @pytest.mark.parametrize(
-        ("scores", "problem"), [([0.1, 0.9], "apart altogether"), ([0.9, 0.1], "than by chance")]
+        ("scores", "problem"),
+        [
+            ([0.1, 0.9, 0.8], "apart altogether"),
+            ([0.1, 0.9, 0.5], "apart altogether"),
+            ([0.9, 0.1, 0.4], "than by chance"),
+            ([0.5, 0.5, 0.5], "than by chance"),
+        ],
     )
-    def test_where_none_is_best_it_warns(self, scores: list[float], problem: str) -> None:
+    def test_where_none_is_best_it_warns_and_leaves_scores_as_they_are(
+        self, scores: list[float], problem: str
+    ) -> None:
         with pytest.warns(RhoaWarning, match=problem):
-            fit_temperature([0, 1], scores)
+            assert fit_temperature([0, 1, 1], scores) == Temperature(1.0)
+
+    @given(st.lists(st.floats(0.001, 0.999), min_size=3, max_size=12), st.data())
+    def test_else_no_other_is_likelier(self, scores: list[float], data: st.DataObject) -> None:
+        """The best temperature's loss is below those around it; a hip is on the wrong side."""
+        labels = [0, 1, *(data.draw(st.integers(0, 1)) for _ in scores[2:])]
+        signed = np.where(labels, 1, -1) * logit(scores)
+        assume(signed.sum() > 0.01)
+        assume(signed.min() < -0.01)
+
+        found = fit_temperature(labels, scores).value
+
+        best, *others = (
+            np.logaddexp(0, -signed / temperature).mean()
+            for temperature in (found, 0.9 * found, 1.1 * found)
+        )
+        assert best <= min(others)
 
     @pytest.mark.parametrize(
         ("labels", "partition", "problem"),

@@ -96,9 +96,44 @@ class TestAreas:
         result = compare(labels, first, second, groups=groups, resamples=1).roc_auc
 
         assert result.p == pytest.approx(2 * t.sf(abs(values[1] - values[0]) / error, freedom))
-        assert result.difference.high - result.difference.value == pytest.approx(
-            t.ppf(0.975, freedom) * error
+        # Of 60 subjects the scale of the interval hardly matters.
+        assert result.difference.high - result.difference.low == pytest.approx(
+            2 * t.ppf(0.975, freedom) * error, rel=0.02
         )
+
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(0, 4), st.integers(0, 5)),
+            min_size=4,
+            max_size=14,
+        )
+    )
+    def test_intervals_of_few_hips_are_differences_of_areas(
+        self, hips: list[tuple[int, int, int, int]]
+    ) -> None:
+        labels, first, second, groups = (np.array(part) for part in zip(*hips, strict=True))
+
+        result = compare(labels, first / 4, second / 4, groups=groups, resamples=1).roc_auc
+
+        if not math.isnan(result.difference.low):
+            assert -1 <= result.difference.low <= result.difference.value + 1e-12
+            assert result.difference.value - 1e-12 <= result.difference.high <= 1
+
+    def test_intervals_of_few_hips_hold_no_difference_as_often_as_they_say(self) -> None:
+        """150 cohorts of 12 subjects, both models as good; the bound is three standard errors."""
+        held, defined = 0, 0
+        for seed in range(150):
+            random = np.random.default_rng(seed)
+            labels, score, groups = Population().cohort(12, random)
+            first, second = expit(logit(score) + 0.8 * random.standard_normal((2, labels.size)))
+            low, high = compare(
+                labels, first, second, groups=groups, resamples=1
+            ).roc_auc.difference[1:]
+            defined += not math.isnan(low)
+            held += low <= 0 <= high
+
+        assert defined > 140
+        assert held / defined > 0.95 - 3 * math.sqrt(0.95 * 0.05 / defined)
 
     def test_the_same_scores_do_not_differ(self) -> None:
         labels, scores = [0, 1, 0, 1], [0.1, 0.8, 0.6, 0.4]

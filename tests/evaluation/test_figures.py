@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rhoa.evaluation import charts, evaluate, figures, overlays
-from rhoa.evaluation.bands import curve_band
+from rhoa.evaluation.bands import benefit_band, curve_band
+from rhoa.evaluation.decisions import decision_curve
 from rhoa.hips import Box
 from rhoa.pose import Landmarks, from_landmarks
 from rhoa.radiograph import Radiograph
@@ -120,6 +121,27 @@ def test_the_band_of_hips_that_all_are_right_is_a_line() -> None:
         band = curve_band(truth, score, np.arange(4), kind)
         assert band is not None
         np.testing.assert_array_equal(band.low, np.ones_like(band.x))
+
+
+def test_the_band_of_a_decision_curve_is_that_of_resampled_patients_curves() -> None:
+    """The curves of `decision_curve` itself, of patients drawn by another generator."""
+    random = np.random.default_rng(4)
+    truth = (random.random(60) < 0.4).astype(int)
+    score = np.clip(0.3 * truth + 0.7 * random.random(60), 0, 1)
+    groups, thresholds = np.arange(60) // 2, np.array([0.1, 0.3, 0.5, 0.7])
+    drawn = []
+    for _ in range(500):
+        patients = random.integers(30, size=30)
+        hips = np.r_[2 * patients, 2 * patients + 1]
+        curve = decision_curve(truth[hips], score[hips], thresholds=thresholds)
+        drawn.append([point.model for point in curve])
+
+    band = benefit_band(truth, score, groups, thresholds)
+
+    assert band is not None
+    expected = np.percentile(drawn, (2.5, 97.5), axis=0)
+    np.testing.assert_allclose([band.low, band.high], expected, atol=0.04)
+    assert benefit_band(truth, score, 0 * groups, thresholds) is None
 
 
 def test_one_patient_has_no_band() -> None:

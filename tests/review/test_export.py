@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 from typing import TYPE_CHECKING
@@ -65,6 +66,27 @@ def test_grades_go_out_as_a_manifest_that_is_read_back_and_split(cohort_folder: 
     }
     assert manifest.flow().excluded == {"prosthesis": 1, "quality": 1, "KL 1": 1}
     assert len({hip.partition for hip in manifest.split()}) > 1
+
+
+def test_every_grade_goes_out_with_its_notes(cohort_folder: Path) -> None:
+    cohort = read_cohort(cohort_folder)
+    anna, bela = sitting(cohort), sitting(cohort, "bela")
+    notes = 'old fracture, "healed"\nsee the other side'
+    told = {"do": "grade", "case": cohort.cases[0].key, "reading": 1}
+    anna.act(told | {"side": "right", "kl": 3, "notes": notes, "features": {"narrowing": 2}})
+    anna.act(told | {"side": "left", "kl": None, "reason": "prosthesis"})
+    bela.act(told | {"side": "right", "kl": 2})
+
+    export(cohort, {"bela": bela.state, "anna": anna.state}, cohort_folder / "out")
+
+    with (cohort_folder / "out" / "grades.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = ("case", "side", "reader", "kl", "reason", "narrowing", "cysts", "notes")
+    assert [tuple(row[name] for name in kept) for row in rows] == [
+        ("1", "left", "anna", "", "prosthesis", "", "", ""),
+        ("1", "right", "anna", "3", "", "2", "", notes),
+        ("1", "right", "bela", "2", "", "", "", ""),
+    ]
 
 
 def test_crops_are_those_of_the_boxes(cohort_folder: Path) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rhoa.audit.cells import figures_of
+from rhoa.audit.rankings import Rankings
 from rhoa.evaluation.proportions import clopper_pearson
 
 if TYPE_CHECKING:
     from rhoa.audit.matching import Audit
+    from rhoa.audit.printed import Printed
+    from rhoa.audit.rankings import Range
     from rhoa.audit.repairs import Repair
 
 
 def remarks(audit: Audit) -> list[str]:
     """What the row says by the standard definitions, and what of it cannot be."""
     said = _standard(audit) + _baseline(audit)
-    return said + [remark for name in ("roc_auc", "pr_auc") for remark in _area(audit, name)]
+    said += [remark for name in ("roc_auc", "pr_auc") for remark in _area(audit, name)]
+    return said + _rankings(audit)
 
 
 def _standard(audit: Audit) -> list[str]:
@@ -71,6 +76,39 @@ def _area(audit: Audit, name: str) -> list[str]:
                 f"roc_auc {printed.text}: the operating point allows {lowest:.3f} to {highest:.3f}"
             )
     return said
+
+
+def _rankings(audit: Audit) -> list[str]:
+    """What the PR area can be, where it is no average precision."""
+    printed, roc = audit.printed.get("pr_auc"), audit.printed.get("roc_auc")
+    repaired = not audit.matches
+    if printed is None or (repaired and not audit.repairs):
+        return []
+    matrices = audit.repairs[0].matrices if repaired else audit.matrices
+    roc_auc = (0.0, 1.0) if roc is None else (roc.value - roc.half, roc.value + roc.half)
+    rankings = Rankings(audit.positives, audit.negatives, tuple(matrices), roc_auc)
+    if not rankings.countable:
+        return []
+    average = rankings.average_precision()
+    if math.isnan(average.low) or _prints(printed, average):
+        return []
+    kind = "the repaired confusion matrix" if repaired else "confusion matrix"
+    alike = f"this ROC AUC and {kind}" if roc is not None else f"this {kind}"
+    said = (
+        f"pr_auc {printed.text}: rankings of {alike} have an average precision of "
+        f"{average.low:.3f} to {average.high:.3f}; "
+    )
+    for tied in range(1, audit.positives + 1):
+        if _prints(printed, rankings.without_first_segment(tied=tied)):
+            shared = f" if {tied} positives share the highest score" if tied > 1 else ""
+            return [f"{said}without the first segment of the curve the area can be so{shared}"]
+    return [f"{said}it is none without the first segment of the curve either"]
+
+
+def _prints(printed: Printed, area: Range) -> bool:
+    """Whether an area of the range rounds to what is printed."""
+    slack = printed.half + 1e-9
+    return area.low - slack <= printed.value <= area.high + slack
 
 
 def repair_in_words(repair: Repair, audit: Audit) -> str:

@@ -1,4 +1,4 @@
-"""Bands around ROC and precision-recall curves: where curves of resampled patients run."""
+"""Bands around ROC, precision-recall and decision curves: where those of resampled patients run."""
 
 from __future__ import annotations
 
@@ -62,6 +62,40 @@ def curve_band(
         return None
     low, high = np.percentile(curves, (2.5, 97.5), axis=0)
     return Band(x, low, high)
+
+
+def benefit_band(
+    truth: NDArray[np.int_],
+    score: NDArray[np.float64],
+    groups: NDArray[np.intp],
+    thresholds: NDArray[np.float64],
+) -> Band | None:
+    """The band of a decision curve's net benefit, point by point; None of one patient.
+
+    Parameters
+    ----------
+    truth, score, groups
+        As of `curve_band`.
+    thresholds
+        Threshold probabilities in [0, 1).
+
+    Examples
+    --------
+    >>> truth, score = np.array([0, 1, 0, 1]), np.array([0.1, 0.9, 0.2, 0.8])
+    >>> band = benefit_band(truth, score, np.arange(4), np.array([0.5]))
+    >>> float(band.low[0]), float(band.high[0])  # the share of rHOA, from none of four to all
+    (0.0, 1.0)
+    """
+    if groups.max() == 0:
+        return None
+    worth = np.where(truth[:, None] == 1, 1.0, -thresholds / (1 - thresholds))
+    gained = worth * (score[:, None] >= thresholds)
+    curves = [
+        weights @ gained / weights.sum(axis=1, keepdims=True)
+        for weights in resampled_weights(groups, RESAMPLES, seed=0)
+    ]
+    low, high = np.percentile(np.concatenate(curves), (2.5, 97.5), axis=0)
+    return Band(thresholds, low, high)
 
 
 def _resampled(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _LARGEST_LOG_ODDS = 36.0  # beyond this a double is one: scores of 0 and 1 stay finite
-_COLDEST, _HOTTEST = 0.01, 100.0
+_COLDEST, _HOTTEST = 1e-4, 1e4
 
 Bins = Literal["equal width", "equal count"]
 BINS: tuple[Bins, ...] = ("equal width", "equal count")
@@ -76,8 +76,9 @@ def fit_temperature(
     Warns
     -----
     RhoaWarning
-        If the classes are apart altogether, or the wrong way round: no temperature is best then,
-        and the nearest bound, 0.01 or 100, is taken.
+        If every hip is on its side of one half, so that the likeliest temperature is zero and makes
+        each score 0 or 1; or if scores tell the classes no better than chance, so that it is
+        infinite. So few hips say nothing of confidence: the temperature is left at one.
 
     References
     ----------
@@ -100,22 +101,23 @@ def fit_temperature(
 
     # Convex in the inverse temperature, so there is one minimum.
     signed = np.where(labels, 1, -1) * log_odds(scores)
+    chance = signed.sum() <= 0
+    if chance or (signed >= 0).all():
+        warnings.warn(
+            f"no temperature is best for these {labels.size} validation hips: their classes are "
+            f"{'no better told than by chance' if chance else 'apart altogether'}; "
+            "scores are left as they are.",
+            RhoaWarning,
+            stacklevel=2,
+        )
+        return Temperature(1.0)
 
     def loss(log_temperature: float) -> float:
         return float(np.logaddexp(0, -signed * np.exp(-log_temperature)).mean())
 
     bounds = float(np.log(_COLDEST)), float(np.log(_HOTTEST))
     best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-9})
-    value = float(np.exp(best.x))
-    if not 1.001 * _COLDEST < value < 0.999 * _HOTTEST:
-        warnings.warn(
-            f"no temperature is best for these {labels.size} validation hips: their classes are "
-            f"{'apart altogether' if value < 1 else 'no better told than by chance'}; "
-            f"{value:.2g} is taken.",
-            RhoaWarning,
-            stacklevel=2,
-        )
-    return Temperature(value)
+    return Temperature(float(np.exp(best.x)))
 
 
 class ReliabilityBin(NamedTuple):

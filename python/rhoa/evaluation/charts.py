@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from rhoa.evaluation.bands import Band
     from rhoa.evaluation.calibration import ReliabilityBin
     from rhoa.evaluation.decisions import NetBenefit
     from rhoa.evaluation.occlusions import OcclusionExample
@@ -144,9 +145,15 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], *, palette: Palette = LI
 
 
 def decision_curves(
-    curves: Mapping[str, Sequence[NetBenefit]], *, palette: Palette = LIGHT
+    curves: Mapping[str, Sequence[NetBenefit]],
+    bands: Mapping[str, Band] | None = None,
+    *,
+    palette: Palette = LIGHT,
 ) -> Figure:
-    """Net benefit of each model, of calling every hip rHOA and of calling none, by threshold."""
+    """Net benefit of each model, of calling every hip rHOA and of calling none, by threshold.
+
+    ``bands`` are those of `benefit_band`, by the name of the curve.
+    """
     with _blank((5.2, 3.4), palette) as figure:
         axes = figure.subplots()
         first = next(iter(curves.values()), ())
@@ -159,10 +166,13 @@ def decision_curves(
         )
         axes.axhline(0, color=palette.guide, linewidth=0.9, linestyle=":", label="no hip")
         for number, (name, points) in enumerate(curves.items()):
+            color = palette.series[number % len(palette.series)]
+            if bands is not None and name in bands:
+                axes.fill_between(*bands[name], color=color, alpha=0.08, linewidth=0)
             axes.plot(
                 [point.threshold for point in points],
                 [point.model for point in points],
-                color=palette.series[number % len(palette.series)],
+                color=color,
                 linestyle=DASHES[number % len(DASHES)],
                 linewidth=1.4,
                 label=name,

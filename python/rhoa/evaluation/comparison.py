@@ -57,7 +57,8 @@ class Comparison:
     """Second model minus first, on the same hips.
 
     ``differences`` holds each figure's difference with its paired bootstrap interval; ``roc_auc``
-    the test of DeLong, with groups that of Obuchowski; ``answers`` McNemar's exact test, with
+    the test of DeLong, with groups that of Obuchowski, whose interval is normal on the scale of the
+    inverse hyperbolic tangent and so within -1 and 1; ``answers`` McNemar's exact test, with
     groups its counterpart over patients. Of twenty figures tested, one differs by chance.
     """
 
@@ -207,9 +208,10 @@ def _area_test(
         return AreaTest(float(first), float(second), Estimate(difference, *low_high), p)
     freedom = min(np.unique(groups[members]).size for members in (labels, ~labels)) - 1
     error = math.sqrt(variance)
-    reach = student(freedom) * error
     p = 2 * float(stdtr(freedom, -abs(difference) / error))
-    interval = Estimate(difference, difference - reach, difference + reach)
+    # Errors of few patients reach beyond -1 and 1, where no difference of areas is.
+    middle, reach = math.atanh(difference), student(freedom) * error / (1 - difference**2)
+    interval = Estimate(difference, math.tanh(middle - reach), math.tanh(middle + reach))
     return AreaTest(float(first), float(second), interval, p)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa.evaluation import charts, figures, finding_tables, statements, tables
+from rhoa.evaluation.bands import benefit_band
 from rhoa.evaluation.calibration import reliability
 from rhoa.evaluation.decisions import decision_curve
 from rhoa.evaluation.findings import failures as confident_failures
@@ -256,11 +257,18 @@ def _reliability(source: str, tested: Sequence[tuple[Run, Scores]]) -> str:
 def _decisions(source: str, tested: Sequence[tuple[Run, Scores]]) -> str:
     curves = {run.name: decision_curve(scores.truth, scores.score) for run, scores in tested}
     alt = f"Decision curves on the {SOURCE_NAMES[source]} test dataset"
-    picture = figures.chart(partial(charts.decision_curves, curves), alt)
+    bands = {}
+    for run, scores in tested:
+        thresholds = np.array([point.threshold for point in curves[run.name]])
+        band = benefit_band(scores.truth, scores.score, scores.groups, thresholds)
+        if band is not None:
+            bands[run.name] = band
+    picture = figures.chart(partial(charts.decision_curves, curves, bands), alt)
     caption = (
         f"Decision curves on the {SOURCE_NAMES[source]} test dataset: hips rightly called rHOA, "
-        "less those wrongly called so, weighed by the odds of the threshold, per hip. A model is "
-        "worth using where it lies above both grey lines."
+        "less those wrongly called so, weighed by the odds of the threshold, per hip; bands hold "
+        "95 % of resampled patients' curves. A model is worth using where it lies above both grey "
+        "lines."
     )
     return numbered(caption, f'<div class="single">{picture}</div>')
 

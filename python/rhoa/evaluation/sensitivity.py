@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -107,12 +106,9 @@ def occlusion(  # noqa: PLR0913  # the contract of rhoa.occlusion
     chosen = int(whole.argmax()) if target is None else _require_class(target, whole.size)
     places = [(rows, columns) for rows in squares[0] for columns in squares[1]]
     mean = np.float32(pixels.mean(dtype=np.float64))
-    scores = np.concatenate(
-        [
-            np.asarray(score([_hide(pixels, place, mean) for place in some]), np.float64)
-            for some in (places[start : start + batch] for start in range(0, len(places), batch))
-        ]
-    )
+    scores = np.empty((len(places), whole.size))
+    for some in _alike([len(spans) for spans in squares], batch):
+        scores[some] = score([_hide(pixels, places[number], mean) for number in some])
     falls = (whole[chosen] - scores[:, chosen]).reshape([len(spans) for spans in squares])
     if centred:
         return _interpolated(falls, pixels.shape, stride)
@@ -127,6 +123,18 @@ def _spans(length: int, patch: int, stride: int, *, centred: bool) -> list[slice
         steps = -(-(length - patch) // stride)
         starts = [step * stride for step in range(steps + 1)]
     return [slice(max(0, start), min(length, start + patch)) for start in starts]
+
+
+def _alike(shape: Sequence[int], batch: int) -> list[NDArray[np.intp]]:
+    """Batches of the numbers of squares that are about as far from the edges.
+
+    What a square changes ends where the image ends, so near an edge it is less.
+    """
+    step = max(1, round(np.sqrt(batch) / 2))  # at all four corners, as many as a batch has
+    distances = [np.minimum(np.arange(count), np.arange(count)[::-1]) // step for count in shape]
+    down, across = np.meshgrid(*distances, indexing="ij")
+    order = np.lexsort((across.ravel(), down.ravel()))
+    return np.split(order, range(batch, order.size, batch))
 
 
 def _hide(
@@ -180,13 +188,12 @@ def _cubic(length: int, count: int, step: int) -> NDArray[np.float64]:
 def _for_variants(model: Classifier) -> Classifier:
     """The model, where it can with a network that computes what differs from its first image."""
     inference = sys.modules.get("rhoa.learning.inference")  # who has a model has imported it
-    if inference is None or not isinstance(model, inference.Model):
-        return model
-    from rhoa.learning.incremental import Incremental, can_be_incremental
+    faster = model
+    if inference is not None and isinstance(model, inference.Model):
+        from rhoa.learning.incremental import Incremental, VariantsModel, can_be_incremental
 
-    faster: Classifier = model
-    if can_be_incremental(model.network):
-        faster = replace(model, network=Incremental(model.network))
+        if can_be_incremental(model.network):
+            faster = VariantsModel(Incremental(model.network), model.card, model.device)
     return faster
 
 

@@ -103,7 +103,8 @@ class Grader(ABC):
         ----------
         images
             Crops of hips, each a 2-D array of grey levels, 0 (black) to 255, of any size; right
-            hips mirrored, as `rhoa.hips.crop` makes them.
+            hips mirrored, as `rhoa.hips.crop` makes them. At the network's size they are rounded to
+            whole levels, as they were in training, where crops come from 8-bit pictures.
         batch
             Images computed at once.
 

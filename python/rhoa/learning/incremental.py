@@ -17,9 +17,16 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.models.resnet import BasicBlock, ResNet
 
+from rhoa.learning.dataset import as_input
+from rhoa.learning.inference import Model
+from rhoa.learning.levels import WHITE
+from rhoa.learning.winograd import KERNEL, WORTH_IT, Winograd
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     Corners = Sequence[tuple[int, int]]  # row and column of the first pixel, one an image
@@ -71,8 +78,19 @@ SAME = Look(kernel=1, stride=1, padding=0)
 POOL = Look(kernel=3, stride=2, padding=1)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class VariantsModel(Model):
+    """A model, of an `Incremental` network, of variants of the first crop that it grades."""
+
+    def compute(self, levels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Probabilities ``(n, 2)`` of grey levels ``(n, image_size, image_size)``."""
+        outputs = self.network(torch.from_numpy(levels).to(self.device))
+        result: NDArray[np.float64] = outputs.double().softmax(dim=1).cpu().numpy()
+        return result
+
+
 class Incremental(nn.Module):
-    """A ResNet of basic blocks, in evaluation mode, that knows the first image it is given.
+    """A ResNet of basic blocks, in evaluation mode, that knows the first crop it is given.
 
     Parameters
     ----------
@@ -90,12 +108,13 @@ class Incremental(nn.Module):
     >>> import torch
     >>> from rhoa.learning.incremental import Incremental
     >>> from rhoa.learning.network import build_network
-    >>> network, image = build_network().train(mode=False), torch.zeros(1, 3, 64, 64)
-    >>> changed = image.clone()
-    >>> changed[..., 8:16, 8:16] = 1.0
+    >>> from rhoa.learning.inference import forward
+    >>> network, crop = build_network(), torch.zeros(1, 64, 64, dtype=torch.uint8)
+    >>> changed = crop.clone()
+    >>> changed[:, 8:16, 8:16] = 255
     >>> incremental = Incremental(network)
-    >>> outputs = incremental(image), incremental(changed)
-    >>> torch.allclose(outputs[1], network(changed), atol=1e-5)
+    >>> outputs = incremental(crop), incremental(changed)
+    >>> torch.allclose(outputs[1], forward(network, changed, crop.device), atol=1e-5)
     True
     """
 
@@ -105,12 +124,12 @@ class Incremental(nn.Module):
         self.known: _Known | None = None
         self.train(mode=False)  # callers put back the mode they find, in the network too
 
-    @torch.no_grad()  # maps are filled in place
-    def forward(self, images: Tensor) -> Tensor:
-        """Outputs ``(n, classes)`` of ``images`` ``(n, channels, rows, columns)``, no gradients."""
+    @torch.inference_mode()  # maps are filled in place
+    def forward(self, crops: Tensor) -> Tensor:
+        """Outputs ``(n, classes)`` of uint8 ``crops`` ``(n, rows, columns)``, without gradients."""
         if self.known is None:
-            self.known = _Known(self.network, images[:1])
-        maps = self.known.stem(_differing(self.known.image, images))
+            self.known = _Known(self.network, crops[:1])
+        maps = self.known.stem(self.known.differing(crops))
         maps.values.relu_()
         corners, size = _changed(maps, POOL, self.known.pooled)
         seen = _seen(maps, POOL, corners, size)  # no value is below the zeros around them
@@ -118,16 +137,17 @@ class Incremental(nn.Module):
         maps = Maps(self.known.pooled, pooled, corners)
         for block in self.known.blocks:
             maps = block(maps)
-        whole = _unchanged(maps, [(0, 0)] * len(images), _shape(maps.known))
+        whole = _unchanged(maps, [(0, 0)] * len(crops), _shape(maps.known))
         outputs: Tensor = self.network.fc(whole.mean(dim=(2, 3)))
         return outputs
 
 
 class _Known:
-    """All maps of the known image, and the layers that make them."""
+    """All maps of the known crop, and the layers that make them."""
 
-    def __init__(self, network: ResNet, image: Tensor) -> None:
-        self.image = image.contiguous(memory_format=torch.channels_last)
+    def __init__(self, network: ResNet, crop: Tensor) -> None:
+        self.crop = crop
+        self.image = _as_input(crop)
         self.stem = _Convolution(network.conv1, network.bn1, self.image)
         self.stem.known.relu_()
         maps = functional.max_pool2d(self.stem.known, POOL.kernel, POOL.stride, POOL.padding)
@@ -136,6 +156,25 @@ class _Known:
         for block in itertools.chain(*_stages(network)):
             self.blocks.append(_Block(block, maps))
             maps = self.blocks[-1].known
+
+    def differing(self, crops: Tensor) -> Maps:
+        """Windows of one size that hold all in which each crop differs from the known one."""
+        differs = crops != self.crop
+        spans = [_spans(differs.any(dim=axis).cpu()) for axis in (2, 1)]
+        size = tuple(max(stop - start for start, stop in span) for span in spans)
+        corners = [
+            (min(top, crops.shape[1] - size[0]), min(left, crops.shape[2] - size[1]))
+            for (top, _), (left, _) in zip(*spans, strict=True)
+        ]
+        windows = [
+            crop[top : top + size[0], left : left + size[1]]
+            for crop, (top, left) in zip(crops, corners, strict=True)
+        ]
+        return Maps(self.image, _as_input(torch.stack(windows)), corners)
+
+
+def _as_input(crops: Tensor) -> Tensor:
+    return as_input(crops.float() / WHITE).contiguous(memory_format=torch.channels_last)
 
 
 def can_be_incremental(network: nn.Module) -> bool:
@@ -162,6 +201,11 @@ class _Convolution:
         self.known = functional.conv2d(
             known_input, self.weight, self.bias, self.look.stride, self.look.padding
         )
+        self.faster = None
+        on_processor = known_input.device.type == "cpu"  # elsewhere libraries do this themselves
+        small = (self.look.kernel, self.look.stride) == (KERNEL, 1)
+        if on_processor and small and min(weight.shape[:2]) >= WORTH_IT:
+            self.faster = Winograd(weight, self.bias)
 
     def __call__(self, maps: Maps) -> Maps:
         corners, size = _changed(maps, self.look, self.known)
@@ -170,10 +214,13 @@ class _Convolution:
     def at(self, maps: Maps, corners: Corners, size: Size) -> Tensor:
         """Outputs in windows of ``size`` at ``corners``."""
         look = self.look
-        if maps.whole:  # the library pads without computing the padding
-            return functional.conv2d(maps.values, self.weight, self.bias, look.stride, look.padding)
-        seen = _seen(maps, look, corners, size)
-        return functional.conv2d(seen, self.weight, self.bias, look.stride)
+        # Of whole maps the zeros around need not be written.
+        seen, around = (
+            (maps.values, look.padding) if maps.whole else (_seen(maps, look, corners, size), 0)
+        )
+        if self.faster is not None:
+            return self.faster(seen, padding=around)
+        return functional.conv2d(seen, self.weight, self.bias, look.stride, around)
 
 
 class _Block:
@@ -201,22 +248,6 @@ class _Block:
 
 def _unchanged(maps: Maps, corners: Corners, size: Size) -> Tensor:
     return maps.values if maps.whole else _seen(maps, SAME, corners, size)
-
-
-def _differing(known: Tensor, images: Tensor) -> Maps:
-    """Windows of one size that hold all in which each image differs from the known one."""
-    differs = (images != known).any(dim=1)
-    spans = [_spans(differs.any(dim=axis).cpu()) for axis in (2, 1)]
-    size = tuple(max(stop - start for start, stop in span) for span in spans)
-    corners = [
-        (min(top, known.shape[2] - size[0]), min(left, known.shape[3] - size[1]))
-        for (top, _), (left, _) in zip(*spans, strict=True)
-    ]
-    windows = [
-        image[:, top : top + size[0], left : left + size[1]]
-        for image, (top, left) in zip(images, corners, strict=True)
-    ]
-    return Maps(known, torch.stack(windows), corners)
 
 
 def _spans(differs: Tensor) -> list[tuple[int, int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from dataclasses import dataclass, field, replace
@@ -14,6 +16,7 @@ from rhoa.hips import Box, LabelledImage, write_coco
 from rhoa.hips.model_crops import model_crop
 from rhoa.picture import encode_png, stretch
 from rhoa.pose.sides import SIDES
+from rhoa.review.actions import FEATURES
 from rhoa.review.consensus import labels
 from rhoa.review.notes import FILE as AGREEMENT_FILE
 from rhoa.review.pictures import Pictures, to_shown
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 MANIFEST, BOXES, LANDMARKS = "manifest.csv", "boxes.coco.json", "landmarks"
 DISPUTED = "adjudication.csv"
+GRADES = "grades.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +88,9 @@ def export(cohort: Cohort, states: Mapping[str, State], out: Path) -> Exported:
     out
         Folder for ``manifest.csv`` and ``crops/``, which `rhoa.cohort.read` reads;
         ``boxes.coco.json`` and ``images/``, which `rhoa.hips.read_coco` reads; a file for each case
-        in ``landmarks/``, which `rhoa.Landmarks.from_json` reads; ``agreement.json`` and, where
-        readers disagree, ``adjudication.csv``.
+        in ``landmarks/``, which `rhoa.Landmarks.from_json` reads; ``grades.csv`` with every grade,
+        its features and notes; ``agreement.json`` and, where readers disagree,
+        ``adjudication.csv``.
 
     Raises
     ------
@@ -118,6 +123,7 @@ def export(cohort: Cohort, states: Mapping[str, State], out: Path) -> Exported:
         manifest.write(partial)
     with replacing(out / BOXES) as partial:
         write_coco(labelled, partial)
+    _write_grades(cohort, states, out)
     _write_agreement(cohort, states, out)
     _write_disputed(cohort, disputed, states, out)
     boxes = sum(len(one.boxes) for one in labelled)
@@ -194,6 +200,22 @@ def _write_agreement(cohort: Cohort, states: Mapping[str, State], out: Path) -> 
     figures = [figure.as_dict() for figure in agreement_of(cohort, states)]
     told = {"readers": len(states), "figures": figures}
     atomic_write(out / AGREEMENT_FILE, json.dumps(told, indent=1, allow_nan=False) + "\n")
+
+
+def _write_grades(cohort: Cohort, states: Mapping[str, State], out: Path) -> None:
+    """Every grade of every reader, repeated readings too, as it was given."""
+    numbers = {case.key: case.number for case in cohort}
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["case", "side", "reader", "reading", "kl", "reason", *FEATURES, "notes"])
+    for reader, state in sorted(states.items()):
+        known = [at for at in state.grades if at.case in numbers]
+        for at in sorted(known, key=lambda at: (numbers[at.case], at.side, at.reading)):
+            grade = state.grades[at]
+            scores = [(grade.features or {}).get(name) for name in FEATURES]
+            given = [at.reading, grade.kl, grade.reason, *scores, grade.notes]
+            table.writerow([numbers[at.case], at.side, reader, *given])
+    atomic_write(out / GRADES, text.getvalue())
 
 
 def _write_disputed(

@@ -91,7 +91,7 @@ def _windows(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
 
 
 def _occlusions(run: Path, manifest: Manifest) -> list[OcclusionExample]:
-    """Occlusion maps of CT-AP test hips."""
+    """Occlusion maps of CT-AP test hips, those first that the model is most surely wrong of."""
     from rhoa.evaluation.figures import read_grey
     from rhoa.evaluation.report import OcclusionExample
     from rhoa.evaluation.sensitivity import occlusion
@@ -99,13 +99,28 @@ def _occlusions(run: Path, manifest: Manifest) -> list[OcclusionExample]:
 
     model = load_model(run)
     hips = [hip for hip in manifest.labelled if (hip.source, hip.partition) == ("ct", "test")]
+    images = [read_grey(hip.image, CT_CROP_PIXELS) for hip in hips]
+    scores = model.predict_proba(images)[:, 1]
     examples = []
-    for hip in hips[:OCCLUSION_EXAMPLES]:
-        image = read_grey(hip.image, CT_CROP_PIXELS)
+    for number in most_telling([int(hip.label or 0) for hip in hips], scores)[:OCCLUSION_EXAMPLES]:
+        hip, image = hips[number], images[number]
         influence = occlusion(model, image, patch=20, stride=8, spread="matlab")
-        probability = float(model.predict_proba([image])[0, 1])
         caption = f"{hip.side} hip, KL {hip.kl}"
         examples.append(
-            OcclusionExample(caption, image, influence, int(hip.label or 0), probability)
+            OcclusionExample(caption, image, influence, int(hip.label or 0), float(scores[number]))
         )
     return examples
+
+
+def most_telling(labels: Sequence[int], scores: NDArray[np.float64]) -> list[int]:
+    """Numbers of hips: misclassified ones, the surest first, then the others as they come.
+
+    Examples
+    --------
+    >>> most_telling([0, 1, 1, 0], np.array([0.1, 0.4, 0.2, 0.6]))
+    [2, 1, 3, 0]
+    """
+    sureness = np.abs(scores - 0.5)
+    wrong = (scores >= 0.5) != np.asarray(labels, bool)
+    order: list[int] = np.argsort(np.where(wrong, -sureness, 1.0), kind="stable").tolist()
+    return order
