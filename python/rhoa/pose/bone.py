@@ -76,7 +76,7 @@ def body_of(grid: Volume) -> NDArray[np.bool_]:
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     body = binary_dilation(pieces == sizes.argmax())
-    body = np.stack([binary_fill_holes(axial) for axial in body])
+    body = np.stack(list(side_by_side(binary_fill_holes, body)))
     for axis, (step, length) in enumerate(zip(steps, grid.shape, strict=True)):
         body = body.repeat(step, axis=axis).take(range(length), axis=axis)
     whole: NDArray[np.bool_] = body

@@ -91,7 +91,7 @@ def _beside_joints(local: NDArray[np.float64], heads: Heads) -> NDArray[np.bool_
 
 def _without_thick(bone: Bone, heads: Heads, every: NDArray[np.float64]) -> NDArray[np.float64]:
     """The surface of what is left when thick pieces are taken away, but at joints and pubis."""
-    from scipy.ndimage import uniform_filter
+    from scipy.ndimage import find_objects, maximum_filter, uniform_filter
 
     box, grid = _box(bone, heads)
     mask = bone.mask[box]
@@ -102,11 +102,13 @@ def _without_thick(bone: Bone, heads: Heads, every: NDArray[np.float64]) -> NDAr
     dense = by_slabs(
         lambda slab: uniform_filter(slab.astype(np.float32), cube) > DENSE, mask, reach=int(cube[0])
     )
-    thick = by_slabs(
-        lambda slab: uniform_filter(slab.astype(np.float32), spread) > 1e-4,
-        dense,
-        reach=int(spread[0]),
-    )
+    thick = np.zeros_like(dense)
+    for found in find_objects(dense.view(np.int8)):  # one box about all of it
+        about_it = tuple(
+            slice(max(0, side.start - reach), side.stop + reach)
+            for side, reach in zip(found, spread, strict=True)
+        )
+        thick[about_it] = maximum_filter(dense[about_it], spread)
     points = about(surface_points(mask & ~thick, grid), heads)
     beside, apart = (_beside_joints(heads.local(cloud), heads) for cloud in (every, points))
     return np.concatenate([every[beside], points[~apart]])

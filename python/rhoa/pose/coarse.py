@@ -52,7 +52,8 @@ def coarse(
         if progress is not None:
             progress(done, k, "bone")
     means /= np.float32(np.prod(blocks))
-    np.nan_to_num(means, copy=False, nan=AIR_HU, posinf=AIR_HU, neginf=AIR_HU)
+    if wide is float:
+        np.nan_to_num(means, copy=False, nan=AIR_HU, posinf=AIR_HU, neginf=AIR_HU)
     affine = source.affine.copy()
     affine[:3, 3] = source.to_lps([(block - 1) / 2 for block in blocks])
     affine[:3, :3] *= blocks

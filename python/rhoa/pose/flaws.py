@@ -8,6 +8,7 @@ import numpy as np
 
 from rhoa.pose.verdict import SliceFinding
 from rhoa.reading.motion import BODY_HU, LEAST_JUMP_PX, displacement, moved_slices
+from rhoa.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -192,7 +193,7 @@ def _streaked(slices: NDArray[np.int16], index: NDArray[np.intp]) -> list[SliceF
     """Slices that change more from row to row, or from column to column, than those around."""
     from scipy.ndimage import median_filter
 
-    noise = np.array([_noise(one) for one in slices])
+    noise = np.array(list(side_by_side(_noise, slices)))
     usual = median_filter(noise, (min(AROUND, len(noise)), 1), mode="nearest")
     ratio = noise / usual
     above = np.log(ratio)
