@@ -46,8 +46,8 @@ def grad_cam(model: Model, image: ArrayLike, *, target: int | None = None) -> ND
     from rhoa.learning.levels import WHITE, prepare, require_grey
 
     grey = require_grey(image, where="image")
-    card = model.card
-    stage = model.network.get_submodule("layer4" if card["architecture"] == "resnet18" else "maps")
+    card, network = model.card, model.network
+    stage = network.get_submodule("maps" if hasattr(network, "maps") else "layer4")
     levels = prepare(grey, image_size=card["image_size"], xray_size=card["xray_size"])
     inputs = as_input(torch.from_numpy(levels)[None].to(model.device).float() / WHITE)
     kept = []
