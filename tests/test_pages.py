@@ -142,6 +142,14 @@ class TestPython:
         assert not rhoa.pose.from_landmarks(printed).flags
         assert not rhoa.pose.from_landmarks(written).flags
 
+    @pytest.mark.usefixtures("chdir")
+    def test_pseudonyms(self) -> None:
+        names: dict[str, object] = {}
+
+        run("docs/privacy.md", names)
+
+        assert names["names"].of("4711").startswith("P-")
+
     def test_boxes(self, phantom: Phantom, chdir: Path) -> None:
         a_patient(chdir, phantom)
         names: dict[str, object] = {}
