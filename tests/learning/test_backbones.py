@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import rhoa
-from rhoa.errors import MissingExtraError, ParameterError, WeightsError
-from rhoa.learning import export_onnx, load_model, recipes, train
-from tests.learning.squares import QUICK, squares
+timm = pytest.importorskip("timm", reason="needs timm (rhoa[timm])")
+
+import rhoa  # noqa: E402
+from rhoa.errors import MissingExtraError, ParameterError, WeightsError  # noqa: E402
+from rhoa.learning import export_onnx, load_model, recipes, train  # noqa: E402
+from tests.learning.squares import QUICK, squares  # noqa: E402
 
 pytestmark = pytest.mark.torch
-timm = pytest.importorskip("timm", reason="needs timm (rhoa[timm])")
 
 TINY = "timm/test_resnet"
 RECIPE = QUICK.varied(backbone=TINY, epochs=1, image_size=64)
