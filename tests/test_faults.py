@@ -23,7 +23,7 @@ WINDOWS = [(-150.0, 600.0), (0.0, 1000.0)]
 SMALL = (6, 7, 8)
 SPLIT = (64, 72, 80)
 """Above the size from which work is split over threads."""
-PATIENCE_S = 0.5
+SOON_S = 2.0  # of computing by two threads; to their end, the calls take 6 s and more
 
 
 def noise(shape: tuple[int, int, int]) -> np.ndarray:
@@ -192,7 +192,7 @@ small = rhoa.Volume.from_array(np.zeros((160, 160, 160), np.int16), (1.0, 1.0, 1
 fine = ["--pose", f"force:{folder}/pose.json", "--method", "reslice", "--order", "3"]
 calls = {
     "as scanned": lambda: rhoa.ctap(scan(40000, 512, 512).hu, axis=0, threads=2),
-    "posed": lambda: rhoa.ctap(scan(4000, 3000, 512), pose=pose, threads=2),
+    "posed": lambda: rhoa.ctap(scan(1500, 3000, 512), pose=pose, threads=2),
     "resliced": lambda: rhoa.ctap(
         small, pose=pose, method="reslice", order=3, pixel_mm=0.1, threads=2
     ),
@@ -236,7 +236,7 @@ def test_ctrl_c_ends_a_long_computation_at_once(kind: str, tmp_path: Path) -> No
     told = json.loads(run.stdout.splitlines()[-1])
     assert told["code"] == (130 if kind == "command" else None)
     _, computed_s = told["s"]
-    assert computed_s < 2 * PATIENCE_S  # of two threads
+    assert computed_s < SOON_S
     if kind == "command":
         assert "rhoa ctap: interrupted" in run.stderr
         assert "Traceback" not in run.stderr
