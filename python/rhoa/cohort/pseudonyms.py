@@ -16,7 +16,7 @@ from rhoa.errors import AmbiguousSeriesError, ParameterError, ReadError, WriteEr
 from rhoa.reading.bounded import shown
 from rhoa.reading.elements import text_of
 from rhoa.reading.files import list_files
-from rhoa.reading.headers import SkippedFileError, read_elements
+from rhoa.reading.headers import elements_of
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -92,8 +92,8 @@ class Pseudonyms:
         """The pseudonym of a patient by the hospital's number, as DICOM's PatientID has it."""
         return f"P-{self._letters('patient', identifier)[:_LETTERS]}"
 
-    def of_scan(self, path: str | PathLike[str]) -> str:
-        """The pseudonym of a scan's patient, and letters for the scan's own name.
+    def of_scan(self, path: str | PathLike[str], name: str | None = None) -> str:
+        """The pseudonym of a scan's patient, and letters for the scan's name, by default its own.
 
         Where no file of the scan names a patient, or several are named, the pseudonym says so: it
         does not tell whether two such scans are of one patient.
@@ -104,7 +104,7 @@ class Pseudonyms:
         except ReadError:
             patient = None
         known = "unknown" if patient is None else self.of(patient)
-        return f"{known}_{self._letters('scan', path.name)[:_SHORT]}"
+        return f"{known}_{self._letters('scan', path.name if name is None else name)[:_SHORT]}"
 
     def _letters(self, kind: str, text: str) -> str:
         told = f"{kind}\0{unicodedata.normalize('NFC', text).strip()}".encode()
@@ -122,13 +122,8 @@ def patient_of(path: str | PathLike[str]) -> str | None:
     AmbiguousSeriesError
         If files of several patients lie in the folder.
     """
-    named = set()
-    for file in list_files(Path(path)):
-        try:
-            found = text_of(read_elements(file, ["PatientID"])[0], "PatientID")
-        except (SkippedFileError, ReadError):
-            continue
-        named |= {found} - {""}
+    found = elements_of(list_files(path), ["PatientID"])
+    named = {text_of(elements, "PatientID") for elements in found} - {""}
     if len(named) > 1:
         raise AmbiguousSeriesError(
             f"{shown(path)}: its files are of {len(named)} patients; a scan is of one: part them."

@@ -92,9 +92,12 @@ def each_of(
         Case(name, scans[name].path, key_of(wish | scans[name].own(), scans[name].path))
         for name in mine
     ]
-    done = run_cases(work, cases, out, pool=pool_of(options), progress=bar())
-    veils = {name: veil(scans[name].path, options) for name in mine}
-    found = [replace(one, failure=veils[one.name](one.failure)) for one in done]
+    found = [
+        replace(one, failure=veil(scans[one.name].path, options)(one.failure))
+        if one.failure
+        else one
+        for one in run_cases(work, cases, out, pool=pool_of(options), progress=bar())
+    ]
     rows = [{"scan": one.name, **row} for one in found for row in one.record.get("rows", ())]
     failures = [one for one in found if one.failure]
     part = "" if options.shard is None else "-{}-of-{}".format(*options.shard)
@@ -125,11 +128,15 @@ def name_scans(scans: Mapping[str, Path], options: Namespace) -> dict[str, Path]
     Raises
     ------
     ParameterError
-        If the key of the pseudonyms cannot be read.
+        If the key of the pseudonyms cannot be read, or gives two scans one pseudonym.
     """
     if options.pseudonyms is not None:
-        names = Pseudonyms.load(options.pseudonyms)
-        scans = {names.of_scan(path): path for path in scans.values()}
+        names, count = Pseudonyms.load(options.pseudonyms), len(scans)
+        scans = {names.of_scan(path, name): path for name, path in scans.items()}
+        if len(scans) < count:
+            raise ParameterError(
+                "two scans of one patient, or of nobody, would have one pseudonym: rename a folder."
+            )
     options.names = {path: name for name, path in scans.items()}
     return dict(scans)
 
