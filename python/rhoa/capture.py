@@ -13,7 +13,7 @@ from rhoa.errors import ReadError, require_extra
 from rhoa.picture import grey_range, stretch
 from rhoa.reading.bounded import shown
 from rhoa.reading.files import list_files
-from rhoa.reading.headers import SkippedFileError, read_elements
+from rhoa.reading.headers import elements_of
 from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
@@ -66,11 +66,7 @@ class Study:
         """
         names = {name: KEYWORDS.get(name, _keyword(name)) for name in cls.__slots__}
         del names["series_number"]
-        for file in list_files(path):
-            try:
-                found, _ = read_elements(file, list(names.values()))
-            except (SkippedFileError, ReadError):
-                continue
+        for found in elements_of(list_files(path), list(names.values())):
             told = {name: str(found.get(word) or "") for name, word in names.items()}
             told |= {name: "" for name, form in FORMS.items() if not re.fullmatch(form, told[name])}
             if told["study_instance_uid"]:

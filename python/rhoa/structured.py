@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from rhoa.hips import Box
+    from rhoa.pose import Alignment
     from rhoa.pose.sides import Side
     from rhoa.radiograph import Radiograph
 
@@ -119,12 +120,11 @@ def structured_report(
     if not hips or len({hip.side for hip in hips}) < len(hips):
         raise ParameterError("a report needs one finding of each hip, at most one of a side.")
     sr = require_extra("highdicom", extra="dicom-out", purpose="writing DICOM").sr
-    study = study or Study(study_instance_uid=new_uid())
-    square = image.square()
+    study, square = study or Study(), image.square()
     captured = secondary_capture(square.pixels, square.pixel_mm, said=image.made(), study=study)
     groups = [_of_hip(sr, hip, image, captured, models) for hip in hips]
     if image.alignment is not None:
-        groups.insert(0, _of_pelvis(sr, image, captured))
+        groups.insert(0, _of_pelvis(sr, image.alignment, captured))
     content = sr.MeasurementReport(
         observation_context=_observer(sr),
         procedure_reported=getattr(_codes().cid100, f"{modality}UnspecifiedBodyRegion"),
@@ -148,19 +148,18 @@ def structured_report(
     return captured, report
 
 
-def _of_pelvis(sr: Any, image: Radiograph, captured: Dataset) -> Any:  # noqa: ANN401  # highdicom
+def _of_pelvis(sr: Any, alignment: Alignment, captured: Dataset) -> Any:  # noqa: ANN401  # highdicom
     """Group of the pose: angles, and what is flagged."""
-    codes, alignment = _codes(), image.alignment
-    angles = {} if alignment is None else alignment.angles._asdict()
+    codes = _codes()
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=new_uid(), identifier="pelvis"),
         finding_type=_own("pelvis-pose"),
         finding_sites=[sr.FindingSite(codes.SCT.Pelvis)],
         measurements=[
             sr.Measurement(_own(name), round(float(angle), 2), codes.UCUM.Degree)
-            for name, angle in angles.items()
+            for name, angle in alignment.angles._asdict().items()
         ],
-        qualitative_evaluations=_flags(sr, [] if alignment is None else sorted(alignment.flags)),
+        qualitative_evaluations=_flags(sr, sorted(alignment.flags)),
         source_images=[sr.SourceImageForMeasurementGroup.from_source_image(captured)],
     )
 

@@ -14,6 +14,7 @@ from rhoa.cohort.split import PARTITIONS
 from rhoa.errors import ManifestError, MissingFileError
 from rhoa.evaluation.metrics import Evaluation, evaluate
 from rhoa.evaluation.results import Baseline, finite
+from rhoa.learning.recipes import RESNET18
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -262,8 +263,8 @@ def _classes(hips: Sequence[Hip]) -> dict[str, int]:
 
 
 def _network(run: Run) -> str:
-    backbone = str(run.recipe.get("backbone", "resnet18"))
-    return {"resnet18": "ResNet18"}.get(backbone, backbone)
+    backbone = str(run.recipe.get("backbone", RESNET18))
+    return "ResNet18" if backbone == RESNET18 else backbone
 
 
 def _model(run: Run) -> dict[str, Any]:

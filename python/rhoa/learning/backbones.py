@@ -58,12 +58,8 @@ class Backbone(nn.Module):
         if any(key.startswith("body.") for key in given):
             return dict(given)
         last = str(self.body.pretrained_cfg["classifier"])
-        kept = {f"body.{key}": value for key, value in given.items() if not _within(key, last)}
+        kept = {f"body.{k}": value for k, value in given.items() if not k.startswith(f"{last}.")}
         return kept | {key: self.state_dict()[key] for key in HEAD}
-
-
-def _within(key: str, layer: str) -> bool:
-    return key.startswith(f"{layer}.")
 
 
 def _require_known(timm: Any, name: str) -> str:  # noqa: ANN401  # a module

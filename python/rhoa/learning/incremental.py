@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from rhoa.learning.dataset import as_input
-from rhoa.learning.inference import Model
+from rhoa.learning.inference import Model, as_probabilities
 from rhoa.learning.levels import WHITE
 from rhoa.learning.winograd import KERNEL, WORTH_IT, Winograd
 
@@ -84,9 +84,7 @@ class VariantsModel(Model):
 
     def compute(self, levels: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Probabilities ``(n, 2)`` of grey levels ``(n, image_size, image_size)``."""
-        outputs = self.network(torch.from_numpy(levels).to(self.device))
-        result: NDArray[np.float64] = outputs.double().softmax(dim=1).cpu().numpy()
-        return result
+        return as_probabilities(self.network(torch.from_numpy(levels).to(self.device)))
 
 
 class Incremental(nn.Module):

@@ -62,7 +62,11 @@ class Model(SingleModel):
 
 def probabilities(network: nn.Module, crops: Tensor, device: torch.device) -> NDArray[np.float64]:
     """Class probabilities ``(n, 2)`` of uint8 ``crops`` ``(n, size, size)``."""
-    logits = forward(network, crops, device)
+    return as_probabilities(forward(network, crops, device))
+
+
+def as_probabilities(logits: Tensor) -> NDArray[np.float64]:
+    """Softmax of outputs ``(n, 2)``."""
     result: NDArray[np.float64] = logits.double().softmax(dim=1).cpu().numpy()
     return result
 

@@ -9,6 +9,7 @@ import torch
 from torchvision.models import resnet18
 
 from rhoa.errors import WeightsError
+from rhoa.learning.backbones import HEAD, Backbone
 from rhoa.learning.grader import CLASSES
 from rhoa.learning.recipes import RESNET18, TIMM
 from rhoa.learning.weights import IMAGENET, imagenet, read_weights
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from torch import Tensor, nn
-
-_HEAD = ("fc.weight", "fc.bias")
 
 
 def build_network(
@@ -71,8 +70,6 @@ def _random(backbone: str) -> nn.Module:
     if backbone == RESNET18:
         network: nn.Module = resnet18(weights=None, num_classes=len(CLASSES))
         return network
-    from rhoa.learning.backbones import Backbone
-
     return Backbone(backbone)
 
 
@@ -87,15 +84,15 @@ def load_into(network: nn.Module, given: Mapping[str, Tensor], *, where: str) ->
         If tensors are missing, unknown, of another shape or kind of number, or not finite.
     """
     own = network.state_dict()
-    needed_for, rename = "a ResNet18", getattr(network, "named_as_here", None)
-    if rename is not None:
-        needed_for, given = "that network", rename(given)
+    kind = "a ResNet18"
+    if isinstance(network, Backbone):
+        kind, given = "that network", network.named_as_here(given)
     thousand = _shape(given.get("fc.weight"))[:1] == (1000,)
-    kept = {key: value for key, value in given.items() if not (thousand and key in _HEAD)}
+    kept = {key: value for key, value in given.items() if not (thousand and key in HEAD)}
     needed = {key for key in own if not key.endswith("num_batches_tracked")}
     shared = kept.keys() & own.keys()
     problems = {
-        "missing": needed - kept.keys() - set(_HEAD if thousand else ()),
+        "missing": needed - kept.keys() - set(HEAD if thousand else ()),
         "unknown": kept.keys() - own.keys(),
         "misshapen": {key for key in shared if _shape(kept[key]) != own[key].shape},
     }
@@ -116,7 +113,7 @@ def load_into(network: nn.Module, given: Mapping[str, Tensor], *, where: str) ->
             first = printable(min(keys), most=80)
             raise WeightsError(
                 f"{where}: {len(keys)} tensors are {problem} (first: {first}); "
-                f"the weights of {needed_for} with 1000 or {len(CLASSES)} classes are needed."
+                f"the weights of {kind} with 1000 or {len(CLASSES)} classes are needed."
             )
     network.load_state_dict({**own, **kept})
 

@@ -152,7 +152,6 @@ class Recipe:
             require_choice("sources", source, ("xray", "ct"))
         for name, choices in _CHOICES.items():
             require_choice(name, getattr(self, name), choices)
-        self._require_backbone()
         self._require_numbers()
         if not isinstance(self.augmentation, Augmentation):
             raise ParameterError(
@@ -160,6 +159,7 @@ class Recipe:
             )
         if self.first is not None and not isinstance(self.first, Recipe):
             raise ParameterError(f"first must be a Recipe or None; got {self.first!r}.")
+        self._require_backbone()
 
     def _require_backbone(self) -> None:
         if not (isinstance(self.backbone, str) and BACKBONE.fullmatch(self.backbone)):
@@ -169,12 +169,11 @@ class Recipe:
             )
         if self.frozen_stem and self.backbone != RESNET18:
             raise ParameterError(f"frozen_stem is of {RESNET18}; {self.backbone} has none.")
-        for stage in () if self.first is None else (self.first,):
-            if isinstance(stage, Recipe) and stage.backbone != self.backbone:
-                raise ParameterError(
-                    f"a stage begins with the weights of the one before it: backbone must be "
-                    f"{stage.backbone!r} as in first; got {self.backbone!r}."
-                )
+        if self.first is not None and self.first.backbone != self.backbone:
+            raise ParameterError(
+                f"a stage begins with the weights of the one before it: backbone must be "
+                f"{self.first.backbone!r} as in first; got {self.backbone!r}."
+            )
 
     def _require_numbers(self) -> None:
         for name in ("epochs", "validation_every", "drop_period"):

@@ -34,7 +34,7 @@ from rhoa.reading.plain import (
 from rhoa.reading.syntaxes import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 MOST_INFLATED_BYTES = 64 << 20
@@ -248,6 +248,15 @@ def read_elements(path: Path, wanted: Sequence[str]) -> tuple[Any, PixelPlace | 
                 return _elements(path, file, wanted, deflated=_is_deflated(head))
     except OSError as error:
         raise unreadable(shown(path), error) from None
+
+
+def elements_of(files: Iterable[Path], wanted: Sequence[str]) -> Iterator[Any]:
+    """The elements ``wanted`` of each DICOM file that can be parsed; others are passed over."""
+    for file in files:
+        try:
+            yield read_elements(file, wanted)[0]
+        except (SkippedFileError, ReadError):
+            continue
 
 
 @contextlib.contextmanager

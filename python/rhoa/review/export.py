@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from dataclasses import dataclass, field, replace
@@ -22,7 +20,7 @@ from rhoa.review.notes import FILE as AGREEMENT_FILE
 from rhoa.review.pictures import Pictures, to_shown
 from rhoa.review.readers import agreement_of, subject_of
 from rhoa.review.state import CaseState
-from rhoa.writing import atomic_write, replacing
+from rhoa.writing import atomic_write, csv_text, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -205,17 +203,16 @@ def _write_agreement(cohort: Cohort, states: Mapping[str, State], out: Path) -> 
 def _write_grades(cohort: Cohort, states: Mapping[str, State], out: Path) -> None:
     """Every grade of every reader, repeated readings too, as it was given."""
     numbers = {case.key: case.number for case in cohort}
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["case", "side", "reader", "reading", "kl", "reason", *FEATURES, "notes"])
+    columns = ["case", "side", "reader", "reading", "kl", "reason", *FEATURES, "notes"]
+    rows: list[list[object]] = []
     for reader, state in sorted(states.items()):
         known = [at for at in state.grades if at.case in numbers]
         for at in sorted(known, key=lambda at: (numbers[at.case], at.side, at.reading)):
             grade = state.grades[at]
             scores = [(grade.features or {}).get(name) for name in FEATURES]
             given = [at.reading, grade.kl, grade.reason, *scores, grade.notes]
-            table.writerow([numbers[at.case], at.side, reader, *given])
-    atomic_write(out / GRADES, text.getvalue())
+            rows.append([numbers[at.case], at.side, reader, *given])
+    atomic_write(out / GRADES, csv_text(columns, rows))
 
 
 def _write_disputed(
