@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import rhoa
 from rhoa.phantom import Anatomy, ct
 from rhoa.pose import Alignment, Coverage, coverage
-from rhoa.pose.sockets import CENTRE_MM
+from rhoa.pose.population import HIP_CENTRE_MM as CENTRE_MM
 from tests.pose.scans import SIDES, SPACING, cut, judged, measured, phantom, with_ball
 from tests.strategies import rotation, stored
 

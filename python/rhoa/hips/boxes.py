@@ -11,8 +11,12 @@ import numpy as np
 from rhoa.errors import ParameterError, PoseError, require_choice, require_count
 from rhoa.picture import resampling_matrix
 from rhoa.pose import Alignment, Landmarks, usable_alignment
+from rhoa.pose.population import (
+    FEMORAL_HEAD_RADIUS_MM,
+    HIP_BOX_MM,
+    hip_centre,
+)
 from rhoa.pose.sides import SIDES, Side
-from rhoa.pose.sockets import RADIUS_MM, measured_centre
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,14 +26,8 @@ if TYPE_CHECKING:
     from rhoa.hips.joints import Joint
     from rhoa.radiograph import Radiograph
 
-# Where femoral heads lie in the AP frame of 40 real pelves, mean (SD) mm: 81 (7) to the side,
-# 51 (5) behind the plane, 22 (9) above the tubercles, for 224 mm between the ASIS.
-HIP_CENTRE_MM = (81.0, 51.0, 22.0)
-MEAN_ASIS_WIDTH_MM = 224.0
-
-# Gebre et al. 2022: 95 pixels of 0.74 mm, femoral head in the middle. Of a head of 24.6 mm.
-BOX_MM = 70.0
-HALF_BOX_RADII = BOX_MM / 2 / RADIUS_MM
+HALF_BOX_RADII = HIP_BOX_MM / 2 / FEMORAL_HEAD_RADIUS_MM
+"""Half the side of a box, in radii of its femoral head."""
 
 # A box that lies outside the image by more than this share of its area shows no hip to grade.
 MOST_OUTSIDE = 0.25
@@ -107,9 +105,8 @@ def boxes(
     """A square around each hip joint, with the femoral head in its middle.
 
     The heads are those of ``joints``, which measured them in the scan; else those of the image's
-    alignment (``pose="auto"`` finds them); else they are put where they lie in the mean pelvis,
-    scaled by the distance between the ASIS. The square is 2.85 radii of the head wide, 70 mm in
-    the mean pelvis.
+    alignment (``pose="auto"`` finds them); else they are put where they lie in the mean pelvis.
+    The square is 2.85 radii of the head wide, 70 mm in the mean pelvis.
 
     Parameters
     ----------
@@ -168,26 +165,16 @@ def _heads_of_pelvis(
     if landmarks is not None:
         pelvis = usable_alignment(landmarks)
     elif own is not None:
-        pelvis, landmarks = own, own.landmarks
+        pelvis = own
     else:
         raise PoseError(
             "hip boxes need to know the pelvis: pass landmarks= or joints=, or an image projected "
             'with rhoa.ctap(volume, pose="auto").'
         )
-    scale = 1.0
-    if landmarks is not None:
-        spines = landmarks.asis_left - landmarks.asis_right
-        scale = float(np.linalg.norm(spines)) / MEAN_ASIS_WIDTH_MM
     heads = {}
     for side in sides:
-        centre, half = measured_centre(pelvis, side), scale * BOX_MM / 2
-        radius = pelvis.quality.get(f"hip_{side}_radius_mm")
-        if centre is None:
-            sign = 1.0 if side == "left" else -1.0
-            centre = scale * np.array(HIP_CENTRE_MM) * (sign, 1.0, 1.0)
-        elif radius is not None:
-            half = HALF_BOX_RADII * radius
-        heads[side] = _Head(pelvis.to_lps(centre), half)
+        radius = pelvis.quality.get(f"hip_{side}_radius_mm", FEMORAL_HEAD_RADIUS_MM)
+        heads[side] = _Head(pelvis.to_lps(hip_centre(pelvis, side)), HALF_BOX_RADII * radius)
     return heads
 
 

@@ -14,8 +14,8 @@ from rhoa.errors import ParameterError
 from rhoa.pose import Alignment
 from rhoa.pose.bone import RANGE_HU, edges, smoothed
 from rhoa.pose.coarse import along_patient, coarse
+from rhoa.pose.population import FEMORAL_HEAD_RADIUS_MM, hip_centre, measured_centre
 from rhoa.pose.sides import SIDES, Side
-from rhoa.pose.sockets import CENTRE_MM, RADIUS_MM, measured_centre
 from rhoa.pose.spheres import round_places, settled
 from rhoa.reading.looks import METAL_CM3, METAL_HU
 from rhoa.threads import side_by_side
@@ -150,7 +150,7 @@ def _joint(scan: Volume, alignment: Alignment, side: Side) -> Joint:
     prior, spread = _expected(alignment, side)
     part = _part(scan, prior, REACH_MM)
     head = None if part is None else _head(part, prior, spread)
-    centre, radius, seen = (prior, RADIUS_MM, 0.0) if head is None else head
+    centre, radius, seen = (prior, FEMORAL_HEAD_RADIUS_MM, 0.0) if head is None else head
     inside = _share_inside(scan, centre, alignment)
     flags = set()
     if head is None:
@@ -168,11 +168,9 @@ def _joint(scan: Volume, alignment: Alignment, side: Side) -> Joint:
 
 def _expected(alignment: Alignment, side: Side) -> tuple[Point, float]:
     """Where the head should be, patient LPS, and how far from there it may well be."""
-    measured = measured_centre(alignment, side)
-    if measured is not None:
-        return alignment.to_lps(measured), FOUND_SD_MM
-    sign = 1.0 if side == "left" else -1.0
-    return alignment.to_lps(CENTRE_MM * (sign, 1.0, 1.0)), POPULATION_SD_MM
+    measured = measured_centre(alignment, side) is not None
+    spread = FOUND_SD_MM if measured else POPULATION_SD_MM
+    return alignment.to_lps(hip_centre(alignment, side)), spread
 
 
 def _part(scan: Volume, centre: Point, reach_mm: float) -> Volume | None:

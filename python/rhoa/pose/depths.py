@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from rhoa.pose.functional import tipped
+from rhoa.pose.population import measured_centre
 from rhoa.pose.sides import SIDES
-from rhoa.pose.sockets import measured_centre
 
 if TYPE_CHECKING:
     from rhoa.pose.alignment import Alignment

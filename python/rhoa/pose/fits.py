@@ -15,8 +15,8 @@ from rhoa.errors import LandmarkError
 from rhoa.pose.alignment import Alignment, Landmarks, from_landmarks
 from rhoa.pose.candidates import VOLUME, Candidate, candidates, triangle_of
 from rhoa.pose.cloud import LEAST_POINTS
+from rhoa.pose.population import HIP_CENTRE_MM, HIP_CENTRE_SD_MM, HIP_DIFFERENCE_SD_MM
 from rhoa.pose.refine import Refined, refined
-from rhoa.pose.sockets import CENTRE_MM, CENTRE_SD, DIFFERENCE_SD
 from rhoa.pose.symmetry import Mirror
 
 if TYPE_CHECKING:
@@ -173,8 +173,8 @@ class Fitter:
         """How far the heads lie from where they should, in squared standard deviations."""
         left, right = ((head - origin) @ matrix.T for head in (self.heads.left, self.heads.right))
         right = right * (-1.0, 1.0, 1.0)
-        both = ((left + right) / 2 - CENTRE_MM) / CENTRE_SD
-        apart = (left - right) / DIFFERENCE_SD
+        both = ((left + right) / 2 - HIP_CENTRE_MM) / HIP_CENTRE_SD_MM
+        apart = (left - right) / HIP_DIFFERENCE_SD_MM
         return float((both[1:] ** 2).sum() + (apart**2).sum())
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from rhoa.errors import ParameterError
 from rhoa.pose.alignment import FUNCTIONAL_TILT, TILT_LIMIT_DEG
+from rhoa.pose.population import HIP_CENTRE_MM, measured_centre
 from rhoa.pose.sides import SIDES
-from rhoa.pose.sockets import CENTRE_MM, measured_centre
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +94,7 @@ def _hip_axis(alignment: Alignment) -> NDArray[np.float64]:
     """Midpoint of both hip centres in the frame; the population's where they were not measured."""
     left, right = (measured_centre(alignment, side) for side in SIDES)
     if left is None or right is None:
-        return np.array([0.0, *CENTRE_MM[1:]])
+        return np.array([0.0, *HIP_CENTRE_MM[1:]])
     middle: NDArray[np.float64] = (left + right) / 2
     return middle
 

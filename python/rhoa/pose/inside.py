@@ -12,9 +12,9 @@ from rhoa.pose.alignment import Alignment, Landmarks, from_landmarks
 from rhoa.pose.flaws import PARTIAL, Flaws, find_flaws
 from rhoa.pose.functional import tipped
 from rhoa.pose.metal import BrightVoxels, bright_voxels, ends_below_metal, metal_pieces
+from rhoa.pose.population import PARTS_MM, hip_centre, measured_centre
 from rhoa.pose.scanned import Scanned
 from rhoa.pose.sides import SIDES
-from rhoa.pose.sockets import CENTRE_MM, measured_centre
 from rhoa.pose.thumbnails import Thumbnails
 from rhoa.pose.verdict import Coverage, HipCoverage, Metal
 from rhoa.reading.looks import CUT_SLICES, METAL_CM3
@@ -39,15 +39,6 @@ MIDDLE_MM = 15.0
 """Metal this near to the middle belongs to no side."""
 LEFT_OUT = ("localizers_dropped", "pages_dropped", "copies_dropped", "blank_dropped", "repairs")
 """What the report of a volume tells of slices that are not in it, or not as they were."""
-# Left side, AP frame, mm; means of the ten pelves of an atlas.
-PARTS_MM = {
-    "iliac_crest": (92.0, 83.0, 159.0),
-    "anterior_spine": (112.0, 0.0, 93.0),
-    "posterior_spine": (46.0, 138.0, 99.0),
-    "hip_centre": tuple(CENTRE_MM.tolist()),
-    "pubic_tubercle": (14.0, 0.0, 0.0),
-    "ischium": (49.0, 82.0, -45.0),
-}
 SLICE_FLAGS: Mapping[Reason, str] = {
     "blank": "blank_slices",
     "partial": "partial_slices",
@@ -171,7 +162,7 @@ def _require(volume: object, alignment: object) -> Alignment | None:
 
 def _hip(scan: _Scan, frame: Alignment, side: Side, roi_mm: float) -> HipCoverage:
     scanned = scan.scanned
-    centre, measured = _centre(frame, side)
+    centre, measured = hip_centre(frame, side), measured_centre(frame, side) is not None
     count = int(np.ceil(2 * roi_mm / SAMPLE_MM)) + 1
     line = np.linspace(-roi_mm, roi_mm, count)
     offsets = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -191,14 +182,6 @@ def _hip(scan: _Scan, frame: Alignment, side: Side, roi_mm: float) -> HipCoverag
         _slices(scanned, region[joint]),
     )
     return replace(hip, flags=_hip_flags(hip, scan, region[joint]))
-
-
-def _centre(frame: Alignment, side: Side) -> tuple[NDArray[np.float64], bool]:
-    """Centre of a hip in the frame, and whether it was measured."""
-    found = measured_centre(frame, side)
-    if found is not None:
-        return found, True
-    return CENTRE_MM * (1.0 if side == "left" else -1.0, 1.0, 1.0), False
 
 
 def _slices(scanned: Scanned, joint: NDArray[np.float64]) -> dict[Reason, tuple[int, ...]]:
@@ -272,8 +255,8 @@ def _parts(scanned: Scanned, frame: Alignment) -> dict[str, float]:
         sign = 1.0 if side == "left" else -1.0
         for name, point in PARTS_MM.items():
             places[f"{name}_{side}"] = tipped(np.array(point) * (sign, 1.0, 1.0), frame)
-        centre, measured = _centre(frame, side)
-        if measured:
+        centre = measured_centre(frame, side)
+        if centre is not None:
             places[f"hip_centre_{side}"] = centre
     lps = dict(zip(places, frame.to_lps(np.stack(list(places.values()))), strict=True))
     if frame.landmarks is not None:

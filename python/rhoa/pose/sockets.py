@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rhoa.pose.cloud import thinned
+from rhoa.pose.population import (
+    FEMORAL_HEAD_RADIUS_MM,
+    HIP_CENTRE_MM,
+    HIP_CENTRE_SD_MM,
+    HIP_DIFFERENCE_SD_MM,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,13 +24,6 @@ if TYPE_CHECKING:
 
     from rhoa.pose.alignment import Alignment
 
-# In the AP frame through the tubercles, mm: lateral, posterior, superior. Mean of ten real pelves,
-# spread the larger of theirs and of forty pelves in the frame that rests on the crest.
-CENTRE_MM = np.array([83.0, 49.0, 18.0])
-CENTRE_SD = np.array([7.0, 6.5, 8.0])
-DIFFERENCE_SD = np.array([4.5, 3.0, 4.5])
-"""Between the left centre and the mirrored right one."""
-RADIUS_MM = 24.6
 RADIUS_RANGE_MM = (18.0, 32.0)
 
 SAMPLES = 700
@@ -52,25 +51,14 @@ def hip_centres(
     """
     local = alignment.to_ap(points)
     x, y, z = local.T.copy()  # arithmetic along a short axis is slow
-    beside = (y - CENTRE_MM[1]) ** 2 + (z - CENTRE_MM[2]) ** 2
+    beside = (y - HIP_CENTRE_MM[1]) ** 2 + (z - HIP_CENTRE_MM[2]) ** 2
     found: dict[str, NDArray[np.float64] | None] = {}
     for side, sign in (("left", 1.0), ("right", -1.0)):
-        within = beside + (sign * x - CENTRE_MM[0]) ** 2 < REACH_MM**2
+        within = beside + (sign * x - HIP_CENTRE_MM[0]) ** 2 < REACH_MM**2
         near = local[within] * (sign, 1.0, 1.0)
         centre = _fitted(thinned(near, SAMPLES)) if len(near) >= LEAST_SAMPLES else None
         found[side] = None if centre is None else centre * (sign, 1.0, 1.0)
     return found
-
-
-def measured_centre(alignment: Alignment, side: str) -> NDArray[np.float64] | None:
-    """Centre of a hip that was measured with an alignment, ``(3,)`` in its frame in mm.
-
-    None where it was not, or where the centres cannot be those of hips.
-    """
-    found = [alignment.quality.get(f"hip_{side}_{axis}_mm", np.nan) for axis in "xyz"]
-    if "implausible_hips" in alignment.flags or not np.isfinite(found).all():
-        return None
-    return np.array(found)
 
 
 def hip_scores(centres: dict[str, NDArray[np.float64] | None]) -> tuple[float, float]:
@@ -82,8 +70,8 @@ def hip_scores(centres: dict[str, NDArray[np.float64] | None]) -> tuple[float, f
     if left is None or right is None:
         return float("nan"), float("nan")
     pair = np.stack([left, right * (-1.0, 1.0, 1.0)])
-    alone = np.abs((pair - CENTRE_MM) / CENTRE_SD).max()
-    together = np.abs((pair[0] - pair[1]) / DIFFERENCE_SD).max()
+    alone = np.abs((pair - HIP_CENTRE_MM) / HIP_CENTRE_SD_MM).max()
+    together = np.abs((pair[0] - pair[1]) / HIP_DIFFERENCE_SD_MM).max()
     return float(alone), float(together)
 
 
@@ -99,11 +87,11 @@ def _coarse(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """The grid's sphere with most points on it, fewest inside, nearest to where it should be."""
     offsets = np.stack(np.meshgrid(GRID_MM, GRID_MM, GRID_MM, indexing="ij"), axis=-1)
     offsets = offsets.reshape(-1, 3)
-    centres = CENTRE_MM + offsets
+    centres = HIP_CENTRE_MM + offsets
     squared = (points**2).sum(1) - 2 * centres @ points.T + (centres**2).sum(1)[:, None]
     within = _counts_within(np.sqrt(np.maximum(squared, 0)))
     inside, reached = within(RADII_MM - SHELL_MM), within(RADII_MM + SHELL_MM)
-    unusual = ((offsets / CENTRE_SD) ** 2).sum(axis=1, keepdims=True)
+    unusual = ((offsets / HIP_CENTRE_SD_MM) ** 2).sum(axis=1, keepdims=True)
     score = reached - (1 + EMPTY_WEIGHT) * inside - PRIOR_WEIGHT * len(points) * unusual
     best, radius = np.unravel_index(np.argmax(score), score.shape)
     return centres[best], float(RADII_MM[radius])
@@ -135,6 +123,6 @@ def _step(
     gradient = slope.T @ (weight * error)
     pull = RADIUS_WEIGHT * weight.sum()
     normal[3, 3] += pull
-    gradient[3] += pull * (radius - RADIUS_MM)
+    gradient[3] += pull * (radius - FEMORAL_HEAD_RADIUS_MM)
     step = np.linalg.solve(normal, -gradient)
     return centre + step[:3], float(np.clip(radius + step[3], *RADIUS_RANGE_MM))
