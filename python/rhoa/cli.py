@@ -14,6 +14,7 @@ from rhoa.bench import SHAPE
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
 from rhoa.verbs.options import (
+    accept_option,
     detector_options,
     folder_options,
     predict_options,
@@ -198,6 +199,7 @@ def _hips(stages: Stages) -> None:
     folder_options(verb, "hips.csv", many="--each or scans.csv")
     review_options(verb, "the scan's geometry gives")
     scan_options(verb, default=" (default: auto)")
+    accept_option(verb)
 
 
 def _xray(stages: Stages) -> None:

@@ -111,17 +111,26 @@ def test_a_ct_without_landmarks_is_posed_by_what_is_found_in_it(tmp_path: Path) 
         lines += [f"{subject},ct,{subject},{side},,2,,,,," for side in ("left", "right")]
     (tmp_path / "scans.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    with pytest.warns(rhoa.RhoaWarning, match="1 scans were rejected"):
+    with (
+        pytest.warns(rhoa.RhoaWarning, match="2 hips were refused a crop"),
+        pytest.warns(rhoa.RhoaWarning, match="the CT-AP is as scanned, and no hip is cropped"),
+    ):
         manifest = build(tmp_path / "scans.csv", tmp_path / "out")
 
-    assert [(hip.subject, hip.side) for hip in manifest] == [("P1", "left"), ("P1", "right")]
+    assert [(hip.subject, hip.side, hip.label, hip.exclusion) for hip in manifest] == [
+        *(("P1", side, 1, None) for side in ("left", "right")),
+        *(("P2", side, None, "quality") for side in ("left", "right")),
+    ]
+    assert [hip.image is None for hip in manifest] == [False, False, True, True]
+    assert not list((tmp_path / "out" / "crops").rglob("P2*"))
+    assert rhoa.cohort.read(tmp_path / "out" / "manifest.csv") == manifest
     image = rhoa.Radiograph.load(tmp_path / "out" / "ct-ap" / "P1.npz")
     truth = rhoa.pose.from_landmarks(whole.landmarks)
     assert image.alignment is not None
     assert rhoa.pose.difference(image.alignment, truth).turn_deg < 2
     reasons = (tmp_path / "out" / "rejected.csv").read_text(encoding="utf-8")
-    assert "line 4: the pose found is flagged" in reasons
-    assert "field_of_view" in reasons
+    assert "line 4: left hip: pose not used: the pose found is flagged" in reasons
+    assert "field of view" in reasons
 
 
 def add_column(table: Path, name: str, *cells: str) -> None:

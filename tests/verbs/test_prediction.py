@@ -248,7 +248,7 @@ class TestOfOthers:
         assert [row["probability"] for row in rows] == pytest.approx(
             [expected(levels_of(hip.image)) for hip in manifest], abs=2e-6
         )
-        assert all(row["flags"] == ["unsure_box"] for row in rows if row["confidence"] < 0.5)
+        assert all(row["flags"] == ["low_confidence"] for row in rows if row["confidence"] < 0.5)
         assert (refused, "--detector" in err) == (1, True)
 
     def test_several_models_and_views_give_a_spread(

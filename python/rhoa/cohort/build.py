@@ -11,21 +11,25 @@ from rhoa.cohort.cases import RECORD, run_cases
 from rhoa.cohort.manifest import Hip, Manifest, exclusion_of, grade, label_of, sha256_of
 from rhoa.cohort.pseudonyms import veiled
 from rhoa.cohort.scans import EDGES, Scan, read_scans
-from rhoa.errors import ManifestError, RhoaWarning
-from rhoa.hips import Box, boxes, joints, located, model_crop, read_xray
+from rhoa.errors import ManifestError, RhoaWarning, warn_user
+from rhoa.hips import Box, extract, model_crop, read_xray
 from rhoa.hips.xray import PICTURES
 from rhoa.picture import encode_png
-from rhoa.pose import Landmarks, from_landmarks, from_volume
+from rhoa.pose import Landmarks
 from rhoa.pose.sides import SIDES
-from rhoa.projection import ctap
+from rhoa.reading import read_ct
 from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from rhoa.cohort.cases import Case, Outcome, Pool
     from rhoa.cohort.pseudonyms import Pseudonyms
+    from rhoa.hips import ExtractedHips
     from rhoa.pose.sides import Side
     from rhoa.radiograph import Radiograph
 
@@ -54,12 +58,13 @@ def build(
         scan; for xray, ``scan`` is an image and the last four
         are the hip's box in pixel edges of the image as `rhoa.hips.read_xray` turns it. Paths are
         relative to the table. Columns that may be added: ``exclusion`` (prosthesis, quality);
-        ``accept``, the refusals of `rhoa.hips.read_xray` to overrule for an X-ray of odd tags, and
-        ``repair``, the repairs of `rhoa.read_ct` that a CT may have, names with commas between.
+        ``accept``, the refusals to overrule for this hip: those of `rhoa.hips.extract` for a CT, of
+        `rhoa.hips.read_xray` for an X-ray of odd tags; and ``repair``, the repairs of
+        `rhoa.read_ct` that a CT may have; names with commas between.
     out
         Folder for ``ct-ap/NAME.png`` and ``.npz``, ``crops/SOURCE/NAME_SIDE.png`` (CT-AP crops
         100 x 100; X-ray crops as large as they are, with 1 % saturated at either end; right hips
-        mirrored), ``manifest.csv``, ``cases/`` with what is done, and, where scans failed,
+        mirrored), ``manifest.csv``, ``cases/`` with what is done, and, where hips have no crop,
         ``rejected.csv`` with the reasons.
     pseudonyms
         What to call subjects in all that is written; by default as the table does. A subject that
@@ -72,7 +77,8 @@ def build(
     Returns
     -------
     Manifest
-        Of the hips that were cropped, not yet split.
+        Of the hips, not yet split. A hip of a CT that `rhoa.hips.extract` refuses has no crop, and
+        an exclusion: prosthesis, or quality. Scans that failed are not in it.
 
     Raises
     ------
@@ -91,16 +97,9 @@ def build(
     outcomes = run_cases(_crop_scan, cases, out / CASES, pool=pool, progress=show)
     done = [(s, one) for s, one in zip(scans, outcomes, strict=True) if not one.failure]
     hips = [hip for scan, one in done for hip in _placed(scan, one, out)]
-    _report_rejected(
-        [
-            (scan.told("subject"), scan.source, _said(scan, one.failure))
-            for scan, one in zip(scans, outcomes, strict=True)
-            if one.failure
-        ],
-        out,
-    )
+    _report_rejected(scans, outcomes, out)
     for text in dict.fromkeys(text for _, one in done for text in one.record["warnings"]):
-        warnings.warn(text, RhoaWarning, stacklevel=2)
+        warn_user(text)
     if not hips:
         first = _said(scans[0], outcomes[0].failure)
         raise ManifestError(f"{scans_csv.name}: every scan failed; the first: {first}")
@@ -111,28 +110,36 @@ def build(
 
 def ct_ap_of(hip: Hip) -> Path:
     """Where `build` keeps the CT-AP that the crop of ``hip`` was taken from."""
-    name = hip.image.stem.removesuffix(f"_{hip.side}")
-    return hip.image.parents[2] / "ct-ap" / f"{name}.npz"
+    name = hip.crop.stem.removesuffix(f"_{hip.side}")
+    return hip.crop.parents[2] / "ct-ap" / f"{name}.npz"
 
 
 def _crop_scan(scan: Scan, folder: Path) -> dict[str, Any]:
     """Write the crops of a scan, and its CT-AP, into a folder; their hashes."""
+    crops: dict[Side, NDArray[np.uint8]] = {}
+    refused: dict[Side, dict[str, str]] = {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RhoaWarning)
         if scan.source == "ct":
-            image, hip_boxes = _project(scan, folder)
+            for side, hip in _hips_of_ct(scan, folder).hips.items():
+                if hip.crop is not None:
+                    crops[side] = hip.crop
+                else:
+                    why = _said(scan, "; ".join(hip.refusals))
+                    refused[side] = {"refused": why, "exclusion": str(hip.exclusion)}
         else:
             image, hip_boxes = _xray(scan)
+            for side, box in hip_boxes.items():
+                crops[side] = model_crop(image, box, source="xray")
     hashes = {}
-    for row in scan:
-        side = cast("Side", row["side"])
+    for side, crop in crops.items():
         file = folder / f"{side}.png"
-        atomic_write(file, encode_png(model_crop(image, hip_boxes[side], source=scan.source)))
+        atomic_write(file, encode_png(crop))
         hashes[side] = sha256_of(file)
-    told = [
+    warned = [
         _said(scan, str(one.message)) for one in caught if issubclass(one.category, RhoaWarning)
     ]
-    return {"sha256": hashes, "warnings": told}
+    return {"sha256": hashes, "refused": refused, "warnings": warned}
 
 
 def _said(scan: Scan, message: str) -> str:
@@ -177,40 +184,35 @@ def _placed(scan: Scan, one: Outcome, out: Path) -> list[Hip]:
     for line, row in scan.rows:
         side, where = cast("Side", row["side"]), f"{scan.table.name}, line {line}"
         kl, exclusion = grade(row["kl"], where), exclusion_of(row.get("exclusion", ""), where)
-        file = _place(scan, f"{side}.png", out)
+        crop: Path | None = _place(scan, f"{side}.png", out)
+        refused = one.record["refused"].get(side)
+        if refused is not None and crop is not None:
+            crop.unlink(missing_ok=True)  # of an earlier run
+            crop, exclusion = None, exclusion or refused["exclusion"]
         hips.append(
             Hip(
-                *(file, row["subject"], side, scan.source, kl, row["visit"]),
+                *(crop, row["subject"], side, scan.source, kl, row["visit"]),
                 label=label_of(kl) if exclusion is None else None,
                 exclusion=exclusion,
-                sha256=one.record["sha256"][side],
+                sha256=one.record["sha256"].get(side),
+                refused="" if refused is None else refused["refused"],
             )
         )
     return hips
 
 
-def _project(scan: Scan, folder: Path) -> tuple[Radiograph, Mapping[Side, Box]]:
-    from rhoa.reading import read_ct
-
-    if scan.landmarks is not None:
-        alignment = from_landmarks(Landmarks.from_json(scan.landmarks))
-        _require_sound(alignment.flags, f"{scan.where}: the landmarks are flagged", "correct them")
-        volume = read_ct(scan.path, repair=scan.told("repair"))
-    else:
-        volume = read_ct(scan.path, repair=scan.told("repair"))
-        alignment = from_volume(volume)
-        remedy = "look at it, and give a landmarks file"
-        _require_sound(alignment.hard_flags, f"{scan.where}: the pose found is flagged", remedy)
-    found = joints(volume, alignment)
-    image = ctap(volume, pose=located(alignment, found))
-    image.save(folder / "ct-ap.png")
-    image.save(folder / "ct-ap.npz")
-    return image, boxes(image, joints=found)
-
-
-def _require_sound(flags: frozenset[str], what: str, remedy: str) -> None:
-    if flags:
-        raise ManifestError(f"{what} {', '.join(sorted(flags))}; {remedy}.")
+def _hips_of_ct(scan: Scan, folder: Path) -> ExtractedHips:
+    """The hips that the table asks for; the CT-AP is written into the folder."""
+    landmarks = None if scan.landmarks is None else Landmarks.from_json(scan.landmarks)
+    found = extract(
+        read_ct(scan.path, repair=scan.told("repair")),
+        pose="auto" if landmarks is None else landmarks,
+        sides=[cast("Side", row["side"]) for row in scan],
+        accept={cast("Side", row["side"]): row.get("accept", "") for row in scan},
+    )
+    found.image.save(folder / "ct-ap.png")
+    found.image.save(folder / "ct-ap.npz")
+    return found
 
 
 def _xray(scan: Scan) -> tuple[Radiograph, Mapping[Side, Box]]:
@@ -239,15 +241,25 @@ def _xray(scan: Scan) -> tuple[Radiograph, Mapping[Side, Box]]:
     return image, hip_boxes
 
 
-def _report_rejected(rejected: list[tuple[str, str, str]], out: Path) -> None:
+def _report_rejected(scans: Sequence[Scan], outcomes: Sequence[Outcome], out: Path) -> None:
+    """List in ``rejected.csv`` the scans that failed and the hips that have no crop."""
+    failed, refused = [], []
+    for scan, one in zip(scans, outcomes, strict=True):
+        if one.failure:
+            failed.append((scan.told("subject"), scan.source, "", _said(scan, one.failure)))
+            continue
+        for line, row in scan.rows:
+            why = one.record["refused"].get(row["side"])
+            if why is not None:
+                reason = f"{scan.table.name}, line {line}: {row['side']} hip: {why['refused']}"
+                refused.append((row["subject"], scan.source, row["side"], reason))
     file = out / "rejected.csv"
-    if not rejected:
+    if not failed and not refused:
         file.unlink(missing_ok=True)
         return
-    atomic_write(file, csv_text(("subject", "source", "reason"), rejected))
-    warnings.warn(
-        f"{len(rejected)} scans were rejected; {file.name} has the reasons. "
-        f"The first: {rejected[0][2]}",
-        RhoaWarning,
-        stacklevel=3,
-    )
+    atomic_write(file, csv_text(("subject", "source", "side", "reason"), [*failed, *refused]))
+    for rows, what in ((failed, "scans were rejected"), (refused, "hips were refused a crop")):
+        if rows:
+            warn_user(
+                f"{len(rows)} {what}; {file.name} has the reasons. The first: {rows[0][-1]}"
+            )

@@ -152,7 +152,7 @@ def leaks(manifest: Manifest, *, progress: Progress | None = None) -> Leaks:
         Leak(
             kind,
             (lines[a], lines[b]),
-            (hips[a].image, hips[b].image),
+            (hips[a].crop, hips[b].crop),
             (hips[a].partition, hips[b].partition),
             distance,
         )
@@ -191,7 +191,7 @@ def _read(
             progress(done, len(hips), "looking for leaks")
         where = f"line {line}"
         try:
-            content = hip.image.read_bytes()
+            content = hip.crop.read_bytes()
         except OSError as error:
             raise ManifestError(
                 f"{where}: the image cannot be read ({error.strerror}); check the image column."

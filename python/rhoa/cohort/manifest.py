@@ -28,7 +28,7 @@ Partition = Literal["train", "val", "test"]
 
 SOURCES: tuple[Source, Source] = ("ct", "xray")
 REQUIRED = ("image", "subject", "side", "source", "kl", "visit", "label")
-COLUMNS = (*REQUIRED, "partition", "exclusion", "sha256", "distinct")
+COLUMNS = (*REQUIRED, "partition", "exclusion", "refused", "sha256", "distinct")
 
 # Gebre et al. 2022, "Data partitioning": X-rays (and all images together), and CT-APs.
 PAPER_FRACTIONS: dict[str, tuple[float, float, float]] = {
@@ -48,10 +48,11 @@ class Hip:
     Raises
     ------
     ManifestError
-        If a hip has both a label and an exclusion.
+        If a hip has both a label and an exclusion, or neither an image nor an exclusion.
     """
 
-    image: Path
+    image: Path | None
+    """Its crop; None where it was refused one, which needs an exclusion."""
     subject: str
     side: Side
     source: Source
@@ -65,8 +66,25 @@ class Hip:
     """Of the image's file, in hexadecimal digits."""
     distinct: bool = False
     """Whether somebody has looked and said that the image is no copy of any other."""
+    refused: str = ""
+    """Why the hip has no crop, as `rhoa.hips.extract` says it."""
+
+    @property
+    def crop(self) -> Path:
+        """The image of a hip that has one, as every labelled hip does.
+
+        Raises
+        ------
+        ManifestError
+            If it has none.
+        """
+        if self.image is None:
+            raise ManifestError(f"a {self.side} hip has no crop: {self.refused or self.exclusion}.")
+        return self.image
 
     def __post_init__(self) -> None:
+        if self.image is None and self.exclusion is None:
+            raise ManifestError("a hip without an image needs an exclusion: prosthesis, quality.")
         if self.exclusion is not None and self.label is not None:
             raise ManifestError(
                 f"a hip has a label ({self.label}) and an exclusion ({self.exclusion}); "
@@ -102,7 +120,12 @@ class Manifest:
 
     def hashed(self) -> Manifest:
         """The manifest with the SHA-256 of each image as it is now."""
-        return Manifest(tuple(replace(hip, sha256=sha256_of(hip.image)) for hip in self.hips))
+        return Manifest(
+            tuple(
+                hip if hip.image is None else replace(hip, sha256=sha256_of(hip.image))
+                for hip in self.hips
+            )
+        )
 
     def counts(self) -> Mapping[tuple[str, str, int], int]:
         """Labelled hips by (source, partition, label), as in Table 1 of the paper."""
@@ -202,9 +225,10 @@ def _cells(hip: Hip, folder: Path) -> tuple[object, ...]:
     """A row of the table in ``folder``; None is an empty cell."""
     rule = rule_of(hip)
     return (
-        os.path.relpath(hip.image.absolute(), folder.absolute()),
+        None if hip.image is None else os.path.relpath(hip.image.absolute(), folder.absolute()),
         *(hip.subject, hip.side, hip.source, hip.kl, hip.visit, hip.label, hip.partition),
         None if rule is None else rule.name,
+        hip.refused or None,
         hip.sha256,
         "yes" if hip.distinct else None,
     )
@@ -213,11 +237,13 @@ def _cells(hip: Hip, folder: Path) -> tuple[object, ...]:
 def read(path: str | PathLike[str]) -> Manifest:
     """Read a manifest: a CSV of one row per hip and image.
 
-    Columns: ``image`` (path, relative to the table), ``subject``, ``side`` (left, right),
+    Columns: ``image`` (path, relative to the table; empty where ``exclusion`` says why there is
+    none), ``subject``, ``side`` (left, right),
     ``source`` (ct, xray), ``kl`` (0-4 or empty), ``visit``, ``label`` (0, 1 or empty: then KL
     decides, 0 for KL 0, 1 for KL >= 2, excluded for KL 1 and for no grade), and optionally
     ``partition`` (train, val, test), ``exclusion`` (prosthesis, quality, or kl1, not graded, not
-    labelled, which the grade and the label must bear out), ``sha256`` (of the image) and
+    labelled, which the grade and the label must bear out), ``refused`` (why `build` made no crop),
+    ``sha256`` (of the image) and
     ``distinct`` (yes where somebody has looked and it is no copy of another image).
 
     Raises
@@ -238,7 +264,11 @@ def read(path: str | PathLike[str]) -> Manifest:
             raise ManifestError(
                 f"{path.name}, line {line}: this hip (subject, side, visit, source) is repeated."
             )
-    absent = [line for (line, _), hip in zip(rows, hips, strict=True) if not hip.image.is_file()]
+    absent = [
+        line
+        for (line, _), hip in zip(rows, hips, strict=True)
+        if hip.image is not None and not hip.image.is_file()
+    ]
     if absent:
         raise ManifestError(
             f"{path.name}: {len(absent)} images do not exist (lines {_listed(absent)}); "
@@ -316,7 +346,7 @@ def _require_hashes(
     changed = [
         line
         for (line, _), hip in zip(rows, hips, strict=True)
-        if hip.sha256 is not None and hip.sha256 != sha256_of(hip.image)
+        if hip.image is not None and hip.sha256 not in {None, sha256_of(hip.image)}
     ]
     if changed:
         raise ManifestError(
@@ -346,9 +376,14 @@ def _hip(row: dict[str, str], path: Path, line: int) -> Hip:
         label = stated
     if not row["subject"]:
         raise ManifestError(f"{where}: subject is empty; without it partitions would leak.")
+    if not row["image"] and exclusion is None:
+        raise ManifestError(
+            f"{where}: image is empty; a hip without a crop needs an exclusion (prosthesis, "
+            "quality)."
+        )
     partition = row.get("partition", "")
     hip = Hip(
-        image=path.parent / row["image"],
+        image=path.parent / row["image"] if row["image"] else None,
         subject=row["subject"],
         side=cast("Side", choice(row["side"], SIDES, f"{where}: side")),
         source=cast("Source", choice(row["source"], SOURCES, f"{where}: source")),
@@ -361,6 +396,7 @@ def _hip(row: dict[str, str], path: Path, line: int) -> Hip:
         exclusion=exclusion,
         sha256=row.get("sha256", "").lower() or None,
         distinct=choice(row.get("distinct", ""), ("", "yes"), f"{where}: distinct") == "yes",
+        refused=row.get("refused", ""),
     )
     rule = rule_of(hip)
     if row.get("exclusion") not in {None, "", *STATED, rule.name if rule is not None else ""}:

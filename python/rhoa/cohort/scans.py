@@ -11,9 +11,10 @@ from rhoa._core import __version__
 from rhoa.cohort.cases import Case, key_of
 from rhoa.cohort.manifest import SOURCES, choice, exclusion_of, grade, read_rows
 from rhoa.cohort.pseudonyms import patient_of
-from rhoa.errors import ManifestError, ParameterError, ReadError
+from rhoa.errors import ManifestError, ParameterError, ReadError, require_names
 from rhoa.hips.refusals import accepted
 from rhoa.pose.sides import SIDES
+from rhoa.pose.verdict import HIP_REFUSALS
 from rhoa.reading.repairs import named
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ COLUMNS = (
     *("subject", "source", "scan", "side", "visit", "kl", "landmarks"),
     *("top", "left", "bottom", "right"),
 )
-SHARED = ("subject", "source", "visit", "landmarks", "accept", "repair")
-"""Columns in which the rows of one scan must agree; the last two may be absent."""
+SHARED = ("subject", "source", "visit", "landmarks", "repair")
+"""Columns in which the rows of one scan must agree; the last may be absent."""
 EDGES = ("top", "left", "bottom", "right")
 
 
@@ -64,23 +65,28 @@ class Scan:
     @property
     def name(self) -> str:
         """A file name made of the subject and the visit."""
-        subject, visit = self.told("subject"), self.told("visit")
-        whole = "_".join([subject, visit] if visit else [subject])
-        safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", whole).strip(".-")
-        if safe == whole and "_" not in subject + visit:
-            return safe
-        # Different subjects must not share a name because a file system would not take theirs.
-        digest = hashlib.blake2s(f"{subject}\0{visit}".encode()).hexdigest()[:8]
-        return f"{safe or 'scan'}-{digest}"
+        return scan_name(self.told("subject"), self.told("visit"))
 
     def case(self) -> Case:
         """The scan as something to be done: anew where its rows or its files change."""
-        rows = [{name: row.get(name, "") for name in (*SHARED, "side", *EDGES)} for row in self]
+        names = (*SHARED, "side", "accept", *EDGES)
+        rows = [{name: row.get(name, "") for name in names} for row in self]
         files = [self.path] if self.landmarks is None else [self.path, self.landmarks]
         return Case(f"{self.source}-{self.name}", self, key_of([__version__, rows], *files))
 
     def __iter__(self) -> Iterator[dict[str, str]]:
         return (row for _, row in self.rows)
+
+
+def scan_name(subject: str, visit: str) -> str:
+    """A file name made of a subject and a visit."""
+    whole = "_".join([subject, visit] if visit else [subject])
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", whole).strip(".-")
+    if safe == whole and "_" not in subject + visit:
+        return safe
+    # Different subjects must not share a name because a file system would not take theirs.
+    digest = hashlib.blake2s(f"{subject}\0{visit}".encode()).hexdigest()[:8]
+    return f"{safe or 'scan'}-{digest}"
 
 
 def read_scans(table: Path, pseudonyms: Pseudonyms | None = None) -> list[Scan]:
@@ -109,7 +115,8 @@ def read_scans(table: Path, pseudonyms: Pseudonyms | None = None) -> list[Scan]:
         for path, rows in grouped.items()
     ]
     for scan in scans:
-        for key in SHARED:
+        # What is accepted of a CT is accepted of a hip, of an X-ray of the whole film.
+        for key in (*SHARED, *(("accept",) if scan.source == "xray" else ())):
             if any(row.get(key, "") != scan.told(key) for row in scan):
                 raise ManifestError(f"{scan.where}: the rows of this scan differ in {key}.")
         if pseudonyms is not None:
@@ -144,12 +151,14 @@ def _require_row(row: Mapping[str, str], where: str, *, needs_subject: bool) -> 
     grade(row["kl"], where)
     exclusion_of(row.get("exclusion", ""), where)
     try:
-        accepted(row.get("accept", ""))
+        if row["source"] == "ct":
+            require_names("accept", row.get("accept", ""), sorted(HIP_REFUSALS), kind="refusals")
+        else:
+            accepted(row.get("accept", ""))
         named(row.get("repair", ""))
     except ParameterError as error:
         raise ManifestError(f"{where}: {error}") from None
-    for column, source in (("accept", "xray"), ("repair", "ct")):
-        if row.get(column) and row["source"] != source:
-            raise ManifestError(f"{where}: {column} is of source {source}; leave it empty.")
+    if row.get("repair") and row["source"] != "ct":
+        raise ManifestError(f"{where}: repair is of source ct; leave it empty.")
     if (needs_subject and not row["subject"]) or not row["scan"]:
         raise ManifestError(f"{where}: subject or scan is empty.")

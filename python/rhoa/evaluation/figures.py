@@ -127,7 +127,7 @@ def crops(hips: Sequence[Hip]) -> str:
     return _grid(
         "crops",
         [
-            f'<figure><img src="{_grey(read_grey(hip.image, CROP_PIXELS))}" alt="{grade} hip">'
+            f'<figure><img src="{_grey(read_grey(hip.crop, CROP_PIXELS))}" alt="{grade} hip">'
             f"<figcaption>{grade}</figcaption></figure>"
             for hip in hips
             for grade in ["ungraded" if hip.kl is None else f"KL {hip.kl}"]
@@ -141,7 +141,7 @@ def scored_crops(hips: Sequence[tuple[Hip, float]]) -> str:
         "failures",
         [
             f'<figure><div class="pair single-crop">'
-            f'<img src="{_grey(read_grey(hip.image, CROP_PIXELS))}" alt="crop">'
+            f'<img src="{_grey(read_grey(hip.crop, CROP_PIXELS))}" alt="crop">'
             f"<span>GT {'rHOA' if hip.label else 'no-rHOA'}</span><span>{score:.2f}</span></div>"
             f"<figcaption>{hip.side} hip, {'ungraded' if hip.kl is None else f'KL {hip.kl}'}"
             "</figcaption></figure>"

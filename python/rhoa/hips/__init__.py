@@ -13,6 +13,7 @@ from rhoa.hips.borders import Content, content
 from rhoa.hips.boxes import Box, boxes, crop, squared
 from rhoa.hips.coco import LabelledImage, read_coco, read_matlab, write_coco
 from rhoa.hips.examples import Example, as_examples, read_examples
+from rhoa.hips.extraction import ExtractedHips, HipCrop, extract
 from rhoa.hips.joints import Joint, joints, located
 from rhoa.hips.model_crops import model_crop
 from rhoa.hips.preparation import halves, prepare
@@ -28,6 +29,8 @@ __all__ = [
     "Content",
     "DetectorOptions",
     "Example",
+    "ExtractedHips",
+    "HipCrop",
     "HipDetector",
     "Joint",
     "LabelledImage",
@@ -36,6 +39,7 @@ __all__ = [
     "boxes",
     "content",
     "crop",
+    "extract",
     "halves",
     "iou_matrix",
     "joints",

@@ -10,7 +10,7 @@ import numpy as np
 
 from rhoa.errors import ParameterError, PoseError, require_choice, require_count
 from rhoa.picture import resampling_matrix
-from rhoa.pose import Alignment, Landmarks, usable_alignment
+from rhoa.pose import Landmarks, usable_alignment
 from rhoa.pose.population import (
     FEMORAL_HEAD_RADIUS_MM,
     HIP_BOX_MM,
@@ -139,60 +139,52 @@ def boxes(
     for side in sides:
         require_choice("side", side, SIDES)
     if joints is not None:
-        heads = {side: _Head.of_joint(joints[side]) for side in sides}
+        found = {side: box_of_joint(radiograph, joints[side]) for side in sides}
     else:
-        heads = _heads_of_pelvis(radiograph.alignment, landmarks, sides)
-    return {side: _box(radiograph, head, side) for side, head in heads.items()}
+        found = _boxes_of_pelvis(radiograph, landmarks, sides)
+    for side, box in found.items():
+        outside = box.share_outside(radiograph.shape)
+        if outside > MOST_OUTSIDE:
+            raise PoseError(
+                f"{outside:.0%} of the {side} hip box lies outside the image; "
+                "the scan ends at the hip, or the landmarks are another scan's."
+            )
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """A femoral head: where it is, how large, and how sure that is."""
-
-    centre_lps_mm: NDArray[np.float64]
-    half_box_mm: float
-    confidence: float | None = None
-
-    @classmethod
-    def of_joint(cls, joint: Joint) -> _Head:
-        return cls(joint.centre_lps_mm, HALF_BOX_RADII * joint.radius_mm, joint.confidence)
+def box_of_joint(radiograph: Radiograph, joint: Joint) -> Box:
+    """The square around a hip joint, wherever in the image it lies, or beside it."""
+    box = _box(radiograph, joint.side, joint.centre_lps_mm, joint.radius_mm)
+    return replace(box, confidence=joint.confidence)
 
 
-def _heads_of_pelvis(
-    own: Alignment | None, landmarks: Landmarks | None, sides: Sequence[Side]
-) -> dict[Side, _Head]:
-    """Where the heads of an aligned pelvis were found, or where they are in most."""
-    if landmarks is not None:
-        pelvis = usable_alignment(landmarks)
-    elif own is not None:
-        pelvis = own
-    else:
+def _boxes_of_pelvis(
+    radiograph: Radiograph, landmarks: Landmarks | None, sides: Sequence[Side]
+) -> dict[Side, Box]:
+    """Boxes where the heads of an aligned pelvis were found, or where they are in most."""
+    pelvis = radiograph.alignment if landmarks is None else usable_alignment(landmarks)
+    if pelvis is None:
         raise PoseError(
             "hip boxes need to know the pelvis: pass landmarks= or joints=, or an image projected "
             'with rhoa.ctap(volume, pose="auto").'
         )
-    heads = {}
+    boxes = {}
     for side in sides:
-        radius = pelvis.quality.get(f"hip_{side}_radius_mm", FEMORAL_HEAD_RADIUS_MM)
-        heads[side] = _Head(pelvis.to_lps(hip_centre(pelvis, side)), HALF_BOX_RADII * radius)
-    return heads
+        radius_mm = pelvis.quality.get(f"hip_{side}_radius_mm", FEMORAL_HEAD_RADIUS_MM)
+        centre = pelvis.to_lps(hip_centre(pelvis, side))
+        boxes[side] = _box(radiograph, side, centre, radius_mm)
+    return boxes
 
 
-def _box(radiograph: Radiograph, head: _Head, side: Side) -> Box:
-    centre = head.centre_lps_mm
-    if radiograph.frame is not None:
-        centre = radiograph.frame.to_ap(centre)
+def _box(
+    radiograph: Radiograph, side: Side, centre_lps_mm: NDArray[np.float64], radius_mm: float
+) -> Box:
+    """The square about a femoral head."""
+    centre = centre_lps_mm if radiograph.frame is None else radiograph.frame.to_ap(centre_lps_mm)
     row, column = radiograph.to_pixel(float(centre[0]), float(centre[2]))
     row, column = row + 0.5, column + 0.5  # from pixel centres to pixel edges
-    down, across = (head.half_box_mm / step for step in radiograph.pixel_mm)
-    box = Box(side, row - down, column - across, row + down, column + across, head.confidence)
-    outside = box.share_outside(radiograph.shape)
-    if outside > MOST_OUTSIDE:
-        raise PoseError(
-            f"{outside:.0%} of the {side} hip box lies outside the image; "
-            "the scan ends at the hip, or the landmarks are another scan's."
-        )
-    return box
+    down, across = (HALF_BOX_RADII * radius_mm / step for step in radiograph.pixel_mm)
+    return Box(side, row - down, column - across, row + down, column + across)
 
 
 def squared(box: Box, pixel_mm: tuple[float, float] = (1.0, 1.0)) -> Box:
@@ -216,6 +208,8 @@ def squared(box: Box, pixel_mm: tuple[float, float] = (1.0, 1.0)) -> Box:
     Box(side='left', top=0.0, left=5.0, bottom=10.0, right=15.0, confidence=None)
     """
     rows_mm, columns_mm = pixel_mm
+    if math.isclose(box.height * rows_mm, box.width * columns_mm, abs_tol=1e-3 * min(pixel_mm)):
+        return box  # so that a square that was written to a table and read again stays as it is
     half_mm = min(box.height * rows_mm, box.width * columns_mm) / 2
     down, across = half_mm / rows_mm, half_mm / columns_mm
     row, column = box.centre

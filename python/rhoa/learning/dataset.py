@@ -33,7 +33,7 @@ def read_crops(hips: Sequence[Hip], *, image_size: int, xray_size: int | None) -
 
     def read(pair: tuple[Tensor, Hip]) -> None:
         image, hip = pair
-        levels = prepare(_read_grey(hip.image), image_size=image_size, xray_size=xray_size)
+        levels = prepare(_read_grey(hip.crop), image_size=image_size, xray_size=xray_size)
         image.copy_(torch.from_numpy(levels))
 
     for _ in side_by_side(read, zip(images, hips, strict=True)):  # decoding lets others work

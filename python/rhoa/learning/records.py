@@ -68,7 +68,7 @@ def run_hashes(hips: Iterable[Hip]) -> dict[str, str]:
     manifest, split = hashlib.sha256(), set()
     for hip in hips:
         names = ("subject", "side", "source", "visit", "kl", "label", "partition")
-        row = [sha256_of(hip.image), *(getattr(hip, name) for name in names)]
+        row = [sha256_of(hip.crop), *(getattr(hip, name) for name in names)]
         manifest.update(json.dumps(row).encode() + b"\n")
         split.add(json.dumps([hip.subject, hip.partition]))
     parted = hashlib.sha256("\n".join(sorted(split)).encode())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rhoa.errors import ParameterError
-from rhoa.pose.alignment import FUNCTIONAL_TILT, TILT_LIMIT_DEG
+from rhoa.pose.alignment import FUNCTIONAL_TILT, TILT_LIMIT_DEG, Alignment, Angles
 from rhoa.pose.population import HIP_CENTRE_MM, measured_centre
 from rhoa.pose.sides import SIDES
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
-
-    from rhoa.pose.alignment import Alignment
 
 
 def tilted(alignment: Alignment, offset_deg: float) -> Alignment:
@@ -69,6 +67,17 @@ def tilted(alignment: Alignment, offset_deg: float) -> Alignment:
         quality={**_moved(alignment.quality, turn, axis), "tilt_offset_deg": total},
         flags=alignment.flags | {FUNCTIONAL_TILT},
     )
+
+
+def pelvis_angles(alignment: Alignment) -> Angles:
+    """How the pelvis of an alignment lies, degrees; where it was tipped, with its new tilt.
+
+    ``alignment.angles`` are those of the frame, which turns the other way when the pelvis tips.
+    """
+    offset = alignment.quality.get("tilt_offset_deg", 0.0)
+    if not offset:
+        return alignment.angles
+    return Alignment(_turn(-2 * offset) @ alignment.matrix, alignment.origin).angles
 
 
 def tipped(points: NDArray[np.float64], alignment: Alignment) -> NDArray[np.float64]:

@@ -50,7 +50,10 @@ SLICE_FLAGS: Mapping[Reason, str] = {
 
 
 def coverage(
-    volume: Volume, alignment: Alignment | Landmarks | None = None, *, roi_mm: float = 50.0
+    volume: Volume,
+    alignment: Alignment | Landmarks | None = None,
+    *,
+    roi_mm: float = 50.0,
 ) -> Coverage:
     """What of the pelvis and of each hip is inside a scan, and what is wrong with its slices.
 
@@ -181,7 +184,7 @@ def _hip(scan: _Scan, frame: Alignment, side: Side, roi_mm: float) -> HipCoverag
         _cut_share(scanned, frame, side, region),
         _slices(scanned, region[joint]),
     )
-    return replace(hip, flags=_hip_flags(hip, scan, region[joint]))
+    return replace(hip, flags=_hip_flags(hip, frame, scan, region[joint]))
 
 
 def _slices(scanned: Scanned, joint: NDArray[np.float64]) -> dict[Reason, tuple[int, ...]]:
@@ -220,8 +223,12 @@ def _cut_share(
     return cut / int(np.count_nonzero(across))
 
 
-def _hip_flags(hip: HipCoverage, scan: _Scan, joint: NDArray[np.float64]) -> frozenset[str]:
+def _hip_flags(
+    hip: HipCoverage, frame: Alignment, scan: _Scan, joint: NDArray[np.float64]
+) -> frozenset[str]:
     flags = {SLICE_FLAGS[reason] for reason in hip.slices}
+    if frame.hard_flags:
+        flags.add("pose_not_used")
     if hip.joint_fraction < LEAST_JOINT:
         flags.add("field_of_view")
     elif hip.inside_fraction < LEAST_REGION:

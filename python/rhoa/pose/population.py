@@ -44,6 +44,22 @@ PARTS_MM: Mapping[str, tuple[float, float, float]] = {
 }
 
 
+def mean_landmarks_mm() -> NDArray[np.float64]:
+    """Left and right ASIS, left and right pubic tubercle of the mean pelvis, about their middle.
+
+    ``(4, 3)`` in mm, axes as of a patient who lies straight: x left, y posterior, z superior.
+    """
+    points = np.array(
+        [
+            np.array(PARTS_MM[part]) * (sign, 1.0, 1.0)
+            for part in ("anterior_spine", "pubic_tubercle")
+            for sign in (1.0, -1.0)
+        ]
+    )
+    about_middle: NDArray[np.float64] = points - points.mean(axis=0)
+    return about_middle
+
+
 def measured_centre(alignment: Alignment, side: str) -> NDArray[np.float64] | None:
     """Centre of a hip that was measured with an alignment, ``(3,)`` in its frame in mm.
 

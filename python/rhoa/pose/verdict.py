@@ -20,12 +20,28 @@ HIP_WARNINGS = frozenset(
         "body_cut",
         "close_to_edge",
         "duplicated_slices",
+        "low_confidence",
         "metal_nearby",
         "streaked_slices",
         "values_cut_off",
     }
 )
-"""Flags of a hip that ask for a look; every other flag makes it unusable."""
+"""Flags of a hip that ask for review; every other flag makes it unusable, unless it is accepted."""
+HIP_REFUSALS: Mapping[str, str] = MappingProxyType(
+    {
+        "blank_slices": "slices across the joint are blank",
+        "box_outside_image": "the box of the hip leaves the image",
+        "field_of_view": "the scan lacks part of the joint",
+        "implant": "there is metal in the joint",
+        "not_found": "no femoral head was found there",
+        "not_hounsfield": "the voxels are no Hounsfield units",
+        "partial_slices": "slices across the joint lack part of it",
+        "pose_not_used": "the pose of the pelvis cannot be trusted",
+        "shifted_slices": "slices across the joint are shifted",
+        "unlike_slices": "slices across the joint are unlike their neighbours",
+    }
+)
+"""Flags that make a hip unusable, with what they mean; each can be accepted by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +71,13 @@ class HipCoverage:
 
     Flags that make it unusable: ``field_of_view`` (the scan lacks part of the joint),
     ``implant``, ``blank_slices``, ``partial_slices``, ``shifted_slices``, ``unlike_slices`` (across
-    the joint), ``not_hounsfield``. Warnings: ``close_to_edge`` (the joint is inside, part of the
-    region around it is not), ``body_cut`` (this side of the body leaves the field of view beside
-    the joint), ``metal_nearby`` (on the same slices), ``duplicated_slices``, ``streaked_slices``,
-    ``values_cut_off`` (at so low a value that metal cannot be told).
+    the joint), ``not_hounsfield``, ``pose_not_used`` (the alignment has hard flags of its own); of
+    `rhoa.hips.extract`, which also looks for the joint, ``not_found`` and ``box_outside_image``.
+    Warnings: ``close_to_edge`` (the joint is inside, part of the region around it is not),
+    ``body_cut`` (this side of the body leaves the field of view beside the joint),
+    ``metal_nearby`` (on the same slices), ``duplicated_slices``, ``streaked_slices``,
+    ``values_cut_off`` (at so low a value that metal cannot be told), ``low_confidence`` (of
+    `rhoa.hips.extract`: a femoral head that is half hidden, or far from where it should be).
     """
 
     side: Side
@@ -79,19 +98,21 @@ class HipCoverage:
     slices: Mapping[Reason, tuple[int, ...]] = field(default_factory=dict)
     """Indices of the flagged slices across the joint, by reason."""
     flags: frozenset[str] = frozenset()
+    accepted: frozenset[str] = frozenset()
+    """Flags that a person accepts: they forbid nothing."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "slices", MappingProxyType(dict(self.slices)))
 
     @property
     def warnings(self) -> frozenset[str]:
-        """The flags that ask for a look."""
-        return self.flags & HIP_WARNINGS
+        """The flags that ask for review."""
+        return self.flags & (HIP_WARNINGS | self.accepted)
 
     @property
     def hard_flags(self) -> frozenset[str]:
         """The flags that make the hip unusable."""
-        return self.flags - HIP_WARNINGS
+        return self.flags - HIP_WARNINGS - self.accepted
 
     @property
     def usable(self) -> bool:
@@ -104,6 +125,7 @@ class HipCoverage:
             "side": self.side,
             "usable": self.usable,
             "flags": sorted(self.flags),
+            "accepted": sorted(self.accepted & self.flags),
             "centre_mm": _rounded(self.centre_mm),
             "measured": self.measured,
             "inside_fraction": round(self.inside_fraction, 4),
@@ -117,7 +139,7 @@ class HipCoverage:
     def __str__(self) -> str:
         verdict = "usable" if self.usable else f"not usable: {_words(self.hard_flags)}"
         if self.warnings:
-            verdict += f"; look at: {_words(self.warnings)}"
+            verdict += f"; flagged: {_words(self.warnings)}"
         facts = [f"{self.inside_fraction:.0%} of its region scanned"]
         facts.append(f"{self.margin_mm:.0f} mm from the edge")
         if self.metal_cm3 >= 0.05:
@@ -200,7 +222,7 @@ class Coverage:
         lines = [str(hip) for hip in self.hips.values()]
         if self.missing_parts:
             lines.append(f"outside the scan: {', '.join(map(_spaced, self.missing_parts))}")
-        elif self.hips:
+        elif self.parts_mm:
             lines.append("pelvis: all of it inside the scan")
         lines += [f"metal: {piece.cm3:.1f} cm3, {_place(piece.side)}" for piece in self.metal]
         if self.cut_share.get("any"):

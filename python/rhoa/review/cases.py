@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rhoa.cohort import read
 from rhoa.cohort.build import ct_ap_of
+from rhoa.cohort.scans import scan_name
 from rhoa.errors import LandmarkError, ManifestError, ParameterError, ReviewError
 from rhoa.hips import Box
 from rhoa.pose import Landmarks
@@ -18,10 +19,11 @@ from rhoa.pose.sides import SIDES
 from rhoa.review.scans import scans_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from os import PathLike
 
     from rhoa.cohort import Hip
+    from rhoa.cohort.flow import Exclusion
     from rhoa.cohort.manifest import Source
     from rhoa.pose.sides import Side
 
@@ -29,8 +31,14 @@ OWN = "review"
 """The folder inside a cohort where readers' journals and exports lie."""
 IMAGES: dict[str, Source] = {"ct-ap.npz": "ct", "xray.npz": "xray"}
 MANIFEST = "manifest.csv"
-UNSURE = 0.5
-"""A hip of less confidence deserves a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a hip has no crop."""
+
+    reasons: str
+    exclusion: Exclusion
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,8 @@ class Found:
     boxes: Mapping[Side, Box] | None = None
     """In pixel edges of the image; None where they were not written down."""
     hip_flags: Mapping[Side, tuple[str, ...]] = field(default_factory=dict)
+    refused: Mapping[Side, Refusal] = field(default_factory=dict)
+    """The hips that are not to be graded, unless a reader draws their box."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,10 +77,11 @@ class Case:
 
     @property
     def flagged(self) -> bool:
-        """Whether something asks for a look."""
-        asked = bool(self.found.flags or any(self.found.hip_flags.values()))
-        lost = self.found.boxes is not None and len(self.found.boxes) < len(SIDES)
-        return asked or lost or (self.found.landmarks is not None and not self.found.used)
+        """Whether something asks for review."""
+        found = self.found
+        asked = bool(found.flags or found.refused or any(found.hip_flags.values()))
+        lost = found.boxes is not None and len(found.boxes) < len(SIDES)
+        return asked or lost or (found.landmarks is not None and not found.used)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,12 +168,15 @@ def _listed(table: Path, scans: Mapping[str, Path]) -> Iterator[Case]:
     """The cases of a manifest: the hips of one subject, visit and kind of image."""
     grouped: dict[tuple[str, str, str], list[Hip]] = defaultdict(list)
     for hip in read(table):
-        _require_inside(hip.image, table.parent, f"{table.name}: {hip.image.name}")
+        if hip.image is not None:
+            _require_inside(hip.image, table.parent, f"{table.name}: {hip.image.name}")
         grouped[hip.subject, hip.visit, hip.source].append(hip)
     for number, (key, hips) in enumerate(sorted(grouped.items()), 1):
         subject, visit, source = key
-        made = ct_ap_of(hips[0]) if source == "ct" and len(hips[0].image.parents) > 2 else None
-        image = made if made is not None and made.is_file() else None
+        crops = [hip for hip in hips if hip.image is not None and len(hip.image.parents) > 2]
+        made = table.parent / "ct-ap" / f"{scan_name(subject, visit)}.npz"
+        made = ct_ap_of(crops[0]) if crops else made
+        image = made if source == "ct" and made.is_file() else None
         if image is not None:
             _require_inside(image, table.parent, image.name)
         yield Case(
@@ -172,9 +186,18 @@ def _listed(table: Path, scans: Mapping[str, Path]) -> Iterator[Case]:
             cast("Source", source),
             image,
             scans.get(f"{subject}\0{visit}") if source == "ct" else None,
-            _of_image(image),
+            replace(_of_image(image), refused=_refused_in(hips)),
             {hip.side: hip for hip in hips},
         )
+
+
+def _refused_in(hips: Iterable[Hip]) -> dict[Side, Refusal]:
+    """The hips of a manifest that have no crop."""
+    return {
+        hip.side: Refusal(hip.refused or hip.exclusion, hip.exclusion)
+        for hip in hips
+        if hip.image is None and hip.exclusion is not None
+    }
 
 
 def _of_image(image: Path | None) -> Found:
@@ -194,18 +217,24 @@ def _found(folder: Path) -> Found:
         if "asis_left" not in pose and rows is None:
             return Found(used=bool(pose.get("used")), flags=tuple(pose.get("flags", ())))
         landmarks = Landmarks.from_json(folder / "pose.json") if "asis_left" in pose else None
-        boxes = None if rows is None else {row["side"]: _box(row) for row in rows}
+        boxed = None if rows is None else [row for row in rows if row.get("top") is not None]
+        boxes = None if boxed is None else {row["side"]: _box(row) for row in boxed}
     except (LandmarkError, ParameterError, KeyError, TypeError, AttributeError):
         raise ReviewError(
             "pose.json or boxes.json of a case is damaged; make the case again."
         ) from None
-    told = rows or ()
+    listed = rows or ()
     return Found(
         landmarks,
         used=bool(pose.get("used")),
         flags=tuple(pose.get("flags", ())),
         boxes=boxes,
-        hip_flags={row["side"]: _hip_flags(row) for row in told},
+        hip_flags={row["side"]: tuple(row.get("flags", ())) for row in listed},
+        refused={
+            row["side"]: Refusal(row["refused"], row.get("exclusion") or "quality")
+            for row in listed
+            if row.get("refused")
+        },
     )
 
 
@@ -213,12 +242,6 @@ def _box(row: Mapping[str, Any]) -> Box:
     return Box(
         row["side"], row["top"], row["left"], row["bottom"], row["right"], row.get("confidence")
     )
-
-
-def _hip_flags(row: Mapping[str, Any]) -> tuple[str, ...]:
-    confidence = row.get("confidence")
-    unsure = ("unsure",) if confidence is not None and confidence < UNSURE else ()
-    return (*row.get("flags", ()), *unsure)
 
 
 def _json(file: Path, kind: type) -> Any:  # noqa: ANN401  # whatever JSON holds

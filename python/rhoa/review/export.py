@@ -151,8 +151,15 @@ def _hips(
         row = case.hips.get(side) or Hip(
             file, subject_of(case), side, case.source, None, "", label=None
         )
-        row = replace(row, image=file, sha256=sha256_of(file))
+        row = replace(row, image=file, sha256=sha256_of(file), refused="")
         hips.append(row if label is None else _with(row, label))
+    for side, why in pictures.refused(case, state).items():
+        listed = case.hips.get(side)
+        subject, visit = subject_of(case), "" if listed is None else listed.visit
+        row = Hip(None, subject, side, case.source, None, visit, label=None,
+                  exclusion=why.exclusion, refused=why.reasons)  # fmt: skip
+        hips.append(row if listed is None else replace(listed, image=None, sha256=None, label=None,
+                    exclusion=why.exclusion, refused=why.reasons))  # fmt: skip
     return hips
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rhoa.errors import PoseError, ReadError, ReviewError
-from rhoa.hips import Box, crop
+from rhoa.hips import Box, boxes, crop
 from rhoa.hips.pictures import picture_format, read_picture
 from rhoa.picture import decode_png, encode_png, grey_range, resize, stretch
 from rhoa.pose import from_landmarks
 from rhoa.pose.sides import SIDES
 from rhoa.radiograph import DISPLAY_SATURATION_PERCENT, Radiograph
+from rhoa.review.cases import Refusal
 from rhoa.review.kept import Kept
-from rhoa.review.volumes import Volumes, found_boxes, lateral, mean_pelvis_in, projected, remade
+from rhoa.review.volumes import Volumes, extracted, lateral, mean_pelvis_in, projected
 from rhoa.writing import replacing
 
 if TYPE_CHECKING:
@@ -60,13 +61,32 @@ class Shown:
         return cls(levels, black, white)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Projected:
+    """The image of a case, and the hips in it."""
+
+    image: Radiograph
+    boxes: Mapping[Side, Box]
+    refused: Mapping[Side, Refusal] = field(default_factory=dict)
+
+    @classmethod
+    def stored(cls, image: Radiograph) -> Projected:
+        """With what was written down beside the image."""
+        known = image.provenance
+        return cls(
+            image,
+            {side: Box(side, *edges) for side, edges in known["boxes"].items()},
+            {side: Refusal(*why) for side, why in known.get("refused", {}).items()},
+        )
+
+
 class Pictures:
     """The images of a cohort; safe to ask from several threads."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / REMADE
         self._volumes = Volumes()
-        self._images = Kept["tuple[Radiograph, Mapping[Side, Box]]"](most=KEPT)
+        self._images = Kept["Projected"](most=KEPT)
         self._laterals = Kept["Lateral"](most=KEPT)
 
     def image(self, case: Case, state: CaseState) -> Radiograph:
@@ -77,11 +97,11 @@ class Pictures:
         ReviewError
             If the case has crops alone, or its CT is needed and not known.
         """
-        return self._made(case, state.pose)[0]
+        return self._made(case, state.pose).image
 
     def boxes(self, case: Case, state: CaseState) -> dict[Side, Box]:
         """The boxes of a case: found, then as the reader changed them."""
-        held = dict(self._made(case, state.pose)[1]) if case.image is not None else {}
+        held = dict(self._made(case, state.pose).boxes) if case.image is not None else {}
         for side, box in state.boxes.items():
             if box is None:
                 held.pop(side, None)
@@ -89,11 +109,19 @@ class Pictures:
                 held[side] = box
         return held
 
+    def refused(self, case: Case, state: CaseState) -> dict[Side, Refusal]:
+        """The hips that are not to be graded; a box that the reader drew takes a hip in."""
+        known = case.found.refused
+        if case.image is not None and state.pose is not None:
+            known = self._made(case, state.pose).refused
+        return {side: why for side, why in known.items() if state.boxes.get(side) is None}
+
     def sides(self, case: Case, state: CaseState) -> list[Side]:
         """The sides that can be graded."""
-        wanted = list(case.hips) or list(SIDES)
         boxed = self.boxes(case, state) if case.image is not None else {}
-        return [side for side in wanted if side in boxed or side in case.hips]
+        cropped = [side for side, hip in case.hips.items() if hip.image is not None]
+        wanted, refused = list(case.hips) or list(SIDES), self.refused(case, state)
+        return [s for s in wanted if (s in boxed or s in cropped) and s not in refused]
 
     def hip(self, case: Case, side: Side, state: CaseState) -> NDArray[np.float32]:
         """A hip as it is graded, right ones mirrored: a manifest's crop, or cut from the image.
@@ -105,7 +133,7 @@ class Pictures:
         """
         untouched = state.pose is None and side not in state.boxes
         if side in case.hips and (untouched or case.image is None):
-            return read_crop(case.hips[side].image)
+            return read_crop(case.hips[side].crop)
         box = self.boxes(case, state).get(side)
         if box is None:
             raise ReviewError(f"case {case.number} has no box of its {side} hip; draw one.")
@@ -135,8 +163,9 @@ class Pictures:
             grey = self.image(case, state).square().to_uint8()
         else:
             side = THUMBNAIL_PIXELS // 2
-            hips = [read_crop(hip.image) for hip in case.hips.values()]
-            grey = np.hstack([stretch(resize(hip, side, side)).astype(np.uint8) for hip in hips])
+            hips = [read_crop(hip.image) for hip in case.hips.values() if hip.image is not None]
+            shown = [stretch(resize(hip, side, side)).astype(np.uint8) for hip in hips]
+            grey = np.hstack(shown) if shown else np.zeros((side, side), np.uint8)
         rows, columns = grey.shape
         share = min(1.0, THUMBNAIL_PIXELS / max(rows, columns))
         small = resize(
@@ -144,7 +173,7 @@ class Pictures:
         )
         return encode_png(np.rint(small).clip(0, 255).astype(np.uint8))
 
-    def _made(self, case: Case, pose: Posed | None) -> tuple[Radiograph, Mapping[Side, Box]]:
+    def _made(self, case: Case, pose: Posed | None) -> Projected:
         if case.image is None:
             raise ReviewError(f"case {case.number} has crops alone, no image of the pelvis.")
         name = case.key if pose is None else f"{case.key}-{_digest(pose)}"
@@ -152,28 +181,30 @@ class Pictures:
             name, lambda: _as_found(case) if pose is None else self._posed(case, pose, name)
         )
 
-    def _posed(self, case: Case, pose: Posed, name: str) -> tuple[Radiograph, dict[Side, Box]]:
+    def _posed(self, case: Case, pose: Posed, name: str) -> Projected:
         """The image through a pose, from the disk where it was made before."""
         file = self._folder / f"{name}.npz"
         try:
-            image = Radiograph.load(file)
-            return image, _boxes_in(image)
+            return Projected.stored(Radiograph.load(file))
         except ReadError:
             pass
         landmarks = pose.as_landmarks() or case.found.landmarks
         if landmarks is None:
             raise ReviewError(f"case {case.number} has no landmarks to measure a depth from.")
-        image, held = remade(self._volumes.of(case), landmarks, pose.depth_mm or "all")
-        edges = {side: [b.top, b.left, b.bottom, b.right] for side, b in held.items()}
-        told = {**image.provenance, "boxes": edges}
-        image = Radiograph(
-            image.pixels, image.pixel_mm, image.origin_mm, image.alignment, told,
-            image.coverage_mm, image.scan_frame,
-        )  # fmt: skip
+        found = extracted(self._volumes.of(case), landmarks, pose.depth_mm or "all")
+        edges = {side: [b.top, b.left, b.bottom, b.right] for side, b in found.boxes.items()}
+        refused = {
+            side: ["; ".join(hip.refusals), hip.exclusion]
+            for side, hip in found.hips.items()
+            if not hip.usable
+        }
+        image = replace(
+            found.image, provenance={**found.image.provenance, "boxes": edges, "refused": refused}
+        )
         self._folder.mkdir(parents=True, exist_ok=True)
         with replacing(file) as partial:
             image.save(partial)
-        return image, _boxes_in(image)
+        return Projected.stored(image)
 
 
 def read_crop(file: Path) -> NDArray[np.float32]:
@@ -222,20 +253,19 @@ def _moved(box: Box, image: Radiograph, other: Radiograph) -> tuple[float, float
     return top + 0.5, left + 0.5, bottom + 0.5, right + 0.5
 
 
-def _as_found(case: Case) -> tuple[Radiograph, Mapping[Side, Box]]:
+def _as_found(case: Case) -> Projected:
     if case.image is None:
         raise ReviewError(f"case {case.number} has crops alone, no image of the pelvis.")
     image = Radiograph.load(case.image)
     if case.found.boxes is not None:
-        return image, case.found.boxes
-    try:
-        return image, found_boxes(image)
-    except PoseError:
-        return image, {}
-
-
-def _boxes_in(image: Radiograph) -> dict[Side, Box]:
-    return {side: Box(side, *edges) for side, edges in image.provenance["boxes"].items()}
+        return Projected(image, case.found.boxes)
+    held: dict[Side, Box] = {}
+    for side in SIDES:
+        try:
+            held |= boxes(image, sides=(side,))
+        except PoseError:
+            continue
+    return Projected(image, held)
 
 
 def _digest(pose: Posed) -> str:

@@ -142,6 +142,9 @@ class Session:
             "flagged": case.flagged and state.verdict is None,
             "flags": sorted(flags),
             "hip_flags": dict(case.found.hip_flags),
+            "refused": {
+                side: why.reasons for side, why in self.pictures.refused(case, state).items()
+            },
             "used": case.found.used or moved,
             "moved": moved,
             "angles": None if alignment is None else alignment.angles._asdict(),
@@ -186,7 +189,9 @@ class Session:
         with self._lock:
             state = self._state.case(case.key)
             if isinstance(action, Graded) and action.side not in self.pictures.sides(case, state):
-                raise ReviewError(f"case {case.number} has no {action.side} hip to grade.")
+                why = self.pictures.refused(case, state).get(action.side)
+                reason = "" if why is None else f" ({why.reasons}); draw its box to take it in"
+                raise ReviewError(f"case {case.number} has no {action.side} hip to grade{reason}.")
             if isinstance(action, Boxed) and action.box is not None:
                 box = from_shown(action.side, action.box, self.pictures.image(case, state))
                 action = replace(action, box=(box.top, box.left, box.bottom, box.right))

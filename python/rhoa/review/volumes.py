@@ -7,34 +7,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rhoa.errors import PoseError, ReviewError, RhoaError
-from rhoa.hips import boxes, joints, located
+from rhoa.errors import ReviewError, RhoaError
+from rhoa.hips import extract
 from rhoa.pose import Landmarks, from_landmarks
 from rhoa.pose.coarse import along_patient
-from rhoa.pose.sides import SIDES
+from rhoa.pose.population import mean_landmarks_mm
 from rhoa.projection import ctap
 from rhoa.radiograph import Radiograph
 from rhoa.reading import read_ct
 from rhoa.review.kept import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-    from rhoa.hips import Box
+    from rhoa.hips import ExtractedHips
     from rhoa.pose import Alignment
-    from rhoa.pose.sides import Side
     from rhoa.review.cases import Case
     from rhoa.sampling import Depth
     from rhoa.volume import Volume
 
 KEPT = 2
 """Scans in memory: the one that is looked at, and the one before."""
-# Where the landmarks of the mean pelvis lie about its middle, LPS mm: something to drag.
-MEAN_PELVIS_MM = np.array(
-    [[112, -60, 45], [-112, -60, 45], [22, -60, -45], [-22, -60, -45]], np.float64
-)
+BEFORE_MIDDLE_MM = np.array([0.0, -60.0, 0.0])
+"""Of the anterior pelvic plane, from the middle of most scans."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,25 +80,9 @@ def projected(volume: Volume, alignment: Alignment, depth: Depth = "all") -> Rad
     return image
 
 
-def remade(
-    volume: Volume, landmarks: Landmarks, depth: Depth = "all"
-) -> tuple[Radiograph, Mapping[Side, Box]]:
-    """The CT-AP through landmarks, and the boxes of the hips that are found in it."""
-    alignment = from_landmarks(landmarks)
-    found = joints(volume, alignment)
-    image = projected(volume, located(alignment, found), depth)
-    return image, found_boxes(image, found)
-
-
-def found_boxes(image: Radiograph, found: Mapping[Side, object] | None = None) -> dict[Side, Box]:
-    """A box for each hip that an image holds."""
-    held: dict[Side, Box] = {}
-    for side in SIDES:
-        try:
-            held |= boxes(image, joints=found, sides=(side,))  # type: ignore[arg-type]  # joints
-        except PoseError:
-            continue
-    return held
+def extracted(volume: Volume, landmarks: Landmarks, depth: Depth = "all") -> ExtractedHips:
+    """The hips through a reader's landmarks, which stand as the reader placed them."""
+    return extract(volume, pose=from_landmarks(landmarks), accept=("pose_not_used",), depth=depth)
 
 
 def lateral(volume: Volume) -> Lateral:
@@ -126,4 +105,4 @@ def lateral(volume: Volume) -> Lateral:
 def mean_pelvis_in(volume: Volume) -> Landmarks:
     """Landmarks to begin with where none were found: a mean pelvis in the middle of the scan."""
     middle = volume.to_lps((np.array(volume.shape) - 1) / 2)
-    return Landmarks(*(MEAN_PELVIS_MM + middle))
+    return Landmarks(*(mean_landmarks_mm() + middle + BEFORE_MIDDLE_MM))

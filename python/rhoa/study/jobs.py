@@ -207,7 +207,7 @@ def _digest(manifest: Manifest) -> str:
     """Of the hips, their images, labels and partitions; not of where the images lie."""
     rows = sorted(
         f"{hip.subject}\0{hip.side}\0{hip.source}\0{hip.visit}\0{hip.label}\0{hip.partition}\0"
-        f"{hip.sha256 or sha256_of(hip.image)}"
+        f"{hip.sha256 or sha256_of(hip.crop)}"
         for hip in manifest.labelled
     )
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()

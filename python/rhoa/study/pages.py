@@ -99,7 +99,7 @@ def _occlusions(run: Path, manifest: Manifest) -> list[OcclusionExample]:
 
     model = load_model(run)
     hips = [hip for hip in manifest.labelled if (hip.source, hip.partition) == ("ct", "test")]
-    images = [read_grey(hip.image, CT_CROP_PIXELS) for hip in hips]
+    images = [read_grey(hip.crop, CT_CROP_PIXELS) for hip in hips]
     scores = model.predict_proba(images)[:, 1]
     examples = []
     for number in most_telling([int(hip.label or 0) for hip in hips], scores)[:OCCLUSION_EXAMPLES]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rhoa
 from rhoa import cohort
-from rhoa.errors import ParameterError, PoseError
+from rhoa.errors import ParameterError
 from rhoa.hips.corrections import corrected
 from rhoa.hips.sheet import Entry, Verdict, sheet, write_card
 from rhoa.hips.views import frontal, lateral
@@ -20,17 +19,17 @@ from rhoa.progress import bar
 from rhoa.verbs.corrections import Picture, drawn_boxes, wants_review, write_review
 from rhoa.verbs.folder import (
     SHEET,
+    captured_warnings,
     each,
     name_scans,
     pool_of,
     refuse_landmarks,
     scans_in,
-    told_warnings,
     veil,
 )
 from rhoa.verbs.output import Result
-from rhoa.verbs.pelvis import AUTO, Request, pelvis_of
-from rhoa.verbs.scan import projected, volume_of
+from rhoa.verbs.pelvis import AUTO, PoseRequest, not_cropped, without_nan, write_pose
+from rhoa.verbs.scan import extracted, volume_of
 from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
@@ -39,68 +38,53 @@ if TYPE_CHECKING:
 
     from rhoa import Radiograph, Volume
     from rhoa.cohort import Outcome
-    from rhoa.hips import Box, LabelledImage
+    from rhoa.hips import Box, ExtractedHips, LabelledImage
     from rhoa.hips.corrections import Correction
     from rhoa.pose.sides import Side
     from rhoa.verbs.output import Rows
-    from rhoa.verbs.pelvis import Pelvis
 
-UNSURE = 0.5
-"""A hip of less confidence deserves a look."""
 HIP_COLUMNS = (
-    *("side", "top", "left", "bottom", "right", "confidence", "head_radius_mm"),
-    *("usable", "flags", "change", "pose_used", "pose_flags"),
+    *("side", "usable", "refused", "flags", "top", "left", "bottom", "right", "confidence"),
+    *("head_radius_mm", "inside_fraction", "joint_fraction", "margin_mm", "metal_cm3", "change"),
+    *("pose_used", "pose_flags"),
 )
+PRINTED = ("side", "usable", "top", "left", "bottom", "right", "confidence", "flags", "change")
 PICTURE = "ct-ap.png"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Hips:
-    """What was found of the hips of one scan."""
+class CroppedScan:
+    """The hips of one scan, with the boxes that somebody corrected."""
 
     volume: Volume
-    image: Radiograph
-    pelvis: Pelvis
-    boxes: Mapping[Side, Box]
-    """Of the sides that the image holds."""
-    lost: Sequence[str]
-    """Why the other sides have none."""
+    found: ExtractedHips
     changes: Sequence[Correction] = ()
-    """Boxes that somebody corrected."""
 
     @property
     def rows(self) -> Rows:
-        """A row for each box, in the pixel edges of ``ct-ap.npz``."""
-        return [self._row(side, box) for side, box in self.boxes.items()]
-
-    def _row(self, side: Side, box: Box) -> dict[str, Any]:
-        joint, covered = self.pelvis.joints[side], self.pelvis.coverage.hips[side]
-        change = next((one.change for one in self.changes if one.side == side), "")
-        edges = {name: round(getattr(box, name), 2) for name in ("top", "left", "bottom", "right")}
-        return {
-            "side": side,
-            **edges,
-            "confidence": None if box.confidence is None else round(box.confidence, 3),
-            "head_radius_mm": round(joint.radius_mm, 1),
-            "usable": covered.usable and not joint.hard_flags,
-            "flags": sorted(joint.flags | covered.flags),
-            "change": change,
-        }
+        """A row for each hip, in pixels of the picture."""
+        changed = {one.side: one.change for one in self.changes}
+        return [row | {"change": changed.get(row["side"], "")} for row in self.found.rows]
 
     def write(self, folder: Path) -> list[str]:
         """The files that were written into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.image.save(folder / PICTURE)
-        self.image.save(folder / "ct-ap.npz")
-        self.pelvis.save(folder / "pose.json")
-        atomic_write(folder / "boxes.png", _picture_of(self.image, self.boxes))
-        text = json.dumps(self.rows, indent=2)
+        image = self.found.image
+        image.save(folder / PICTURE)
+        image.save(folder / "ct-ap.npz")
+        write_pose(folder / "pose.json", self.found)
+        atomic_write(folder / "boxes.png", _picture_of(image, self.found.boxes))
+        text = json.dumps(without_nan(self.rows), indent=2)
         atomic_write(folder / "boxes.json", text + "\n")
         names = [PICTURE, "ct-ap.npz", "pose.json", "boxes.png", "boxes.json"]
-        for side, box in self.boxes.items():
-            pixels = rhoa.hips.model_crop(self.image, box, source="ct")
-            atomic_write(folder / f"hip-{side}.png", encode_png(pixels))
-            names.append(f"hip-{side}.png")
+        for side in SIDES:
+            file = folder / f"hip-{side}.png"
+            hip = self.found.hips.get(side)
+            if hip is None or hip.crop is None:
+                file.unlink(missing_ok=True)
+                continue
+            atomic_write(file, encode_png(hip.crop))
+            names.append(file.name)
         return names
 
 
@@ -108,52 +92,42 @@ def hips(options: Namespace) -> Result:
     """Crops of one scan, of every scan in a folder, or of a table of scans."""
     if str(options.scan).lower().endswith(".csv"):
         return _of_table(options)
-    request = Request.of(options.pose or AUTO, options.tilt_offset)
+    asked = PoseRequest.of(options.pose or AUTO, options.tilt_offset, options.accept)
     if options.each:
-        refuse_landmarks(request)
+        refuse_landmarks(asked)
         return _of_folder(options)
     drawn = drawn_boxes(options, [PICTURE]).get(PICTURE)
-    found = find_hips(volume_of(options, options.scan), request, options, drawn)
-    names = found.write(options.out)
-    lines = ["", *str(found.pelvis).splitlines(), ""]
-    lines += [*found.lost, *(f"wrote {options.out / name}" for name in names)]
+    scan = cropped(volume_of(options, options.scan), asked, options, drawn)
+    names = scan.write(options.out)
+    refused = not_cropped(scan.found.hips.values())
+    lines = ["", *str(scan.found).splitlines(), ""]
+    lines += [*refused, *(f"wrote {options.out / name}" for name in names)]
     if wants_review(options):
-        lines += _review_of_one(found, options)
-    return Result(found.rows, lines, rejected=bool(found.lost))
+        lines += _review_of_one(scan, options)
+    shown = [{name: row.get(name) for name in PRINTED} for row in scan.rows]
+    return Result(scan.rows, lines, rejected=bool(refused), shown=shown)
 
 
-def find_hips(
-    volume: Volume, request: Request, options: Namespace, drawn: LabelledImage | None = None
-) -> Hips:
-    """The hips of a scan: each side by itself, so that one bad hip does not lose the other.
+def cropped(
+    volume: Volume, asked: PoseRequest, options: Namespace, drawn: LabelledImage | None = None
+) -> CroppedScan:
+    """The hips of a scan; boxes that were ``drawn`` on its picture take the place of those found.
 
-    Boxes that were ``drawn`` on the picture take the place of those found.
+    A hip whose box was taken away has no row.
 
     Raises
     ------
-    PoseError
-        If no pelvis is found, or the image holds neither hip.
     ManifestError
         If what was drawn does not fit the picture.
     """
-    pelvis = pelvis_of(volume, request)
-    if pelvis.alignment is None:
-        raise PoseError(f"no hips without a pelvis: {pelvis.note}")
-    image = projected(volume, pelvis, options)
-    boxes: dict[Side, Box] = {}
-    lost: dict[Side, str] = {}
-    for side in SIDES:
-        try:
-            boxes |= rhoa.hips.boxes(image, joints=pelvis.joints, sides=(side,))
-        except PoseError as error:
-            lost[side] = f"{side} hip not cropped: {error}"
-    if drawn is not None:
-        boxes, changes = corrected(image, boxes, drawn)
-        left = [told for side, told in lost.items() if side not in boxes]
-        return Hips(volume, image, pelvis, boxes, left, changes)
-    if not boxes:
-        raise PoseError(" ".join(lost.values()))
-    return Hips(volume, image, pelvis, boxes, list(lost.values()))
+    found = extracted(volume, asked, options)
+    if drawn is None:
+        return CroppedScan(volume, found)
+    boxes, changes = corrected(found.image, found.boxes, drawn)
+    changed = {one.side: one.change for one in changes}
+    kept = {side: hip for side, hip in found.hips.items() if changed.get(side) != "removed"}
+    moved = {side: box for side, box in boxes.items() if side in changed}
+    return CroppedScan(volume, replace(found, hips=kept).with_boxes(moved), changes)
 
 
 def _of_folder(options: Namespace) -> Result:
@@ -164,8 +138,8 @@ def _of_folder(options: Namespace) -> Result:
     by_scan = {name.rpartition("/")[0]: labelled for name, labelled in drawn.items()}
 
     def review(found: Sequence[Outcome], part: str) -> list[str]:
-        told = [one.record["picture"] for one in found if "picture" in one.record]
-        return write_review(options.out, [*map(Picture.from_dict, told)], options, part=part)
+        pictures = [one.record["picture"] for one in found if "picture" in one.record]
+        return write_review(options.out, [*map(Picture.from_dict, pictures)], options, part=part)
 
     return each(
         options,
@@ -177,28 +151,28 @@ def _of_folder(options: Namespace) -> Result:
     )
 
 
-def _review_of_one(found: Hips, options: Namespace) -> list[str]:
+def _review_of_one(cut: CroppedScan, options: Namespace) -> list[str]:
     """The page of one scan, and its boxes to correct."""
     out: Path = options.out
     scan = Path(options.scan).resolve()
     (called,) = name_scans({scan.name: scan}, options)
-    entry = _shown(called, found, found.lost)
+    entry = _entry(called, cut)
     card = write_card(entry, out, place=".")
     atomic_write(out / SHEET, sheet([(entry.verdict, card)], title=f"Hips of {entry.name}"))
-    picture = Picture.of(PICTURE, found.image, found.boxes, found.changes)
+    picture = Picture.of(PICTURE, cut.found.image, cut.found.boxes, cut.changes)
     return [f"wrote {out / SHEET}", *write_review(out, [picture], options)]
 
 
 def _of_table(options: Namespace) -> Result:
     names = (
         *("pose", "series", "repair", "pixel_mm", "tilt_offset", "threads", "each", "window"),
-        *("review", "boxes", "shard"),
+        *("review", "boxes", "shard", "accept"),
     )
     if any(getattr(options, name) for name in names) or options.depth != ["all"]:
         raise ParameterError(
-            "a table of scans names its own landmarks and boxes and is made with the defaults; "
-            "leave out --each, --shard, --review, --boxes, --pose, --series, --repair, --window, "
-            "--depth, --pixel-mm, --tilt-offset and --threads."
+            "a table of scans names its own landmarks, boxes and what it accepts, and is made with "
+            "the defaults; leave out --each, --shard, --review, --boxes, --pose, --accept, "
+            "--series, --repair, --window, --depth, --pixel-mm, --tilt-offset and --threads."
         )
     pool = pool_of(options)
     key = options.pseudonyms
@@ -217,56 +191,46 @@ def _case(
     options: Namespace, drawn: Mapping[str, LabelledImage], scan: Path, folder: Path
 ) -> dict[str, Any]:
     """One scan of a folder: its files, its rows, and its part of the page."""
-    request = Request.of(options.pose or AUTO, options.tilt_offset)
+    asked = PoseRequest.of(options.pose or AUTO, options.tilt_offset, options.accept)
     called = options.names[scan]
-    with told_warnings(veil(scan, options)) as told:
+    with captured_warnings(veil(scan, options)) as warned:
         volume = volume_of(options, scan, quiet=True)
-        found = find_hips(volume, request, options, drawn.get(called))
-    found.write(folder)
-    entry = _shown(called, found, [*found.lost, *told])
-    flags = [] if found.pelvis.alignment is None else sorted(found.pelvis.alignment.flags)
-    pose = {"pose_used": found.pelvis.used, "pose_flags": flags}
-    name = f"{called}/{PICTURE}"
+        cut = cropped(volume, asked, options, drawn.get(called))
+    cut.write(folder)
+    entry = _entry(called, cut, warned)
+    picture = Picture.of(f"{called}/{PICTURE}", cut.found.image, cut.found.boxes, cut.changes)
     return {
-        "picture": Picture.of(name, found.image, found.boxes, found.changes).as_dict(),
+        "picture": picture.as_dict(),
         "verdict": entry.verdict,
-        "rows": [row | pose for row in found.rows],
+        "rows": without_nan(cut.rows),
         "card": write_card(entry, folder),
     }
 
 
-def _shown(name: str, found: Hips, notes: Sequence[str]) -> Entry:
-    pelvis, alignment = found.pelvis, found.pelvis.alignment
-    flags = [] if alignment is None else sorted(alignment.flags)
-    rows = {row["side"]: row for row in found.rows}
-    unsure = any(
-        row["flags"] or (row["confidence"] is not None and row["confidence"] < UNSURE)
-        for row in rows.values()
-    )
+def _entry(name: str, cut: CroppedScan, warned: Sequence[str] = ()) -> Entry:
+    """What the page shows of a scan."""
+    found = cut.found
+    flags = [] if found.alignment is None else sorted(found.alignment.flags)
+    hips = list(found.hips.values())
     verdict: Verdict = "fine"
-    if not pelvis.used:
+    if not found.pose_used:
         verdict = "not used"
-    elif flags or unsure or found.lost or pelvis.coverage.flags:
+    elif flags or found.coverage.flags or any(hip.flags or not hip.usable for hip in hips):
         verdict = "look"
     views = (
-        frontal(found.image, alignment, pelvis.joints, found.boxes),
-        lateral(found.volume, alignment, pelvis.joints),
+        frontal(found.image, found.alignment, found.joints, found.boxes),
+        lateral(cut.volume, found.alignment, found.joints),
     )
-    facts = [] if alignment is None else [("pose", str(alignment.angles))]
-    facts += [(f"{side} hip", _told(row)) for side, row in rows.items()]
-    facts += [("scan", line) for line in str(pelvis.coverage).splitlines()[len(SIDES) :]]
-    return Entry(name, verdict, facts, flags, notes, views)
-
-
-def _told(row: dict[str, Any]) -> str:
-    use = "usable" if row["usable"] else "not usable"
-    flags = ", ".join(row["flags"]).replace("_", " ")
-    sure = "drawn by hand" if row["change"] else f"confidence {row['confidence']:.2f}"
-    head = f"head {row['head_radius_mm']} mm, {sure}"
-    return f"{head}, {use}" + (f" ({flags})" if flags else "")
+    facts = [
+        ("pose" if line.startswith("pose") else "scan", line.removeprefix("pose: "))
+        for line in str(replace(found, hips={})).splitlines()
+    ]
+    facts[1:1] = [(f"{hip.side} hip", str(hip).partition(": ")[2]) for hip in hips]
+    return Entry(name, verdict, facts, flags, [*not_cropped(hips), *warned], views)
 
 
 def _picture_of(image: Radiograph, boxes: Mapping[Side, Box]) -> bytes:
+    """The image with the boxes drawn on it."""
     grey = image.to_uint8()
     for box in boxes.values():
         grey = draw_box(grey, box.top, box.left, box.bottom, box.right)

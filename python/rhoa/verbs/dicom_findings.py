@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from rhoa.verbs.grading import FoundHips
+    from rhoa.prediction import FoundHips
     from rhoa.verbs.output import Rows
 
 IMAGE, REPORT = "image.dcm", "findings.dcm"
@@ -50,8 +50,8 @@ def study_of(scan: Path, options: Namespace) -> Study:
 def write_dicom_findings(
     folder: Path, found: FoundHips, rows: Rows, *, models: Sequence[str], study: Study
 ) -> list[str]:
-    """Write image and report into ``folder``; the names of the files, none without an image."""
-    if found.image is None:
+    """Write image and report into ``folder``; the names of the files, none without a pose."""
+    if found.image is None or (found.extracted is not None and not found.extracted.pose_used):
         return []
     hips = [_finding(row, found) for row in rows]
     modality = "CT" if found.source == "ct" else "XR"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rhoa.cohort import Outcome
     from rhoa.cohort.cases import Work
     from rhoa.hips.sheet import Verdict
-    from rhoa.verbs.pelvis import Request
+    from rhoa.verbs.pelvis import PoseRequest
 
     Review = Callable[[Sequence[Outcome], str], list[str]]  # found, part of several
 
@@ -119,7 +119,9 @@ def each_of(
     if earlier := sum(one.earlier for one in found):
         lines.append(f"{earlier} of them were done before")
     lines += [f"{one.name}: {one.failure}" for one in failures]
-    return Result(rows, lines, bool(failures))
+    refused = [row for row in rows if row.get("refused")]
+    lines += [f"{row['scan']}: {row['side']} hip has no crop: {row['refused']}" for row in refused]
+    return Result(rows, lines, rejected=bool(failures or refused))
 
 
 def name_scans(scans: Mapping[str, Path], options: Namespace) -> dict[str, Path]:
@@ -148,7 +150,7 @@ def veil(scan: Path, options: Namespace) -> Callable[[str], str]:
     return partial(veiled, path=scan, name=options.names[scan])
 
 
-def refuse_landmarks(request: Request) -> None:
+def refuse_landmarks(request: PoseRequest) -> None:
     """Landmarks are of one scan.
 
     Raises
@@ -156,21 +158,21 @@ def refuse_landmarks(request: Request) -> None:
     ParameterError
         If some were given.
     """
-    if request.read is not None:
+    if request.of_one_scan:
         raise ParameterError(
-            "--each looks at many scans, and landmarks are of one: pass --pose auto, force or "
-            "no-asis."
+            "--each takes many scans, and landmarks are of one: pass --pose auto, standing, force "
+            "or no-asis."
         )
 
 
 @contextlib.contextmanager
-def told_warnings(veil: Callable[[str], str] = str) -> Iterator[list[str]]:
+def captured_warnings(veil: Callable[[str], str] = str) -> Iterator[list[str]]:
     """The texts of the warnings that are given meanwhile, each once, as ``veil`` leaves them."""
-    told: list[str] = []
+    texts: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RhoaWarning)
-        yield told
-        told += dict.fromkeys(veil(str(one.message)) for one in caught)
+        yield texts
+        texts += dict.fromkeys(veil(str(one.message)) for one in caught)
 
 
 def scans_in(folder: Path) -> tuple[list[Path], int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rhoa.pose.verdict import HIP_REFUSALS
+
 
 def folder_options(verb: argparse.ArgumentParser, table: str, *, many: str = "--each") -> None:
     """Of verbs that do every scan of a folder; ``many`` says when there are many."""
@@ -66,6 +68,17 @@ def review_options(verb: argparse.ArgumentParser, found_by: str) -> None:
     )
 
 
+def accept_option(verb: argparse.ArgumentParser) -> None:
+    """Of the verb that crops the hips of CTs."""
+    verb.add_argument(
+        "--accept",
+        metavar="NAME,...",
+        default="",
+        help="crop hips all the same that are refused for these reasons, which somebody has looked "
+        f"at: {', '.join(sorted(HIP_REFUSALS))}",
+    )
+
+
 def scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:
     """Of verbs that project a CT."""
     series_option(verb)
@@ -79,11 +92,13 @@ def scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:
     )
     verb.add_argument(
         "--pose",
-        metavar="auto|FILE|force[:FILE]|no-asis",
-        help="auto finds the anterior pelvic plane; no-asis estimates it where the iliac spines "
-        "were not scanned (tilt within about 4 deg); FILE has landmarks (JSON: asis_left, "
-        "asis_right, pubic_tubercle_left, pubic_tubercle_right, each [x, y, z] in patient LPS mm), "
-        "which are compared with what is found. A pose that is flagged is not used but by force "
+        metavar="auto|FILE|standing|force[:FILE]|no-asis",
+        help="auto finds the anterior pelvic plane, and the image shows the pelvis with that plane "
+        "upright; FILE has landmarks (JSON: asis_left, asis_right, pubic_tubercle_left, "
+        "pubic_tubercle_right, each [x, y, z] in patient LPS mm), which are compared with what is "
+        "found; standing shows the pelvis with the tilt in which the patient lies, tipped back by "
+        "5 deg, as most are who stand up; no-asis estimates the plane where the iliac spines were "
+        "not scanned (tilt within about 4 deg). A pose that is flagged is not used but by force "
         f"(auto) or force:FILE{default}",
     )
     verb.add_argument(
@@ -100,10 +115,10 @@ def scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:
     verb.add_argument(
         "--tilt-offset",
         type=float,
-        default=0.0,
         metavar="DEG",
-        help="with --pose: tip the pelvis about its hips, ASIS forward if above 0; standing up "
-        "tips most by about -5",
+        help="with --pose: tip the pelvis about its hips, iliac spines forward if above 0. Zero is "
+        "the upright anterior pelvic plane; with --pose standing, the tilt in which the patient "
+        "lies (default there: -5)",
     )
     threads_option(verb)
 
@@ -136,7 +151,7 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument(
         "--pose",
-        metavar="auto|FILE|force[:FILE]|no-asis",
+        metavar="auto|FILE|standing|force[:FILE]|no-asis",
         help="of a CT, as in `rhoa hips` (default: auto)",
     )
     series_option(verb)
@@ -148,7 +163,10 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
         help="a hip detector for X-rays (rhoa[train]); with it, pictures are whole X-rays",
     )
     verb.add_argument(
-        "--accept", metavar="NAME,...", default="", help="of an X-ray, as in `rhoa xray`"
+        "--accept",
+        metavar="NAME,...",
+        default="",
+        help="refusals to overrule: of a CT as in `rhoa hips`, of an X-ray as in `rhoa xray`",
     )
     verb.add_argument(
         "--runtime",

@@ -1,115 +1,52 @@
-"""The pose that the command line uses: the one asked for, and whether it can be trusted."""
+"""What ``--pose`` and ``--accept`` ask of the pose of a pelvis, and how its hips are printed."""
 
 from __future__ import annotations
 
 import json
-import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import rhoa
-from rhoa.errors import PoseError, RhoaWarning
-from rhoa.pose import Alignment, tilted, usable_alignment
+from rhoa.errors import PoseError, require_names
+from rhoa.pose import Alignment, tilted
+from rhoa.pose.verdict import HIP_REFUSALS
 from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable
 
-    from rhoa import Volume
-    from rhoa.hips import Joint
-    from rhoa.pose import Coverage, Difference
-    from rhoa.pose.sides import Side
+    from rhoa.hips import ExtractedHips, HipCrop
+    from rhoa.hips.extraction import Pose
 
-AUTO, FORCE, NO_ASIS = "auto", "force", "no-asis"
+AUTO, FORCE = "auto", "force"
+FOUND = (AUTO, "standing", "no-asis")
+"""Poses that are found in the scan."""
+REMEDIES = {
+    "box_outside_image": "draw its box with --boxes",
+    "not_found": "draw its box with --boxes",
+    "pose_not_used": "pass --pose landmarks.json, or use the pose all the same with --pose force",
+}
+OTHER_REMEDY = "--accept {} crops it all the same"
 
 
 @dataclass(frozen=True, slots=True)
-class Pelvis:
-    """The pelvis of one scan, as far as it is known."""
+class PoseRequest:
+    """A pose as `rhoa.hips.extract` takes it."""
 
-    alignment: Alignment | None
-    """Found or read; None where no pelvis was found."""
-    used: bool
-    """Whether the scan is to be projected through it."""
-    joints: Mapping[Side, Joint]
-    """Both hips of the alignment."""
-    coverage: Coverage
-    difference: Difference | None = None
-    """Of the landmarks that were given from what was found; None where there is one of both."""
-    note: str = ""
-    """Why it is not used, or not compared."""
+    pose: Pose
+    accept: frozenset[str] = field(default_factory=frozenset)
+    tilt_offset_deg: float | None = None
 
     @classmethod
     def of(
         cls,
-        volume: Volume,
-        alignment: Alignment | None,
-        used: bool,  # noqa: FBT001  # a field
-        *,
-        difference: Difference | None = None,
-        note: str = "",
-    ) -> Pelvis:
-        """With the femoral heads of an alignment, and what the scan holds of it."""
-        joints: Mapping[Side, Joint] = {}
-        if alignment is not None:
-            joints = rhoa.hips.joints(volume, alignment)
-            alignment = rhoa.hips.located(alignment, joints)
-        covered = rhoa.pose.coverage(volume, alignment)
-        return cls(alignment, used, joints, covered, difference, note)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain types, as JSON has them; `rhoa.Landmarks.from_json` reads the landmarks back."""
-        told: dict[str, Any] = {"used": self.used, "note": self.note}
-        if self.alignment is not None:
-            if self.alignment.landmarks is not None:
-                told |= {"space": "LPS", "unit": "mm", **self.alignment.landmarks.as_dict()}
-            told |= {
-                "angles_deg": self.alignment.angles._asdict(),
-                "flags": sorted(self.alignment.flags),
-                "hard_flags": sorted(self.alignment.hard_flags),
-                "quality": dict(self.alignment.quality),
-            }
-        if self.difference is not None:
-            told["difference_from_automatic"] = self.difference._asdict()
-        return told | {"coverage": self.coverage.as_dict()}
-
-    def save(self, path: Path) -> None:
-        """Write `as_dict`."""
-        text = json.dumps(without_nan(self.as_dict()), indent=2, allow_nan=False)
-        atomic_write(path, text + "\n")
-
-    def __str__(self) -> str:
-        if self.alignment is None:
-            lines = ["pose: not found"]
-        else:
-            use = "" if self.used else ", not used"
-            flags = _words(self.alignment.flags) or "none"
-            lines = [f"pose: {self.alignment.angles}{use} (flags: {flags})"]
-        if self.difference is not None:
-            lines.append(f"from the automatic pose: {self.difference}")
-        elif self.used and self.note:
-            lines.append(self.note)
-        return "\n".join([*lines, str(self.coverage)])
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What ``--pose`` says: ``auto``, ``force``, ``no-asis``, landmarks, or ``force:FILE``."""
-
-    read: Alignment | None
-    """Of the landmarks; None where the pose is to be found."""
-    file: str
-    forced: bool
-    spineless: bool = False
-    """Whether the iliac spines were not scanned."""
-    tilt_offset_deg: float = 0.0
-    """By which the pelvis is tipped afterwards, as `rhoa.pose.tilted` does."""
-
-    @classmethod
-    def of(cls, pose: str, tilt_offset_deg: float = 0.0) -> Request:
+        pose: str,
+        tilt_offset_deg: float | None = None,
+        accept: str | Collection[str] = (),
+    ) -> PoseRequest:
         """Understand ``pose`` and read its landmarks, before anything that takes long.
 
         Raises
@@ -117,79 +54,49 @@ class Request:
         PoseError
             If landmarks are flagged and not forced.
         ParameterError
-            If the offset is no angle of a pelvis.
+            If the offset is no angle of a pelvis, or ``accept`` names what is no refusal.
         """
-        tilted(Alignment(np.eye(3), np.zeros(3)), tilt_offset_deg)
+        if tilt_offset_deg is not None:
+            tilted(Alignment(np.eye(3), np.zeros(3)), tilt_offset_deg)
+        accepted = require_names("--accept", accept, sorted(HIP_REFUSALS), kind="refusals")
         name = pose.removeprefix(f"{FORCE}:")
-        forced = name != pose or pose == FORCE
-        if name in (AUTO, FORCE, NO_ASIS):
-            return cls(None, "", forced, name == NO_ASIS, tilt_offset_deg)
-        file, read = Path(name).name, rhoa.pose.from_landmarks(rhoa.Landmarks.from_json(name))
-        if not read.ok and not forced:
+        if name != pose or pose == FORCE:
+            accepted |= {"pose_not_used"}
+        if name == FORCE or name in FOUND:
+            return cls(AUTO if name == FORCE else name, accepted, tilt_offset_deg)  # type: ignore[arg-type]
+        landmarks = rhoa.Landmarks.from_json(name)
+        read = rhoa.pose.from_landmarks(landmarks)
+        if not read.ok and not (read.upright and "pose_not_used" in accepted):
             remedy = f", or use them as they are with --pose {FORCE}:{name}" if read.upright else ""
             raise PoseError(
-                f"{file}: the landmarks are flagged {', '.join(sorted(read.flags))}; "
+                f"{Path(name).name}: the landmarks are flagged {', '.join(sorted(read.flags))}; "
                 f"correct them (patient LPS: x to the patient's left){remedy}."
             )
-        return cls(usable_alignment(read), file, forced, tilt_offset_deg=tilt_offset_deg)
+        return cls(landmarks, accepted, tilt_offset_deg)
+
+    @property
+    def of_one_scan(self) -> bool:
+        """Whether landmarks were given, which are of one scan."""
+        return isinstance(self.pose, rhoa.Landmarks)
 
 
-def pelvis_of(volume: Volume, request: Request) -> Pelvis:
-    """The pelvis of a scan: as read, compared with what is found; or as found, if it is sound.
-
-    Tipped at last, where that is asked for.
-
-    Warns
-    -----
-    RhoaWarning
-        If the automatic pose is not used, and why; if it differs from the landmarks by over 3 deg.
-    """
-    pelvis = _untipped(volume, request)
-    if not request.tilt_offset_deg or pelvis.alignment is None or not pelvis.used:
-        return pelvis
-    return replace(pelvis, alignment=tilted(pelvis.alignment, request.tilt_offset_deg))
+def not_cropped(hips: Iterable[HipCrop]) -> list[str]:
+    """A line for each hip that has no crop: why, and what to do."""
+    lines = []
+    for hip in hips:
+        if not hip.usable:
+            remedies = {
+                REMEDIES.get(f, OTHER_REMEDY.format(f)): None for f in sorted(hip.hard_flags)
+            }
+            why, what = "; ".join(hip.refusals), "; ".join(remedies)
+            lines.append(f"{hip.side} hip not cropped: {why} ({what})")
+    return lines
 
 
-def _untipped(volume: Volume, request: Request) -> Pelvis:
-    found, note = None, ""
-    try:
-        find = rhoa.pose.without_spines if request.spineless else rhoa.pose.from_volume
-        found = find(volume)
-    except PoseError as error:
-        note = str(error)
-    if found is not None and found.hard_flags:
-        note = f"the pose found is flagged {_words(found.hard_flags)}"
-    if request.read is not None:
-        return _compared(volume, request.read, found if not note else None, request.file, note)
-    usable = found is not None and found.upright and (request.forced or not found.hard_flags)
-    if not usable:
-        remedy = f"; --pose {FORCE} uses it nevertheless" if found and found.upright else ""
-        _warn(
-            f"projected as scanned: {note}. Look at the image, and pass --pose landmarks.json"
-            f"{remedy}."
-        )
-    return Pelvis.of(volume, found, usable, note=note)
-
-
-def _compared(
-    volume: Volume, read: Alignment, found: Alignment | None, file: str, note: str
-) -> Pelvis:
-    difference = None if found is None else rhoa.pose.difference(read, found)
-    if difference is not None and difference.large:
-        _warn(
-            f"{file}: the landmarks differ from the pose found in the scan by {difference}; "
-            "check them, left and right too."
-        )
-    note = f"the landmarks were not compared: {note}" if note else ""
-    return Pelvis.of(volume, read, used=True, difference=difference, note=note)
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, RhoaWarning, stacklevel=3)
-
-
-def _words(flags: frozenset[str]) -> str:
-    return ", ".join(sorted(flags)).replace("_", " ")
+def write_pose(file: Path, found: ExtractedHips) -> None:
+    """Write ``pose.json``: the pose, and what the scan holds of both hips."""
+    text = json.dumps(without_nan(found.as_dict()), indent=2, allow_nan=False)
+    atomic_write(file, text + "\n")
 
 
 def without_nan(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds

@@ -2,51 +2,51 @@
 
 from __future__ import annotations
 
-import warnings
+import json
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rhoa
-from rhoa.errors import ParameterError, RhoaError, RhoaWarning
-from rhoa.hips.pictures import read_levels
+from rhoa.errors import ParameterError, warn_user
 from rhoa.hips.sheet import Entry, Verdict, write_card
 from rhoa.hips.views import frontal
 from rhoa.learning.cards import CARD_FILE
+from rhoa.picture import encode_png
+from rhoa.prediction import graded, hips_in, kind_of, load_grader
+from rhoa.prediction import predict as predict_all
 from rhoa.progress import bar
 from rhoa.reading.bounded import shown
 from rhoa.verbs.dicom_findings import require_consistent, study_of, write_dicom_findings
 from rhoa.verbs.folder import (
     Asked,
+    captured_warnings,
     each_of,
     name_scans,
     refuse_landmarks,
     scans_in,
-    told_warnings,
     veil,
 )
-from rhoa.verbs.grading import (
-    COLUMNS,
-    graded,
-    hips_of_ct,
-    hips_of_xray,
-    scores_of,
-    write_prediction,
-)
-from rhoa.verbs.inputs import distinct_names, is_picture, kind_of
-from rhoa.verbs.output import Result
-from rhoa.verbs.pelvis import AUTO, Request
-from rhoa.writing import atomic_write, csv_text
+from rhoa.verbs.inputs import distinct_names
+from rhoa.verbs.output import Result, write_table
+from rhoa.verbs.pelvis import AUTO, PoseRequest, without_nan
+from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping, Sequence
 
     from rhoa.learning import Grader
-    from rhoa.verbs.grading import FoundHips
+    from rhoa.prediction import FoundHips
     from rhoa.verbs.output import Rows
 
+COLUMNS = (
+    *("side", "source", "probability", "spread", "disagreement_nats", "usable", "refused"),
+    *("top", "left", "bottom", "right", "confidence", "head_radius_mm", "flags"),
+    *("inside_fraction", "joint_fraction", "margin_mm", "metal_cm3", "pose_used", "pose_flags"),
+)
+PREDICTION_FILE = "prediction.json"
 TABLE = "predictions.csv"
 SHORT = ("scan", "side", "probability", "spread", "refused", "flags")
 
@@ -71,7 +71,7 @@ def predict(options: Namespace) -> Result:
         return _of_crops(crops, options)
     if len(scans) > 1:
         _require_out(options)
-        request = Request.of(options.pose or AUTO)
+        request = PoseRequest.of(options.pose or AUTO)
         refuse_landmarks(request)
         return _of_scans(distinct_names(scans), options)
     return _of_one(scans[0], options)
@@ -81,7 +81,7 @@ def _each(places: Sequence[Path], options: Namespace) -> Result:
     if len(places) != 1:
         raise ParameterError("--each takes one folder of scans.")
     _require_out(options)
-    refuse_landmarks(Request.of(options.pose or AUTO))
+    refuse_landmarks(PoseRequest.of(options.pose or AUTO))
     scans, loose = scans_in(places[0])
     result = _of_scans({path.name: path for path in scans}, options)
     lines = [f"{loose} other files beside the scans were not looked at"] if loose else []
@@ -100,68 +100,49 @@ def _of_scans(scans: Mapping[str, Path], options: Namespace) -> Result:
     work = partial(_case, options)
     asked = {name: Asked(scan) for name, scan in named.items()}
     result = each_of(asked, options, work, table=TABLE, columns=COLUMNS)
-    return _told(result.rows, list(result.lines), rejected=result.rejected)
+    return _result(result.rows, list(result.lines), rejected=result.rejected)
 
 
 def _of_one(scan: Path, options: Namespace) -> Result:
     (called,) = name_scans({shown(scan): scan}, options)
-    found, rows = _graded(scan, options, quiet=False)
-    for note in found.notes:
-        warnings.warn(note, RhoaWarning, stacklevel=2)
+    found, rows, warned = _graded(scan, options, quiet=False)
+    for text in warned:
+        warn_user(text)
     named: Rows = [{"scan": called, **row} for row in rows]
     lines = []
     if options.out is not None:
-        write_prediction(options.out, found, rows, model=_described(options))
+        _write_prediction(options.out, found, rows, warned, model=_described(options))
         names = ["prediction.json", *_write_dicom(options.out, scan, found, rows, options)]
-        lines = [_write_table(options.out, named), *(f"wrote {options.out / n}" for n in names)]
-    return _told(named, lines)
+        lines = [_write_rows(options.out, named), *(f"wrote {options.out / n}" for n in names)]
+    return _result(named, lines)
 
 
 def _of_crops(crops: Sequence[Path], options: Namespace) -> Result:
     """Ready crops, all of them in batches."""
-    grader = _grader(options)
-    levels, reasons = [], {}
-    for crop in crops:
-        try:
-            levels.append(_levels_of(crop))
-        except RhoaError as error:
-            if len(crops) == 1:
-                raise
-            reasons[crop] = str(error)
-    draws = grader.draws(levels, views=options.views)
-    rows: Rows = []
-    place = 0
-    for crop in crops:
-        scores = scores_of(draws, None if crop in reasons else place)
-        place += crop not in reasons
-        refused = reasons.get(crop, "")
-        rows.append({"scan": str(crop), "source": "crop", **scores, "refused": refused})
-    lines = [] if options.out is None else [_write_table(options.out, rows)]
-    return _told(rows, lines)
-
-
-def _levels_of(crop: Path) -> Any:  # noqa: ANN401  # an array of grey levels
-    from rhoa.learning.levels import require_grey
-
-    return require_grey(read_levels(crop), where=shown(crop))
+    rows = predict_all([str(crop) for crop in crops], _grader(options), views=options.views)
+    for row, crop in zip(rows, crops, strict=True):
+        row["scan"] = str(crop)
+    lines = [] if options.out is None else [_write_rows(options.out, rows)]
+    return _result(rows, lines)
 
 
 def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
-    """One scan of several: its files, its rows, and its part of the page."""
-    found, rows = _graded(scan, options, quiet=True)
-    write_prediction(folder, found, rows, model=options.graders)
+    """One scan of several: its files, its row, and its part of the page."""
+    found, rows, warned = _graded(scan, options, quiet=True)
+    _write_prediction(folder, found, rows, warned, model=options.graders)
     _write_dicom(folder, scan, found, rows, options)
-    alignment = None if found.pelvis is None else found.pelvis.alignment
-    joints = {} if found.pelvis is None else found.pelvis.joints
+    of_ct = found.extracted
+    alignment = None if of_ct is None else of_ct.alignment
+    joints = {} if of_ct is None else of_ct.joints
     views = [] if found.image is None else [frontal(found.image, alignment, joints, found.boxes)]
     verdict: Verdict = "fine"
-    if found.image is None:
-        verdict = "failed"
-    elif found.notes or any(row["refused"] or row["flags"] for row in rows):
+    if of_ct is not None and not of_ct.pose_used:
+        verdict = "not used"
+    elif warned or any(row["refused"] or row["flags"] for row in rows):
         verdict = "look"
     facts = [(f"{row['side']} hip", _sentence(row)) for row in rows]
     flags = [] if alignment is None else sorted(alignment.flags)
-    entry = Entry(options.names[scan], verdict, facts, flags, found.notes, views)
+    entry = Entry(options.names[scan], verdict, facts, flags, warned, views)
     return {"verdict": verdict, "rows": rows, "card": write_card(entry, folder)}
 
 
@@ -176,34 +157,56 @@ def _write_dicom(
     return write_dicom_findings(folder, found, rows, models=models, study=study)
 
 
-def _graded(scan: Path, options: Namespace, *, quiet: bool) -> tuple[FoundHips, Rows]:
+def _graded(scan: Path, options: Namespace, *, quiet: bool) -> tuple[FoundHips, Rows, list[str]]:
+    """The hips of a scan, their graded rows, and the warnings given meanwhile."""
     grader = _grader(options)
-    if kind_of(scan, has_detector=options.detector is not None) == "ct":
-        request = Request.of(options.pose or AUTO)
-        progress = None if quiet else bar()
-        with told_warnings(veil(scan, options)) as told:
-            volume = rhoa.read_ct(
-                scan, series=options.series, repair=options.repair, progress=progress
-            )
-        found = hips_of_ct(volume, request, threads=options.threads)
-        found = replace(found, notes=[*told, *found.notes])
-    else:
-        found = _found_in_xray(scan, options)
-    return found, graded(found, grader, views=options.views)
+    detector = None
+    if options.detector is not None:
+        detector = _loaded_detector(options.detector, options.device)
+    with captured_warnings(veil(scan, options)) as warned:
+        request = PoseRequest.of(options.pose or AUTO)
+        found = hips_in(
+            scan,
+            pose=request.pose,
+            detector=detector,
+            accept=[*request.accept, *options.accept.split(",")],
+            threads=options.threads,
+            series=options.series,
+            repair=options.repair,
+            progress=None if quiet else bar(),
+        )
+    return found, graded([found], grader, views=options.views), warned
 
 
-def _found_in_xray(scan: Path, options: Namespace) -> FoundHips:
-    if options.detector is None:
-        raise ParameterError(
-            f"{shown(scan)}: the hips of an X-ray are found by a detector; pass --detector FOLDER "
-            "(rhoa.hips.train_detector trains one), or grade crops."
-        )
-    with told_warnings(veil(scan, options)) as told:
-        # Boxes are in pixels: a picture need not know their size.
-        image = rhoa.hips.read_xray(
-            scan, pixel_mm=1.0 if is_picture(scan) else None, accept=options.accept
-        )
-    return hips_of_xray(image, _loaded_detector(options.detector, options.device), told)
+def _write_prediction(
+    folder: Path,
+    found: FoundHips,
+    rows: Rows,
+    warned: Sequence[str],
+    *,
+    model: Mapping[str, Any],
+) -> None:
+    """Write ``prediction.json``, the image and the crops of one scan into ``folder``."""
+    content: dict[str, Any] = {
+        "rhoa": rhoa.__version__,
+        "research_use_only": True,
+        "model": dict(model),
+        "hips": rows,
+        "notes": list(warned),
+    }
+    if found.extracted is not None:
+        content["pose"] = found.extracted.as_dict()
+    folder.mkdir(parents=True, exist_ok=True)
+    if found.image is not None:
+        found.image.save(folder / ("ct-ap.png" if found.source == "ct" else "xray.png"))
+    for row, crop in zip(rows, found.crops, strict=True):
+        file = folder / f"hip-{row['side']}.png"
+        if crop is None:
+            file.unlink(missing_ok=True)
+        else:
+            atomic_write(file, encode_png(crop))
+    text = json.dumps(without_nan(content), indent=2, allow_nan=False)
+    atomic_write(folder / PREDICTION_FILE, text + "\n")
 
 
 def _grader(options: Namespace) -> Grader:
@@ -220,11 +223,7 @@ def _loaded(
     written: tuple[int, ...],  # noqa: ARG001  # a run that was trained again is another model
 ) -> Grader:
     """The models, once a process."""
-    from rhoa.learning import load_ensemble, load_model
-
-    if len(folders) == 1:
-        return load_model(folders[0], device=device, runtime=runtime)
-    return load_ensemble(folders, device=device, runtime=runtime)
+    return load_grader(folders, device=device, runtime=runtime)
 
 
 @lru_cache(maxsize=1)
@@ -247,7 +246,7 @@ def _described(options: Namespace) -> dict[str, Any]:
     }
 
 
-def _told(rows: Rows, lines: list[str], *, rejected: bool = False) -> Result:
+def _result(rows: Rows, lines: list[str], *, rejected: bool = False) -> Result:
     """The table of all hips; why some have no grade."""
     columns = [name for name in SHORT if any(name in row for row in rows)]
     refused = [row for row in rows if row["refused"]]
@@ -256,7 +255,7 @@ def _told(rows: Rows, lines: list[str], *, rejected: bool = False) -> Result:
         for row in rows
     ]
     reasons = [
-        f"{row['scan']}{', ' + row['side'] + ' hip' if 'side' in row else ''}: not graded: "
+        f"{row['scan']}{', ' + row['side'] + ' hip' if row.get('side') else ''}: not graded: "
         f"{row['refused']}"
         for row in refused
     ]
@@ -270,13 +269,8 @@ def _sentence(row: Mapping[str, Any]) -> str:
     return f"probability of rHOA {row['probability']:.3f}{spread}"
 
 
-def _write_table(out: Path, rows: Rows) -> str:
+def _write_rows(out: Path, rows: Rows) -> str:
     out.mkdir(parents=True, exist_ok=True)
     columns = ("scan", *(name for name in COLUMNS if any(name in row for row in rows)))
-    cells = [[_cell(row.get(name)) for name in columns] for row in rows]
-    atomic_write(out / TABLE, csv_text(columns, cells))
+    write_table(out / TABLE, columns, rows)
     return f"wrote {out / TABLE}"
-
-
-def _cell(value: object) -> object:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import rhoa
 from rhoa import projection
-from rhoa.errors import ParameterError, RhoaWarning
+from rhoa.errors import ParameterError, warn_user
 from rhoa.hips.sheet import Entry, Verdict, write_card
 from rhoa.hips.views import frontal, lateral
+from rhoa.pose.functional import pelvis_angles
 from rhoa.progress import bar
-from rhoa.verbs.folder import each, refuse_landmarks, told_warnings, veil
+from rhoa.verbs.folder import captured_warnings, each, refuse_landmarks, veil
 from rhoa.verbs.output import Result
-from rhoa.verbs.pelvis import Pelvis, Request, pelvis_of
+from rhoa.verbs.pelvis import PoseRequest, write_pose
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rhoa import Radiograph, Volume
+    from rhoa.hips import ExtractedHips
 
 IMAGE_SUFFIXES = (".png", ".npz", ".nii", ".nii.gz")
 COLUMNS = (
@@ -39,64 +39,71 @@ def ctap(options: Namespace) -> Result:
         raise ParameterError(
             f"{out.name}: rhoa writes {', '.join(IMAGE_SUFFIXES)}, or all it can into a folder."
         )
-    request = None if options.pose is None else Request.of(options.pose, options.tilt_offset)
+    asked = _asked(options)
     alone = out.name.lower().endswith(IMAGE_SUFFIXES)
     if options.each:
         if alone:
             raise ParameterError(f"{out.name}: --each writes many images; name a folder.")
-        if request is not None:
-            refuse_landmarks(request)
+        if asked is not None:
+            refuse_landmarks(asked)
         return each(options, partial(_case, options), table="ct-aps.csv", columns=COLUMNS)
-    image, pelvis, _ = _made(options, options.scan, request)
+    image, found, _ = _made(options, options.scan, asked)
     if alone:
         out.parent.mkdir(parents=True, exist_ok=True)
         image.save(out)
         files = [out]
     else:
-        files = [out / name for name in _written(out, image, pelvis)]
-    return Result([_described(image, pelvis)], [*_told(pelvis), *(f"wrote {f}" for f in files)])
+        files = [out / name for name in _written(out, image, found)]
+    lines = [] if found is None else ["", *str(found).splitlines(), ""]
+    return Result([_described(image, found)], [*lines, *(f"wrote {f}" for f in files)])
+
+
+def _asked(options: Namespace) -> PoseRequest | None:
+    """What the options ask of the pose; None where the image is to be as scanned."""
+    if options.pose is None:
+        return None
+    return PoseRequest.of(options.pose, options.tilt_offset)
 
 
 def _made(
-    options: Namespace, scan: str | Path, request: Request | None, *, quiet: bool = False
-) -> tuple[Radiograph, Pelvis | None, Volume | None]:
-    """The image; the pelvis and the volume where a pose is asked for."""
+    options: Namespace, scan: str | Path, asked: PoseRequest | None, *, quiet: bool = False
+) -> tuple[Radiograph, ExtractedHips | None, Volume | None]:
+    """The image; the hips and the volume where a pose is asked for."""
     style = {name: getattr(options, name) for name in ("method", "order", "reduce", "transform")}
-    if request is None:
+    if asked is None:
         return _as_scanned(options, scan, style, quiet=quiet), None, None
     volume = volume_of(options, scan, quiet=quiet)
-    pelvis = pelvis_of(volume, request)
-    return projected(volume, pelvis, options, style), pelvis, volume
+    found = extracted(volume, asked, options, **style)
+    return found.image, found, volume
 
 
-def _written(folder: Path, image: Radiograph, pelvis: Pelvis | None) -> list[str]:
+def _written(folder: Path, image: Radiograph, found: ExtractedHips | None) -> list[str]:
     """The names of the files that were written into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     names = ["ct-ap.png", "ct-ap.npz"]
     for name in names:
         image.save(folder / name)
-    if pelvis is not None:
+    if found is not None:
         names.append("pose.json")
-        pelvis.save(folder / "pose.json")
+        write_pose(folder / "pose.json", found)
     return names
 
 
 def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
     """One scan of a folder: its files, its row, and its part of the page."""
-    request = None if options.pose is None else Request.of(options.pose, options.tilt_offset)
-    with told_warnings(veil(scan, options)) as told:
-        image, pelvis, volume = _made(options, scan, request, quiet=True)
-    _written(folder, image, pelvis)
-    alignment = None if pelvis is None else pelvis.alignment
+    with captured_warnings(veil(scan, options)) as warned:
+        image, found, volume = _made(options, scan, _asked(options), quiet=True)
+    _written(folder, image, found)
+    alignment = None if found is None else found.alignment
     views, flags, facts = [frontal(image, alignment, {}, {})], list[str](), list[tuple[str, str]]()
-    verdict: Verdict = "look" if told else "fine"
-    if pelvis is not None and volume is not None:
-        views.append(lateral(volume, alignment, pelvis.joints))
-        verdict = verdict if pelvis.used else "not used"
+    verdict: Verdict = "look" if warned else "fine"
+    if found is not None and volume is not None:
+        views.append(lateral(volume, alignment, found.joints))
+        verdict = verdict if found.pose_used else "not used"
     if alignment is not None:
-        flags, facts = sorted(alignment.flags), [("pose", str(alignment.angles))]
-    card = write_card(Entry(options.names[scan], verdict, facts, flags, told, views), folder)
-    row = _described(image, pelvis) | {"pose_flags": flags}
+        flags, facts = sorted(alignment.flags), [("pose", str(pelvis_angles(alignment)))]
+    card = write_card(Entry(options.names[scan], verdict, facts, flags, warned, views), folder)
+    row = _described(image, found) | {"pose_flags": flags}
     return {"verdict": verdict, "rows": [row], "card": card}
 
 
@@ -124,32 +131,37 @@ def _as_scanned(
     return image
 
 
-def projected(
+def extracted(
     volume: Volume,
-    pelvis: Pelvis,
+    asked: PoseRequest,
     options: Namespace,
-    style: Mapping[str, Any] = MappingProxyType({}),
-) -> Radiograph:
-    """The image through the pose; as scanned where that is not to be used."""
-    style = {"window": _window(options), "threads": options.threads, **style}
-    if pelvis.used:
-        style |= {"depth": _depth(options.depth), "pixel_mm": options.pixel_mm}
-        posed: Radiograph = projection.ctap(volume, pose=pelvis.alignment, **style)
-        return posed
-    if _measured(options):
-        warnings.warn(
+    **style: Any,  # noqa: ANN401  # options of the image
+) -> ExtractedHips:
+    """The hips of a scan as the options ask for them."""
+    found = rhoa.hips.extract(
+        volume,
+        pose=asked.pose,
+        accept=asked.accept,
+        tilt_offset_deg=asked.tilt_offset_deg,
+        window=_window(options),
+        depth=_depth(options.depth),
+        pixel_mm=options.pixel_mm,
+        threads=options.threads,
+        **style,
+    )
+    if not found.pose_used and _measured(options):
+        warn_user(
             "--depth, --pixel-mm and --tilt-offset were left out, for they are measured in the AP "
-            "frame.",
-            RhoaWarning,
-            stacklevel=2,
+            "frame."
         )
-    image: Radiograph = projection.ctap(volume, **style)
-    return image
+    return found
 
 
 def _measured(options: Namespace) -> bool:
     """Whether an option needs the AP frame."""
-    return options.depth != ["all"] or options.pixel_mm is not None or bool(options.tilt_offset)
+    return (
+        options.depth != ["all"] or options.pixel_mm is not None or options.tilt_offset is not None
+    )
 
 
 def _window(options: Namespace) -> tuple[float, float] | None:
@@ -165,16 +177,12 @@ def _depth(words: list[str]) -> Any:  # noqa: ANN401  # checked by ctap
         return tuple(words)
 
 
-def _told(pelvis: Pelvis | None) -> list[str]:
-    return [] if pelvis is None else ["", *str(pelvis).splitlines(), ""]
-
-
-def _described(image: Radiograph, pelvis: Pelvis | None) -> dict[str, Any]:
+def _described(image: Radiograph, found: ExtractedHips | None) -> dict[str, Any]:
     described: dict[str, Any] = {"pixels": list(image.shape), "pixel_mm": list(image.pixel_mm)}
     if image.alignment is not None:
-        angles = image.alignment.angles._asdict()
+        angles = pelvis_angles(image.alignment)._asdict()
         described |= {f"{name}_deg": round(value, 2) for name, value in angles.items()}
     described["black"], described["white"] = float(image.pixels.min()), float(image.pixels.max())
-    if pelvis is not None:
+    if found is not None:
         described["pose"] = image.provenance["pose"]
     return described

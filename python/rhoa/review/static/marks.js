@@ -82,6 +82,8 @@ export function flags(summary) {
   const chips = summary.flags.map((flag) => chip(flag, summary.used ? "" : "wrong"));
   if (!summary.used && summary.has_image && summary.source === "ct") chips.unshift(chip("pose not used", "wrong"));
   for (const side of SIDES) {
+    const refused = summary.refused[side];
+    if (refused) chips.push(chip(`${side} hip not usable: ${refused}; draw its box to take it in`, "wrong"));
     for (const flag of summary.hip_flags[side] ?? []) chips.push(chip(`${side} hip: ${flag}`));
   }
   if (summary.verdict) chips.push(chip(summary.verdict, summary.verdict === "accepted" ? "fine" : "wrong"));

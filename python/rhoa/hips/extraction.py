@@ -1,0 +1,451 @@
+"""From a CT to its hips: pose, joints, coverage, CT-AP, boxes and crops, and one verdict on each.
+
+Whatever makes a crop of a CT goes through `extract`: ``rhoa hips``, ``rhoa predict``,
+`rhoa.cohort.build` and ``rhoa review`` hold no rule of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from rhoa.errors import ParameterError, PoseError, require_choice, require_names, warn_user
+from rhoa.hips.boxes import MOST_OUTSIDE, Box, box_of_joint, squared
+from rhoa.hips.joints import Joint, joints, located
+from rhoa.hips.model_crops import model_crop
+from rhoa.pose import (
+    Alignment,
+    Coverage,
+    HipCoverage,
+    Landmarks,
+    coverage,
+    difference,
+    from_landmarks,
+    from_volume,
+    tilted,
+    without_spines,
+)
+from rhoa.pose.functional import pelvis_angles
+from rhoa.pose.sides import SIDES, Side
+from rhoa.pose.verdict import HIP_REFUSALS, HIP_WARNINGS
+from rhoa.projection import ctap
+from rhoa.reading import read_ct
+from rhoa.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from os import PathLike
+
+    from numpy.typing import NDArray
+
+    from rhoa.pose import Difference
+    from rhoa.radiograph import Radiograph
+
+LOW_CONFIDENCE = 0.5
+"""A hip of less confidence is flagged for review."""
+STANDING_OFFSET_DEG = -5.0
+"""From lying to standing pelves tip backward by 5 deg on average, with a spread of 10."""
+PLACE = frozenset({"not_found", "box_outside_image", "low_confidence"})
+"""Flags about where the hip is, which a box drawn by a person settles."""
+UNPOSED = frozenset({"depth", "pixel_mm", "method", "order"})
+"""Options of a projection that are measured in the AP frame."""
+
+Pose = Literal["auto", "standing", "no-asis"] | Landmarks | Alignment
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HipCrop:
+    """The hip of one side: where it is, its crop, and whether it may be used."""
+
+    side: Side
+    box: Box | None
+    """In pixel edges of the image; None where the pose of the pelvis is not used."""
+    crop: NDArray[np.uint8] | None
+    """100 x 100 grey levels as models see them, right hips mirrored; None where refused."""
+    joint: Joint | None
+    coverage: HipCoverage | None
+    """With every flag of joint, pose and box; None where no pelvis was found."""
+    flags: frozenset[str]
+    hard_flags: frozenset[str]
+    """The flags that refuse it a crop: each can be accepted by its name."""
+    refusals: tuple[str, ...]
+    """Why there is no crop, a phrase for each hard flag; empty where there is one."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether the hip has a crop: nothing forbids its use."""
+        return not self.refusals
+
+    @property
+    def exclusion(self) -> Literal["prosthesis", "quality"] | None:
+        """Why a manifest leaves the hip out; None where it is usable."""
+        if self.usable:
+            return None
+        return "prosthesis" if "implant" in self.hard_flags else "quality"
+
+    def as_dict(self) -> dict[str, Any]:
+        """A row of plain types, the same in every table; edges are of pixels of the image."""
+        row: dict[str, Any] = {
+            "side": self.side,
+            "usable": self.usable,
+            "refused": "; ".join(self.refusals),
+            "exclusion": self.exclusion,
+            "flags": sorted(self.flags),
+        }
+        if self.box is not None:
+            edges = ("top", "left", "bottom", "right")
+            row |= {name: round(getattr(self.box, name), 2) for name in edges}
+            sure = self.box.confidence
+            row["confidence"] = None if sure is None else round(sure, 3)
+        if self.joint is not None:
+            row["head_radius_mm"] = round(self.joint.radius_mm, 1)
+        if self.coverage is not None:
+            row |= {
+                "inside_fraction": round(self.coverage.inside_fraction, 4),
+                "joint_fraction": round(self.coverage.joint_fraction, 4),
+                "margin_mm": round(self.coverage.margin_mm, 1),
+                "metal_cm3": round(self.coverage.metal_cm3, 2),
+            }
+        return row
+
+    def __str__(self) -> str:
+        if self.coverage is not None:
+            return str(self.coverage)
+        return f"{self.side} hip: not usable: {'; '.join(self.refusals)}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExtractedHips:
+    """The hips of one CT, and what they were cut from."""
+
+    alignment: Alignment | None
+    """Of the pelvis, as found or given; None where no pelvis was found."""
+    pose_used: bool
+    """Whether the image is a projection through the alignment; else it is as scanned."""
+    coverage: Coverage
+    """What of the pelvis was scanned; its hips have the same verdicts as `hips`."""
+    image: Radiograph
+    """The CT-AP, with square pixels."""
+    hips: Mapping[Side, HipCrop]
+    """Of the sides asked for."""
+    joints: Mapping[Side, Joint]
+    difference: Difference | None = None
+    """Of the landmarks given from the pose found; None where there is one of both."""
+    note: str = ""
+    """Why the pose is not used, or the landmarks were not compared."""
+    accepted: Mapping[Side, frozenset[str]] = field(default_factory=dict)
+    """Flags that a person accepted."""
+
+    @property
+    def boxes(self) -> dict[Side, Box]:
+        """Of the hips that have one."""
+        return {side: hip.box for side, hip in self.hips.items() if hip.box is not None}
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each hip (`HipCrop.as_dict`), and what was made of the pose."""
+        flags = [] if self.alignment is None else sorted(self.alignment.flags)
+        pose = {"pose_used": self.pose_used, "pose_flags": flags}
+        return [hip.as_dict() | pose for hip in self.hips.values()]
+
+    def with_boxes(self, boxes: Mapping[Side, Box]) -> ExtractedHips:
+        """The same with boxes that a person drew, in pixel edges of the image.
+
+        A drawn box is clipped to a square and settles where the hip is: that its joint was not
+        found, that its own box left the image, that it was not sure. What else is flagged stays. A
+        side without a box keeps its own.
+
+        Raises
+        ------
+        ParameterError
+            If a box is another side's, or more than a quarter of it lies outside the image.
+        """
+        hips = dict(self.hips)
+        for side, drawn in boxes.items():
+            if drawn.side != side or side not in hips:
+                raise ParameterError(f"there is no {side} hip for a box of the {drawn.side} hip.")
+            outside = drawn.share_outside(self.image.shape)
+            if outside > MOST_OUTSIDE:
+                raise ParameterError(
+                    f"{outside:.0%} of the {side} box lies outside the image of "
+                    f"{self.image.shape[0]} x {self.image.shape[1]} pixels; draw it on the image."
+                )
+            box = squared(replace(drawn, confidence=None), self.image.pixel_mm)
+            hips[side] = _judged(self, side, box, hips[side].flags - PLACE, hips[side].coverage)
+        covered = {side: hip.coverage for side, hip in hips.items() if hip.coverage is not None}
+        judged = replace(self.coverage, hips={**self.coverage.hips, **covered})
+        return replace(self, hips=MappingProxyType(hips), coverage=judged)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types, as JSON has them; `rhoa.Landmarks.from_json` reads the landmarks back."""
+        content: dict[str, Any] = {"used": self.pose_used, "note": self.note}
+        if self.alignment is not None:
+            if self.alignment.landmarks is not None:
+                content |= {"space": "LPS", "unit": "mm", **self.alignment.landmarks.as_dict()}
+            content |= {
+                "angles_deg": pelvis_angles(self.alignment)._asdict(),
+                "flags": sorted(self.alignment.flags),
+                "hard_flags": sorted(self.alignment.hard_flags),
+                "quality": dict(self.alignment.quality),
+            }
+        if self.difference is not None:
+            content["difference_from_automatic"] = self.difference._asdict()
+        return content | {"coverage": self.coverage.as_dict()}
+
+    def __str__(self) -> str:
+        if self.alignment is None:
+            lines = [f"pose: not found ({self.note})"]
+        else:
+            use = "" if self.pose_used else ", not used"
+            flags = ", ".join(sorted(self.alignment.flags)).replace("_", " ") or "none"
+            lines = [f"pose: {pelvis_angles(self.alignment)}{use} (flags: {flags})"]
+            offset = self.alignment.quality.get("tilt_offset_deg")
+            if offset is not None:
+                lines.append(
+                    f"image: the pelvis is tipped by {offset:+.1f} deg from its upright anterior "
+                    "pelvic plane (above 0: spines forward)"
+                )
+        if self.difference is not None:
+            lines.append(f"from the automatic pose: {self.difference}")
+        elif self.pose_used and self.note:
+            lines.append(self.note)
+        others = replace(self.coverage, hips={})
+        return "\n".join([*lines, *map(str, self.hips.values()), str(others)])
+
+
+def extract(
+    scan: Volume | str | PathLike[str],
+    *,
+    pose: Pose = "auto",
+    sides: Sequence[Side] = SIDES,
+    boxes: Mapping[Side, Box] | None = None,
+    accept: Collection[str] | Mapping[Side, Collection[str]] = (),
+    tilt_offset_deg: float | None = None,
+    **projection: Any,  # noqa: ANN401  # as rhoa.ctap checks them
+) -> ExtractedHips:
+    """The hips of a CT: posed, found, judged and cropped, each side by itself.
+
+    Parameters
+    ----------
+    scan
+        A `Volume`, or a path that `rhoa.read_ct` reads.
+    pose
+        ``"auto"`` finds the anterior pelvic plane in the scan. `Landmarks` define it, and are
+        compared with what is found; an `Alignment` is taken as it is. ``"standing"`` finds it, and
+        tips the pelvis from the tilt in which the patient lies. ``"no-asis"`` estimates it where
+        the iliac spines were not scanned.
+    sides
+        The sides that are wanted; the other one is neither judged nor cropped.
+    boxes
+        Drawn by a person, in pixel edges of the image: see `ExtractedHips.with_boxes`.
+    accept
+        Flags that a person has looked at and that forbid nothing: names of
+        `rhoa.pose.verdict.HIP_REFUSALS`, such as ``"implant"``, or ``"pose_not_used"`` for a pose
+        that is flagged; of both hips, or by side. A pose that swaps sides or turns the head down is
+        never used.
+    tilt_offset_deg
+        By which the pelvis is tipped about its hips in the image, spines forward if above 0: from
+        its upright anterior pelvic plane, or, with ``pose="standing"``, from how the patient lies
+        (default then: -5).
+    **projection
+        Keyword options of `rhoa.ctap`: ``window``, ``depth``, ``pixel_mm``, ``method``,
+        ``threads`` and so on. ``depth`` and ``pixel_mm`` have no meaning where the pose is not
+        used, and are left out there.
+
+    Returns
+    -------
+    ExtractedHips
+        ``.alignment``, ``.pose_used``, ``.coverage``, ``.image``, and ``.hips["left"]`` with
+        ``.box``, ``.crop``, ``.refusals`` and ``.flags``. A hip has no crop where its joint was not
+        found, where the scan lacks part of it or is damaged there, where an implant replaces it,
+        where the pose is not used and where its box leaves the image.
+
+    Warns
+    -----
+    RhoaWarning
+        If the pose found is not used, or differs from the landmarks by more than 3 deg.
+
+    Raises
+    ------
+    ParameterError
+        If an option is none of these.
+    PoseError
+        If landmarks swap left and right.
+
+    References
+    ----------
+    Gebre et al. 2022, "Cropping and contrast adjustment of hip joints".
+
+    Examples
+    --------
+    >>> import rhoa
+    >>> from rhoa.phantom import Anatomy, Surroundings, ct
+    >>> patient = ct(
+    ...     Anatomy.random(1), spacing_mm=(3, 3, 3), surroundings=Surroundings(implant="left")
+    ... )
+    >>> found = rhoa.hips.extract(patient.volume, pose=patient.landmarks)
+    >>> found.hips["right"].crop.shape, found.hips["left"].crop
+    ((100, 100), None)
+    >>> found.hips["left"].refusals[0]
+    'implant: 17.2 cm3 of metal in the joint'
+    """
+    volume = scan if isinstance(scan, Volume) else read_ct(scan)
+    by_side = accept if isinstance(accept, Mapping) else dict.fromkeys(SIDES, accept)
+    accepted: dict[Side, frozenset[str]] = {
+        side: require_names("accept", by_side.get(side, ()), sorted(HIP_REFUSALS), kind="refusals")
+        for side in sides
+    }
+    for side in sides:
+        require_choice("side", side, SIDES)
+    forced = any("pose_not_used" in names for names in accepted.values())
+    found = _posed(volume, pose, tilt_offset_deg, forced=forced)
+    alignment, used = found.alignment, found.used
+    heads: Mapping[Side, Joint] = {}
+    if alignment is not None and alignment.upright:
+        heads = joints(volume, alignment)
+        alignment = located(alignment, heads)
+        covered = coverage(volume, alignment)
+    else:
+        covered = coverage(volume)
+    if alignment is not None and used and found.offset_deg:
+        alignment = tilted(alignment, found.offset_deg)
+    if used:
+        image = ctap(volume, pose=alignment, **projection)
+    else:
+        plain = {name: value for name, value in projection.items() if name not in UNPOSED}
+        image = ctap(volume, **plain).square()
+    bare = ExtractedHips(
+        alignment, used, covered, image, {}, heads, found.difference, found.note, accepted
+    )
+    hips = {side: _hip(bare, side) for side in sides}
+    judged = {side: hip.coverage for side, hip in hips.items() if hip.coverage is not None}
+    extracted = replace(bare, hips=MappingProxyType(hips), coverage=replace(covered, hips=judged))
+    return extracted if boxes is None else extracted.with_boxes(boxes)
+
+
+def _hip(scan: ExtractedHips, side: Side) -> HipCrop:
+    """The hip of one side, by what joint, coverage, pose and box say of it."""
+    covered, joint = scan.coverage.hips.get(side), scan.joints.get(side)
+    if covered is None or joint is None:
+        return _judged(scan, side, None, frozenset({"pose_not_used"}), None)
+    # How much of the joint was scanned is for the coverage to judge.
+    flags = covered.flags | (joint.flags - {"field_of_view"})
+    if joint.confidence < LOW_CONFIDENCE:
+        flags |= {"low_confidence"}
+    box = None
+    if scan.pose_used:
+        box = box_of_joint(scan.image, joint)
+        if box.share_outside(scan.image.shape) > MOST_OUTSIDE:
+            flags |= {"box_outside_image"}
+    else:
+        flags |= {"pose_not_used"}
+    return _judged(scan, side, box, flags, covered)
+
+
+def _judged(
+    scan: ExtractedHips,
+    side: Side,
+    box: Box | None,
+    flags: frozenset[str],
+    covered: HipCoverage | None,
+) -> HipCrop:
+    """The verdict: the flags that are neither warnings nor accepted refuse the hip its crop."""
+    accepted = scan.accepted.get(side, frozenset())
+    if box is None:  # there is nothing to accept
+        accepted -= {"pose_not_used"}
+    hard = flags - HIP_WARNINGS - accepted
+    if covered is not None:
+        covered = replace(covered, flags=flags, accepted=accepted)
+    crop = None if box is None or hard else model_crop(scan.image, box, source="ct")
+    refusals = tuple(_phrase(scan, side, flag, box) for flag in sorted(hard))
+    return HipCrop(side, box, crop, scan.joints.get(side), covered, flags, hard, refusals)
+
+
+def _phrase(scan: ExtractedHips, side: Side, flag: str, box: Box | None) -> str:
+    """Why a flag refuses a hip."""
+    if flag == "pose_not_used":
+        if scan.alignment is None:
+            return f"no pelvis found: {scan.note}"
+        return f"pose not used: {scan.note}"
+    meaning, covered = HIP_REFUSALS[flag], scan.coverage.hips.get(side)
+    if flag == "box_outside_image" and box is not None:
+        meaning = f"{box.share_outside(scan.image.shape):.0%} of the box lies outside the image"
+    elif flag == "implant" and covered is not None:
+        meaning = f"{covered.metal_cm3:.1f} cm3 of metal in the joint"
+    elif flag == "field_of_view" and covered is not None:
+        meaning = f"{covered.joint_fraction:.0%} of the joint was scanned"
+    return f"{flag.replace('_', ' ')}: {meaning}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Posed:
+    """The pose of a pelvis, and whether it is to be used."""
+
+    alignment: Alignment | None
+    used: bool
+    offset_deg: float = 0.0
+    difference: Difference | None = None
+    note: str = ""
+
+
+def _posed(volume: Volume, pose: object, tilt_offset_deg: float | None, *, forced: bool) -> _Posed:
+    """The pose asked for, or the one found; used where it is sound, or forced."""
+    if tilt_offset_deg is not None:  # is it an angle of a pelvis?
+        tilted(Alignment(np.eye(3), np.zeros(3)), tilt_offset_deg)
+    offset = tilt_offset_deg or 0.0
+    if isinstance(pose, Alignment | Landmarks):
+        read = from_landmarks(pose) if isinstance(pose, Landmarks) else pose
+        if not read.upright:
+            raise PoseError(
+                "the landmarks point the patient's left to the right, or the head down; "
+                "check that left and right are not swapped."
+            )
+        note = f"the landmarks are flagged {_words(read.hard_flags)}" if read.hard_flags else ""
+        used = not note or forced
+        if isinstance(pose, Alignment) or not used:
+            return _Posed(read, used, offset, note=note)
+        found, why = _found(volume, "auto")
+        if why or found is None:
+            return _Posed(read, used, offset, note=f"the landmarks were not compared: {why}")
+        apart = difference(read, found)
+        if apart.large:
+            warn_user(
+                f"the landmarks differ from the pose found in the scan by {apart}; check them, "
+                "left and right too."
+            )
+        return _Posed(read, used, offset, apart)
+    if pose not in ("auto", "standing", "no-asis"):
+        raise ParameterError(
+            'pose must be "auto", "standing", "no-asis", rhoa.Landmarks or rhoa.Alignment; '
+            f"got {pose!r}."
+        )
+    found, note = _found(volume, pose)
+    used = found is not None and found.upright and (not note or forced)
+    if found is not None and pose == "standing":
+        offset = found.angles.tilt + (STANDING_OFFSET_DEG if tilt_offset_deg is None else offset)
+    if not used:
+        warn_user(f"the CT-AP is as scanned, and no hip is cropped: {note}.")
+    return _Posed(found, used, offset, note=note)
+
+
+def _found(volume: Volume, pose: object) -> tuple[Alignment | None, str]:
+    """The pose found in a scan, and why it cannot be trusted; an empty string where it can."""
+    try:
+        found = without_spines(volume) if pose == "no-asis" else from_volume(volume)
+    except PoseError:
+        length_mm = volume.shape[volume.axes.superior] * volume.spacing_mm[volume.axes.superior]
+        return None, (
+            f"no two hips and iliac spines in {length_mm:.0f} mm from top to bottom; the scan must "
+            "hold the pelvis from the iliac spines to below the pubis"
+        )
+    if found.hard_flags or not found.upright:
+        return found, f"the pose found is flagged {_words(found.hard_flags) or 'upside down'}"
+    return found, ""
+
+
+def _words(flags: Collection[str]) -> str:
+    return ", ".join(sorted(flags)).replace("_", " ")

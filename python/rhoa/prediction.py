@@ -1,0 +1,309 @@
+"""Grades of hips: of CTs, of X-rays, and of crops that are ready."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from rhoa.errors import MissingFileError, ParameterError, RhoaError, require_names
+from rhoa.hips import ExtractedHips, extract, model_crop, read_xray
+from rhoa.hips.extraction import LOW_CONFIDENCE
+from rhoa.hips.pictures import picture_format, read_levels
+from rhoa.hips.refusals import REFUSALS
+from rhoa.pose.sides import SIDES
+from rhoa.pose.verdict import HIP_REFUSALS
+from rhoa.radiograph import Radiograph
+from rhoa.reading import read_ct, whole_volume
+from rhoa.reading.bounded import shown
+from rhoa.reading.headers import SkippedFileError, read_header
+from rhoa.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from os import PathLike
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rhoa.hips import Box, HipDetector
+    from rhoa.hips.extraction import Pose
+    from rhoa.learning import Draws, Grader
+    from rhoa.pose.sides import Side
+
+    Scan = Volume | Radiograph | str | PathLike[str]
+
+Kind = Literal["ct", "xray", "crop"]
+Rows = list[dict[str, Any]]
+
+_HEAD_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundHips:
+    """The hips of one scan, X-ray or crop before they are graded."""
+
+    source: Kind
+    rows: Rows
+    """One a hip: where it is, whether it is usable, or why not."""
+    crops: Sequence[NDArray[np.uint8] | None]
+    """Of each row; None where the hip is refused."""
+    image: Radiograph | None = None
+    """What the hips were cut from; None of a ready crop."""
+    boxes: Mapping[Side, Box] = field(default_factory=dict)
+    extracted: ExtractedHips | None = None
+    """Of a CT."""
+
+
+def predict(  # noqa: PLR0913  # every option by keyword
+    scans: Scan | Sequence[Scan],
+    model: Grader | str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    pose: Pose = "auto",
+    detector: HipDetector | str | PathLike[str] | None = None,
+    accept: Collection[str] = (),
+    views: int = 1,
+    device: str = "auto",
+    **reading: Any,  # noqa: ANN401  # as rhoa.read_ct checks them
+) -> Rows:
+    """The probability of hip osteoarthritis of every hip of scans, or why it has none.
+
+    Parameters
+    ----------
+    scans
+        One or several: a CT (a `Volume`, or the path of one), an X-ray (its path, or a `Radiograph`
+        as `rhoa.hips.read_xray` makes it; both need ``detector``), or the path of a ready crop (a
+        picture, right hips mirrored, as ``rhoa hips`` writes them).
+    model
+        A run folder of `rhoa.train`, several of them, which grade together, or what
+        `rhoa.load_model` returns.
+    pose
+        Of CTs, as in `rhoa.hips.extract`, by which hips are found, judged and cropped.
+    detector
+        A `rhoa.hips.HipDetector` or its folder. With it, pictures are whole X-rays.
+    accept
+        Refusals to overrule, by name: of CTs as in `rhoa.hips.extract`, of X-rays as in
+        `rhoa.hips.read_xray`.
+    views
+        Each crop is graded that many times, turned, shifted and scaled a little; the probability is
+        the mean (default: 1, as it is).
+    device
+        Of torch: ``"auto"``, ``"cpu"``, ``"cuda"``.
+    **reading
+        Of CTs, keyword options of `rhoa.read_ct`: ``series``, ``repair`` and so on.
+
+    Returns
+    -------
+    list of dict
+        A row for each hip: ``scan``, ``side``, ``source``, ``probability`` (of rHOA, None where the
+        hip is refused), ``spread`` and ``disagreement_nats`` (of several models or views),
+        ``usable``, ``refused`` (why there is no probability), ``flags``, the box, and what was
+        measured of joint, coverage and pose. Of several scans, one that cannot be read is a row
+        without a side.
+
+    Raises
+    ------
+    RhoaError
+        If the only scan cannot be read.
+    WeightsError
+        If the model cannot be loaded.
+
+    Examples
+    --------
+    Grade both hips of a CT::
+
+        rows = rhoa.predict("patient/ct", "study/runs/model-5")
+        rows[0]["side"], rows[0]["probability"], rows[0]["refused"]
+    """
+    one = isinstance(scans, Volume | Radiograph | str | os.PathLike)
+    every = cast("list[Scan]", [scans] if one else list(scans))  # type: ignore[arg-type]  # many
+    grader = load_grader(model, device=device)
+    if isinstance(detector, str | os.PathLike):
+        from rhoa.hips import HipDetector
+
+        detector = HipDetector.load(detector, device=device)
+    found: list[tuple[str, FoundHips]] = []
+    for number, scan in enumerate(every, 1):
+        is_path = isinstance(scan, str | os.PathLike)
+        name = shown(Path(scan)) if is_path else f"{type(scan).__name__.lower()} {number}"  # type: ignore[arg-type]
+        try:
+            hips = hips_in(scan, pose=pose, detector=detector, accept=accept, **reading)
+        except RhoaError as error:
+            if len(every) == 1:
+                raise
+            lost: dict[str, Any] = {
+                "side": None,
+                "usable": False,
+                "refused": str(error),
+                "flags": [],
+            }
+            hips = FoundHips("crop", [lost], [None])
+        found.append((name, hips))
+    rows = graded([hips for _, hips in found], grader, views=views)
+    names = [name for name, hips in found for _ in hips.rows]
+    return [{"scan": name, **row} for name, row in zip(names, rows, strict=True)]
+
+
+def load_grader(
+    model: Grader | str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    device: str = "auto",
+    runtime: Literal["auto", "torch", "onnx"] = "auto",
+) -> Grader:
+    """The model of a run folder, or of several that grade together."""
+    from rhoa.learning import Grader, load_ensemble, load_model
+
+    if isinstance(model, Grader):
+        return model
+    folders = [model] if isinstance(model, str | os.PathLike) else list(model)
+    if len(folders) == 1:
+        return load_model(folders[0], device=device, runtime=runtime)
+    return load_ensemble(folders, device=device, runtime=runtime)
+
+
+def hips_in(
+    scan: Scan,
+    *,
+    pose: Pose = "auto",
+    detector: HipDetector | None = None,
+    accept: Collection[str] = (),
+    threads: int | None = None,
+    **reading: Any,  # noqa: ANN401  # as rhoa.read_ct checks them
+) -> FoundHips:
+    """The hips of one scan, X-ray or crop, as models see them; options as in `predict`."""
+    of_ct, of_xray = _accepted(accept)
+    kind = _kind_of(scan, detector)
+    if kind == "crop":
+        crop = _read_crop(Path(scan))  # type: ignore[arg-type]  # a path
+        return FoundHips("crop", [{"usable": True, "refused": "", "flags": []}], [crop])
+    if kind == "xray":
+        if detector is None:
+            raise ParameterError(
+                f"{_name(scan)}: the hips of an X-ray are found by a detector; pass detector= "
+                "(--detector FOLDER; rhoa detector trains one), or grade crops."
+            )
+        image = scan if isinstance(scan, Radiograph) else _read_film(Path(scan), of_xray)  # type: ignore[arg-type]
+        return _hips_of_xray(image, detector)
+    volume = scan if isinstance(scan, Volume) else read_ct(scan, **reading)  # type: ignore[arg-type]
+    found = extract(volume, pose=pose, accept=of_ct, threads=threads)
+    crops = [hip.crop for hip in found.hips.values()]
+    return FoundHips("ct", found.rows, crops, found.image, found.boxes, found)
+
+
+def kind_of(place: Path, *, has_detector: bool) -> Kind:
+    """What a path holds: a CT, an X-ray, or a ready crop of a hip.
+
+    Raises
+    ------
+    MissingFileError
+        If there is nothing.
+    ParameterError
+        If it is none of these.
+    """
+    if place.is_dir() or whole_volume(place) is not None:
+        return "ct"
+    if not place.is_file():
+        raise MissingFileError(f"{shown(place)}: no such file or folder.")
+    if is_picture(place):
+        return "xray" if has_detector else "crop"
+    try:
+        return "ct" if read_header(place).modality == "CT" else "xray"
+    except SkippedFileError:
+        raise ParameterError(
+            f"{shown(place)}: neither a CT, an X-ray nor a picture; pass a folder of CT DICOM, a "
+            "volume file, a DICOM X-ray (with --detector), or crops that `rhoa hips` wrote."
+        ) from None
+
+
+def is_picture(place: Path) -> bool:
+    """Whether a file is a PNG, TIFF or JPEG picture, by its first bytes."""
+    with place.open("rb") as file:
+        return bool(picture_format(file.read(_HEAD_BYTES)))
+
+
+def graded(found: Sequence[FoundHips], grader: Grader, *, views: int) -> Rows:
+    """The rows of all hips with what the model makes of their crops, all of them in batches."""
+    crops = [crop for one in found for crop in one.crops if crop is not None]
+    draws = grader.draws(crops, views=views)
+    rows: Rows = []
+    place = 0
+    for one in found:
+        for row, crop in zip(one.rows, one.crops, strict=True):
+            scores = _scores(draws, None if crop is None else place)
+            place += crop is not None
+            first = {"side": row["side"]} if "side" in row else {}
+            rows.append({**first, "source": one.source, **scores, **row})
+    return rows
+
+
+def _scores(draws: Draws, place: int | None) -> dict[str, float | None]:
+    """Probability of rHOA, and how far several models or views of one hip differ."""
+    several = len(draws.samples) > 1
+    numbers = {
+        "probability": draws.probabilities[:, 1],
+        **({"spread": draws.spread} if several else {}),
+        **({"disagreement_nats": draws.disagreement_nats} if several else {}),
+    }
+    return {
+        name: None if place is None else round(float(values[place]), 6)
+        for name, values in numbers.items()
+    }
+
+
+def _hips_of_xray(image: Radiograph, detector: HipDetector) -> FoundHips:
+    """The hips of an X-ray that a detector finds; a side without a box is refused."""
+    boxes = detector.detect(image)
+    alone = image.provenance["hip"]
+    rows: Rows = []
+    crops: list[NDArray[np.uint8] | None] = []
+    for side in SIDES:
+        box = boxes.get(side)
+        if box is not None:
+            sure = box.confidence or 0.0
+            edges = ("top", "left", "bottom", "right")
+            rows.append(
+                {
+                    "side": side,
+                    "usable": True,
+                    "refused": "",
+                    "flags": ["low_confidence"] if sure < LOW_CONFIDENCE else [],
+                    **{edge: round(getattr(box, edge), 2) for edge in edges},
+                    "confidence": round(sure, 3),
+                }
+            )
+            crops.append(model_crop(image, box, source="xray"))
+        elif alone in {"", side}:
+            why = "no hip was found by the detector"
+            rows.append({"side": side, "usable": False, "refused": why, "flags": ["not_found"]})
+            crops.append(None)
+    return FoundHips("xray", rows, crops, image, boxes)
+
+
+def _read_film(place: Path, accept: frozenset[str]) -> Radiograph:
+    # Boxes are in pixels: a picture need not know their size.
+    return read_xray(place, pixel_mm=1.0 if is_picture(place) else None, accept=accept)
+
+
+def _read_crop(place: Path) -> Any:  # noqa: ANN401  # an array of grey levels
+    from rhoa.learning.levels import require_grey
+
+    return require_grey(read_levels(place), where=shown(place))
+
+
+def _kind_of(scan: Scan, detector: HipDetector | None) -> Kind:
+    if isinstance(scan, Volume):
+        return "ct"
+    if isinstance(scan, Radiograph):
+        return "xray"
+    return kind_of(Path(scan), has_detector=detector is not None)
+
+
+def _name(scan: Scan) -> str:
+    return "the X-ray" if isinstance(scan, Volume | Radiograph) else shown(Path(scan))
+
+
+def _accepted(accept: str | Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Refusals to overrule: those of CTs, and those of X-rays."""
+    names = require_names("accept", accept, sorted({*HIP_REFUSALS, *REFUSALS}), kind="refusals")
+    return names & HIP_REFUSALS.keys(), names & REFUSALS.keys()
