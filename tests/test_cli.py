@@ -516,7 +516,7 @@ def test_landmarks_are_compared_with_what_is_found(
     assert (same[0], high[0]) == (0, 0)
     assert "from the automatic pose: " in same[1]
     assert "differ" not in same[2]
-    assert "warning: high.json: the landmarks differ from the pose found in the scan by" in high[2]
+    assert "warning: the landmarks differ from the pose found in the scan by" in high[2]
     told = json.loads((tmp_path / "out" / "pose.json").read_text())
     assert told["difference_from_automatic"]["obliquity_deg"] == pytest.approx(4.7, abs=0.8)
 

@@ -129,7 +129,7 @@ class ExtractedHips:
     coverage: Coverage
     """What of the pelvis was scanned; its hips have the same verdicts as `hips`."""
     image: Radiograph
-    """The CT-AP, with square pixels."""
+    """The CT-AP; as scanned where the pose is not used."""
     hips: Mapping[Side, HipCrop]
     """Of the sides asked for."""
     joints: Mapping[Side, Joint]
@@ -317,7 +317,7 @@ def extract(
         image = ctap(volume, pose=alignment, **projection)
     else:
         plain = {name: value for name, value in projection.items() if name not in UNPOSED}
-        image = ctap(volume, **plain).square()
+        image = ctap(volume, **plain)
     bare = ExtractedHips(
         alignment, used, covered, image, {}, heads, found.difference, found.note, accepted
     )

@@ -121,6 +121,8 @@ def cropped(
         If what was drawn does not fit the picture.
     """
     found = extracted(volume, asked, options)
+    if not found.pose_used:  # one pixel grid for the picture, its boxes and every table
+        found = replace(found, image=found.image.square())
     if drawn is None:
         return CroppedScan(volume, found)
     boxes, changes = corrected(found.image, found.boxes, drawn)
