@@ -450,9 +450,9 @@ def test_a_flagged_pose_is_told_and_used_only_by_force(
     assert (plain[0], forced[0]) == (0, 0)
     assert json.loads(plain[1])[0]["pose"] == "as scanned"
     assert np.array_equal(plain_image, rhoa.ctap(rhoa.read_ct(cut_off)))
-    assert "warning: projected as scanned: " in plain[2]
+    assert "warning: the CT-AP is as scanned, and no hip is cropped: " in plain[2]
     assert "--depth, --pixel-mm and --tilt-offset were left out" in plain[2]
-    assert "--pose force uses it nevertheless" in plain[2]
+    assert "use the pose all the same with --pose force" in plain[2]
     assert json.loads(forced[1])[0]["pose"] == "anterior pelvic plane"
     assert forced_image.pixel_mm == (2, 2)
     assert "warning: the alignment is flagged: " in forced[2]

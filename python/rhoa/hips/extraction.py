@@ -338,6 +338,8 @@ def _hip(scan: ExtractedHips, side: Side) -> HipCrop:
         flags |= {"low_confidence"}
     box = None
     if scan.pose_used:
+        if "pose_not_used" in scan.accepted.get(side, ()):
+            flags -= {"pose_not_used"}
         box = box_of_joint(scan.image, joint)
         if box.share_outside(scan.image.shape) > MOST_OUTSIDE:
             flags |= {"box_outside_image"}

@@ -14,7 +14,7 @@ from rhoa.pose.functional import pelvis_angles
 from rhoa.progress import bar
 from rhoa.verbs.folder import captured_warnings, each, refuse_landmarks, veil
 from rhoa.verbs.output import Result
-from rhoa.verbs.pelvis import PoseRequest, write_pose
+from rhoa.verbs.pelvis import REMEDIES, PoseRequest, write_pose
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -55,6 +55,8 @@ def ctap(options: Namespace) -> Result:
     else:
         files = [out / name for name in _written(out, image, found)]
     lines = [] if found is None else ["", *str(found).splitlines(), ""]
+    if found is not None and not found.pose_used:
+        lines.append(f"the pose was not used: {found.note} ({REMEDIES['pose_not_used']})")
     return Result([_described(image, found)], [*lines, *(f"wrote {f}" for f in files)])
 
 
