@@ -260,6 +260,4 @@ def _report_rejected(scans: Sequence[Scan], outcomes: Sequence[Outcome], out: Pa
     atomic_write(file, csv_text(("subject", "source", "side", "reason"), [*failed, *refused]))
     for rows, what in ((failed, "scans were rejected"), (refused, "hips were refused a crop")):
         if rows:
-            warn_user(
-                f"{len(rows)} {what}; {file.name} has the reasons. The first: {rows[0][-1]}"
-            )
+            warn_user(f"{len(rows)} {what}; {file.name} has the reasons. The first: {rows[0][-1]}")

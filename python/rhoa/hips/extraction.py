@@ -51,6 +51,7 @@ STANDING_OFFSET_DEG = -5.0
 """From lying to standing pelves tip backward by 5 deg on average, with a spread of 10."""
 PLACE = frozenset({"not_found", "box_outside_image", "low_confidence"})
 """Flags about where the hip is, which a box drawn by a person settles."""
+NOT_USED = "the CT-AP is as scanned, and no hip is cropped: {}."
 UNPOSED = frozenset({"depth", "pixel_mm", "method", "order"})
 """Options of a projection that are measured in the AP frame."""
 
@@ -406,8 +407,11 @@ def _posed(volume: Volume, pose: object, tilt_offset_deg: float | None, *, force
                 "the landmarks point the patient's left to the right, or the head down; "
                 "check that left and right are not swapped."
             )
-        note = f"the landmarks are flagged {_words(read.hard_flags)}" if read.hard_flags else ""
+        what = "alignment is" if isinstance(pose, Alignment) else "landmarks are"
+        note = f"the {what} flagged {_words(read.hard_flags)}" if read.hard_flags else ""
         used = not note or forced
+        if not used:
+            warn_user(NOT_USED.format(note))
         if isinstance(pose, Alignment) or not used:
             return _Posed(read, used, offset, note=note)
         found, why = _found(volume, "auto")
@@ -430,7 +434,7 @@ def _posed(volume: Volume, pose: object, tilt_offset_deg: float | None, *, force
     if found is not None and pose == "standing":
         offset = found.angles.tilt + (STANDING_OFFSET_DEG if tilt_offset_deg is None else offset)
     if not used:
-        warn_user(f"the CT-AP is as scanned, and no hip is cropped: {note}.")
+        warn_user(NOT_USED.format(note))
     return _Posed(found, used, offset, note=note)
 
 

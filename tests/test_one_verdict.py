@@ -1,0 +1,226 @@
+"""One verdict on a hip: builds, crops, grades and reviews of one set of scans agree."""
+
+from __future__ import annotations
+
+import csv
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rhoa
+from rhoa.cohort.scans import COLUMNS
+from rhoa.phantom import Anatomy, Surroundings, ct
+from rhoa.review.cases import read_cohort
+from rhoa.review.pictures import Pictures
+from rhoa.review.state import CaseState
+from tests.commands import run
+from tests.learning.runs import write_onnx_run
+
+pytestmark = [
+    pytest.mark.torch,  # whose extra brings the writer of ONNX files
+    pytest.mark.filterwarnings("ignore::rhoa.RhoaWarning"),
+]
+
+SPACING = (4, 3, 3)
+SIDES = ("left", "right")
+MUST_REFUSE = {
+    ("implant", "left"): "implant",
+    ("feet", "left"): "pose not used",
+    ("feet", "right"): "pose not used",
+    ("lumbar", "left"): "",
+    ("lumbar", "right"): "",
+    ("no-pelvis", "left"): "no pelvis found",
+    ("no-pelvis", "right"): "no pelvis found",
+    ("cut-below", "left"): "field of view",
+    ("cut-below", "right"): "field of view",
+    ("blank", "left"): "blank slices",
+    ("one-sided", "right"): "field of view",
+    ("offset", "left"): "",
+    ("offset", "right"): "",
+}
+MUST_CROP = {("sound", "left"), ("sound", "right"), ("implant", "right"), ("turned", "left")}
+
+
+def scans() -> dict[str, rhoa.Volume]:
+    sound = ct(Anatomy.random(8), spacing_mm=SPACING)
+    volume = sound.volume
+    kept = [i for i in range(volume.shape[2]) if volume.to_lps((0, 0, i))[0] > -70]
+    affine = volume.affine.copy()
+    affine[:3, 3] = volume.to_lps((0, 0, kept[0]))
+    blank = volume.hu.copy()
+    middle = round(float(volume.to_index(sound.hip_centres["left"])[0]))
+    blank[middle - 2 : middle + 2] = -1000
+
+    def reaching(low: float, high: float) -> rhoa.Volume:
+        reach = ((-225, 225), (-95, 225), (low, high))
+        surroundings = Surroundings(reach_mm=reach)
+        return ct(Anatomy.random(8), spacing_mm=SPACING, surroundings=surroundings).volume
+
+    implant = ct(Anatomy.random(8), spacing_mm=SPACING, surroundings=Surroundings(implant="left"))
+    return {
+        "blank": rhoa.Volume(blank, volume.affine),
+        "cut-above": reaching(-95, 80),
+        "cut-below": reaching(0, 205),
+        "feet": rhoa.Volume(volume.hu, np.diag([-1, 1, -1, 1]) @ volume.affine),
+        "implant": implant.volume,
+        "lumbar": reaching(90, 205),
+        "no-pelvis": rhoa.Volume(volume.hu[:3], volume.affine),
+        "offset": rhoa.Volume((volume.hu.astype(np.int32) + 8192).astype(np.int16), volume.affine),
+        "one-sided": rhoa.Volume(np.ascontiguousarray(volume.hu[:, :, kept]), affine),
+        "sound": volume,
+        "thick": ct(Anatomy.random(3), spacing_mm=(10, 3, 3)).volume,
+        "turned": ct(Anatomy.random(9), spacing_mm=SPACING, angles=(10, 3, -6)).volume,
+    }
+
+
+def rows_of(file: Path, key: str = "scan") -> dict[tuple[str, str], dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as table:
+        return {(row[key].partition(".")[0], row["side"]): row for row in csv.DictReader(table)}
+
+
+def test_four_roads_have_one_verdict_on_every_hip(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="needs nibabel (rhoa[nifti])")
+    folder = tmp_path / "patients"
+    folder.mkdir()
+    lines = [",".join(COLUMNS)]
+    for name, volume in scans().items():
+        nibabel.save(volume.to_nibabel(), folder / f"{name}.nii.gz")
+        lines += [f"{name},ct,patients/{name}.nii.gz,{side},,2,,,,," for side in SIDES]
+    (tmp_path / "scans.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    model = write_onnx_run(tmp_path / "model")
+
+    cropped = run(capsys, "hips", folder, "--each", "-o", tmp_path / "hips")
+    predicted = run(
+        capsys, "predict", folder, "--each", "--model", model, "-o", tmp_path / "predicted"
+    )
+    built = run(capsys, "hips", tmp_path / "scans.csv", "-o", tmp_path / "study")
+
+    assert (cropped[0], predicted[0], built[0]) == (4, 4, 4)
+    hips = rows_of(tmp_path / "hips" / "hips.csv")
+    predictions = rows_of(tmp_path / "predicted" / "predictions.csv")
+    manifest = {
+        (hip.subject, hip.side): hip for hip in rhoa.cohort.read(tmp_path / "study/manifest.csv")
+    }
+    everyone = {(name, side) for name in scans() for side in SIDES}
+    assert set(hips) == set(predictions) == set(manifest) == everyone
+
+    usable = {hip for hip, row in hips.items() if row["usable"] == "True"}
+    assert usable >= MUST_CROP
+    assert not usable & MUST_REFUSE.keys()
+    for hip in everyone:
+        name, side = hip
+        assert hips[hip]["refused"] == predictions[hip]["refused"] == manifest[hip].refused
+        assert MUST_REFUSE.get(hip, "") in hips[hip]["refused"]
+        assert (hip in usable) == (hips[hip]["refused"] == "")
+        assert (predictions[hip]["probability"] != "") == (hip in usable)
+        assert (manifest[hip].image is not None) == (hip in usable)
+        assert (manifest[hip].label == 1) == (hip in usable)
+        wanted = (
+            None if hip in usable else "prosthesis" if hip == ("implant", "left") else "quality"
+        )
+        assert manifest[hip].exclusion == wanted
+        scan = f"{name}.nii.gz"
+        crops = [
+            tmp_path / "hips" / scan / f"hip-{side}.png",
+            tmp_path / "predicted" / scan / f"hip-{side}.png",
+            tmp_path / "study" / "crops" / "ct" / f"{name}_{side}.png",
+        ]
+        assert [crop.is_file() for crop in crops] == [hip in usable] * 3
+        told = json.loads((tmp_path / "hips" / scan / "pose.json").read_text("utf-8"))
+        covered = told["coverage"]["hips"].get(side)
+        assert covered is None or covered["usable"] == (hip in usable)
+
+    for reviewed in (tmp_path / "hips", tmp_path / "study"):
+        pictures = Pictures(tmp_path / "journals")
+        graded = {
+            (case.name.partition(".")[0], side)
+            for case in read_cohort(reviewed)
+            for side in pictures.sides(case, CaseState())
+        }
+        assert graded == usable
+        reasons = {
+            (case.name.partition(".")[0], side)
+            for case in read_cohort(reviewed)
+            for side in pictures.refused(case, CaseState())
+        }
+        assert reasons == everyone - usable
+
+
+def test_one_output_does_not_contradict_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Table, text, JSON, page and coverage say the same of a hip with an implant."""
+    nibabel = pytest.importorskip("nibabel", reason="needs nibabel (rhoa[nifti])")
+    implant = ct(Anatomy.random(8), spacing_mm=SPACING, surroundings=Surroundings(implant="left"))
+    nibabel.save(implant.volume.to_nibabel(), tmp_path / "scan.nii.gz")
+    words = ("hips", tmp_path / "scan.nii.gz", "-o", tmp_path / "out", "--review")
+
+    code, out, _ = run(capsys, *words)
+    _, as_json, _ = run(capsys, *words, "--json")
+
+    assert code == 4
+    table = {line.split()[0]: line.split()[1] for line in out.splitlines()[1:3]}
+    assert table == {"left": "False", "right": "True"}
+    assert "left hip: not usable: implant" in out
+    assert "right hip: usable" in out
+    assert "left hip not cropped: implant" in out
+    assert "--accept implant" in out
+    assert [row["usable"] for row in json.loads(as_json)] == [False, True]
+    page = (tmp_path / "out" / "contact-sheet.html").read_text("utf-8")
+    assert "<dt>left hip</dt><dd>not usable: implant" in page
+    assert "<dt>right hip</dt><dd>usable" in page
+    accepted, _, _ = run(capsys, *words, "--accept", "implant")
+    assert accepted == 0
+    assert (tmp_path / "out" / "hip-left.png").is_file()
+
+
+class TestOfATable:
+    def test_a_scan_is_not_lost_for_a_side_that_is_not_asked_for(self, tmp_path: Path) -> None:
+        nibabel = pytest.importorskip("nibabel", reason="needs nibabel (rhoa[nifti])")
+        sound = ct(Anatomy.random(1), spacing_mm=SPACING)
+        volume = sound.volume
+        kept = [i for i in range(volume.shape[2]) if volume.to_lps((0, 0, i))[0] > -70]
+        affine = volume.affine.copy()
+        affine[:3, 3] = volume.to_lps((0, 0, kept[0]))
+        cut = rhoa.Volume(np.ascontiguousarray(volume.hu[:, :, kept]), affine)
+        nibabel.save(cut.to_nibabel(), tmp_path / "scan.nii.gz")
+        sound.landmarks.to_json(tmp_path / "landmarks.json")
+        row = "A,ct,scan.nii.gz,left,,2,landmarks.json,,,,"
+        (tmp_path / "scans.csv").write_text(f"{','.join(COLUMNS)}\n{row}\n", encoding="utf-8")
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rhoa.RhoaWarning)
+            manifest = rhoa.cohort.build(tmp_path / "scans.csv", tmp_path / "study")
+
+        assert [(hip.side, hip.label) for hip in manifest] == [("left", 1)]
+        assert not (tmp_path / "study" / "rejected.csv").exists()
+
+    def test_the_column_accept_overrules_a_refusal_of_its_own_hip(self, tmp_path: Path) -> None:
+        nibabel = pytest.importorskip("nibabel", reason="needs nibabel (rhoa[nifti])")
+        surroundings = Surroundings(implant="left")
+        phantom = ct(Anatomy.random(8), spacing_mm=SPACING, surroundings=surroundings)
+        nibabel.save(phantom.volume.to_nibabel(), tmp_path / "scan.nii.gz")
+        phantom.landmarks.to_json(tmp_path / "landmarks.json")
+
+        def built(accept: str) -> list[tuple[str, int | None, str | None]]:
+            rows = [
+                f"A,ct,scan.nii.gz,{side},,3,landmarks.json,,,,,{accept if side == 'left' else ''}"
+                for side in SIDES
+            ]
+            text = "\n".join([f"{','.join(COLUMNS)},accept", *rows]) + "\n"
+            (tmp_path / "scans.csv").write_text(text, encoding="utf-8")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", rhoa.RhoaWarning)
+                manifest = rhoa.cohort.build(tmp_path / "scans.csv", tmp_path / "study")
+            return [(hip.side, hip.label, hip.exclusion) for hip in manifest]
+
+        crop = tmp_path / "study" / "crops" / "ct" / "A_left.png"
+        assert built("implant") == [("left", 1, None), ("right", 1, None)]
+        assert crop.is_file()
+        assert built("") == [("left", None, "prosthesis"), ("right", 1, None)]
+        assert not crop.exists()
