@@ -26,6 +26,8 @@ from __future__ import annotations
 
 import importlib
 import math
+import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,6 +118,30 @@ class MissingExtraError(ImportError):
 
 class RhoaWarning(UserWarning):
     """A result that is usable but deserves a look."""
+
+
+def warn_user(message: str, category: type[Warning] = RhoaWarning) -> None:
+    """Warn at the line outside rhoa that called it, however many calls lie between.
+
+    In a thread that runs a function of rhoa and nothing else, this is the line that started it.
+    """
+    frame = sys._getframe(1)  # noqa: SLF001  # inspect.stack reads every source file
+    while frame.f_back is not None and _is_of_rhoa(frame.f_globals):
+        frame = frame.f_back
+    # Generated code counts by its module: a dataclass's __init__ has no file.
+    warnings.warn_explicit(
+        message,
+        category,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        module=frame.f_globals.get("__name__", "sys"),
+        registry=frame.f_globals.setdefault("__warningregistry__", {}),
+    )
+
+
+def _is_of_rhoa(names: dict[str, Any]) -> bool:
+    """Whether code whose global names these are belongs to the package."""
+    return str(names.get("__name__")).partition(".")[0] == __package__
 
 
 def require_volume(hu: object) -> NDArray[Any]:

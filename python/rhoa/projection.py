@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from rhoa.pose import Alignment
     from rhoa.pose.choice import Pose
     from rhoa.reading.slices import SliceSource
-    from rhoa.straight import Scan
+    from rhoa.straight import Source
 
 Method = Literal["shear", "reslice"]
 
 
 @overload
 def ctap(  # type: ignore[overload-overlap]  # to NumPy's types a path is an array, too
-    volume: Scan,
+    volume: Source,
     *,
     window: Window | None = None,
     pose: Pose = None,
@@ -64,7 +64,7 @@ def ctap(
 ) -> NDArray[np.float32]: ...
 @overload
 def ctap(  # type: ignore[overload-overlap]  # to NumPy's types a path is an array, too
-    volume: Scan,
+    volume: Source,
     *,
     window: Window | None = None,
     pose: Pose = None,
@@ -84,7 +84,7 @@ def ctap(
     threads: int | None = None,
 ) -> dict[int, NDArray[np.float32]]: ...
 def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by keyword
-    volume: Scan | ArrayLike,
+    volume: Source | ArrayLike,
     *,
     window: Window | None = None,
     axis: int | None = None,
@@ -177,7 +177,7 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
     view = _View(axis, pose, depth, pixel_mm, method, order)
     images = _images(given, content, view, thread_count(threads), source)
     if source is not None:
-        source.warn(stacklevel=3)
+        source.warn()
     if content.labels is not None and not content.one_mask:
         return dict(zip(content.wanted, images, strict=True))
     return images[0]
@@ -185,7 +185,7 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
 
 @overload
 def sweep(  # type: ignore[overload-overlap]  # to NumPy's types a path is an array, too
-    volume: Scan,
+    volume: Source,
     windows: Sequence[Window],
     *,
     pose: Pose = None,
@@ -202,7 +202,7 @@ def sweep(
     threads: int | None = None,
 ) -> list[NDArray[np.float32]]: ...
 def sweep(  # noqa: PLR0913  # as ctap
-    volume: Scan | ArrayLike,
+    volume: Source | ArrayLike,
     windows: Sequence[Window],
     *,
     axis: int | None = None,
@@ -241,7 +241,7 @@ def sweep(  # noqa: PLR0913  # as ctap
     view = _View(axis, pose, depth, pixel_mm, "shear", 1)
     images = _images(given, content, view, thread_count(threads), source)
     if source is not None:
-        source.warn(stacklevel=3)
+        source.warn()
     return images
 
 
@@ -279,7 +279,7 @@ def _images(
 
 
 def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[Radiograph]:
-    alignment = alignment_for(volume, view.pose, stacklevel=6)
+    alignment = alignment_for(volume, view.pose)
     grid = projection_grid(volume, alignment, view.depth, view.pixel_mm)
     hu = kernel_array(volume.hu)
     rays = grid.rays(volume)

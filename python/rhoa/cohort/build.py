@@ -11,7 +11,7 @@ from rhoa.cohort.cases import RECORD, run_cases
 from rhoa.cohort.manifest import Hip, Manifest, exclusion_of, grade, label_of, sha256_of
 from rhoa.cohort.pseudonyms import veiled
 from rhoa.cohort.scans import EDGES, Scan, read_scans
-from rhoa.errors import ManifestError, RhoaWarning
+from rhoa.errors import ManifestError, RhoaWarning, warn_user
 from rhoa.hips import Box, boxes, joints, located, model_crop, read_xray
 from rhoa.hips.xray import PICTURES
 from rhoa.picture import encode_png
@@ -100,7 +100,7 @@ def build(
         out,
     )
     for text in dict.fromkeys(text for _, one in done for text in one.record["warnings"]):
-        warnings.warn(text, RhoaWarning, stacklevel=2)
+        warn_user(text)
     if not hips:
         first = _said(scans[0], outcomes[0].failure)
         raise ManifestError(f"{scans_csv.name}: every scan failed; the first: {first}")
@@ -245,9 +245,7 @@ def _report_rejected(rejected: list[tuple[str, str, str]], out: Path) -> None:
         file.unlink(missing_ok=True)
         return
     atomic_write(file, csv_text(("subject", "source", "reason"), rejected))
-    warnings.warn(
+    warn_user(
         f"{len(rejected)} scans were rejected; {file.name} has the reasons. "
-        f"The first: {rejected[0][2]}",
-        RhoaWarning,
-        stacklevel=3,
+        f"The first: {rejected[0][2]}"
     )

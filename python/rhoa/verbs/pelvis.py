@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import rhoa
-from rhoa.errors import PoseError, RhoaWarning
+from rhoa.errors import PoseError, warn_user
 from rhoa.pose import Alignment, tilted, usable_alignment
 from rhoa.writing import atomic_write
 
@@ -164,7 +163,7 @@ def _untipped(volume: Volume, request: Request) -> Pelvis:
     usable = found is not None and found.upright and (request.forced or not found.hard_flags)
     if not usable:
         remedy = f"; --pose {FORCE} uses it nevertheless" if found and found.upright else ""
-        _warn(
+        warn_user(
             f"projected as scanned: {note}. Look at the image, and pass --pose landmarks.json"
             f"{remedy}."
         )
@@ -176,16 +175,12 @@ def _compared(
 ) -> Pelvis:
     difference = None if found is None else rhoa.pose.difference(read, found)
     if difference is not None and difference.large:
-        _warn(
+        warn_user(
             f"{file}: the landmarks differ from the pose found in the scan by {difference}; "
             "check them, left and right too."
         )
     note = f"the landmarks were not compared: {note}" if note else ""
     return Pelvis.of(volume, read, used=True, difference=difference, note=note)
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, RhoaWarning, stacklevel=3)
 
 
 def _words(flags: frozenset[str]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rhoa
-from rhoa.errors import ParameterError, RhoaError, RhoaWarning
+from rhoa.errors import ParameterError, RhoaError, warn_user
 from rhoa.hips.pictures import read_levels
 from rhoa.hips.sheet import Entry, Verdict, write_card
 from rhoa.hips.views import frontal
@@ -107,7 +106,7 @@ def _of_one(scan: Path, options: Namespace) -> Result:
     (called,) = name_scans({shown(scan): scan}, options)
     found, rows = _graded(scan, options, quiet=False)
     for note in found.notes:
-        warnings.warn(note, RhoaWarning, stacklevel=2)
+        warn_user(note)
     named: Rows = [{"scan": called, **row} for row in rows]
     lines = []
     if options.out is not None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import rhoa
 from rhoa import projection
-from rhoa.errors import ParameterError, RhoaWarning
+from rhoa.errors import ParameterError, warn_user
 from rhoa.hips.sheet import Entry, Verdict, write_card
 from rhoa.hips.views import frontal, lateral
 from rhoa.progress import bar
@@ -137,11 +136,9 @@ def projected(
         posed: Radiograph = projection.ctap(volume, pose=pelvis.alignment, **style)
         return posed
     if _measured(options):
-        warnings.warn(
+        warn_user(
             "--depth, --pixel-mm and --tilt-offset were left out, for they are measured in the AP "
-            "frame.",
-            RhoaWarning,
-            stacklevel=2,
+            "frame."
         )
     image: Radiograph = projection.ctap(volume, **style)
     return image
