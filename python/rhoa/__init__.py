@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rhoa.projection import ctap, sweep
     from rhoa.radiograph import Radiograph
     from rhoa.reading import read_ct
+    from rhoa.reading.mask_resampling import resample_mask
     from rhoa.stacks import coronal, cumulative, thin_slab
     from rhoa.versions import show_versions
     from rhoa.volume import Volume
@@ -46,6 +47,7 @@ __all__ = [
     "pose",
     "read_ct",
     "recipes",
+    "resample_mask",
     "show_versions",
     "sweep",
     "testing",
@@ -69,6 +71,7 @@ _HOME = {
     "occlusion": "evaluation.sensitivity",
     "read_ct": "reading",
     "recipes": "learning",
+    "resample_mask": "reading.mask_resampling",
     "show_versions": "versions",
     "sweep": "projection",
     "thin_slab": "stacks",

@@ -117,7 +117,7 @@ def read_ct(
 
         if series is not None:
             raise ParameterError(f"series= is for DICOM; {shown(file)} is one volume.")
-        read = read_nifti if _is_nifti(file) else read_itk
+        read = read_nifti if is_nifti(file) else read_itk
         volume = read(file, max_bytes=max_bytes, findings=findings, progress=progress)
     else:
         from rhoa.reading.series import arrange, read_series
@@ -161,7 +161,7 @@ def inspect(
         from rhoa.reading.itk import summarise_itk
         from rhoa.reading.nifti import summarise_nifti
 
-        return [summarise_nifti(file) if _is_nifti(file) else summarise_itk(file)]
+        return [summarise_nifti(file) if is_nifti(file) else summarise_itk(file)]
     from rhoa.reading.catalogue import summarise
 
     return summarise(path, repairs=repairs, progress=progress)
@@ -218,5 +218,6 @@ def whole_volume(path: Paths) -> Path | None:
     return file if whole and not folder else None
 
 
-def _is_nifti(file: Path) -> bool:
+def is_nifti(file: Path) -> bool:
+    """Whether a file is NIfTI by its suffix."""
     return file.name.lower().endswith(NIFTI_SUFFIXES)
