@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rhoa.projection import ctap, sweep
     from rhoa.radiograph import Radiograph
     from rhoa.reading import read_ct
+    from rhoa.reading.mask_resampling import resample_mask
     from rhoa.stacks import coronal, cumulative, thin_slab
     from rhoa.versions import show_versions
     from rhoa.volume import Volume
@@ -48,6 +49,7 @@ __all__ = [
     "predict",
     "read_ct",
     "recipes",
+    "resample_mask",
     "show_versions",
     "sweep",
     "testing",
@@ -72,6 +74,7 @@ _HOME = {
     "predict": "prediction",
     "read_ct": "reading",
     "recipes": "learning",
+    "resample_mask": "reading.mask_resampling",
     "show_versions": "versions",
     "sweep": "projection",
     "thin_slab": "stacks",

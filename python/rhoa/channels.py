@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from rhoa.errors import ParameterError, require_choice, require_volume, require_window
+from rhoa.reading.mask_resampling import laid_over
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+    from rhoa.reading.mask_resampling import Layer
 
 Window = tuple[float, float]
 Reduce = Literal["sum", "mean", "max"]
@@ -29,8 +32,6 @@ PHYSICAL_WINDOW: Window = (-1000.0, 3071.0)
 WATER_ATTENUATION_PER_MM = 0.01929
 """Linear attenuation of water at 70 keV, a usual effective energy of CT (NIST XCOM)."""
 
-MOST_LABELS = 255
-
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -39,10 +40,7 @@ class Content:
     windows: list[Window]
     reduce: Reduce
     transform: Transform
-    labels: NDArray[np.uint8] | None = None
-    wanted: tuple[int, ...] = ()
-    one_mask: bool = False
-    """Whether the labels are a boolean mask: one image without a name."""
+    layer: Layer | None = None
 
     @property
     def base(self) -> float:
@@ -52,9 +50,21 @@ class Content:
     @property
     def channels(self) -> list[tuple[Window, float, int | None]]:
         """The images, as the kernels know them."""
-        if self.labels is None:
+        if self.layer is None:
             return [(window, self.base, None) for window in self.windows]
-        return [(self.windows[0], self.base, label) for label in self.wanted]
+        return [(self.windows[0], self.base, label) for label in self.layer.names]
+
+    @property
+    def names(self) -> list[int | str]:
+        """Of the images: the labels', or their numbers."""
+        if self.layer is None:
+            return list(range(len(self.windows)))
+        return list(self.layer.names.values())
+
+    @property
+    def labels(self) -> NDArray[np.uint8] | None:
+        """Of the voxels, where labels are summed."""
+        return None if self.layer is None else self.layer.labels
 
     def pixels(
         self, image: NDArray[np.float32], step_mm: float, scale: float
@@ -72,14 +82,14 @@ class Content:
     def provenance(self, number: int) -> dict[str, Any]:
         """How image ``number`` was made."""
         made: dict[str, Any] = {"kind": "CT-AP"}
-        made["window_hu"] = self.windows[number if self.labels is None else 0]
+        made["window_hu"] = self.windows[number if self.layer is None else 0]
         if self.reduce != "sum":
             made["reduce"] = self.reduce
         if self.transform != "hu":
             made["transform"] = self.transform
             made["water_attenuation_per_mm"] = WATER_ATTENUATION_PER_MM
-        if self.labels is not None and not self.one_mask:
-            made["label"] = self.wanted[number]
+        if self.layer is not None and not self.layer.one_mask:
+            made["label"] = self.names[number]
         return made
 
 
@@ -88,14 +98,13 @@ def content_of(
     windows: Sequence[Window | None],
     reduce: Reduce,
     transform: Transform,
-    mask: NDArray[Any] | None,
 ) -> Content:
     """What is asked for, checked.
 
     Raises
     ------
     ParameterError
-        If the options contradict each other or the mask does not fit the volume.
+        If the options contradict each other.
     """
     require_choice("reduce", reduce, ["sum", "mean", "max"])
     require_choice("transform", transform, ["hu", "attenuation", "transmission"])
@@ -108,14 +117,26 @@ def content_of(
             f'transform="{transform}" is a sum of attenuation, which is negative below -1000 HU; '
             'leave reduce="sum" and use a window from -1000 HU or higher.'
         )
-    if mask is None:
-        return Content(bounds, reduce, transform)
-    if reduce != "sum":
+    return Content(bounds, reduce, transform)
+
+
+def masked(
+    content: Content, volume: Volume | ArrayLike, mask: object, threads: int
+) -> list[Content]:
+    """The same of each label of a mask; several where structures overlap.
+
+    Raises
+    ------
+    ParameterError
+        If the mask does not fit the volume, or sums are not what is asked for.
+    ReadError
+        If its file cannot be read.
+    """
+    if content.reduce != "sum":
         raise ParameterError('with a mask only reduce="sum" is defined.')
-    shape = volume.shape if isinstance(volume, Volume) else require_volume(volume).shape
-    array = np.asarray(mask)
-    labels, wanted = _labels(array, shape)
-    return Content(bounds, reduce, transform, labels, wanted, one_mask=array.dtype == bool)
+    if not isinstance(volume, Volume):
+        volume = require_volume(volume)
+    return [replace(content, layer=layer) for layer in laid_over(mask, volume, threads)]
 
 
 def require_finite_low(windows: Sequence[Window]) -> None:
@@ -130,28 +151,3 @@ def require_finite_low(windows: Sequence[Window]) -> None:
         raise ParameterError(
             "with a pose, the window's low end must be finite: it fills the outside."
         )
-
-
-def _labels(
-    array: NDArray[Any], shape: tuple[int, ...]
-) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
-    """A mask as bytes, and the labels in it."""
-    if array.shape != shape:
-        raise ParameterError(
-            f"mask must have the volume's shape {shape}; got {array.shape}. "
-            "Resample it to the scan first (nearest neighbour)."
-        )
-    if array.dtype == bool:
-        marked = array.view(np.uint8)  # a byte that is neither 0 nor 1 is true, too
-        return marked if marked.max(initial=0) <= 1 else (marked != 0).view(np.uint8), (1,)
-    if array.dtype.kind not in "iu":
-        raise ParameterError(f"mask must be boolean or hold integer labels; got {array.dtype}.")
-    if array.size and (array.min() < 0 or array.max() > MOST_LABELS):
-        raise ParameterError(
-            f"labels must be 0 to {MOST_LABELS}; got {array.min()} to {array.max()}."
-        )
-    labels = array.astype(np.uint8, copy=False)
-    present = np.zeros(MOST_LABELS + 1, bool)
-    for part in labels:
-        present |= np.bincount(part.ravel(), minlength=MOST_LABELS + 1) > 0
-    return labels, tuple(int(label) for label in np.flatnonzero(present) if label)

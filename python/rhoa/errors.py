@@ -2,6 +2,7 @@
 
 * RhoaError (a ValueError)
   x ParameterError        an argument is out of its range, or options contradict each other
+    - MaskError           a mask that is no label map, or does not fit the scan
   x VolumeError           an array or affine that is no CT volume
   x ReadError             a file or folder that cannot be read as one CT volume
     - MissingFileError    nothing at that path
@@ -54,6 +55,10 @@ class RhoaError(ValueError):
 
 class ParameterError(RhoaError):
     """An argument is out of its range, or options contradict each other."""
+
+
+class MaskError(ParameterError):
+    """A mask that is no label map, or does not fit the scan that it is laid over."""
 
 
 class VolumeError(RhoaError):

@@ -14,6 +14,8 @@ import numpy as np
 from rhoa.errors import VolumeError, require_extra
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Placed = tuple[NDArray[Any], NDArray[np.float64]]
@@ -94,6 +96,26 @@ def from_torchio(image: Any) -> Placed:  # noqa: ANN401  # a TorchIO image
     if voxels.ndim != 4 or len(voxels) != 1:
         raise VolumeError(f"TorchIO image: one channel is needed; got shape {voxels.shape}.")
     return _volume("TorchIO", voxels[0]).T, RAS_TO_LPS @ np.asarray(image.affine) @ REVERSED
+
+
+def library_of(image: object) -> str | None:
+    """The library that an image is of; None where rhoa knows none."""
+    libraries = {kind.__module__.partition(".")[0] for kind in type(image).__mro__}
+    return next((library for library in FROM if library in libraries), None)
+
+
+def placed(image: object) -> Placed | None:
+    """The voxels of an image of any of these libraries, and their affine; None of anything else."""
+    library = library_of(image)
+    return None if library is None else FROM[library](image)
+
+
+FROM: dict[str, Callable[[Any], Placed]] = {
+    "nibabel": from_nibabel,
+    "SimpleITK": from_sitk,
+    "highdicom": from_highdicom,
+    "torchio": from_torchio,
+}
 
 
 def _of(library: str, image: object, name: str) -> Any:  # noqa: ANN401  # what the library has there

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from rhoa import _core
-from rhoa.channels import Content, Reduce, Transform, Window, content_of, require_finite_low
+from rhoa.channels import Content, Reduce, Transform, Window, content_of, masked, require_finite_low
 from rhoa.errors import ParameterError, PoseError, require_axis, require_choice
 from rhoa.pose import alignment_for
 from rhoa.radiograph import Radiograph
@@ -26,20 +26,21 @@ from rhoa.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
     from numpy.typing import ArrayLike, NDArray
 
     from rhoa.pose import Alignment
     from rhoa.pose.choice import Pose
     from rhoa.reading.slices import SliceSource
-    from rhoa.straight import Scan
+    from rhoa.straight import Source
 
 Method = Literal["shear", "reslice"]
 
 
 @overload
 def ctap(  # type: ignore[overload-overlap]  # to NumPy's types a path is an array, too
-    volume: Scan,
+    volume: Source,
     *,
     window: Window | None = None,
     pose: Pose = None,
@@ -64,7 +65,7 @@ def ctap(
 ) -> NDArray[np.float32]: ...
 @overload
 def ctap(  # type: ignore[overload-overlap]  # to NumPy's types a path is an array, too
-    volume: Scan,
+    volume: Source,
     *,
     window: Window | None = None,
     pose: Pose = None,
@@ -76,6 +77,18 @@ def ctap(  # type: ignore[overload-overlap]  # to NumPy's types a path is an arr
 ) -> dict[int, Radiograph]: ...
 @overload
 def ctap(
+    volume: Source,
+    *,
+    window: Window | None = None,
+    pose: Pose = None,
+    depth: Depth = "all",
+    pixel_mm: float | None = None,
+    transform: Transform = "hu",
+    mask: Volume | str | PathLike[str],
+    threads: int | None = None,
+) -> dict[int | str, Radiograph]: ...
+@overload
+def ctap(
     volume: ArrayLike,
     *,
     window: Window | None = None,
@@ -84,7 +97,7 @@ def ctap(
     threads: int | None = None,
 ) -> dict[int, NDArray[np.float32]]: ...
 def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by keyword
-    volume: Scan | ArrayLike,
+    volume: Source | ArrayLike,
     *,
     window: Window | None = None,
     axis: int | None = None,
@@ -95,7 +108,7 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
     order: Literal[1, 3] = 1,
     reduce: Reduce = "sum",
     transform: Transform = "hu",
-    mask: NDArray[Any] | None = None,
+    mask: Any = None,
     threads: int | None = None,
 ) -> Any:
     """The CT-AP: HU clipped to ``window`` and summed from front to back.
@@ -145,7 +158,11 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
         below zero beside sharp edges. ``"transmission"`` is ``exp(-that)``, at most 1.
     mask
         An array of the volume's shape. Boolean: the sum over the marked voxels only. Integers: a
-        dict from each label but 0 to the image of its voxels, all made in one pass.
+        dict from each label but 0 to the image of its voxels, all made in one pass. Or, of a scan,
+        a mask that says where it lies: what `resample_mask` takes, whose labels give a dict, too;
+        or the path of a folder with a NIfTI file for each structure, as TotalSegmentator writes
+        them, or a DICOM SEG of segments that overlap, which give a dict from each name, or segment
+        number, that occurs.
     threads
         Number of threads; by default ``RHOA_NUM_THREADS``, else all processors. The result does
         not depend on it, nor on the processor's instruction set.
@@ -153,7 +170,8 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
     Raises
     ------
     RhoaError
-        If the array is not 3-D and real, the window is not ascending, or the pose cannot be used.
+        If the array is not 3-D and real, the window is not ascending, the pose cannot be used, or
+        the mask does not fit the scan.
 
     References
     ----------
@@ -173,19 +191,21 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
     (2.0, 1.0)
     """
     given, source = opened(volume, whole=pose is not None or mask is not None)
-    content = content_of(given, [window], reduce, transform, mask)
+    content, threads = content_of(given, [window], reduce, transform), thread_count(threads)
     view = _View(axis, pose, depth, pixel_mm, method, order)
-    images = _images(given, content, view, thread_count(threads), source)
+    contents = [content] if mask is None else masked(content, given, mask, threads)
+    images: dict[int | str, Any] = {}
+    for one in contents:
+        images |= zip(one.names, _images(given, one, view, threads, source), strict=True)
     if source is not None:
-        source.warn(stacklevel=3)
-    if content.labels is not None and not content.one_mask:
-        return dict(zip(content.wanted, images, strict=True))
-    return images[0]
+        source.warn()
+    layer = contents[0].layer
+    return images if layer is not None and not layer.one_mask else next(iter(images.values()))
 
 
 @overload
 def sweep(  # type: ignore[overload-overlap]  # to NumPy's types a path is an array, too
-    volume: Scan,
+    volume: Source,
     windows: Sequence[Window],
     *,
     pose: Pose = None,
@@ -202,7 +222,7 @@ def sweep(
     threads: int | None = None,
 ) -> list[NDArray[np.float32]]: ...
 def sweep(  # noqa: PLR0913  # as ctap
-    volume: Scan | ArrayLike,
+    volume: Source | ArrayLike,
     windows: Sequence[Window],
     *,
     axis: int | None = None,
@@ -237,11 +257,11 @@ def sweep(  # noqa: PLR0913  # as ctap
     if not windows:
         raise ParameterError("windows must hold at least one (low, high).")
     given, source = opened(volume, whole=pose is not None)
-    content = content_of(given, windows, "sum", "hu", None)
+    content = content_of(given, windows, "sum", "hu")
     view = _View(axis, pose, depth, pixel_mm, "shear", 1)
     images = _images(given, content, view, thread_count(threads), source)
     if source is not None:
-        source.warn(stacklevel=3)
+        source.warn()
     return images
 
 
@@ -279,7 +299,7 @@ def _images(
 
 
 def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[Radiograph]:
-    alignment = alignment_for(volume, view.pose, stacklevel=6)
+    alignment = alignment_for(volume, view.pose)
     grid = projection_grid(volume, alignment, view.depth, view.pixel_mm)
     hu = kernel_array(volume.hu)
     rays = grid.rays(volume)

@@ -223,13 +223,8 @@ def _require_step(name: str, value: object) -> float:
     return step
 
 
-def require_scan(volume: object) -> None:
-    """Check that ``volume`` is a `Volume` with voxels."""
-    if not isinstance(volume, Volume):
-        raise ParameterError(
-            f"volume must be a rhoa.Volume; got {type(volume).__name__}. "
-            "Build one with rhoa.Volume.from_array(hu, spacing_mm)."
-        )
+def require_scan(volume: Volume) -> None:
+    """Check that ``volume`` has voxels."""
     if 0 in volume.shape:
         raise ParameterError(f"the volume is empty: its shape is {volume.shape}.")
 

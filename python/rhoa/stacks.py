@@ -19,6 +19,7 @@ from rhoa.errors import (
     require_window,
 )
 from rhoa.pose import Alignment, alignment_for
+from rhoa.reading import as_volume, read_if_path
 from rhoa.sampling import (
     Depth,
     coronal_grid,
@@ -39,12 +40,13 @@ if TYPE_CHECKING:
 
     from rhoa.channels import Reduce, Window
     from rhoa.pose.choice import Pose
+    from rhoa.reading import Scan
 
 OUTSIDE_HU = -1024.0
 
 
 def cumulative(  # noqa: PLR0913  # every option by keyword
-    hu: Volume | ArrayLike,
+    hu: Scan | ArrayLike,
     *,
     window: Window = DEFAULT_WINDOW,
     axis: int | None = None,
@@ -62,7 +64,8 @@ def cumulative(  # noqa: PLR0913  # every option by keyword
     Parameters
     ----------
     hu
-        A 3-D array, summed along ``axis`` (default 1); or a `Volume`, summed from front to back.
+        A 3-D array, summed along ``axis`` (default 1); or a `Volume`, or a path that `read_ct`
+        reads, summed from front to back.
         Images of a volume have row 0 superior and column 0 to the patient's right.
     window
         (low, high) in HU.
@@ -91,7 +94,7 @@ def cumulative(  # noqa: PLR0913  # every option by keyword
 
 
 def thin_slab(  # noqa: PLR0913  # every option by keyword
-    hu: Volume | ArrayLike,
+    hu: Scan | ArrayLike,
     *,
     thickness: int | None = None,
     thickness_mm: float | None = None,
@@ -112,8 +115,9 @@ def thin_slab(  # noqa: PLR0913  # every option by keyword
     Parameters
     ----------
     hu
-        A 3-D array, whose slabs slide along ``axis`` (default 1); or a `Volume`, from front to
-        back. Images of a volume have row 0 superior and column 0 to the patient's right.
+        A 3-D array, whose slabs slide along ``axis`` (default 1); or a `Volume`, or a path that
+        `read_ct` reads, from front to back. Images of a volume have row 0 superior and column 0 to
+        the patient's right.
     thickness, thickness_mm
         Array: slices in a slab. Volume: its thickness in mm, to the nearest slice.
     step
@@ -156,7 +160,7 @@ def thin_slab(  # noqa: PLR0913  # every option by keyword
 
 
 def coronal(
-    volume: Volume,
+    volume: Scan,
     pose: Pose = None,
     *,
     spacing_mm: float | tuple[float, float, float] | None = None,
@@ -169,7 +173,7 @@ def coronal(
     Parameters
     ----------
     volume
-        The scan.
+        The scan, or its path.
     pose
         The AP frame: an `Alignment`, `Landmarks`, or ``"auto"`` to find it as in `ctap`; None keeps
         the patient's own axes (LPS) as they were scanned.
@@ -194,6 +198,7 @@ def coronal(
     RhoaError
         If the pose cannot be used, ``order`` is not 0, 1 or 3, or a depth is given without a pose.
     """
+    volume = as_volume(volume)
     require_scan(volume)
     require_view(volume, None, pose, depth, None)
     require_choice("order", order, [0, 1, 3])
@@ -283,8 +288,9 @@ class _Slices:
 
 
 def _slices(
-    hu: Volume | ArrayLike, axis: int | None, pose: Pose, depth: Depth, pixel_mm: float | None
+    given: Scan | ArrayLike, axis: int | None, pose: Pose, depth: Depth, pixel_mm: float | None
 ) -> _Slices:
+    hu = read_if_path(given)
     require_view(hu, axis, pose, depth, pixel_mm)
     if not isinstance(hu, Volume):
         array, along = kernel_array(hu), require_axis(1 if axis is None else axis)
@@ -292,6 +298,6 @@ def _slices(
     if pose is None:
         array = kernel_array(facing(hu, hu.hu))
         return _Slices(array, 1, array.shape[1], frame_spacing_mm(hu)[1])
-    grid = projection_grid(hu, alignment_for(hu, pose, stacklevel=5), depth, pixel_mm)
+    grid = projection_grid(hu, alignment_for(hu, pose), depth, pixel_mm)
     samples, scale = grid.samples(hu), grid.step_mm / frame_spacing_mm(hu)[1]
     return _Slices(kernel_array(hu.hu), 1, grid.shape[1], grid.step_mm, samples, scale)

@@ -13,19 +13,17 @@ from rhoa.sampling import facing, kernel_array, scan_axes
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from os import PathLike
-
     from numpy.typing import ArrayLike, NDArray
 
     from rhoa.channels import Content
+    from rhoa.reading import Scan
     from rhoa.reading.slices import SliceSource
 
-    Scan = Volume | SliceSource | str | PathLike[str] | Sequence[str | PathLike[str]]
+    Source = Scan | SliceSource
 
 
 def opened(
-    volume: Scan | ArrayLike, *, whole: bool
+    volume: Source | ArrayLike, *, whole: bool
 ) -> tuple[Volume | ArrayLike, SliceSource | None]:
     """What is to be projected: as it is, read now, or an outline and the slices that fill it.
 
@@ -38,20 +36,20 @@ def opened(
     """
     if isinstance(volume, Volume | np.ndarray):
         return volume, None
-    from rhoa.reading.slices import SliceSource, open_scan, paths_in
+    from rhoa.reading import paths_in
+    from rhoa.reading.slices import SliceSource, open_scan
 
-    source: SliceSource | Volume | None = volume if isinstance(volume, SliceSource) else None
-    if source is None and (paths := paths_in(volume)) is not None:
-        source = open_scan(paths)
-    if source is None:
-        return cast("ArrayLike", volume), None
-    if isinstance(source, Volume):
+    source = volume
+    if not isinstance(source, SliceSource):
+        paths = paths_in(source)
+        source = cast("Volume | ArrayLike", source) if paths is None else open_scan(paths)
+    if not isinstance(source, SliceSource):
         return source, None
     outline = source.outline
     if not (whole or source.whole or outline.axes.posterior == 0):
         return outline, source
     read = source.read()
-    source.warn(stacklevel=4)
+    source.warn()
     return read, None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -177,3 +179,45 @@ def test_what_is_no_mask_of_a_pelvis_is_refused_with_a_reason(
 def test_a_singular_affine_is_refused() -> None:
     with pytest.raises(RhoaError, match="affine"):
         from_mask(LABELS, np.zeros((4, 4)))
+
+
+@pytest.mark.parametrize("form", ["volume", "path", "nibabel", "SimpleITK", "folder"])
+def test_a_mask_that_says_where_it_lies_needs_no_affine(form: str, tmp_path: Path) -> None:
+    for library in ("nibabel", "SimpleITK"):
+        pytest.importorskip(library)
+    labels = rhoa.Volume(LABELS, VOLUME.affine)
+    image = labels.to_nibabel()
+    image.to_filename(tmp_path / "all.nii.gz")
+    (tmp_path / "each").mkdir()
+    for name, value in {**TOTALSEGMENTATOR, "spine": 26}.items():
+        one = rhoa.Volume((value == LABELS).astype(np.uint8), VOLUME.affine)
+        one.to_nibabel().to_filename(tmp_path / "each" / f"{name}.nii.gz")
+    masks = {
+        "volume": labels,
+        "path": tmp_path / "all.nii.gz",
+        "nibabel": image,
+        "SimpleITK": labels.to_sitk(),
+        "folder": str(tmp_path / "each"),
+    }
+
+    found = from_mask(masks[form])
+
+    expected = from_mask(LABELS, VOLUME.affine)
+    np.testing.assert_allclose(found.matrix, expected.matrix, atol=1e-6)
+    np.testing.assert_allclose(found.origin, expected.origin, atol=1e-4)
+    assert found.flags == expected.flags
+
+
+def test_an_affine_is_for_arrays_which_need_one() -> None:
+    with pytest.raises(ParameterError, match="affine is needed with an array"):
+        from_mask(LABELS)
+    with pytest.raises(ParameterError, match="affine is for arrays; the mask says itself"):
+        from_mask(rhoa.Volume(LABELS, VOLUME.affine), VOLUME.affine)
+
+
+def test_a_folder_without_hips_is_no_pelvis(tmp_path: Path) -> None:
+    pytest.importorskip("nibabel")
+    rhoa.Volume(LABELS // 26, VOLUME.affine).to_nibabel().to_filename(tmp_path / "liver.nii.gz")
+
+    with pytest.raises(PoseError, match="neither hip_left nor hip_right is in it"):
+        from_mask(tmp_path)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from rhoa.errors import RhoaWarning, require_choice, require_count, require_positive
+from rhoa.errors import require_choice, require_count, require_positive, warn_user
 from rhoa.evaluation.checks import (
     require_both_classes,
     require_groups,
@@ -103,12 +102,10 @@ def fit_temperature(
     signed = np.where(labels, 1, -1) * log_odds(scores)
     chance = signed.sum() <= 0
     if chance or (signed >= 0).all():
-        warnings.warn(
+        warn_user(
             f"no temperature is best for these {labels.size} validation hips: their classes are "
             f"{'no better told than by chance' if chance else 'apart altogether'}; "
-            "scores are left as they are.",
-            RhoaWarning,
-            stacklevel=2,
+            "scores are left as they are."
         )
         return Temperature(1.0)
 

@@ -33,17 +33,17 @@ from rhoa.pose.functional import pelvis_angles
 from rhoa.pose.sides import SIDES, Side
 from rhoa.pose.verdict import HIP_REFUSALS, HIP_WARNINGS
 from rhoa.projection import ctap
-from rhoa.reading import read_ct
-from rhoa.volume import Volume
+from rhoa.reading import as_volume
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from os import PathLike
 
     from numpy.typing import NDArray
 
     from rhoa.pose import Difference
     from rhoa.radiograph import Radiograph
+    from rhoa.reading import Scan
+    from rhoa.volume import Volume
 
 LOW_CONFIDENCE = 0.5
 """A hip of less confidence is flagged for review."""
@@ -219,7 +219,7 @@ class ExtractedHips:
 
 
 def extract(
-    scan: Volume | str | PathLike[str],
+    scan: Scan,
     *,
     pose: Pose = "auto",
     sides: Sequence[Side] = SIDES,
@@ -233,7 +233,7 @@ def extract(
     Parameters
     ----------
     scan
-        A `Volume`, or a path that `rhoa.read_ct` reads.
+        A `Volume`, or what `rhoa.read_ct` reads.
     pose
         ``"auto"`` finds the anterior pelvic plane in the scan. `Landmarks` define it, and are
         compared with what is found; an `Alignment` is taken as it is. ``"standing"`` finds it, and
@@ -294,7 +294,7 @@ def extract(
     >>> found.hips["left"].refusals[0]
     'implant: 17.2 cm3 of metal in the joint'
     """
-    volume = scan if isinstance(scan, Volume) else read_ct(scan)
+    volume = as_volume(scan)
     by_side = accept if isinstance(accept, Mapping) else dict.fromkeys(SIDES, accept)
     accepted: dict[Side, frozenset[str]] = {
         side: require_names("accept", by_side.get(side, ()), sorted(HIP_REFUSALS), kind="refusals")
@@ -401,29 +401,7 @@ def _posed(volume: Volume, pose: object, tilt_offset_deg: float | None, *, force
         tilted(Alignment(np.eye(3), np.zeros(3)), tilt_offset_deg)
     offset = tilt_offset_deg or 0.0
     if isinstance(pose, Alignment | Landmarks):
-        read = from_landmarks(pose) if isinstance(pose, Landmarks) else pose
-        if not read.upright:
-            raise PoseError(
-                "the landmarks point the patient's left to the right, or the head down; "
-                "check that left and right are not swapped."
-            )
-        what = "alignment is" if isinstance(pose, Alignment) else "landmarks are"
-        note = f"the {what} flagged {_words(read.hard_flags)}" if read.hard_flags else ""
-        used = not note or forced
-        if not used:
-            warn_user(NOT_USED.format(note))
-        if isinstance(pose, Alignment) or not used:
-            return _Posed(read, used, offset, note=note)
-        found, why = _found(volume, "auto")
-        if why or found is None:
-            return _Posed(read, used, offset, note=f"the landmarks were not compared: {why}")
-        apart = difference(read, found)
-        if apart.large:
-            warn_user(
-                f"the landmarks differ from the pose found in the scan by {apart}; check them, "
-                "left and right too."
-            )
-        return _Posed(read, used, offset, apart)
+        return _given(volume, pose, offset, forced=forced)
     if pose not in ("auto", "standing", "no-asis"):
         raise ParameterError(
             'pose must be "auto", "standing", "no-asis", rhoa.Landmarks or rhoa.Alignment; '
@@ -436,6 +414,33 @@ def _posed(volume: Volume, pose: object, tilt_offset_deg: float | None, *, force
     if not used:
         warn_user(NOT_USED.format(note))
     return _Posed(found, used, offset, note=note)
+
+
+def _given(volume: Volume, pose: Alignment | Landmarks, offset: float, *, forced: bool) -> _Posed:
+    """An alignment as it is; landmarks compared with what is found."""
+    read = from_landmarks(pose) if isinstance(pose, Landmarks) else pose
+    if not read.upright:
+        raise PoseError(
+            "the landmarks point the patient's left to the right, or the head down; "
+            "check that left and right are not swapped."
+        )
+    what = "alignment is" if isinstance(pose, Alignment) else "landmarks are"
+    note = f"the {what} flagged {_words(read.hard_flags)}" if read.hard_flags else ""
+    used = not note or forced
+    if not used:
+        warn_user(NOT_USED.format(note))
+    if isinstance(pose, Alignment) or not used:
+        return _Posed(read, used, offset, note=note)
+    found, why = _found(volume, "auto")
+    if why or found is None:
+        return _Posed(read, used, offset, note=f"the landmarks were not compared: {why}")
+    apart = difference(read, found)
+    if apart.large:
+        warn_user(
+            f"the landmarks differ from the pose found in the scan by {apart}; check them, "
+            "left and right too."
+        )
+    return _Posed(read, used, offset, apart)
 
 
 def _found(volume: Volume, pose: object) -> tuple[Alignment | None, str]:

@@ -17,6 +17,7 @@ from rhoa.pose.coarse import along_patient, coarse
 from rhoa.pose.population import FEMORAL_HEAD_RADIUS_MM, hip_centre, measured_centre
 from rhoa.pose.sides import SIDES, Side
 from rhoa.pose.spheres import round_places, settled
+from rhoa.reading import as_volume
 from rhoa.reading.looks import METAL_CM3, METAL_HU
 from rhoa.threads import side_by_side
 from rhoa.volume import Volume
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+    from rhoa.reading import Scan
 
     Point = NDArray[np.float64]
 
@@ -78,13 +81,13 @@ class Joint:
         return "not_found" not in self.flags
 
 
-def joints(volume: Volume, alignment: Alignment) -> dict[Side, Joint]:
+def joints(volume: Scan, alignment: Alignment) -> dict[Side, Joint]:
     """Both hip joints of a CT whose pelvis is known.
 
     Parameters
     ----------
     volume
-        The CT, in any storage order.
+        The CT, in any storage order, or its path.
     alignment
         Of its pelvis. Hip centres that were measured (as `rhoa.pose.from_volume` does) tell where
         to look; else the population's are taken: 83 mm to the side, 49 behind, 18 above the middle
@@ -99,7 +102,7 @@ def joints(volume: Volume, alignment: Alignment) -> dict[Side, Joint]:
     Raises
     ------
     ParameterError
-        If the arguments are no `Volume` and `Alignment`.
+        If the arguments are no scan and its `Alignment`.
 
     Examples
     --------
@@ -111,12 +114,11 @@ def joints(volume: Volume, alignment: Alignment) -> dict[Side, Joint]:
     >>> bool((abs(away) < 2).all()), found["left"].flags
     (True, frozenset())
     """
-    if not isinstance(volume, Volume) or not isinstance(alignment, Alignment):
+    if not isinstance(alignment, Alignment):
         raise ParameterError(
-            "joints needs a rhoa.Volume and its rhoa.Alignment; got "
-            f"{type(volume).__name__} and {type(alignment).__name__}."
+            f"joints needs the rhoa.Alignment of the scan; got {type(alignment).__name__}."
         )
-    scan = along_patient(volume)
+    scan = along_patient(as_volume(volume))
     found = side_by_side(lambda side: _joint(scan, alignment, side), SIDES)
     return dict(zip(SIDES, found, strict=True))
 

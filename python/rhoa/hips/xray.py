@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from rhoa.errors import MissingFileError, ReadError, RhoaWarning, require_positive
+from rhoa.errors import MissingFileError, ReadError, require_positive, warn_user
 from rhoa.hips.borders import content
 from rhoa.hips.greys import check_size, greys_of
 from rhoa.hips.pictures import picture_format, read_picture
@@ -132,7 +131,7 @@ def read_xray(
     if step is not None:
         size, facts["pixel_mm_from"] = (step, step), "given"
     for message in findings.warnings:
-        warnings.warn(message, RhoaWarning, stacklevel=2)
+        warn_user(message)
     if size is None:
         remedy = "pass pixel_mm=" + (', or "file" to trust its resolution' if kind else "")
         raise ReadError(f"{shown(path)}: its pixel size is unknown; {remedy}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,8 +15,8 @@ from rhoa.errors import (
     MissingFileError,
     ParameterError,
     PoseError,
-    RhoaWarning,
     require_point,
+    warn_user,
 )
 from rhoa.writing import atomic_write
 
@@ -259,15 +258,13 @@ def from_landmarks(landmarks: Landmarks) -> Alignment:
     return replace(alignment, flags=_flags(alignment, tubercles))
 
 
-def usable_alignment(pose: object, *, stacklevel: int = 3) -> Alignment:
+def usable_alignment(pose: object) -> Alignment:
     """The alignment that ``pose`` is, or that its landmarks define, if its sides can be trusted.
 
     Parameters
     ----------
     pose
         An `Alignment` or `Landmarks`.
-    stacklevel
-        Whose line a warning is shown at, as `warnings.warn` counts.
 
     Warns
     -----
@@ -295,10 +292,8 @@ def usable_alignment(pose: object, *, stacklevel: int = 3) -> Alignment:
     doubtful = alignment.flags - {FUNCTIONAL_TILT}
     if doubtful:
         listed = ", ".join(sorted(doubtful))
-        warnings.warn(
-            f"the alignment is flagged: {listed}; check its landmarks before you use the image.",
-            RhoaWarning,
-            stacklevel=stacklevel,
+        warn_user(
+            f"the alignment is flagged: {listed}; check its landmarks before you use the image."
         )
     return alignment
 

@@ -11,7 +11,7 @@ from rhoa.pose.alignment import Alignment, Landmarks, usable_alignment
 from rhoa.pose.volumes import from_volume
 
 if TYPE_CHECKING:
-    from rhoa.volume import Volume
+    from rhoa.reading import Scan
 
 Pose = Alignment | Landmarks | Literal["auto"] | None
 
@@ -19,17 +19,15 @@ DIFFERENCE_LIMIT_DEG = 3.0
 """Two readings of one pelvis that differ by more deserve a look."""
 
 
-def alignment_for(volume: Volume, pose: Pose, *, stacklevel: int = 4) -> Alignment:
+def alignment_for(volume: Scan, pose: Pose) -> Alignment:
     """The alignment that ``pose`` means for a scan, if its sides can be trusted.
 
     Parameters
     ----------
     volume
-        The scan.
+        The scan, or its path.
     pose
         An `Alignment`, the `Landmarks` of one, or ``"auto"`` for what `from_volume` finds.
-    stacklevel
-        Whose line a warning is shown at, as `warnings.warn` counts; 4 is the caller's caller.
 
     Warns
     -----
@@ -50,7 +48,7 @@ def alignment_for(volume: Volume, pose: Pose, *, stacklevel: int = 4) -> Alignme
                 "A file of landmarks is read with rhoa.Landmarks.from_json."
             )
         pose = from_volume(volume)
-    return usable_alignment(pose, stacklevel=stacklevel)
+    return usable_alignment(pose)
 
 
 class Difference(NamedTuple):

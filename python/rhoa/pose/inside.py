@@ -17,9 +17,9 @@ from rhoa.pose.scanned import Scanned
 from rhoa.pose.sides import SIDES
 from rhoa.pose.thumbnails import Thumbnails
 from rhoa.pose.verdict import Coverage, HipCoverage, Metal
+from rhoa.reading import as_volume
 from rhoa.reading.looks import CUT_SLICES, METAL_CM3
 from rhoa.reading.motion import BODY_HU
-from rhoa.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from rhoa.pose.sides import Side
     from rhoa.pose.verdict import Reason
+    from rhoa.reading import Scan
+    from rhoa.volume import Volume
 
 JOINT_MM = 35.0
 """Half the side of the box around a hip (Gebre et al. 2022)."""
@@ -50,10 +52,7 @@ SLICE_FLAGS: Mapping[Reason, str] = {
 
 
 def coverage(
-    volume: Volume,
-    alignment: Alignment | Landmarks | None = None,
-    *,
-    roi_mm: float = 50.0,
+    volume: Scan, alignment: Alignment | Landmarks | None = None, *, roi_mm: float = 50.0
 ) -> Coverage:
     """What of the pelvis and of each hip is inside a scan, and what is wrong with its slices.
 
@@ -63,7 +62,7 @@ def coverage(
     Parameters
     ----------
     volume
-        The scan, from a file or an array, with its axes in any order. It is not copied: slices are
+        The scan, or its path, with its axes in any order. It is not copied: slices are
         compared at 128 rows and columns at most, metal is looked for in every voxel.
     alignment
         The AP frame, or the landmarks that define one. Hip centres are taken from
@@ -82,7 +81,7 @@ def coverage(
     Raises
     ------
     ParameterError
-        If ``volume`` is no `Volume` or an option has the wrong form.
+        If ``volume`` is neither `Volume` nor path, or an option has the wrong form.
     VolumeError
         If the volume is empty.
     PoseError
@@ -99,6 +98,7 @@ def coverage(
     pelvis: all of it inside the scan
     slices: 61, none flagged
     """
+    volume = as_volume(volume)
     frame = _require(volume, alignment)
     roi_mm = require_positive("roi_mm", roi_mm)
     thumbnails = Thumbnails.of(volume)
@@ -137,13 +137,8 @@ class _Scan:
         return ends_below_metal(thumbnails.slices, self.bright.highest_hu, cell_cm3)
 
 
-def _require(volume: object, alignment: object) -> Alignment | None:
+def _require(volume: Volume, alignment: object) -> Alignment | None:
     """The alignment of a scan that can be judged."""
-    if not isinstance(volume, Volume):
-        raise ParameterError(
-            f"volume must be a rhoa.Volume; got {type(volume).__name__}. "
-            "Build one with rhoa.Volume.from_array(hu, spacing_mm)."
-        )
     if 0 in volume.shape:
         raise VolumeError(f"the volume is empty: its shape is {volume.shape}.")
     if isinstance(alignment, Landmarks):

@@ -12,6 +12,8 @@ from rhoa.pose.candidates import FREE, SUPINE
 from rhoa.pose.cloud import Cloud, require_cloud
 from rhoa.pose.estimate import ORIENTATIONS, PUBES, Orientation, estimate
 from rhoa.pose.faces import Faces
+from rhoa.reading.mask_resampling import resampled
+from rhoa.reading.masks import has_place, parts_of
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from rhoa.pose.alignment import Alignment
     from rhoa.pose.refine import Pubis
+    from rhoa.reading.masks import LabelMap
 
 TOTALSEGMENTATOR: Mapping[str, int] = {"hip_left": 77, "hip_right": 78}
 """Values of TotalSegmentator version 2, task ``total``."""
@@ -29,8 +32,8 @@ TRUNK_MM = 260.0
 
 
 def from_mask(
-    mask: ArrayLike,
-    affine: ArrayLike,
+    mask: Any,  # noqa: ANN401  # see the docstring
+    affine: ArrayLike | None = None,
     *,
     labels: Mapping[str, int] | None = None,
     orientation: Orientation = "supine",
@@ -42,10 +45,12 @@ def from_mask(
     ----------
     mask
         3-D: a boolean mask of both hip bones (other bone does little harm), or an integer label
-        map. An integer map of 0 and 1 alone is a mask.
+        map. An integer map of 0 and 1 alone is a mask. Or what `rhoa.resample_mask` takes, which
+        says where it lies; or the path of a folder with ``hip_left.nii.gz`` and
+        ``hip_right.nii.gz``, as TotalSegmentator writes them.
     affine
-        4 x 4, from the indices of ``mask`` to patient LPS millimetres, as `rhoa.Volume.affine`. Of
-        a NIfTI file that nibabel has read it is ``np.diag([-1, -1, 1, 1]) @ image.affine``.
+        Of an array: 4 x 4, from the indices of ``mask`` to patient LPS millimetres, as
+        `rhoa.Volume.affine`.
     labels
         Values of ``hip_left`` and ``hip_right`` in a label map; by default those of
         TotalSegmentator version 2 (77 and 78). Other names are ignored: the pose rests on the
@@ -66,6 +71,8 @@ def from_mask(
         If a hip bone is absent, or no plane touches the mask as it touches a pelvis.
     ParameterError
         If mask, labels or an option have the wrong form.
+    ReadError
+        If a file is absent, damaged, or not placed in the patient.
     VolumeError
         If the affine is not a finite, invertible 4 x 4 matrix.
 
@@ -80,9 +87,9 @@ def from_mask(
     """
     require_choice("orientation", orientation, ORIENTATIONS)
     require_choice("pubis", pubis, PUBES)
-    array = _require_mask(mask)
+    array, affine = _with_place(mask, affine, labels)
     values = _require_labels(array, labels)
-    grid = Volume(array.view(np.uint8) if array.dtype == bool else array, np.asarray(affine))
+    grid = Volume(array.view(np.uint8) if array.dtype == bool else array, affine)
     parts = {name: surface_points(array == value, grid) for name, value in values.items()}
     empty = [f"{name} ({values[name]})" for name, points in parts.items() if not len(points)]
     if empty:
@@ -133,6 +140,35 @@ def _swapped(left: NDArray[np.float64], right: NDArray[np.float64], alignment: A
     """Whether the hip called left lies on the anatomical right, or on the patient's."""
     offset = left.mean(axis=0) - right.mean(axis=0)
     return bool(offset @ alignment.matrix[0] < 0)
+
+
+def _with_place(
+    mask: object, affine: ArrayLike | None, labels: Mapping[str, int] | None
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """The labels of a mask and its affine; of both hip bones alone where each has its own map."""
+    if not has_place(mask):
+        if affine is None:
+            raise ParameterError("affine is needed with an array: it says where the mask lies.")
+        return _require_mask(mask), np.asarray(affine)
+    if affine is not None:
+        raise ParameterError("affine is for arrays; the mask says itself where it lies.")
+    values = TOTALSEGMENTATOR if labels is None else labels
+    wanted = {values.get(name, 0) for name in TOTALSEGMENTATOR}
+    hips: LabelMap | None = None
+    for name, part in parts_of(mask, names=TOTALSEGMENTATOR):
+        if name is None:
+            return part.labels, part.affine
+        value = values.get(name, 0) if isinstance(name, str) else name
+        if value not in wanted:
+            continue
+        if hips is None:
+            hips = replace(part, labels=np.zeros_like(part.labels))
+        hips.labels[resampled(part, hips.grid, partial=True) > 0] = value
+    if hips is None:
+        raise PoseError(
+            f"mask: neither {' nor '.join(TOTALSEGMENTATOR)} is in it; both hip bones are needed."
+        )
+    return hips.labels, hips.affine
 
 
 def _require_mask(mask: object) -> NDArray[Any]:

@@ -16,10 +16,13 @@ from rhoa.pose.heads import femoral_heads
 from rhoa.pose.quality import exceeded
 from rhoa.pose.sockets import hip_centres, hip_scores
 from rhoa.pose.symmetry import Mirror
+from rhoa.reading import read_if_path
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from rhoa.reading import Scan
 
 # Directions in the sagittal plane of the AP frame, degrees from posterior toward superior, mean of
 # ten real pelves: from hips to ischia, and from pubis to hips. Each has a spread of 4.5 deg.
@@ -32,7 +35,7 @@ PUBIS_X_MM, ISCHIUM_X_MM, CONTACT_MM = 40.0, (25.0, 75.0), 3.0
 ROUNDS, SETTLED_DEG = 12, 0.01
 
 
-def without_spines(bone: ArrayLike | Volume) -> Alignment:
+def without_spines(bone: ArrayLike | Scan) -> Alignment:
     """The AP frame of a pelvis whose ASIS were not scanned, from hips, pubis and ischia.
 
     Rotation and obliquity are those of the mid-sagittal plane of symmetry; tilt follows from where
@@ -43,8 +46,8 @@ def without_spines(bone: ArrayLike | Volume) -> Alignment:
     ----------
     bone
         ``(n, 3)`` surface points of both hip bones, patient LPS mm, as in `from_points`; or a grey
-        CT, in which the pelvis is looked for about the femoral heads as `from_volume` does. The
-        pelvis is turned by less than 25 deg.
+        CT, or its path, in which the pelvis is looked for about the femoral heads as `from_volume`
+        does. The pelvis is turned by less than 25 deg.
 
     Returns
     -------
@@ -68,7 +71,8 @@ def without_spines(bone: ArrayLike | Volume) -> Alignment:
     >>> sorted(frame.warnings), sorted(frame.hard_flags)
     (['no_spines'], [])
     """
-    points = points_of(bone) if isinstance(bone, Volume) else bone
+    given = read_if_path(bone)
+    points = points_of(given) if isinstance(given, Volume) else given
     cloud = without_loose_pieces(Cloud(thinned(require_cloud(points))))
     points = cloud.points
     mirror = Mirror(points)

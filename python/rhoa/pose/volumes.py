@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rhoa.errors import ParameterError, PoseError, require_choice
+from rhoa.errors import PoseError, require_choice
 from rhoa.pose.alignment import Alignment, Landmarks
 from rhoa.pose.bone import bone_of
 from rhoa.pose.candidates import VOLUME
@@ -21,8 +21,8 @@ from rhoa.pose.fits import MANY, Fit, Fitter
 from rhoa.pose.heads import femoral_heads
 from rhoa.pose.quality import judged
 from rhoa.pose.refine import angle_deg
+from rhoa.reading import as_volume
 from rhoa.threads import side_by_side
-from rhoa.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rhoa.pose.bone import Bone
     from rhoa.pose.heads import Heads
     from rhoa.pose.refine import Pubis
+    from rhoa.reading import Scan
 
 UNLIKENESS_LIMIT = 8.0
 """Right pelves have 2 to 7."""
@@ -48,7 +49,7 @@ PAIR_WEIGHT = 2.0
 
 
 def from_volume(
-    volume: Volume,
+    volume: Scan,
     *,
     pubis: Pubis = "tubercles",
     progress: Callable[[int, int, str], None] | None = None,
@@ -63,8 +64,9 @@ def from_volume(
     Parameters
     ----------
     volume
-        A CT in Hounsfield units that holds the pelvis from the iliac spines to below the pubis,
-        3 mm voxels or smaller, in any storage order; any amount of trunk and thighs may be with it.
+        A CT in Hounsfield units, or its path. It holds the pelvis from the iliac spines to below
+        the pubis, in voxels of 3 mm or smaller and any storage order; any amount of trunk and
+        thighs may be with it.
     pubis
         As in `from_points`.
     progress
@@ -107,9 +109,7 @@ def from_volume(
     volume: no bone
     """
     require_choice("pubis", pubis, PUBES)
-    if not isinstance(volume, Volume):
-        raise ParameterError(f"volume must be a rhoa.Volume; got {type(volume).__name__}.")
-    bone = bone_of(coarse(volume, progress=progress))
+    bone = bone_of(coarse(as_volume(volume), progress=progress))
     found: list[Fit] = []
     fitter = None
     for heads in femoral_heads(bone):

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from rhoa.errors import ParameterError, RhoaWarning, require_count
+from rhoa.errors import ParameterError, require_count, warn_user
+from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from os import PathLike
 
+    from numpy.typing import ArrayLike
+
     from rhoa.reading.catalogue import SeriesSummary
-    from rhoa.volume import Volume
 
     Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
+    Scan = Volume | str | PathLike[str] | Sequence[str | PathLike[str]]
 
-__all__ = ["inspect", "read_ct", "whole_volume"]
+__all__ = ["as_volume", "inspect", "read_ct", "whole_volume"]
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -115,7 +117,7 @@ def read_ct(
 
         if series is not None:
             raise ParameterError(f"series= is for DICOM; {shown(file)} is one volume.")
-        read = read_nifti if _is_nifti(file) else read_itk
+        read = read_nifti if is_nifti(file) else read_itk
         volume = read(file, max_bytes=max_bytes, findings=findings, progress=progress)
     else:
         from rhoa.reading.series import arrange, read_series
@@ -125,7 +127,7 @@ def read_ct(
         )
         volume = read_series(arranged, max_bytes=max_bytes, findings=findings, progress=progress)
     for message in findings.warnings:
-        warnings.warn(message, RhoaWarning, stacklevel=2)
+        warn_user(message)
     return volume
 
 
@@ -159,10 +161,51 @@ def inspect(
         from rhoa.reading.itk import summarise_itk
         from rhoa.reading.nifti import summarise_nifti
 
-        return [summarise_nifti(file) if _is_nifti(file) else summarise_itk(file)]
+        return [summarise_nifti(file) if is_nifti(file) else summarise_itk(file)]
     from rhoa.reading.catalogue import summarise
 
     return summarise(path, repairs=repairs, progress=progress)
+
+
+def as_volume(scan: Scan) -> Volume:
+    """A scan as a volume: it is one, or a path, or a list of paths, that `read_ct` reads.
+
+    Raises
+    ------
+    ParameterError
+        If it is none of these.
+    ReadError
+        As `read_ct`.
+
+    Examples
+    --------
+    >>> import numpy as np, rhoa
+    >>> volume = rhoa.Volume.from_array(np.zeros((3, 4, 5)), spacing_mm=(2, 1, 1))
+    >>> as_volume(volume) is volume
+    True
+    """
+    volume = read_if_path(scan)
+    if not isinstance(volume, Volume):
+        raise ParameterError(
+            f"volume must be a rhoa.Volume; got {type(scan).__name__}. "
+            "Build one with rhoa.Volume.from_array(hu, spacing_mm), or pass the path of a scan."
+        )
+    return volume
+
+
+def read_if_path(given: Scan | ArrayLike) -> Volume | ArrayLike:
+    """A scan as `as_volume`; what is neither volume nor path, as it is."""
+    paths = paths_in(given)
+    return cast("Volume | ArrayLike", given) if paths is None else read_ct(paths)
+
+
+def paths_in(given: object) -> Paths | None:
+    """A path, or a list of paths; None where it is something else."""
+    if isinstance(given, str | os.PathLike):
+        return given
+    if isinstance(given, list | tuple) and all(isinstance(p, str | os.PathLike) for p in given):
+        return given or None
+    return None
 
 
 def whole_volume(path: Paths) -> Path | None:
@@ -175,5 +218,6 @@ def whole_volume(path: Paths) -> Path | None:
     return file if whole and not folder else None
 
 
-def _is_nifti(file: Path) -> bool:
+def is_nifti(file: Path) -> bool:
+    """Whether a file is NIfTI by its suffix."""
     return file.name.lower().endswith(NIFTI_SUFFIXES)

@@ -51,13 +51,7 @@ def read_itk(
         If SimpleITK is not installed.
     """
     header = read_text_header(path)
-    largest = header.dtype if header.dtype.itemsize > 2 else np.dtype("i2")
-    require_budget(header.shape[::-1], largest, max_bytes, name=header.name)
-    for doubt in check_place(header):
-        findings.warn(doubt, GeometryError)
-    affine = _affine(path, header)
-    values = _voxels(header, findings)
-    require_finite(values, header.name)
+    values, affine = _placed_values(path, header, max_bytes, findings)
     hu, padding = to_hounsfield(values, header.name)
     if progress is not None:
         progress(1, 1, "reading voxels")
@@ -66,6 +60,32 @@ def read_itk(
         return Volume(hu, affine, report)
     except VolumeError as error:
         raise GeometryError(f"{header.name}: {error}") from None
+
+
+def itk_values(
+    path: Path, *, max_bytes: int, findings: Findings
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """The values ``[k, j, i]`` in a file, and their affine to LPS mm.
+
+    Raises
+    ------
+    ReadError
+        As `read_itk`.
+    """
+    return _placed_values(path, read_text_header(path), max_bytes, findings)
+
+
+def _placed_values(
+    path: Path, header: TextHeader, max_bytes: int, findings: Findings
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    largest = header.dtype if header.dtype.itemsize > 2 else np.dtype("i2")
+    require_budget(header.shape[::-1], largest, max_bytes, name=header.name)
+    for doubt in check_place(header):
+        findings.warn(doubt, GeometryError)
+    affine = _affine(path, header)
+    values = _voxels(header, findings)
+    require_finite(values, header.name)
+    return values, affine
 
 
 def summarise_itk(path: Path) -> SeriesSummary:

@@ -67,6 +67,32 @@ def read_nifti(
         If the file is absent, damaged, not 3-D, too large, holds NaN or infinite voxels, or its two
         affines contradict each other (one of them would mirror or move the patient).
     """
+    name = shown(path)
+    values, affine = _placed_values(path, max_bytes)
+    hu, padding = to_hounsfield(values, name)
+    if progress is not None:
+        progress(1, 1, "reading voxels")
+    report = report_of(hu.T, affine, findings, syntax="NIfTI", padding=padding)
+    try:
+        return Volume(hu.T, affine, report)
+    except VolumeError as error:
+        raise GeometryError(f"{name}: {error}") from None
+
+
+def nifti_values(path: Path, *, max_bytes: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """The values ``[k, j, i]`` in a file, scaled as its header says, and their affine to LPS mm.
+
+    Raises
+    ------
+    ReadError
+        As `read_nifti`.
+    """
+    values, affine = _placed_values(path, max_bytes)
+    return values.T, affine
+
+
+def _placed_values(path: Path, max_bytes: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Voxels (x, y, z), and the affine of (k, j, i)."""
     image = _open(path)
     name = shown(path)
     largest = image.dtype if image.dtype.itemsize > 2 else np.dtype("i2")
@@ -74,7 +100,7 @@ def read_nifti(
     _check_size(image, path)
     affine = _affine(image.header, image.shape[:3], name)
     try:
-        hu, padding = _voxels(image, name)
+        values = _values(image, name)
     except ReadError:
         raise
     except Exception as error:  # noqa: BLE001  # damaged streams raise anything
@@ -82,11 +108,7 @@ def read_nifti(
             f"{name}: its voxels cannot be read ({type(error).__name__}); "
             "the file is damaged or cut short: export it again."
         ) from None
-    if progress is not None:
-        progress(1, 1, "reading voxels")
-    volume = _volume(hu, affine, name)
-    report = report_of(volume.hu, volume.affine, findings, syntax="NIfTI", padding=padding)
-    return Volume(volume.hu, volume.affine, report)
+    return values, RAS_TO_LPS @ affine @ REVERSED
 
 
 def summarise_nifti(path: Path) -> SeriesSummary:
@@ -201,8 +223,8 @@ def _check_agreement(
         )
 
 
-def _voxels(image: _Image, name: str) -> tuple[NDArray[Any], int]:
-    """Voxels (x, y, z), int16 where that holds them exactly, else float32; padding voxels."""
+def _values(image: _Image, name: str) -> NDArray[Any]:
+    """Voxels (x, y, z), scaled."""
     slope, intercept = float(image.voxels.slope), float(image.voxels.inter)
     values: NDArray[Any] = np.asarray(image.voxels.get_unscaled()).reshape(image.shape[:3])
     require_finite(values, name)
@@ -213,11 +235,4 @@ def _voxels(image: _Image, name: str) -> tuple[NDArray[Any], int]:
         with np.errstate(over="ignore"):  # found below
             values *= wide(slope)
             values += wide(intercept)
-    return to_hounsfield(values, name)
-
-
-def _volume(hu: NDArray[Any], affine: NDArray[np.float64], name: str) -> Volume:
-    try:
-        return Volume(hu.T, RAS_TO_LPS @ affine @ REVERSED)
-    except VolumeError as error:
-        raise GeometryError(f"{name}: {error}") from None
+    return values

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.errors import GeometryError, RhoaWarning
+from rhoa.errors import GeometryError, warn_user
 from rhoa.reading import read_ct, whole_volume
 from rhoa.reading.assembly import blankness
 from rhoa.reading.decoding import decoder, kinds, require_budget, shape_of, warn_of_padding
@@ -121,19 +119,10 @@ class SliceSource:
             progress=self._progress,
         )
 
-    def warn(self, stacklevel: int) -> None:
-        """Warn of what was found so far; ``stacklevel`` as of `warnings.warn` called here."""
+    def warn(self) -> None:
+        """Warn of what was found so far."""
         for message in self._findings.warnings:
-            warnings.warn(message, RhoaWarning, stacklevel=stacklevel)
-
-
-def paths_in(given: object) -> PathOrPaths | None:
-    """A path, or a list of paths; None where it is something else."""
-    if isinstance(given, str | os.PathLike):
-        return given
-    if isinstance(given, list | tuple) and all(isinstance(p, str | os.PathLike) for p in given):
-        return given or None
-    return None
+            warn_user(message)
 
 
 def open_scan(

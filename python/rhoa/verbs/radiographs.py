@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rhoa.errors import MissingExtraError, ParameterError, RhoaError, RhoaWarning
+from rhoa.errors import MissingExtraError, ParameterError, RhoaError, RhoaWarning, warn_user
 from rhoa.hips import halves, prepare, read_xray
 from rhoa.hips.corrections import corrected
 from rhoa.hips.sheet import OF_XRAYS, Entry, sheet, write_card
@@ -115,7 +115,7 @@ def xray(options: Namespace) -> Result:
     if wants_review(options):
         lines += review_films([film], out, options)
     for message in film.told:
-        warnings.warn(message, RhoaWarning, stacklevel=2)
+        warn_user(message)
     return Result([film.row], lines, shown=[_short(film.row)])
 
 
