@@ -12,9 +12,7 @@ from rhoa.cohort.manifest import Hip, Manifest, exclusion_of, grade, label_of, s
 from rhoa.cohort.pseudonyms import veiled
 from rhoa.cohort.scans import EDGES, Scan, read_scans
 from rhoa.errors import ManifestError, RhoaWarning
-from rhoa.hips import Box, boxes, joints, located, model_crop, read_xray
-from rhoa.hips.xray import PICTURES
-from rhoa.picture import encode_png
+from rhoa.hips import Box, boxes, joints, located, model_crop, read_xray, write_crop
 from rhoa.pose import Landmarks, from_landmarks, from_volume
 from rhoa.pose.sides import SIDES
 from rhoa.projection import ctap
@@ -51,11 +49,12 @@ def build(
         One row per hip; columns ``subject, source, scan, side, visit, kl, landmarks, top, left,
         bottom, right``. For ``source`` ct, ``scan`` is a DICOM folder or a NIfTI file and
         ``landmarks`` a JSON file of `Landmarks`, or empty where the pose is to be found in the
-        scan; for xray, ``scan`` is an image and the last four
-        are the hip's box in pixel edges of the image as `rhoa.hips.read_xray` turns it. Paths are
-        relative to the table. Columns that may be added: ``exclusion`` (prosthesis, quality);
-        ``accept``, the refusals of `rhoa.hips.read_xray` to overrule for an X-ray of odd tags, and
-        ``repair``, the repairs of `rhoa.read_ct` that a CT may have, names with commas between.
+        scan; for xray, ``scan`` is an image and the last four are the hip's box in pixel edges of
+        the image as `rhoa.hips.read_xray` turns it; a box that is not square is clipped to a square
+        about its middle. Paths are relative to the table. Columns that may be added: ``exclusion``
+        (prosthesis, quality); ``accept``, the refusals of `rhoa.hips.read_xray` to overrule for an
+        X-ray of odd tags, and ``repair``, the repairs of `rhoa.read_ct` that a CT may have, names
+        with commas between.
     out
         Folder for ``ct-ap/NAME.png`` and ``.npz``, ``crops/SOURCE/NAME_SIDE.png`` (CT-AP crops
         100 x 100; X-ray crops as large as they are, with 1 % saturated at either end; right hips
@@ -127,7 +126,8 @@ def _crop_scan(scan: Scan, folder: Path) -> dict[str, Any]:
     for row in scan:
         side = cast("Side", row["side"])
         file = folder / f"{side}.png"
-        atomic_write(file, encode_png(model_crop(image, hip_boxes[side], source=scan.source)))
+        pixels = model_crop(image, hip_boxes[side], source=scan.source)
+        write_crop(file, pixels, hip_boxes[side], image, source=scan.source)
         hashes[side] = sha256_of(file)
     told = [
         _said(scan, str(one.message)) for one in caught if issubclass(one.category, RhoaWarning)
@@ -215,9 +215,7 @@ def _require_sound(flags: frozenset[str], what: str, remedy: str) -> None:
 
 def _xray(scan: Scan) -> tuple[Radiograph, Mapping[Side, Box]]:
     # The box is in pixels: a picture need not know their size.
-    is_picture = scan.path.suffix.lower() in PICTURES
-    pixel_mm = 1.0 if is_picture else None
-    image = read_xray(scan.path, pixel_mm=pixel_mm, accept=scan.told("accept"))
+    image = read_xray(scan.path, pixel_mm="optional", accept=scan.told("accept"))
     hip_boxes: dict[Side, Box] = {}
     for line, row in scan.rows:
         side = cast("Side", row["side"])

@@ -33,6 +33,7 @@ HALF_BOX_RADII = BOX_MM / 2 / RADIUS_MM
 
 # A box that lies outside the image by more than this share of its area shows no hip to grade.
 MOST_OUTSIDE = 0.25
+_SAME_SIDE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,8 @@ def _box(radiograph: Radiograph, head: _Head, side: Side) -> Box:
 def squared(box: Box, pixel_mm: tuple[float, float] = (1.0, 1.0)) -> Box:
     """The square about a box's middle whose side is the shorter side of the box.
 
+    A box that is square already, but for rounding, is returned as it is.
+
     Parameters
     ----------
     box
@@ -229,7 +232,10 @@ def squared(box: Box, pixel_mm: tuple[float, float] = (1.0, 1.0)) -> Box:
     Box(side='left', top=0.0, left=5.0, bottom=10.0, right=15.0, confidence=None)
     """
     rows_mm, columns_mm = pixel_mm
-    half_mm = min(box.height * rows_mm, box.width * columns_mm) / 2
+    height_mm, width_mm = box.height * rows_mm, box.width * columns_mm
+    if math.isclose(height_mm, width_mm, rel_tol=_SAME_SIDE):
+        return box
+    half_mm = min(height_mm, width_mm) / 2
     down, across = half_mm / rows_mm, half_mm / columns_mm
     row, column = box.centre
     return replace(
@@ -242,10 +248,13 @@ def crop(
 ) -> NDArray[np.float32]:
     """The part of an image inside ``box`` as a square of ``size`` pixels, float32.
 
+    A box that is not square is clipped to the square about its middle (`squared`): what is round in
+    the patient is round in the crop.
+
     Parameters
     ----------
     image
-        A `Radiograph` or a 2-D array.
+        A `Radiograph`, whose pixel size counts, or a 2-D array of square pixels.
     box
         In the image's pixel edges. Beyond the image its border pixels are repeated.
     size
@@ -257,11 +266,17 @@ def crop(
     Raises
     ------
     ParameterError
-        If the image is not 2-D, or all of the box lies outside it.
+        If the image is not 2-D, or all of the square lies outside it.
+
+    References
+    ----------
+    Gebre et al. 2022, "Cropping and contrast adjustment of hip joints": "made into squares by
+    clipping the difference between their height and width".
     """
     pixels = np.asarray(image, np.float32)
     if pixels.ndim != 2:
         raise ParameterError(f"image must be 2-D; got {pixels.ndim}-D, shape {pixels.shape}.")
+    box = squared(box, getattr(image, "pixel_mm", (1.0, 1.0)))
     if box.share_outside((pixels.shape[0], pixels.shape[1])) >= 1:
         raise ParameterError(f"the {box.side} box lies outside the image of {pixels.shape} pixels.")
     if size is None:

@@ -11,8 +11,8 @@ import numpy as np
 
 from rhoa.errors import PoseError, ReadError, ReviewError
 from rhoa.hips import Box, crop
-from rhoa.hips.pictures import picture_format, read_picture
-from rhoa.picture import decode_png, encode_png, grey_range, resize, stretch
+from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
+from rhoa.picture import encode_png, grey_range, resize, stretch
 from rhoa.pose import from_landmarks
 from rhoa.pose.sides import SIDES
 from rhoa.radiograph import DISPLAY_SATURATION_PERCENT, Radiograph
@@ -105,7 +105,7 @@ class Pictures:
         """
         untouched = state.pose is None and side not in state.boxes
         if side in case.hips and (untouched or case.image is None):
-            return read_crop(case.hips[side].image)
+            return shown_crop(case.hips[side].image)
         box = self.boxes(case, state).get(side)
         if box is None:
             raise ReviewError(f"case {case.number} has no box of its {side} hip; draw one.")
@@ -135,7 +135,7 @@ class Pictures:
             grey = self.image(case, state).square().to_uint8()
         else:
             side = THUMBNAIL_PIXELS // 2
-            hips = [read_crop(hip.image) for hip in case.hips.values()]
+            hips = [shown_crop(hip.image) for hip in case.hips.values()]
             grey = np.hstack([stretch(resize(hip, side, side)).astype(np.uint8) for hip in hips])
         rows, columns = grey.shape
         share = min(1.0, THUMBNAIL_PIXELS / max(rows, columns))
@@ -176,8 +176,8 @@ class Pictures:
         return image, _boxes_in(image)
 
 
-def read_crop(file: Path) -> NDArray[np.float32]:
-    """The grey levels of a crop.
+def shown_crop(file: Path) -> NDArray[np.float32]:
+    """The grey levels of a crop, 0 to 255, as models see it; what is not square is padded.
 
     Raises
     ------
@@ -185,16 +185,11 @@ def read_crop(file: Path) -> NDArray[np.float32]:
         If it is absent or no picture.
     """
     try:
-        content = file.read_bytes()
-    except OSError:
-        raise ReviewError("a crop of the manifest cannot be read; restore it.") from None
-    levels = decode_png(content)
-    if levels is None:
-        kind = picture_format(content[:16])
-        if not kind:
-            raise ReviewError("a crop of the manifest is neither PNG, TIFF nor JPEG.")
-        return read_picture(file, kind, ()).pixels
-    return levels.astype(np.float32)
+        return read_crop(file, accept=CROP_REFUSALS)
+    except (OSError, ReadError):
+        raise ReviewError(
+            "a crop of the manifest is no readable picture of grey levels; restore it."
+        ) from None
 
 
 def shown_image(image: Radiograph) -> Shown:

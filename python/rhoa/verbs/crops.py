@@ -14,7 +14,7 @@ from rhoa.errors import ParameterError, PoseError
 from rhoa.hips.corrections import corrected
 from rhoa.hips.sheet import Entry, Verdict, sheet, write_card
 from rhoa.hips.views import frontal, lateral
-from rhoa.picture import draw_box, encode_png
+from rhoa.picture import draw_box, encode_png, picture_label
 from rhoa.pose.sides import SIDES
 from rhoa.progress import bar
 from rhoa.verbs.corrections import Picture, drawn_boxes, wants_review, write_review
@@ -99,7 +99,7 @@ class Hips:
         names = [PICTURE, "ct-ap.npz", "pose.json", "boxes.png", "boxes.json"]
         for side, box in self.boxes.items():
             pixels = rhoa.hips.model_crop(self.image, box, source="ct")
-            atomic_write(folder / f"hip-{side}.png", encode_png(pixels))
+            rhoa.hips.write_crop(folder / f"hip-{side}.png", pixels, box, self.image, source="ct")
             names.append(f"hip-{side}.png")
         return names
 
@@ -270,4 +270,4 @@ def _picture_of(image: Radiograph, boxes: Mapping[Side, Box]) -> bytes:
     grey = image.to_uint8()
     for box in boxes.values():
         grey = draw_box(grey, box.top, box.left, box.bottom, box.right)
-    return encode_png(grey, pixel_mm=image.pixel_mm[0])
+    return encode_png(grey, pixel_mm=image.pixel_mm[0], text=picture_label("picture"))

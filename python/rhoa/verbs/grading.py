@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import rhoa
 from rhoa.errors import PoseError
-from rhoa.hips import model_crop
-from rhoa.picture import encode_png
+from rhoa.hips import model_crop, write_crop
 from rhoa.pose.sides import SIDES
 from rhoa.verbs.folder import told_warnings
 from rhoa.verbs.pelvis import pelvis_of, without_nan
@@ -193,9 +192,9 @@ def write_prediction(
         found.image.save(folder / name)
     for hip in found.hips:
         file = folder / f"hip-{hip.side}.png"
-        if hip.crop is None:
+        if hip.crop is None or hip.box is None or found.image is None:
             file.unlink(missing_ok=True)
         else:
-            atomic_write(file, encode_png(hip.crop))
+            write_crop(file, hip.crop, hip.box, found.image, source=found.source)
     text = json.dumps(without_nan(told), indent=2, allow_nan=False)
     atomic_write(folder / PREDICTION_FILE, text + "\n")

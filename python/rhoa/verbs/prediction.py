@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rhoa
-from rhoa.errors import ParameterError, RhoaError, RhoaWarning
-from rhoa.hips.pictures import read_levels
+from rhoa.errors import ParameterError, ReadError, RhoaWarning
+from rhoa.hips import read_crop
 from rhoa.hips.sheet import Entry, Verdict, write_card
 from rhoa.hips.views import frontal
 from rhoa.learning.cards import CARD_FILE
@@ -34,8 +34,8 @@ from rhoa.verbs.grading import (
     scores_of,
     write_prediction,
 )
-from rhoa.verbs.inputs import distinct_names, is_picture, kind_of
-from rhoa.verbs.output import Result
+from rhoa.verbs.inputs import distinct_names, kind_of
+from rhoa.verbs.output import Result, in_words_of_shell
 from rhoa.verbs.pelvis import AUTO, Request
 from rhoa.writing import atomic_write, csv_text
 
@@ -123,11 +123,11 @@ def _of_crops(crops: Sequence[Path], options: Namespace) -> Result:
     levels, reasons = [], {}
     for crop in crops:
         try:
-            levels.append(_levels_of(crop))
-        except RhoaError as error:
+            levels.append(read_crop(crop, accept=options.accept))
+        except ReadError as error:
             if len(crops) == 1:
                 raise
-            reasons[crop] = str(error)
+            reasons[crop] = in_words_of_shell(error, options)
     draws = grader.draws(levels, views=options.views)
     rows: Rows = []
     place = 0
@@ -138,12 +138,6 @@ def _of_crops(crops: Sequence[Path], options: Namespace) -> Result:
         rows.append({"scan": str(crop), "source": "crop", **scores, "refused": refused})
     lines = [] if options.out is None else [_write_table(options.out, rows)]
     return _told(rows, lines)
-
-
-def _levels_of(crop: Path) -> Any:  # noqa: ANN401  # an array of grey levels
-    from rhoa.learning.levels import require_grey
-
-    return require_grey(read_levels(crop), where=shown(crop))
 
 
 def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
@@ -200,9 +194,7 @@ def _found_in_xray(scan: Path, options: Namespace) -> FoundHips:
         )
     with told_warnings(veil(scan, options)) as told:
         # Boxes are in pixels: a picture need not know their size.
-        image = rhoa.hips.read_xray(
-            scan, pixel_mm=1.0 if is_picture(scan) else None, accept=options.accept
-        )
+        image = rhoa.hips.read_xray(scan, pixel_mm="optional", accept=options.accept)
     return hips_of_xray(image, _loaded_detector(options.detector, options.device), told)
 
 
