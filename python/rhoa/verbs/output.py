@@ -46,15 +46,17 @@ def in_words_of_shell(error: object, options: Namespace) -> str:
     Examples
     --------
     >>> from argparse import Namespace
-    >>> in_words_of_shell('pass accept="colour" or side="left".', Namespace(accept=""))
-    'pass --accept colour or side="left".'
+    >>> options = Namespace(accept="", pixel_mm=None)
+    >>> in_words_of_shell('pass accept="colour", or pixel_mm=; side="left".', options)
+    'pass --accept colour, or --pixel-mm; side="left".'
     """
 
     def option(found: re.Match[str]) -> str:
-        name, value = found.groups()
-        return f"--{name.replace('_', '-')} {value}" if hasattr(options, name) else found[0]
+        name, value = found.groups(default="")
+        words = f"--{name.replace('_', '-')} {value}".rstrip()
+        return words if hasattr(options, name) else found[0]
 
-    return re.sub(r'\b([a-z_]+)="([\w,-]+)"', option, str(error))
+    return re.sub(r'\b([a-z_]+)=(?:"([\w,-]+)")?(?=[\s,;.]|$)', option, str(error))
 
 
 def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
