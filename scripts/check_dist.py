@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 LARGEST_WHEEL = 3_000_000
-NEEDED = ["numpy", "pydicom", "scikit-learn"]
+NEEDED = ["numpy", "pillow", "pydicom", "scikit-learn"]
 LICENCES = ("LICENSE", "THIRD-PARTY-LICENSES.txt")
 
 

@@ -325,7 +325,7 @@ def test_repairs_are_named_after_repair(
     made, _, _ = run(capsys, "ctap", tmp_path / "ct", "-o", tmp_path / "out.png", *repair)
 
     assert (refused, listed, made) == (1, 0, 0)
-    assert 'pass repair="gaps"' in message
+    assert "pass --repair gaps" in message
     assert json.loads(out)[0]["verdict"] == "volume"
 
 

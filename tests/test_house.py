@@ -111,7 +111,7 @@ def test_no_module_bears_the_name_of_a_public_function() -> None:
     "module",
     [
         *("numpy", "torch", "torchvision", "scipy", "sklearn", "pydicom", "matplotlib"),
-        *("nibabel", "SimpleITK"),
+        *("nibabel", "SimpleITK", "PIL"),
     ],
 )
 def test_import_rhoa_stays_light(module: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from pathlib import Path
@@ -11,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from rhoa.picture import decode_png as decode_own_png
 from rhoa.picture import encode_png, encode_tiff, resampling_matrix, resize, stretch
 
 
@@ -44,45 +43,6 @@ def test_a_png_holds_the_pixels_and_their_size(dtype: type) -> None:
     assert np.array_equal(pixels, grey)
     assert struct.unpack(">IIB", chunks[b"pHYs"]) == (2000, 2000, 1)
     assert chunks[b"tEXt"] == b"black\0-150.0"
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
-def test_a_png_of_our_own_is_read_back(dtype: type, rows: int, columns: int, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    grey = random.integers(0, np.iinfo(dtype).max, (rows, columns)).astype(dtype)
-    content = encode_png(grey, pixel_mm=0.5, text={"black": "-150.0"})
-
-    again = decode_own_png(content)
-
-    assert again is not None
-    assert again.dtype == dtype
-    np.testing.assert_array_equal(again, grey)
-
-
-def test_other_files_are_not_read_as_our_own() -> None:
-    content = encode_png(np.arange(20, dtype=np.uint8).reshape(4, 5))
-    start = content.index(b"IDAT")
-
-    assert decode_own_png(b"") is None
-    assert decode_own_png(b"\xff\xd8\xff\xe0 JPEG") is None
-    for cut in range(len(content) - 16):  # the last 12 bytes hold nothing
-        assert decode_own_png(content[:cut]) is None
-    assert decode_own_png(content[:start] + b"IDAT" + bytes(30)) is None
-    coloured = bytearray(content)
-    coloured[25] = 2
-    assert decode_own_png(bytes(coloured)) is None
-
-
-def test_a_filtered_png_of_another_program_is_not_read_as_our_own() -> None:
-    pillow = pytest.importorskip("PIL.Image", reason="needs Pillow (rhoa[train])")
-    file = io.BytesIO()
-    ramp = np.add.outer(np.arange(50), np.arange(60)).astype(np.uint8)
-    pillow.fromarray(ramp).save(file, "PNG")
-
-    again = decode_own_png(file.getvalue())
-
-    assert again is None or np.array_equal(again, ramp)
 
 
 def test_grey_levels_span_the_range_and_saturate_the_ends() -> None:
@@ -122,21 +82,19 @@ class TestTiff:
     def test_other_software_reads_values_and_pixel_size(
         self, shape: tuple[int, int], tmp_path: Path
     ) -> None:
-        pillow = pytest.importorskip("PIL.Image", reason="needs Pillow")
         pixels = np.random.default_rng(4).normal(0, 1e5, shape).astype(np.float32)
         file = tmp_path / "image.tif"
         file.write_bytes(encode_tiff(pixels, pixel_mm=0.7))
 
-        with pillow.open(file) as picture:
+        with Image.open(file) as picture:
             values, dots_per_inch = np.asarray(picture), picture.info["dpi"]
 
         np.testing.assert_array_equal(values, pixels)
         assert dots_per_inch == pytest.approx((25.4 / 0.7, 25.4 / 0.7), rel=1e-4)
 
     def test_without_a_pixel_size_there_is_no_unit(self, tmp_path: Path) -> None:
-        pillow = pytest.importorskip("PIL.Image", reason="needs Pillow")
         file = tmp_path / "image.tif"
         file.write_bytes(encode_tiff(np.zeros((2, 3), np.float32)))
 
-        with pillow.open(file) as picture:
+        with Image.open(file) as picture:
             assert picture.tag_v2[296] == 1

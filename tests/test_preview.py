@@ -9,8 +9,8 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from rhoa.picture import decode_png
 from rhoa.volume import Volume
+from tests.pictures import levels_of
 
 NAMES = ("axial", "coronal", "sagittal")
 
@@ -18,7 +18,7 @@ NAMES = ("axial", "coronal", "sagittal")
 def pictures(volume: Volume) -> dict[str, np.ndarray]:
     html = volume._repr_html_()
     found = re.findall(r'alt="(\w+) slice" src="data:image/png;base64,([^"]+)"', html)
-    return {name: decode_png(base64.b64decode(content)) for name, content in found}
+    return {name: levels_of(base64.b64decode(content)) for name, content in found}
 
 
 def octants() -> np.ndarray:

@@ -15,6 +15,7 @@ from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.hips.refusals import REFUSALS
 from rhoa.verbs.options import (
     accept_option,
+    crop_option,
     detector_options,
     folder_options,
     predict_options,
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             result = options.run(options)
         except RhoaError as error:
-            return _fail(options.verb, error, FAILED)
+            return _fail(options.verb, verbs.in_words_of_shell(error, options), FAILED)
         except MissingExtraError as error:
             return _fail(options.verb, error, MISSING_EXTRA)
         except OSError as error:
@@ -335,6 +336,7 @@ def _explain(stages: Stages) -> None:
     verb.add_argument("crop", type=Path, help="a crop of a hip, right hips mirrored (rhoa hips)")
     verb.add_argument("--model", type=Path, required=True, help="run folder of `rhoa train`")
     verb.add_argument("-o", "--out", type=Path, required=True, help="PNG to write")
+    crop_option(verb)
     verb.add_argument(
         "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
     )

@@ -11,7 +11,7 @@ from rhoa.cohort import build
 from rhoa.cohort.build import ct_ap_of
 from rhoa.errors import require_count
 from rhoa.hips import boxes
-from rhoa.picture import draw_box, encode_png, resize
+from rhoa.picture import draw_box, encode_png, picture_label, resize
 from rhoa.radiograph import Radiograph
 from rhoa.reading import read_ct
 from rhoa.study import Plan, conduct
@@ -114,7 +114,9 @@ def train_and_report(
         notes=(PHANTOM_NOTE,),
     )
     report = conduct(plan, redo=True, progress=progress).report
-    atomic_write(out / "overview.png", encode_png(_overview(manifest)))
+    atomic_write(
+        out / "overview.png", encode_png(_overview(manifest), text=picture_label("picture"))
+    )
     return report
 
 

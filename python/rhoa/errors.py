@@ -10,7 +10,7 @@
     - AmbiguousSeriesError  more than one CT volume in it
     - GeometryError       slices whose positions or orientations do not form a volume
     - PixelDataError      pixels that are short, undecodable or not Hounsfield units
-    - ViewError           an image that is no frontal X-ray of a hip or the pelvis
+    - ViewError           an image that is no frontal X-ray of a hip or the pelvis, or no crop
   x LandmarkError         landmarks that span no anterior pelvic plane
   x PoseError             an alignment that cannot be used for this volume
   x ManifestError         a table of images that cannot be used
@@ -90,7 +90,7 @@ class PixelDataError(ReadError):
 
 
 class ViewError(ReadError):
-    """An image that is no frontal X-ray of a hip or the pelvis, as far as its file tells."""
+    """An image that is no frontal X-ray of a hip or the pelvis, or no crop, as its file tells."""
 
 
 class LandmarkError(RhoaError):

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from rhoa._core import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
+SOFTWARE, KIND = "Software", "kind"
+"""Text fields of every picture that rhoa writes."""
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TIFF_DENOMINATOR = 10_000
 
@@ -95,6 +99,17 @@ def draw_box(
     return marked
 
 
+def picture_label(kind: str, **facts: str) -> dict[str, str]:
+    """Text fields of a PNG that say what rhoa wrote: ``"ct-ap"``, ``"xray"``, ``"crop"``, ...
+
+    Examples
+    --------
+    >>> picture_label("ct-ap", black="0.0")["kind"]
+    'ct-ap'
+    """
+    return {SOFTWARE: f"rhoa {__version__}", KIND: kind, **facts}
+
+
 def encode_png(
     grey: NDArray[np.uint8] | NDArray[np.uint16],
     *,
@@ -152,38 +167,6 @@ def encode_tiff(pixels: NDArray[np.float32], *, pixel_mm: float | None = None) -
         directory += struct.pack("<HHI", tag, kind, 1) + word
     head = b"II*\0" + struct.pack("<I", 8) + directory + struct.pack("<I", 0)
     return head + struct.pack("<II", per_cm, _TIFF_DENOMINATOR) + samples
-
-
-def decode_png(content: bytes) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
-    """The grey levels of a PNG file as `encode_png` writes it; None of any other file.
-
-    Examples
-    --------
-    >>> decode_png(encode_png(np.array([[0, 7]], np.uint8)))
-    array([[0, 7]], dtype=uint8)
-    """
-    if not content.startswith(_PNG_SIGNATURE) or len(content) < 33:
-        return None
-    columns, rows, depth, *kind = struct.unpack(">IIBBBBB", content[16:29])
-    parts, at = [], 33
-    while content[at + 4 : at + 8] not in {b"IEND", b""}:
-        length = int.from_bytes(content[at : at + 4], "big")
-        if content[at + 4 : at + 8] == b"IDAT":
-            parts.append(content[at + 8 : at + 8 + length])
-        at += 12 + length
-    size = rows * (1 + columns * depth // 8)
-    try:
-        stream = zlib.decompressobj()
-        raw = stream.decompress(b"".join(parts), size + 1)
-    except zlib.error:
-        return None
-    if depth not in {8, 16} or any(kind) or len(raw) != size or not stream.eof:
-        return None
-    lines = np.frombuffer(raw, np.uint8).reshape(rows, -1)
-    if lines[:, 0].any():  # lines that are told by their differences
-        return None
-    grey = np.ascontiguousarray(lines[:, 1:])
-    return grey if depth == 8 else grey.view(">u2").astype(np.uint16)
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

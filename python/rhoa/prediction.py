@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rhoa.errors import MissingFileError, ParameterError, RhoaError, require_names
 from rhoa.hips import ExtractedHips, extract, model_crop, read_xray
+from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
 from rhoa.hips.extraction import LOW_CONFIDENCE
-from rhoa.hips.pictures import picture_format, read_levels
+from rhoa.hips.pictures import picture_format
 from rhoa.hips.refusals import REFUSALS
 from rhoa.pose.sides import SIDES
 from rhoa.pose.verdict import HIP_REFUSALS
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from os import PathLike
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from rhoa.hips import Box, HipDetector
@@ -47,7 +47,7 @@ class FoundHips:
     source: Kind
     rows: Rows
     """One a hip: where it is, whether it is usable, or why not."""
-    crops: Sequence[NDArray[np.uint8] | None]
+    crops: Sequence[NDArray[Any] | None]
     """Of each row; None where the hip is refused."""
     image: Radiograph | None = None
     """What the hips were cut from; None of a ready crop."""
@@ -172,10 +172,13 @@ def hips_in(
     **reading: Any,  # noqa: ANN401  # as rhoa.read_ct checks them
 ) -> FoundHips:
     """The hips of one scan, X-ray or crop, as models see them; options as in `predict`."""
-    of_ct, of_xray = _accepted(accept)
+    known = {"ct": HIP_REFUSALS, "xray": REFUSALS, "crop": CROP_REFUSALS}
+    every = sorted({name for refusals in known.values() for name in refusals})
+    named = require_names("accept", accept, every, kind="refusals")
     kind = _kind_of(scan, detector)
+    accepted = named & known[kind].keys()
     if kind == "crop":
-        crop = _read_crop(Path(scan))  # type: ignore[arg-type]  # a path
+        crop = read_crop(scan, accept=accepted)  # type: ignore[arg-type]  # a path
         return FoundHips("crop", [{"usable": True, "refused": "", "flags": []}], [crop])
     if kind == "xray":
         if detector is None:
@@ -183,10 +186,12 @@ def hips_in(
                 f"{_name(scan)}: the hips of an X-ray are found by a detector; pass detector= "
                 "(--detector FOLDER; rhoa detector trains one), or grade crops."
             )
-        image = scan if isinstance(scan, Radiograph) else _read_film(Path(scan), of_xray)  # type: ignore[arg-type]
+        image = scan
+        if not isinstance(image, Radiograph):  # boxes are in pixels: their size need not be known
+            image = read_xray(image, pixel_mm="optional", accept=accepted)  # type: ignore[arg-type]
         return _hips_of_xray(image, detector)
     volume = scan if isinstance(scan, Volume) else read_ct(scan, **reading)  # type: ignore[arg-type]
-    found = extract(volume, pose=pose, accept=of_ct, threads=threads)
+    found = extract(volume, pose=pose, accept=accepted, threads=threads)
     crops = [hip.crop for hip in found.hips.values()]
     return FoundHips("ct", found.rows, crops, found.image, found.boxes, found)
 
@@ -256,7 +261,7 @@ def _hips_of_xray(image: Radiograph, detector: HipDetector) -> FoundHips:
     boxes = detector.detect(image)
     alone = image.provenance["hip"]
     rows: Rows = []
-    crops: list[NDArray[np.uint8] | None] = []
+    crops: list[NDArray[Any] | None] = []
     for side in SIDES:
         box = boxes.get(side)
         if box is not None:
@@ -280,17 +285,6 @@ def _hips_of_xray(image: Radiograph, detector: HipDetector) -> FoundHips:
     return FoundHips("xray", rows, crops, image, boxes)
 
 
-def _read_film(place: Path, accept: frozenset[str]) -> Radiograph:
-    # Boxes are in pixels: a picture need not know their size.
-    return read_xray(place, pixel_mm=1.0 if is_picture(place) else None, accept=accept)
-
-
-def _read_crop(place: Path) -> Any:  # noqa: ANN401  # an array of grey levels
-    from rhoa.learning.levels import require_grey
-
-    return require_grey(read_levels(place), where=shown(place))
-
-
 def _kind_of(scan: Scan, detector: HipDetector | None) -> Kind:
     if isinstance(scan, Volume):
         return "ct"
@@ -301,9 +295,3 @@ def _kind_of(scan: Scan, detector: HipDetector | None) -> Kind:
 
 def _name(scan: Scan) -> str:
     return "the X-ray" if isinstance(scan, Volume | Radiograph) else shown(Path(scan))
-
-
-def _accepted(accept: str | Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """Refusals to overrule: those of CTs, and those of X-rays."""
-    names = require_names("accept", accept, sorted({*HIP_REFUSALS, *REFUSALS}), kind="refusals")
-    return names & HIP_REFUSALS.keys(), names & REFUSALS.keys()

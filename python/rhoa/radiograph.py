@@ -21,7 +21,14 @@ from rhoa.errors import (
     require_extra,
     require_positive,
 )
-from rhoa.picture import encode_png, encode_tiff, grey_range, resampling_matrix, stretch
+from rhoa.picture import (
+    encode_png,
+    encode_tiff,
+    grey_range,
+    picture_label,
+    resampling_matrix,
+    stretch,
+)
 from rhoa.pose import Alignment, Landmarks
 from rhoa.writing import atomic_write, replacing
 
@@ -32,6 +39,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 DISPLAY_SATURATION_PERCENT = 0.5
+_KINDS = {"CT-AP": "ct-ap", "X-ray": "xray"}
+"""What a PNG says that it is, so that nothing takes it for a crop of a hip."""
+UNKNOWN_SIZE = "unknown"
+"""Of ``provenance["pixel_mm_from"]``: nothing states the size of pixels; 1 mm stands for it."""
 DAMAGED = (zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 
 
@@ -151,11 +162,12 @@ class Radiograph:
         """Write the image; the suffix picks the format.
 
         ``.png``: 16-bit grey with square pixels, linear from the smallest to the largest value
-        (both are stored in the file, so that values can be computed back). ``.npz``: pixels, pixel
-        size, alignment and provenance, without loss. ``.tif`` and ``.tiff``: float32 values with
-        square pixels. ``.nii.gz`` and ``.nii``: one coronal slice in patient space (needs
-        ``rhoa[nifti]``). ``.dcm``: DICOM Secondary Capture of the PNG's grey levels, of no patient
-        by name or number (needs ``rhoa[dicom-out]``; ``rhoa.capture`` takes a name and a study).
+        (both are stored in the file, so that values can be computed back, and what the image is).
+        ``.npz``: pixels, pixel size, alignment and provenance, without loss. ``.tif`` and
+        ``.tiff``: float32 values with square pixels. ``.nii.gz`` and ``.nii``: one coronal slice in
+        patient space (needs ``rhoa[nifti]``). ``.dcm``: DICOM Secondary Capture of the PNG's grey
+        levels, of no patient by name or number (needs ``rhoa[dicom-out]``; ``rhoa.capture`` takes a
+        name and a study).
 
         Raises
         ------
@@ -221,8 +233,11 @@ class Radiograph:
     def _to_png(self) -> bytes:
         image = self.square()
         black, white = grey_range(image.pixels)
-        text = {"Software": "rhoa", "black": repr(black), "white": repr(white)}
-        return encode_png(stretch(image.pixels, bits=16), pixel_mm=image.pixel_mm[1], text=text)
+        kind = _KINDS.get(str(self.provenance.get("kind")), "picture")
+        text = picture_label(kind, black=repr(black), white=repr(white))
+        known = self.provenance.get("pixel_mm_from") != UNKNOWN_SIZE
+        step = image.pixel_mm[1] if known else None
+        return encode_png(stretch(image.pixels, bits=16), pixel_mm=step, text=text)
 
     def _save_npz(self, path: Path) -> None:
         content: dict[str, ArrayLike] = {

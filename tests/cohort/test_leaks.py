@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import rhoa
 from rhoa.cohort import Hip, Manifest, leaks, require_no_leaks
@@ -196,7 +197,6 @@ def test_images_that_cannot_be_read_are_named_by_line(tmp_path: Path) -> None:
 
     with pytest.raises(ManifestError, match=r"line 3: the image cannot be read \(No such file"):
         leaks(cohort)
-    pytest.importorskip("PIL", reason="needs Pillow (rhoa[train]) to try other pictures")
     cohort.hips[1].image.write_bytes(b"not a picture")
     with pytest.raises(ManifestError, match="line 3: the image is no readable picture"):
         leaks(cohort)
@@ -204,9 +204,8 @@ def test_images_that_cannot_be_read_are_named_by_line(tmp_path: Path) -> None:
 
 def test_pictures_of_other_kinds_are_read(tmp_path: Path) -> None:
     """A JPEG in colours and a 16-bit PNG of one image."""
-    pillow = pytest.importorskip("PIL.Image", reason="needs Pillow (rhoa[train])")
     cohort = manifest(tmp_path, {"train": [texture(0)], "test": [texture(1)]})
-    pillow.fromarray(texture(0)).convert("RGB").save(cohort.hips[0].image, "JPEG")
+    Image.fromarray(texture(0)).convert("RGB").save(cohort.hips[0].image, "JPEG")
     deep = (texture(0).astype(np.uint16) * 200)[:, ::-1]
     cohort.hips[1].image.write_bytes(encode_png(deep))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import sys
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -12,14 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import rhoa
-from rhoa.errors import MissingExtraError, PixelDataError, ReadError, ViewError
+from rhoa.errors import PixelDataError, ReadError, ViewError
 from rhoa.hips import read_xray
 from rhoa.picture import encode_png
 from tests.hips.xrays import truth
-
-pillow = pytest.importorskip("PIL.Image", reason="needs Pillow (rhoa[train])")
 
 LEVELS = truth(80, 100)
 GREY = (LEVELS // 16).astype(np.uint8)
@@ -82,10 +80,10 @@ def test_tiff_in_which_white_is_zero_is_turned_around(
 
 def test_tiff_of_the_other_byte_order_and_of_floats_is_read(tmp_path: Path) -> None:
     (tmp_path / "big.tif").write_bytes(tiff(LEVELS.astype(np.uint16), order=">"))
-    pillow.fromarray(LEVELS.astype(np.float32) / 7).save(tmp_path / "float.tif")
+    Image.fromarray(LEVELS.astype(np.float32) / 7).save(tmp_path / "float.tif")
     damaged = LEVELS.astype(np.float32)
     damaged[3, 3] = np.nan
-    pillow.fromarray(damaged).save(tmp_path / "nan.tif")
+    Image.fromarray(damaged).save(tmp_path / "nan.tif")
 
     assert np.array_equal(read_xray(tmp_path / "big.tif", pixel_mm=1), LEVELS)
     assert np.array_equal(
@@ -96,27 +94,27 @@ def test_tiff_of_the_other_byte_order_and_of_floats_is_read(tmp_path: Path) -> N
 
 
 def test_jpeg_is_read_nearly_as_it_was(tmp_path: Path) -> None:
-    pillow.fromarray(GREY).save(tmp_path / "a.jpg", quality=95)
+    Image.fromarray(GREY).save(tmp_path / "a.jpg", quality=95)
 
     assert np.abs(read_xray(tmp_path / "a.jpg", pixel_mm=1).pixels - GREY).max() <= 3
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
 def test_colour_pictures_that_are_grey_are_read(tmp_path: Path, mode: str) -> None:
-    pillow.fromarray(GREY).convert(mode).save(tmp_path / "a.png")
+    Image.fromarray(GREY).convert(mode).save(tmp_path / "a.png")
 
     assert np.array_equal(read_xray(tmp_path / "a.png", pixel_mm=1), GREY)
 
 
 def test_a_grey_jpeg_in_colour_is_grey(tmp_path: Path) -> None:
-    pillow.fromarray(np.stack([GREY] * 3, axis=2)).save(tmp_path / "a.jpg", quality=95)
+    Image.fromarray(np.stack([GREY] * 3, axis=2)).save(tmp_path / "a.jpg", quality=95)
 
     assert np.abs(read_xray(tmp_path / "a.jpg", pixel_mm=1).pixels - GREY).max() <= 3
 
 
 def test_a_colour_photograph_is_refused_unless_it_is_accepted(tmp_path: Path) -> None:
     colours = np.stack([GREY, GREY // 2, 255 - GREY], axis=2)
-    pillow.fromarray(colours).save(tmp_path / "a.png")
+    Image.fromarray(colours).save(tmp_path / "a.png")
 
     with pytest.raises(ViewError, match=r'a\.png: a colour picture; .* accept="colour"'):
         read_xray(tmp_path / "a.png", pixel_mm=1)
@@ -126,11 +124,11 @@ def test_a_colour_photograph_is_refused_unless_it_is_accepted(tmp_path: Path) ->
 
 
 def test_what_no_grey_can_be_made_of_is_an_error(tmp_path: Path) -> None:
-    pages = [pillow.fromarray(GREY)] * 2
+    pages = [Image.fromarray(GREY)] * 2
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     alpha = np.dstack([GREY] * 3 + [np.full_like(GREY, 128)])
-    pillow.fromarray(alpha).save(tmp_path / "glass.png")
-    pillow.fromarray(np.dstack([GREY] * 3)).convert("CMYK").save(tmp_path / "print.tif")
+    Image.fromarray(alpha).save(tmp_path / "glass.png")
+    Image.fromarray(np.dstack([GREY] * 3)).convert("CMYK").save(tmp_path / "print.tif")
 
     for name, message in (
         ("pages.tif", "this picture has 2 frames of mode L"),
@@ -151,7 +149,7 @@ class TestSize:
 
     def test_resolution_is_trusted_only_when_asked(self, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_bytes(encode_png(GREY, pixel_mm=0.25))
-        image = pillow.fromarray(GREY)
+        image = Image.fromarray(GREY)
         image.save(tmp_path / "b.tif", dpi=(50.8, 25.4))  # across, down
         image.save(tmp_path / "c.jpg", dpi=(254, 127))
 
@@ -204,7 +202,7 @@ class TestDamage:
         self, tmp_path_factory: pytest.TempPathFactory, share: float, kind: str
     ) -> None:
         path = tmp_path_factory.mktemp("cut") / f"a.{kind}"
-        pillow.fromarray(GREY).save(path)
+        Image.fromarray(GREY).save(path)
         whole, levels = path.read_bytes(), read_xray(path, pixel_mm=1).pixels
         path.write_bytes(whole[: int(share * len(whole))])
 
@@ -220,7 +218,7 @@ class TestDamage:
         self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, kind: str
     ) -> None:
         path = tmp_path_factory.mktemp("fuzz") / f"a.{kind}"
-        pillow.fromarray(GREY).save(path)
+        Image.fromarray(GREY).save(path)
         content = bytearray(path.read_bytes())
         for _ in range(data.draw(st.integers(1, 4))):
             content[data.draw(st.integers(8, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -233,15 +231,3 @@ class TestDamage:
             assert str(path.parent) not in str(error)  # noqa: PT017
         else:
             assert np.isfinite(image.pixels).all()
-
-    def test_pillow_is_named_where_it_is_missing(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        (tmp_path / "a.png").write_bytes(encode_png(GREY))
-        for module in ("PIL", "PIL.Image"):
-            monkeypatch.delitem(sys.modules, module)
-        monkeypatch.setattr(sys, "path", [])
-        monkeypatch.setattr(sys, "path_importer_cache", {})
-
-        with pytest.raises(MissingExtraError, match=r"reading X-ray pictures needs PIL: pip"):
-            read_xray(tmp_path / "a.png", pixel_mm=1)

@@ -13,6 +13,7 @@ import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from pydicom import uid
 from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
@@ -592,10 +593,9 @@ class TestDamage:
             read_xray(path)
 
     def test_a_jpeg_inside_dicom_is_read_as_a_picture_of_it_is(self, tmp_path: Path) -> None:
-        pillow = pytest.importorskip("PIL.Image", reason="needs Pillow (rhoa[train])")
         grey = (TRUTH // 16).astype("u1")
         stream = io.BytesIO()
-        pillow.fromarray(grey).save(stream, "JPEG", quality=95)
+        Image.fromarray(grey).save(stream, "JPEG", quality=95)
         image = dx()
         image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
         image.PixelData = encapsulate([stream.getvalue()])

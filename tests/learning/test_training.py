@@ -17,8 +17,9 @@ import pytest
 from rhoa import RhoaError
 from rhoa.errors import ManifestError, WeightsError
 from rhoa.learning import Execution, Recipe, recipes
-from rhoa.picture import decode_png, encode_png, resize
+from rhoa.picture import encode_png, resize
 from tests.learning.squares import QUICK, STILL, Squares, squares
+from tests.pictures import levels_of
 
 pytestmark = pytest.mark.torch
 
@@ -159,7 +160,7 @@ class TestLearning:
         folder = train(cohort, recipe, tmp_path / "run", weights="none")
 
         hips = [hip for hip in cohort.hips if hip.partition == "test"]
-        images = [decode_png(hip.image.read_bytes()) for hip in hips]
+        images = [levels_of(hip.image) for hip in hips]
         written = [float(r["score"]) for r in rows(folder / "predictions.csv")][-len(hips) :]
         scores = load_model(folder).predict_proba(images)
         np.testing.assert_allclose(scores[:, 1], written, atol=1e-6)
@@ -422,7 +423,7 @@ class TestRefusals:
     def test_a_mirrored_copy_in_another_partition_is_refused(self, tmp_path: Path) -> None:
         changed = squares(tmp_path)
         first, last = changed.hips[0].image, changed.hips[-1].image
-        last.write_bytes(encode_png(np.ascontiguousarray(decode_png(first.read_bytes())[:, ::-1])))
+        last.write_bytes(encode_png(np.ascontiguousarray(levels_of(first)[:, ::-1])))
 
         with pytest.raises(
             ManifestError, match=r"lines 2 and 17 \(train and test\): mirrored copy"

@@ -16,6 +16,7 @@ from rhoa.hips import Box, crop, read_coco, read_examples
 from rhoa.pose import from_landmarks
 from rhoa.review import Session, Sitting, agreement_of, export, journals_in, read_cohort, states_of
 from rhoa.review.notes import agreement_notes
+from tests.pictures import levels_of
 from tests.review.cohorts import PATIENT, make_manifest
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def test_crops_are_those_of_the_boxes(cohort_folder: Path) -> None:
     expected = crop(image, Box("left", 10, 30, 30, 50))
     png = cohort_folder / "out" / "crops"
     (file,) = png.glob("*01-*_left.png")
-    levels = rhoa.picture.decode_png(file.read_bytes())
+    levels = levels_of(file)
     scaled = (expected - expected.min()) / (expected.max() - expected.min()) * 255
     assert np.abs(levels - scaled).max() <= 0.5 + 1e-3
 

@@ -12,8 +12,9 @@ import pytest
 import rhoa
 from rhoa.hips import crop, prepare, read_coco, write_coco
 from rhoa.phantom import Anatomy, ct, write_dicom, write_xray, xray
-from rhoa.picture import decode_png, stretch
+from rhoa.picture import stretch
 from tests.commands import run
+from tests.pictures import levels_of
 
 SMALL = "mobilenet_v3_large_fpn"
 
@@ -31,12 +32,6 @@ def edit(file: Path, image: str, side: str, **cells: object) -> None:
         table = csv.DictWriter(stream, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
-
-
-def pixels_of(file: Path) -> np.ndarray:
-    pixels = decode_png(file.read_bytes())
-    assert pixels is not None
-    return pixels
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +53,13 @@ def test_scans_are_reviewed_corrected_and_cropped_anew(
     found = rows_of(tmp_path / "boxes.csv")
     page = (tmp_path / "contact-sheet.html").read_text("utf-8")
     hips = rows_of(tmp_path / "hips.csv")
-    before = pixels_of(tmp_path / "thick" / "hip-right.png")
+    before = levels_of(tmp_path / "thick" / "hip-right.png")
 
     assert [(row["image"], row["side"]) for row in found] == [
         (f"{name}/ct-ap.png", side) for name in ("even", "thick") for side in ("left", "right")
     ]
     for row in found:
-        shape = pixels_of(tmp_path / row["image"]).shape
+        shape = levels_of(tmp_path / row["image"]).shape
         assert (int(row["rows"]), int(row["columns"])) == shape
         assert f"{row['side']} hip, confidence {float(row['score']):.2f}" in page
     assert {row["change"] for row in hips} == {""}
@@ -93,7 +88,7 @@ def test_scans_are_reviewed_corrected_and_cropped_anew(
     shift = (box["top"] - _top(hips, "thick", "left")) * image.pixel_mm[0]
     assert shift == pytest.approx(6 * square.pixel_mm[0], abs=0.05)
     drawn = rhoa.hips.Box("left", *(box[edge] for edge in ("top", "left", "bottom", "right")))
-    cut = pixels_of(tmp_path / "thick" / "hip-left.png").astype(int)
+    cut = levels_of(tmp_path / "thick" / "hip-left.png").astype(int)
     assert np.abs(cut - stretch(crop(image, drawn))).max() <= 3  # the box is told to 0.01 pixel
 
     again = rows_of(tmp_path / "boxes.csv")
@@ -189,7 +184,7 @@ def test_drawn_boxes_of_xrays_are_cropped_without_a_detector(
     assert code == 4  # notes.txt
     assert "corrections.csv: 1 added" in out
     image = rhoa.Radiograph.load(tmp_path / "out" / "a" / "IM1" / "xray.npz")
-    cut = pixels_of(tmp_path / "out" / "a" / "IM1" / "hip-left.png")
+    cut = levels_of(tmp_path / "out" / "a" / "IM1" / "hip-left.png")
     assert np.array_equal(cut, prepare(image, rhoa.hips.Box("left", 130, 230, 210, 310)))
     assert not (tmp_path / "out" / "IM2" / "hip-left.png").exists()
     page = (tmp_path / "out" / "contact-sheet.html").read_text("utf-8")

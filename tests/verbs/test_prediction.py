@@ -15,9 +15,10 @@ import pytest
 import rhoa
 from rhoa.cohort.scans import COLUMNS
 from rhoa.phantom import Anatomy, Surroundings, ct, write_dicom, write_xray, xray
-from rhoa.picture import decode_png, encode_png
+from rhoa.picture import encode_png
 from tests.commands import run
 from tests.learning.runs import brightness, write_onnx_run
+from tests.pictures import levels_of
 
 pytestmark = pytest.mark.torch  # whose extra brings the writer of ONNX files
 
@@ -45,12 +46,6 @@ def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
         case = ct(Anatomy.random(8), spacing_mm=SPACING, surroundings=surroundings)
         write_dicom(case.volume, folder / name)
     return folder
-
-
-def levels_of(file: Path) -> np.ndarray:
-    levels = decode_png(file.read_bytes())
-    assert levels is not None
-    return levels
 
 
 def expected(crop: np.ndarray, size: int = 40) -> float:

@@ -53,7 +53,6 @@ def test_the_pictures_are_of_the_sides_that_their_names_say(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A bright square at the patient's left hip, a dark one at the right; columns run right."""
-    pytest.importorskip("PIL", reason="needs Pillow (rhoa[train]) to read pictures")
     lying = np.full((100, 120), 2000)
     lying[40:60, 20:40], lying[40:60, 80:100] = 4000, 100
     path = write(tmp_path, dx(lying), PatientOrientation=["R", "F"], PixelSpacing=["1", "1"])
@@ -134,7 +133,6 @@ def test_what_is_written_into_the_folder_is_not_read_again(
 def test_options_reach_the_reader(
     tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("PIL", reason="needs Pillow (rhoa[train]) to read pictures")
     window = {"WindowCenter": "1000.5", "WindowWidth": "1001", "BodyPartExamined": "KNEE"}
     path = write(tmp_path, **window)
     words = ("xray", path, "-o", tmp_path / "out", "--voi", "--accept", "part", "--pixel-mm", "0.9")
@@ -156,7 +154,7 @@ def test_options_reach_the_reader(
     [
         (["none.dcm"], 1, "none.dcm: no such X-ray file; check the path."),
         (["notes.txt"], 1, "notes.txt: not a DICOM file"),
-        (["knee.dcm"], 1, 'pass accept="part"'),
+        (["knee.dcm"], 1, "pass --accept part"),
         (["knee.dcm", "--accept", "knee"], 1, "accept must name refusals that exist"),
         (["knee.dcm", "--pixel-mm", "wide"], 2, "--pixel-mm"),
         (["knee.dcm", "--pixel-mm", "-1"], 1, "pixel_mm must be a positive"),

@@ -12,9 +12,7 @@ from rhoa.cohort.manifest import Hip, Manifest, exclusion_of, grade, label_of, s
 from rhoa.cohort.pseudonyms import veiled
 from rhoa.cohort.scans import EDGES, Scan, read_scans
 from rhoa.errors import ManifestError, RhoaWarning, warn_user
-from rhoa.hips import Box, extract, model_crop, read_xray
-from rhoa.hips.xray import PICTURES
-from rhoa.picture import encode_png
+from rhoa.hips import Box, extract, model_crop, read_xray, write_crop
 from rhoa.pose import Landmarks
 from rhoa.pose.sides import SIDES
 from rhoa.reading import read_ct
@@ -55,12 +53,12 @@ def build(
         One row per hip; columns ``subject, source, scan, side, visit, kl, landmarks, top, left,
         bottom, right``. For ``source`` ct, ``scan`` is a DICOM folder or a NIfTI file and
         ``landmarks`` a JSON file of `Landmarks`, or empty where the pose is to be found in the
-        scan; for xray, ``scan`` is an image and the last four
-        are the hip's box in pixel edges of the image as `rhoa.hips.read_xray` turns it. Paths are
-        relative to the table. Columns that may be added: ``exclusion`` (prosthesis, quality);
-        ``accept``, the refusals to overrule for this hip: those of `rhoa.hips.extract` for a CT, of
-        `rhoa.hips.read_xray` for an X-ray of odd tags; and ``repair``, the repairs of
-        `rhoa.read_ct` that a CT may have; names with commas between.
+        scan; for xray, ``scan`` is an image and the last four are the hip's box in pixel edges of
+        the image as `rhoa.hips.read_xray` turns it; a box that is not square is clipped to a square
+        about its middle. Paths are relative to the table. Columns that may be added: ``exclusion``
+        (prosthesis, quality); ``accept``, the refusals to overrule for this hip: those of
+        `rhoa.hips.extract` for a CT, of `rhoa.hips.read_xray` for an X-ray of odd tags; and
+        ``repair``, the repairs of `rhoa.read_ct` that a CT may have; names with commas between.
     out
         Folder for ``ct-ap/NAME.png`` and ``.npz``, ``crops/SOURCE/NAME_SIDE.png`` (CT-AP crops
         100 x 100; X-ray crops as large as they are, with 1 % saturated at either end; right hips
@@ -116,25 +114,27 @@ def ct_ap_of(hip: Hip) -> Path:
 
 def _crop_scan(scan: Scan, folder: Path) -> dict[str, Any]:
     """Write the crops of a scan, and its CT-AP, into a folder; their hashes."""
-    crops: dict[Side, NDArray[np.uint8]] = {}
+    crops: dict[Side, tuple[NDArray[np.uint8], Box]] = {}
     refused: dict[Side, dict[str, str]] = {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RhoaWarning)
         if scan.source == "ct":
-            for side, hip in _hips_of_ct(scan, folder).hips.items():
-                if hip.crop is not None:
-                    crops[side] = hip.crop
+            found = _hips_of_ct(scan, folder)
+            image = found.image
+            for side, hip in found.hips.items():
+                if hip.crop is not None and hip.box is not None:
+                    crops[side] = hip.crop, hip.box
                 else:
                     why = _said(scan, "; ".join(hip.refusals))
                     refused[side] = {"refused": why, "exclusion": str(hip.exclusion)}
         else:
             image, hip_boxes = _xray(scan)
             for side, box in hip_boxes.items():
-                crops[side] = model_crop(image, box, source="xray")
+                crops[side] = model_crop(image, box, source="xray"), box
     hashes = {}
-    for side, crop in crops.items():
+    for side, (pixels, box) in crops.items():
         file = folder / f"{side}.png"
-        atomic_write(file, encode_png(crop))
+        write_crop(file, pixels, box, image, source=scan.source)
         hashes[side] = sha256_of(file)
     warned = [
         _said(scan, str(one.message)) for one in caught if issubclass(one.category, RhoaWarning)
@@ -217,9 +217,7 @@ def _hips_of_ct(scan: Scan, folder: Path) -> ExtractedHips:
 
 def _xray(scan: Scan) -> tuple[Radiograph, Mapping[Side, Box]]:
     # The box is in pixels: a picture need not know their size.
-    is_picture = scan.path.suffix.lower() in PICTURES
-    pixel_mm = 1.0 if is_picture else None
-    image = read_xray(scan.path, pixel_mm=pixel_mm, accept=scan.told("accept"))
+    image = read_xray(scan.path, pixel_mm="optional", accept=scan.told("accept"))
     hip_boxes: dict[Side, Box] = {}
     for line, row in scan.rows:
         side = cast("Side", row["side"])

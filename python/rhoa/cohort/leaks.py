@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from rhoa.cohort.likeness import likenesses, sketch
-from rhoa.errors import ManifestError, require_extra
-from rhoa.picture import decode_png
+from rhoa.errors import ManifestError, ReadError
+from rhoa.hips.pictures import read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -197,28 +196,18 @@ def _read(
                 f"{where}: the image cannot be read ({error.strerror}); check the image column."
             ) from None
         digests.append(hashlib.sha256(content).digest())
-        pixels = _pixels(content, where)
+        try:
+            pixels = read_picture(hip.crop, ("colour",)).pixels
+        except ReadError as error:
+            reason = str(error).partition(": ")[2]  # without the name of the file
+            raise ManifestError(
+                f"{where}: the image is no readable picture of grey levels: {reason}"
+            ) from None
         sketches.append(sketch(pixels))
         sides_px.append(min(pixels.shape))
     if progress is not None:
         progress(len(hips), len(hips), "looking for leaks")
     return digests, np.array(sketches), np.array(sides_px)
-
-
-def _pixels(content: bytes, where: str) -> NDArray[np.generic]:
-    """Grey levels of a picture file."""
-    pixels: NDArray[np.generic] | None = decode_png(content)
-    if pixels is not None:
-        return pixels
-    pillow = require_extra("PIL.Image", extra="train", purpose="reading pictures of other kinds")
-    try:
-        with pillow.open(io.BytesIO(content)) as picture:
-            grey = picture if picture.mode.startswith(("I", "F")) else picture.convert("L")
-            return np.asarray(grey)
-    except (OSError, SyntaxError, pillow.DecompressionBombError):
-        raise ManifestError(
-            f"{where}: the image is no readable picture; a PNG of grey levels is needed."
-        ) from None
 
 
 def _shared(keys: Sequence[Hashable], apart: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from rhoa.errors import ManifestError, PoseError, require_extra
+from rhoa.errors import ManifestError, PoseError, ReadError, require_extra
 from rhoa.evaluation.charts import DARK, LIGHT
 from rhoa.evaluation.overlays import fraction, overlay
 from rhoa.hips import boxes
+from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
 from rhoa.picture import encode_png, resize
 
 if TYPE_CHECKING:
@@ -151,20 +152,20 @@ def scored_crops(hips: Sequence[tuple[Hip, float]]) -> str:
 
 
 def read_grey(path: Path, size: int) -> NDArray[np.float32]:
-    """A picture file as grey levels 0 to 255, no larger than ``size`` rows or columns."""
-    pictures = require_extra("matplotlib.image", extra="train", purpose="the report")
+    """A crop as models see it, no larger than ``size`` rows and columns.
+
+    Whatever training was allowed to take is shown: what is not square is padded.
+    """
     try:
-        pixels = np.asarray(pictures.imread(path), np.float32)
-    except (OSError, SyntaxError, ValueError):
-        raise ManifestError(
-            f"{path.name}: no readable picture; the manifest must name crops that exist."
-        ) from None
-    if path.suffix.lower() == ".png":
-        pixels = 255 * pixels  # matplotlib reads PNG files as fractions
-    grey = pixels if pixels.ndim == 2 else pixels[..., :3].mean(axis=2)
-    shrink = min(1.0, size / max(grey.shape))
-    rows, columns = (max(1, round(length * shrink)) for length in grey.shape)
-    return resize(grey, rows, columns)
+        return shrunk(read_crop(path, accept=CROP_REFUSALS), size)
+    except ReadError as error:
+        raise ManifestError(f"{error} The manifest must name crops that exist.") from None
+
+
+def shrunk(grey: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """A square image, no larger than ``size`` rows and columns."""
+    side = min(size, len(grey))
+    return grey if side == len(grey) else resize(grey, side, side)
 
 
 def occlusions(examples: Sequence[OcclusionExample]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rhoa.cohort import leaks
-from rhoa.errors import ManifestError
+from rhoa.errors import ManifestError, require_extra
 from rhoa.evaluation import sections, study
 from rhoa.evaluation.findings import findings
 from rhoa.evaluation.markdown import as_markdown
@@ -83,6 +83,7 @@ def write_report(  # noqa: PLR0913  # the parts of a study are independent
     ----------
     Gebre et al. 2022, Tables 1 to 3, Figures 1, 3 and 4, supplementary Figures 1 to 6.
     """
+    require_extra("matplotlib", extra="train", purpose="the report")
     if any(hip.partition is None for hip in manifest.labelled):
         raise ManifestError("the manifest has hips without a partition; run `rhoa split` first.")
     hips = manifest.labelled.hips

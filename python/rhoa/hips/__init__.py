@@ -12,6 +12,7 @@ from rhoa.hips.agreement import Agreement, agreement, iou_matrix
 from rhoa.hips.borders import Content, content
 from rhoa.hips.boxes import Box, boxes, crop, squared
 from rhoa.hips.coco import LabelledImage, read_coco, read_matlab, write_coco
+from rhoa.hips.crop_files import read_crop, write_crop
 from rhoa.hips.examples import Example, as_examples, read_examples
 from rhoa.hips.extraction import ExtractedHips, HipCrop, extract
 from rhoa.hips.joints import Joint, joints, located
@@ -47,12 +48,14 @@ __all__ = [
     "model_crop",
     "prepare",
     "read_coco",
+    "read_crop",
     "read_examples",
     "read_matlab",
     "read_xray",
     "squared",
     "train_detector",
     "write_coco",
+    "write_crop",
 ]
 
 _HEAVY = {

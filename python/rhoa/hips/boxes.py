@@ -31,6 +31,7 @@ HALF_BOX_RADII = HIP_BOX_MM / 2 / FEMORAL_HEAD_RADIUS_MM
 
 # A box that lies outside the image by more than this share of its area shows no hip to grade.
 MOST_OUTSIDE = 0.25
+_SAME_SIDE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,8 @@ def _box(
 def squared(box: Box, pixel_mm: tuple[float, float] = (1.0, 1.0)) -> Box:
     """The square about a box's middle whose side is the shorter side of the box.
 
+    A box that is square already, but for rounding, is returned as it is.
+
     Parameters
     ----------
     box
@@ -223,10 +226,13 @@ def crop(
 ) -> NDArray[np.float32]:
     """The part of an image inside ``box`` as a square of ``size`` pixels, float32.
 
+    A box that is not square is clipped to the square about its middle (`squared`): what is round in
+    the patient is round in the crop.
+
     Parameters
     ----------
     image
-        A `Radiograph` or a 2-D array.
+        A `Radiograph`, whose pixel size counts, or a 2-D array of square pixels.
     box
         In the image's pixel edges. Beyond the image its border pixels are repeated.
     size
@@ -238,11 +244,17 @@ def crop(
     Raises
     ------
     ParameterError
-        If the image is not 2-D, or all of the box lies outside it.
+        If the image is not 2-D, or all of the square lies outside it.
+
+    References
+    ----------
+    Gebre et al. 2022, "Cropping and contrast adjustment of hip joints": "made into squares by
+    clipping the difference between their height and width".
     """
     pixels = np.asarray(image, np.float32)
     if pixels.ndim != 2:
         raise ParameterError(f"image must be 2-D; got {pixels.ndim}-D, shape {pixels.shape}.")
+    box = squared(box, getattr(image, "pixel_mm", (1.0, 1.0)))
     if box.share_outside((pixels.shape[0], pixels.shape[1])) >= 1:
         raise ParameterError(f"the {box.side} box lies outside the image of {pixels.shape} pixels.")
     if size is None:

@@ -23,7 +23,7 @@ XRAY_SATURATION_PERCENT = 1.0
 
 
 def model_crop(image: Radiograph | ArrayLike, box: Box, *, source: Source) -> NDArray[np.uint8]:
-    """Grey levels of a hip as models see it; right hips are mirrored.
+    """Grey levels of a hip as models see it: square, right hips mirrored.
 
     `rhoa.cohort.build` writes these crops, and ``rhoa predict`` grades them. Those of a CT-AP have
     100 x 100 pixels and their whole range of values; those of an X-ray have its own pixels, with
@@ -34,7 +34,7 @@ def model_crop(image: Radiograph | ArrayLike, box: Box, *, source: Source) -> ND
     image
         A CT-AP through the pose of its pelvis, or an X-ray as `rhoa.hips.read_xray` makes it.
     box
-        Of the hip, in the image's pixel edges.
+        Of the hip, in the image's pixel edges; clipped to a square, as `rhoa.hips.crop` clips it.
     source
         What the image is: ``"ct"`` or ``"xray"``.
 

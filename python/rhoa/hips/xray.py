@@ -14,7 +14,7 @@ from rhoa.hips.greys import check_size, greys_of
 from rhoa.hips.pictures import picture_format, read_picture
 from rhoa.hips.refusals import accepted, check_shape, check_tags
 from rhoa.hips.tags import read_tags
-from rhoa.radiograph import Radiograph
+from rhoa.radiograph import UNKNOWN_SIZE, Radiograph
 from rhoa.reading.bounded import shown
 from rhoa.reading.codecs import LOSSY
 from rhoa.reading.findings import Findings
@@ -46,7 +46,7 @@ class _Read(NamedTuple):
 def read_xray(
     path: str | PathLike[str],
     *,
-    pixel_mm: float | Literal["file"] | None = None,
+    pixel_mm: float | Literal["file", "optional"] | None = None,
     voi: bool = False,
     accept: str | Collection[str] = (),
     strict: bool = False,
@@ -61,11 +61,13 @@ def read_xray(
     ----------
     path
         A DICOM file (computed or digital radiography, digitised film, secondary capture), or a PNG,
-        TIFF or JPEG picture of grey levels (needs Pillow, which ``rhoa[train]`` brings). What a
-        file is, its content tells, not its name.
+        TIFF or JPEG picture of grey levels: 1 to 16 bits, floats, or in colour with equal
+        channels; turned as EXIF says. What a file is, its content tells, not its name.
     pixel_mm
         Size of the square pixels; overrides what a DICOM file states. A picture needs it, for its
-        resolution often is that of a printer; "file" takes the picture's word for it.
+        resolution often is that of a printer; "file" takes the picture's word for it. "optional":
+        where no size is stated, or the file is a picture, pixels are taken as 1 mm wide, for work
+        that is done in pixels; ``provenance["pixel_mm_from"]`` is then "unknown".
     voi
         Whether to apply the file's first VOI LUT, or else window, as a viewer does. It makes files
         of unlike devices more alike, and may clip; the paper does not mention it.
@@ -110,7 +112,7 @@ def read_xray(
         If the file is absent, damaged, of several frames, too large, no grey image, or its pixel
         size is unknown; `ViewError` if it is refused for what it shows.
     MissingExtraError
-        If its decoder, or Pillow, is not installed.
+        If its decoder is not installed.
 
     References
     ----------
@@ -119,17 +121,21 @@ def read_xray(
     DICOM PS3.3, C.7.6.3.1.2 (grey levels), C.7.6.1.1.1 (orientation), 10.7 (pixel spacing).
     """
     path, overruled = Path(path), accepted(accept)
-    trusted = isinstance(pixel_mm, str) and pixel_mm == "file"
-    step = None if pixel_mm is None or trusted else require_positive("pixel_mm", pixel_mm)
+    wish = pixel_mm if isinstance(pixel_mm, str) else None
+    step = None
+    if pixel_mm is not None and wish not in {"file", "optional"}:
+        step = require_positive("pixel_mm", pixel_mm)
     findings = Findings(strict)
     kind = _kind(path)
     if kind:
-        read = _read_picture(path, kind, overruled, trusted=trusted)
+        read = _read_picture(path, kind, overruled, trusted=wish == "file")
     else:
         read = _read_dicom(path, overruled, voi=voi, findings=findings)
     size, facts = read.pixel_mm, read.facts
     if step is not None:
         size, facts["pixel_mm_from"] = (step, step), "given"
+    elif size is None and wish == "optional":
+        size, facts["pixel_mm_from"] = (1.0, 1.0), UNKNOWN_SIZE
     for message in findings.warnings:
         warn_user(message)
     if size is None:
@@ -164,7 +170,7 @@ def _kind(path: Path) -> str:
 
 
 def _read_picture(path: Path, kind: str, overruled: Collection[str], *, trusted: bool) -> _Read:
-    picture = read_picture(path, kind, overruled)
+    picture = read_picture(path, overruled, kind=kind)
     rows, columns = picture.pixels.shape
     check_shape(shown(path), (rows, columns), None, overruled)
     facts = {

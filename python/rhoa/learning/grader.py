@@ -102,16 +102,16 @@ class Grader(ABC):
         Parameters
         ----------
         images
-            Crops of hips, each a 2-D array of grey levels, 0 (black) to 255, of any size; right
-            hips mirrored, as `rhoa.hips.crop` makes them. At the network's size they are rounded to
-            whole levels, as they were in training, where crops come from 8-bit pictures.
+            Crops of hips, each a square array of grey levels, 0 (black) to 255, of any size; right
+            hips mirrored, as `rhoa.hips.model_crop` makes and `rhoa.hips.read_crop` reads them. At
+            the network's size they are rounded to whole levels, as they were in training.
         batch
             Images computed at once.
 
         Raises
         ------
         ParameterError
-            If an image is not 2-D or its levels are not of that range.
+            If an image is not square or its levels are not of that range.
         WeightsError
             If the model gives no finite number.
         """

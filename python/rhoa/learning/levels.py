@@ -21,7 +21,7 @@ WHITE = 255
 def prepare(
     image: NDArray[np.float32], *, image_size: int, xray_size: int | None
 ) -> NDArray[np.uint8]:
-    """Grey levels of an image at ``image_size``; a larger one is seen through ``xray_size`` first.
+    """Grey levels of a square image at ``image_size``, a larger one through ``xray_size`` first.
 
     Without ``xray_size`` nothing but the network's input limits its resolution.
     """
@@ -33,17 +33,24 @@ def prepare(
 
 
 def require_grey(image: ArrayLike, *, where: str) -> NDArray[np.float32]:
-    """``image`` as 2-D float32 grey levels of 0 to 255.
+    """``image`` as square float32 grey levels of 0 to 255.
 
     Raises
     ------
     ParameterError
-        If it is not 2-D, empty, not finite, or its levels lie outside 0 to 255 or all in 0 to 1.
+        If it is not 2-D and square, empty, not finite, or its levels lie outside 0 to 255 or all in
+        0 to 1.
     """
     levels = np.asarray(image)
     if levels.ndim != 2 or levels.size == 0 or levels.dtype.kind not in "uif":
         raise ParameterError(
             f"{where}: a 2-D grey image is needed; got dtype {levels.dtype}, shape {levels.shape}."
+        )
+    if levels.shape[0] != levels.shape[1]:
+        raise ParameterError(
+            f"{where}: a crop of a hip is square, and is not stretched to be; got shape "
+            f"{levels.shape}: cut it to a square about the femoral head, or pad it "
+            "(rhoa.hips.crop_files.padded)."
         )
     grey = levels.astype(np.float32)
     least, most = float(grey.min()), float(grey.max())
@@ -63,7 +70,7 @@ def require_grey(image: ArrayLike, *, where: str) -> NDArray[np.float32]:
 def preprocessing(*, image_size: int, xray_size: int | None) -> dict[str, object]:
     """What becomes of a crop before the first layer, as a model's card tells it."""
     return {
-        "input": "one grey crop of a hip, levels 0 (black) to 255; right hips mirrored",
+        "input": "one square grey crop of a hip, levels 0 (black) to 255; right hips mirrored",
         "seen_through_px": xray_size,
         "resized_to_px": image_size,
         "resampling": "bilinear over the covered pixels (antialiased), rounded to whole levels",

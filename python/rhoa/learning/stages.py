@@ -30,7 +30,7 @@ from rhoa.learning.recipes import SMALLEST_BATCH
 from rhoa.learning.records import run_record, tensors_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from os import PathLike
 
     from torch import nn
@@ -64,6 +64,8 @@ class Stage:
     team: Team
     place: torch.device
     execution: Execution
+    accept: str | Collection[str] = ()
+    """Refusals of `rhoa.hips.read_crop` to overrule."""
 
     @property
     def precision(self) -> str:
@@ -128,7 +130,10 @@ def _in_order(hips: Sequence[LabelledHip], recipe: Recipe) -> dict[str, list[Lab
 def _labelled_crops(hips: Sequence[LabelledHip], stage: Stage) -> LabelledCrops:
     recipe = stage.recipe
     images = read_crops(
-        [hip for _, hip in hips], image_size=recipe.image_size, xray_size=recipe.xray_size
+        [hip for _, hip in hips],
+        image_size=recipe.image_size,
+        xray_size=recipe.xray_size,
+        accept=stage.accept,
     )
     grades = [UNGRADED if hip.kl is None else hip.kl for _, hip in hips]
     return LabelledCrops(

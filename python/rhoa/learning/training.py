@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rhoa.cohort import require_no_leaks
-from rhoa.errors import ManifestError, ParameterError, require_count
+from rhoa.errors import ManifestError, ParameterError, require_count, require_names
+from rhoa.hips.crop_files import CROP_REFUSALS
 from rhoa.learning.execution import Execution
 from rhoa.learning.recipes import SMALLEST_BATCH, Recipe
 from rhoa.learning.stages import LabelledHip, Stage, carry_out
 from rhoa.learning.teams import gathered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from os import PathLike
 
     from rhoa.cohort import Manifest
@@ -30,6 +31,7 @@ def train(  # noqa: PLR0913  # the contract of rhoa.train
     seed: int = 2020,
     progress: Progress | None = None,
     execution: Execution = Execution(),  # noqa: B008  # frozen
+    accept: str | Collection[str] = (),
 ) -> Path:
     """Train a model on a manifest's crops and write its run folder.
 
@@ -66,6 +68,9 @@ def train(  # noqa: PLR0913  # the contract of rhoa.train
         Called as ``progress(done, total, text)`` after each iteration.
     execution
         Precision, compilation, checkpoints, curves.
+    accept
+        Refusals of `rhoa.hips.read_crop` to overrule for every crop of the manifest, by name:
+        ``"label"``, ``"size"``, ``"shape"`` (pads what is not square), ``"colour"``.
 
     Returns
     -------
@@ -76,7 +81,8 @@ def train(  # noqa: PLR0913  # the contract of rhoa.train
     ------
     ManifestError
         If the manifest has no partitions, a subject or a copy of a crop lies in two of them
-        (`rhoa.cohort.leaks`), a crop is missing, or the recipe's training hips lack a class.
+        (`rhoa.cohort.leaks`), a crop is missing or refused, or the recipe's training hips lack a
+        class.
     WeightsError
         If ``weights`` are absent or do not fit, or the checkpoint is damaged or of another run.
     RhoaError
@@ -91,6 +97,7 @@ def train(  # noqa: PLR0913  # the contract of rhoa.train
             f'recipe must be a Recipe, as rhoa.recipes["model-3"]; got {recipe!r}.'
         )
     require_count("seed", seed, least=0)
+    overruled = require_names("accept", accept, CROP_REFUSALS, kind="refusals")
     hips = _partitioned(manifest)
     stages = [recipe]
     while stages[0].first is not None:
@@ -101,7 +108,7 @@ def train(  # noqa: PLR0913  # the contract of rhoa.train
     with gathered(device) as (team, place):
         for number, one in enumerate(stages, start=1):
             inner = folder.joinpath(*["first"] * (len(stages) - number))
-            run = Stage(one, inner, seed, team, place, execution)
+            run = Stage(one, inner, seed, team, place, execution, overruled)
             carry_out(run, hips, start, progress)
             start = inner
     return folder

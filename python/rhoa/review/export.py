@@ -7,12 +7,16 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rhoa.cohort import Hip, Manifest
 from rhoa.cohort.manifest import label_of, sha256_of
 from rhoa.errors import ReviewError, RhoaError
 from rhoa.hips import Box, LabelledImage, write_coco
+from rhoa.hips.crop_files import CROP_REFUSALS, rhoa_label, write_crop
 from rhoa.hips.model_crops import model_crop
-from rhoa.picture import encode_png, stretch
+from rhoa.hips.pictures import read_picture
+from rhoa.picture import encode_png, picture_label, stretch
 from rhoa.pose.sides import SIDES
 from rhoa.review.actions import FEATURES
 from rhoa.review.consensus import labels
@@ -25,9 +29,6 @@ from rhoa.writing import atomic_write, csv_text, replacing
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from typing import Any
-
-    from numpy.typing import NDArray
 
     from rhoa.cohort.flow import Exclusion
     from rhoa.pose.sides import Side
@@ -147,7 +148,7 @@ def _hips(
     for side in pictures.sides(case, state):
         label = found.get((case.key, side))
         file = out / "crops" / f"{file_name(case)}_{side}.png"
-        atomic_write(file, encode_png(_crop(case, side, state, pictures)))
+        _write_crop(file, case, side, state, pictures)
         row = case.hips.get(side) or Hip(
             file, subject_of(case), side, case.source, None, "", label=None
         )
@@ -170,13 +171,17 @@ def _with(row: Hip, label: Label) -> Hip:
     return replace(row, kl=None, label=None, exclusion=exclusion)
 
 
-def _crop(case: Case, side: Side, state: CaseState, pictures: Pictures) -> NDArray[Any]:
+def _write_crop(file: Path, case: Case, side: Side, state: CaseState, pictures: Pictures) -> None:
     """The crop as `rhoa.cohort.build` makes it; a manifest's own where nothing was changed."""
     untouched = state.pose is None and side not in state.boxes
     if case.image is None or (side in case.hips and untouched):
-        return stretch(pictures.hip(case, side, state), ends=(0, 255))
+        levels = stretch(pictures.hip(case, side, state), ends=(0, 255)).astype(np.uint8)
+        label = rhoa_label(read_picture(case.hips[side].crop, CROP_REFUSALS))
+        atomic_write(file, encode_png(levels, text=label))
+        return
     image, box = pictures.image(case, state), pictures.boxes(case, state)[side]
-    return model_crop(image, box, source=case.source)
+    pixels = model_crop(image, box, source=case.source)
+    write_crop(file, pixels, box, image, source=case.source)
 
 
 def _labelled(case: Case, state: CaseState, pictures: Pictures, out: Path) -> list[LabelledImage]:
@@ -187,7 +192,8 @@ def _labelled(case: Case, state: CaseState, pictures: Pictures, out: Path) -> li
     square = image.square()
     boxes = [Box(side, *to_shown(box, image)) for side, box in pictures.boxes(case, state).items()]
     file = out / "images" / f"{file_name(case)}.png"
-    atomic_write(file, encode_png(square.to_uint8(), pixel_mm=square.pixel_mm[0]))
+    grey = square.to_uint8()
+    atomic_write(file, encode_png(grey, pixel_mm=square.pixel_mm[0], text=picture_label("picture")))
     return [LabelledImage(file, tuple(boxes), square.shape)]
 
 

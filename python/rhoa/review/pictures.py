@@ -11,8 +11,8 @@ import numpy as np
 
 from rhoa.errors import PoseError, ReadError, ReviewError
 from rhoa.hips import Box, boxes, crop
-from rhoa.hips.pictures import picture_format, read_picture
-from rhoa.picture import decode_png, encode_png, grey_range, resize, stretch
+from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
+from rhoa.picture import encode_png, grey_range, resize, stretch
 from rhoa.pose import from_landmarks
 from rhoa.pose.sides import SIDES
 from rhoa.radiograph import DISPLAY_SATURATION_PERCENT, Radiograph
@@ -133,7 +133,7 @@ class Pictures:
         """
         untouched = state.pose is None and side not in state.boxes
         if side in case.hips and (untouched or case.image is None):
-            return read_crop(case.hips[side].crop)
+            return shown_crop(case.hips[side].crop)
         box = self.boxes(case, state).get(side)
         if box is None:
             raise ReviewError(f"case {case.number} has no box of its {side} hip; draw one.")
@@ -163,7 +163,7 @@ class Pictures:
             grey = self.image(case, state).square().to_uint8()
         else:
             side = THUMBNAIL_PIXELS // 2
-            hips = [read_crop(hip.image) for hip in case.hips.values() if hip.image is not None]
+            hips = [shown_crop(hip.image) for hip in case.hips.values() if hip.image is not None]
             shown = [stretch(resize(hip, side, side)).astype(np.uint8) for hip in hips]
             grey = np.hstack(shown) if shown else np.zeros((side, side), np.uint8)
         rows, columns = grey.shape
@@ -207,8 +207,8 @@ class Pictures:
         return Projected.stored(image)
 
 
-def read_crop(file: Path) -> NDArray[np.float32]:
-    """The grey levels of a crop.
+def shown_crop(file: Path) -> NDArray[np.float32]:
+    """The grey levels of a crop, 0 to 255, as models see it; what is not square is padded.
 
     Raises
     ------
@@ -216,16 +216,11 @@ def read_crop(file: Path) -> NDArray[np.float32]:
         If it is absent or no picture.
     """
     try:
-        content = file.read_bytes()
-    except OSError:
-        raise ReviewError("a crop of the manifest cannot be read; restore it.") from None
-    levels = decode_png(content)
-    if levels is None:
-        kind = picture_format(content[:16])
-        if not kind:
-            raise ReviewError("a crop of the manifest is neither PNG, TIFF nor JPEG.")
-        return read_picture(file, kind, ()).pixels
-    return levels.astype(np.float32)
+        return read_crop(file, accept=CROP_REFUSALS)
+    except (OSError, ReadError):
+        raise ReviewError(
+            "a crop of the manifest is no readable picture of grey levels; restore it."
+        ) from None
 
 
 def shown_image(image: Radiograph) -> Shown:

@@ -101,6 +101,7 @@ class Job:
             device=plan.device,
             seed=self.seed,
             progress=progress,
+            accept=plan.accept,
         )
         self._record(done=True)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rhoa.cohort.build import ct_ap_of
+from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
 from rhoa.hips.model_crops import CT_CROP_PIXELS
 from rhoa.projection import sweep
 from rhoa.radiograph import Radiograph
@@ -92,18 +93,18 @@ def _windows(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
 
 def _occlusions(run: Path, manifest: Manifest) -> list[OcclusionExample]:
     """Occlusion maps of CT-AP test hips, those first that the model is most surely wrong of."""
-    from rhoa.evaluation.figures import read_grey
+    from rhoa.evaluation.figures import shrunk
     from rhoa.evaluation.report import OcclusionExample
     from rhoa.evaluation.sensitivity import occlusion
     from rhoa.learning import load_model
 
     model = load_model(run)
     hips = [hip for hip in manifest.labelled if (hip.source, hip.partition) == ("ct", "test")]
-    images = [read_grey(hip.crop, CT_CROP_PIXELS) for hip in hips]
-    scores = model.predict_proba(images)[:, 1]
+    crops = [read_crop(hip.crop, accept=CROP_REFUSALS) for hip in hips]
+    scores = model.predict_proba(crops)[:, 1]
     examples = []
     for number in most_telling([int(hip.label or 0) for hip in hips], scores)[:OCCLUSION_EXAMPLES]:
-        hip, image = hips[number], images[number]
+        hip, image = hips[number], shrunk(crops[number], CT_CROP_PIXELS)
         influence = occlusion(model, image, patch=20, stride=8, spread="matlab")
         caption = f"{hip.side} hip, KL {hip.kl}"
         examples.append(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rhoa.errors import MissingFileError, ParameterError, require_count
+from rhoa.errors import MissingFileError, ParameterError, require_count, require_names
+from rhoa.hips.crop_files import CROP_REFUSALS
 from rhoa.learning import Augmentation, Recipe, recipes
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Plan:
         As of `rhoa.train`.
     notes
         Caveats for the top of the report.
+    accept
+        Refusals of crops to overrule, as of `rhoa.train`.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class Plan:
     split_seed: int = 2020
     device: str = "auto"
     notes: tuple[str, ...] = ()
+    accept: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.manifest is None) == (self.scans is None):
@@ -81,6 +85,7 @@ class Plan:
         for seed in self.seeds:
             require_count("seeds", seed, least=0)
         require_count("split_seed", self.split_seed, least=0)
+        require_names("accept", self.accept, CROP_REFUSALS, kind="refusals")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ParameterError(f"seeds must name one or more, each once; got {list(self.seeds)}.")
         if self.folds is not None:
@@ -121,7 +126,7 @@ def _plan(table: Mapping[str, Any], folder: Path) -> Plan:
         if key not in table:
             raise ParameterError(f"{key} is missing.")
     given = {key: table[key] for key in known if key in table}
-    for key, kind in (("seeds", int), ("notes", str), ("recipes", str)):
+    for key, kind in (("seeds", int), ("notes", str), ("recipes", str), ("accept", str)):
         given[key] = _listed(given, key, kind)
         if not given[key]:
             del given[key]

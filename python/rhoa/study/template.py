@@ -35,6 +35,9 @@ device = "auto"
 # Caveats for the top of the report.
 notes = []
 
+# Crops that are refused by default: "shape" pads those that are not square; label, size, colour.
+# accept = ["shape"]
+
 # Options of every recipe that differ from the paper's.
 [every-recipe]
 # epochs = 30

@@ -4,7 +4,7 @@ from rhoa.verbs.crops import hips
 from rhoa.verbs.detector import detector
 from rhoa.verbs.exporting import export
 from rhoa.verbs.listing import inspect
-from rhoa.verbs.output import Result, table
+from rhoa.verbs.output import Result, in_words_of_shell, table
 from rhoa.verbs.plan import study as conduct
 from rhoa.verbs.prediction import predict
 from rhoa.verbs.published import audit
@@ -26,6 +26,7 @@ __all__ = [
     "explain",
     "export",
     "hips",
+    "in_words_of_shell",
     "info",
     "inspect",
     "predict",

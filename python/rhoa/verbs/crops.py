@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from rhoa import cohort
 from rhoa.errors import ParameterError
+from rhoa.hips import write_crop
 from rhoa.hips.corrections import corrected
 from rhoa.hips.sheet import Entry, Verdict, sheet, write_card
 from rhoa.hips.views import frontal, lateral
-from rhoa.picture import draw_box, encode_png
+from rhoa.picture import draw_box, encode_png, picture_label
 from rhoa.pose.sides import SIDES
 from rhoa.progress import bar
 from rhoa.verbs.corrections import Picture, drawn_boxes, wants_review, write_review
@@ -80,10 +81,10 @@ class CroppedScan:
         for side in SIDES:
             file = folder / f"hip-{side}.png"
             hip = self.found.hips.get(side)
-            if hip is None or hip.crop is None:
+            if hip is None or hip.crop is None or hip.box is None:
                 file.unlink(missing_ok=True)
                 continue
-            atomic_write(file, encode_png(hip.crop))
+            write_crop(file, hip.crop, hip.box, image, source="ct")
             names.append(file.name)
         return names
 
@@ -236,4 +237,4 @@ def _picture_of(image: Radiograph, boxes: Mapping[Side, Box]) -> bytes:
     grey = image.to_uint8()
     for box in boxes.values():
         grey = draw_box(grey, box.top, box.left, box.bottom, box.right)
-    return encode_png(grey, pixel_mm=image.pixel_mm[0])
+    return encode_png(grey, pixel_mm=image.pixel_mm[0], text=picture_label("picture"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rhoa.hips.crop_files import CROP_REFUSALS
 from rhoa.pose.verdict import HIP_REFUSALS
 
 
@@ -162,12 +163,7 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="a hip detector for X-rays (rhoa[train]); with it, pictures are whole X-rays",
     )
-    verb.add_argument(
-        "--accept",
-        metavar="NAME,...",
-        default="",
-        help="refusals to overrule: of a CT as in `rhoa hips`, of an X-ray as in `rhoa xray`",
-    )
+    crop_option(verb, also="; of a CT, those of `rhoa hips`, of an X-ray, those of `rhoa xray`")
     verb.add_argument(
         "--runtime",
         choices=["auto", "torch", "onnx"],
@@ -189,6 +185,17 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
         "archive; without it neither is in any file",
     )
     threads_option(verb)
+
+
+def crop_option(verb: argparse.ArgumentParser, *, also: str = "") -> None:
+    """Of verbs that read crops."""
+    names = "; ".join(f"{name}: {meaning}" for name, meaning in CROP_REFUSALS.items())
+    verb.add_argument(
+        "--accept",
+        metavar="NAME,...",
+        default="",
+        help=f"of a crop that is refused, read it all the same ({names}){also}",
+    )
 
 
 def series_option(verb: argparse.ArgumentParser) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
@@ -36,6 +38,25 @@ def table(rows: Rows) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in cells
     )
+
+
+def in_words_of_shell(error: object, options: Namespace) -> str:
+    """A message of the library with the options of the command line, where the verb has them.
+
+    Examples
+    --------
+    >>> from argparse import Namespace
+    >>> options = Namespace(accept="", pixel_mm=None)
+    >>> in_words_of_shell('pass accept="colour", or pixel_mm=; side="left".', options)
+    'pass --accept colour, or --pixel-mm; side="left".'
+    """
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.groups(default="")
+        words = f"--{name.replace('_', '-')} {value}".rstrip()
+        return words if hasattr(options, name) else found[0]
+
+    return re.sub(r'\b([a-z_]+)=(?:"([\w,-]+)")?(?=[\s,;.]|$)', option, str(error))
 
 
 def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import rhoa
 from rhoa.errors import ParameterError, warn_user
+from rhoa.hips import write_crop
 from rhoa.hips.sheet import Entry, Verdict, write_card
 from rhoa.hips.views import frontal
 from rhoa.learning.cards import CARD_FILE
-from rhoa.picture import encode_png
 from rhoa.prediction import graded, hips_in, kind_of, load_grader
 from rhoa.prediction import predict as predict_all
 from rhoa.progress import bar
@@ -29,7 +29,7 @@ from rhoa.verbs.folder import (
     veil,
 )
 from rhoa.verbs.inputs import distinct_names
-from rhoa.verbs.output import Result, write_table
+from rhoa.verbs.output import Result, in_words_of_shell, write_table
 from rhoa.verbs.pelvis import AUTO, PoseRequest, without_nan
 from rhoa.writing import atomic_write
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping, Sequence
 
+    from rhoa.hips.model_crops import Source
     from rhoa.learning import Grader
     from rhoa.prediction import FoundHips
     from rhoa.verbs.output import Rows
@@ -119,9 +120,10 @@ def _of_one(scan: Path, options: Namespace) -> Result:
 
 def _of_crops(crops: Sequence[Path], options: Namespace) -> Result:
     """Ready crops, all of them in batches."""
-    rows = predict_all([str(crop) for crop in crops], _grader(options), views=options.views)
+    words = {"views": options.views, "accept": options.accept}
+    rows = predict_all([str(crop) for crop in crops], _grader(options), **words)
     for row, crop in zip(rows, crops, strict=True):
-        row["scan"] = str(crop)
+        row["scan"], row["refused"] = str(crop), in_words_of_shell(row["refused"], options)
     lines = [] if options.out is None else [_write_rows(options.out, rows)]
     return _result(rows, lines)
 
@@ -201,10 +203,11 @@ def _write_prediction(
         found.image.save(folder / ("ct-ap.png" if found.source == "ct" else "xray.png"))
     for row, crop in zip(rows, found.crops, strict=True):
         file = folder / f"hip-{row['side']}.png"
-        if crop is None:
+        if crop is None or found.image is None:
             file.unlink(missing_ok=True)
         else:
-            atomic_write(file, encode_png(crop))
+            source: Source = "ct" if found.source == "ct" else "xray"
+            write_crop(file, crop, found.boxes[row["side"]], found.image, source=source)
     text = json.dumps(without_nan(content), indent=2, allow_nan=False)
     atomic_write(folder / PREDICTION_FILE, text + "\n")
 

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rhoa.errors import MissingExtraError, ParameterError, RhoaError, RhoaWarning, warn_user
-from rhoa.hips import halves, prepare, read_xray
+from rhoa.hips import halves, prepare, read_xray, write_crop
 from rhoa.hips.corrections import corrected
 from rhoa.hips.sheet import OF_XRAYS, Entry, sheet, write_card
 from rhoa.hips.views import film as film_view
-from rhoa.picture import encode_png
 from rhoa.pose.sides import SIDES
 from rhoa.progress import bar
 from rhoa.reading.bounded import shown
@@ -232,8 +231,7 @@ def _write_hips(image: Radiograph, hips: Mapping[Side, Box], folder: Path) -> li
     for side in SIDES:
         file = folder / f"hip-{side}.png"
         if side in hips:
-            pixel_mm = min(image.pixel_mm)
-            atomic_write(file, encode_png(prepare(image, hips[side]), pixel_mm=pixel_mm))
+            write_crop(file, prepare(image, hips[side]), hips[side], image, source="xray")
             files.append(file)
         else:
             file.unlink(missing_ok=True)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rhoa.learning import Model
     from rhoa.verbs.output import Rows
 
+EXPLAINED_PIXELS = 400
+"""Of a side of an occlusion map; the score is that of the whole crop."""
 TRAINING_LIBRARIES = ("torch", "torchvision", "safetensors", "matplotlib")
 
 
@@ -120,10 +122,11 @@ def explain(options: Namespace) -> Result:
     """An occlusion map, or Grad-CAM, over its crop."""
     require_extra("torch", extra="train", purpose="rhoa explain")
     from rhoa.evaluation.attention import grad_cam
-    from rhoa.evaluation.figures import overlay_png, read_grey
+    from rhoa.evaluation.figures import overlay_png, shrunk
 
     model = rhoa.load_model(options.model)
-    crop = read_grey(options.crop, 400)
+    levels = rhoa.hips.read_crop(options.crop, accept=options.accept)
+    crop = shrunk(levels, EXPLAINED_PIXELS)
     if options.method == "grad-cam":
         influence = grad_cam(cast("Model", model), crop)
     else:
@@ -131,7 +134,7 @@ def explain(options: Namespace) -> Result:
             model, crop, patch=options.patch, stride=options.stride, spread=options.method
         )
     atomic_write(options.out, overlay_png(crop, influence))
-    score = float(model.predict_proba([crop])[0, 1])
+    score = float(model.predict_proba([levels])[0, 1])
     return Result([{"image": str(options.crop), "rHOA": round(score, 6)}], [f"wrote {options.out}"])
 
 

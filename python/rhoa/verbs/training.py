@@ -13,6 +13,7 @@ from rhoa import cohort
 from rhoa.errors import ParameterError
 from rhoa.learning import Execution, Recipe, as_coded
 from rhoa.progress import bar
+from rhoa.verbs.options import crop_option
 from rhoa.verbs.output import Result
 
 EPILOG = """\
@@ -63,6 +64,7 @@ def train_options(verb: argparse.ArgumentParser) -> None:
         metavar="auto|float32|bfloat16|float16",
         help="of training steps (default: half precision on a GPU, float32 on a CPU)",
     )
+    crop_option(verb)
     verb.add_argument("--compile", action="store_true", help="torch.compile the training step")
     verb.add_argument(
         "--checkpoint-minutes", type=float, default=5.0, help="between checkpoints (default: 5)"
@@ -103,6 +105,7 @@ def train(options: argparse.Namespace) -> Result:
             resume=not options.restart,
             tensorboard=options.tensorboard,
         ),
+        accept=options.accept,
     )
     return Result([{"run": str(run)}], [f"wrote {run}; measure it with `rhoa evaluate`"])
 
