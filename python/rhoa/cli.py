@@ -20,6 +20,7 @@ from rhoa.verbs.options import (
     repair_option,
     review_options,
     scan_options,
+    side_option,
 )
 from rhoa.verbs.plan import study_options
 from rhoa.verbs.published import audit_options
@@ -208,8 +209,8 @@ def _xray(stages: Stages) -> None:
         "--out",
         type=Path,
         required=True,
-        help="folder to write: xray.png, xray.npz, half-left.png and half-right.png (mirrored); of "
-        "a folder, a subfolder for each file, and rejected.csv",
+        help="folder to write: xray.png, xray.npz and, of films of both hips, half-left.png and "
+        "half-right.png (mirrored); of a folder, a subfolder for each file, and rejected.csv",
     )
     verb.add_argument(
         "--pixel-mm",
@@ -234,6 +235,7 @@ def _xray(stages: Stages) -> None:
         default="",
         help=f"refusals to overrule: {', '.join(REFUSALS)}",
     )
+    side_option(verb)
 
 
 def _detector(stages: Stages) -> None:

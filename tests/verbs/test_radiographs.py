@@ -109,6 +109,7 @@ def test_json_tells_what_was_taken_and_found(
         "voi": "none",
         "sides": "PatientOrientation",
         "hip": "",
+        "hip_from": "BodyPartExamined",
         "content_px": list(content(truth())),
         "warnings": [],
         "verdict": "read",
@@ -139,11 +140,10 @@ def test_options_reach_the_reader(
     path = write(tmp_path, **window)
     words = ("xray", path, "-o", tmp_path / "out", "--voi", "--accept", "part", "--pixel-mm", "0.9")
 
-    code, _, _ = run(capsys, *words)
+    code, _, _ = run(capsys, *words, "--side", "both")
     image = rhoa.Radiograph.load(tmp_path / "out" / "xray.npz")
-    trusted = run(
-        capsys, "xray", folder / "picture.png", "-o", tmp_path, "--pixel-mm", "file", "--json"
-    )
+    words = ("xray", folder / "picture.png", "-o", tmp_path, "--pixel-mm", "file", "--json")
+    trusted = run(capsys, *words, "--side", "both")
 
     assert code == 0
     assert np.array_equal(image, truth().clip(500, 1500))
@@ -156,7 +156,7 @@ def test_options_reach_the_reader(
     [
         (["none.dcm"], 1, "none.dcm: no such X-ray file; check the path."),
         (["notes.txt"], 1, "notes.txt: not a DICOM file"),
-        (["knee.dcm"], 1, 'pass accept="part"'),
+        (["knee.dcm"], 1, "pass --accept part"),
         (["knee.dcm", "--accept", "knee"], 1, "accept must name refusals that exist"),
         (["knee.dcm", "--pixel-mm", "wide"], 2, "--pixel-mm"),
         (["knee.dcm", "--pixel-mm", "-1"], 1, "pixel_mm must be a positive"),

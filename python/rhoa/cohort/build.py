@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,9 +12,11 @@ from rhoa.cohort.cases import RECORD, run_cases
 from rhoa.cohort.manifest import Hip, Manifest, exclusion_of, grade, label_of, sha256_of
 from rhoa.cohort.pseudonyms import veiled
 from rhoa.cohort.scans import EDGES, Scan, read_scans
-from rhoa.errors import ManifestError, RhoaWarning
+from rhoa.errors import ManifestError, RhoaError, RhoaWarning
 from rhoa.hips import Box, boxes, joints, located, model_crop, read_xray
-from rhoa.hips.xray import PICTURES
+from rhoa.hips.box_checks import BoxRules, checked_box, fits
+from rhoa.hips.film import ASK, settled
+from rhoa.hips.refusals import accepted
 from rhoa.picture import encode_png
 from rhoa.pose import Landmarks, from_landmarks, from_volume
 from rhoa.pose.sides import SIDES
@@ -214,29 +217,46 @@ def _require_sound(flags: frozenset[str], what: str, remedy: str) -> None:
 
 
 def _xray(scan: Scan) -> tuple[Radiograph, Mapping[Side, Box]]:
-    # The box is in pixels: a picture need not know their size.
-    is_picture = scan.path.suffix.lower() in PICTURES
-    pixel_mm = 1.0 if is_picture else None
-    image = read_xray(scan.path, pixel_mm=pixel_mm, accept=scan.told("accept"))
-    hip_boxes: dict[Side, Box] = {}
-    for line, row in scan.rows:
-        side = cast("Side", row["side"])
-        try:
-            edges = [float(row[edge]) for edge in EDGES]
-        except ValueError:
-            raise ManifestError(
-                f"{scan.table.name}, line {line}: an X-ray needs its hip's box: top, left, bottom "
-                "and right, in pixels."
-            ) from None
-        hip_boxes[side] = Box(side, *edges)
-    columns = {side: box.centre[1] for side, box in hip_boxes.items()}
-    if len(columns) == 2 and columns["left"] <= columns["right"]:
+    """The film and the boxes of its rows, which are compared with what it says and shows."""
+    accept = accepted(scan.told("accept"))
+    rows = {cast("Side", row["side"]): (line, row) for line, row in scan.rows}
+    where = {side: f"{scan.table.name}, line {line}" for side, (line, _) in rows.items()}
+    try:
+        # Boxes are in pixels: a picture need not know their size.
+        image = read_xray(scan.path, pixel_mm="unknown", accept=accept)
+        film = settled(image, where, accept=accept)
+    except RhoaError as error:
+        raise type(error)(_in_words_of_tables(str(error))) from None
+    if scan.shares_visit and film.shows == "both":
         raise ManifestError(
-            f"{scan.where}: the left hip's box lies to the left of the "
-            "right hip's; boxes are in the image as rhoa.hips.read_xray turns it, with the "
-            "patient's left on the right."
+            f"{scan.where}: this film shows both hips ({film.source}), and another film of its "
+            "subject and visit is listed; number the visits."
         )
-    return image, hip_boxes
+    edges = {side: _edges(row, where[side]) for side, (_, row) in rows.items()}
+    overrule = "write {kind} into the column accept"
+    rules = BoxRules.of(image, film)._replace(accept=accept, overrule=overrule)
+    exchanged = dict(zip(rows, reversed(list(edges.values())), strict=True))
+    if len(rows) == 2 and all(fits(side, exchanged[side], rules) for side in rows):
+        raise ManifestError(
+            f"{scan.where}: the left hip's box lies to the left of the right hip's; boxes are in "
+            "the image as rhoa.hips.read_xray turns it, with the patient's left on the right."
+        )
+    return image, {side: checked_box(side, edges[side], rules, where[side]) for side in rows}
+
+
+def _edges(row: Mapping[str, str], where: str) -> list[float]:
+    try:
+        return [float(row[edge]) for edge in EDGES]
+    except ValueError:
+        raise ManifestError(
+            f"{where}: an X-ray needs its hip's box: top, left, bottom and right, in pixels."
+        ) from None
+
+
+def _in_words_of_tables(message: str) -> str:
+    """A message of `read_xray`, whose options are columns here; the rows tell the sides."""
+    message = message.replace(f"{ASK}, or", "look which is true, and")
+    return re.sub(r'pass accept="(\w+)"', r"write \1 into the column accept", message)
 
 
 def _report_rejected(rejected: list[tuple[str, str, str]], out: Path) -> None:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from rhoa.errors import MissingFileError, ReadError, RhoaWarning, require_positive
+from rhoa.errors import (
+    MissingFileError,
+    ReadError,
+    RhoaWarning,
+    require_choice,
+    require_positive,
+)
 from rhoa.hips.borders import content
+from rhoa.hips.film import HIPS, Extent, film_hips
 from rhoa.hips.greys import check_size, greys_of
 from rhoa.hips.pictures import picture_format, read_picture
 from rhoa.hips.refusals import accepted, check_shape, check_tags
@@ -22,11 +30,12 @@ from rhoa.reading.findings import Findings
 from rhoa.reading.headers import SkippedFileError, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from os import PathLike
 
     from numpy.typing import NDArray
 
+    from rhoa.hips.film import Hips
     from rhoa.hips.tags import Tags
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -42,12 +51,15 @@ class _Read(NamedTuple):
     pixels: NDArray[np.float32]
     pixel_mm: tuple[float, float] | None
     facts: dict[str, Any]
+    words: Mapping[str, str] = MappingProxyType({})
+    """What the header says, by element."""
 
 
-def read_xray(
+def read_xray(  # noqa: PLR0913  # every option by keyword
     path: str | PathLike[str],
     *,
-    pixel_mm: float | Literal["file"] | None = None,
+    pixel_mm: float | Literal["file", "unknown"] | None = None,
+    side: Hips | None = None,
     voi: bool = False,
     accept: str | Collection[str] = (),
     strict: bool = False,
@@ -66,7 +78,11 @@ def read_xray(
         file is, its content tells, not its name.
     pixel_mm
         Size of the square pixels; overrides what a DICOM file states. A picture needs it, for its
-        resolution often is that of a printer; "file" takes the picture's word for it.
+        resolution often is that of a printer; "file" takes the picture's word for it, and "unknown"
+        reads it in pixels, which then count as 1 mm (a DICOM file has to state its own all the same).
+    side
+        What the image shows: ``"left"`` or ``"right"``, that hip alone, or ``"both"``. Default: what
+        its elements and its size say, as ``provenance["hip"]`` and ``["hip_from"]`` tell.
     voi
         Whether to apply the file's first VOI LUT, or else window, as a viewer does. It makes files
         of unlike devices more alike, and may clip; the paper does not mention it.
@@ -83,6 +99,9 @@ def read_xray(
         * ``"size"``: fewer than 64 pixels a side, one side more than 2.5 times the other, or a
           longer side that is not 50 to 1600 mm by the file's own pixel size.
         * ``"colour"``: a picture that is not grey; its brightness is taken.
+        * ``"side"``: elements contradict each other on the side, or ``side``; they are left aside.
+        * ``"half"``, ``"outside"``, ``"box"``: of boxes of hips, where some are given: one lies in
+          the half of the other side, partly outside the image, or is not 40 to 200 mm wide.
 
         Empty elements, and words that are not known, are no reason to refuse.
     strict
@@ -99,7 +118,9 @@ def read_xray(
 
         ``provenance`` tells ``pixel_mm_from`` (which was taken), ``lossy``, ``photometric``,
         ``inverted``, ``modality_lut``, ``voi``, ``sides`` (what tells where the left is), ``hip``
-        (the side, where the file says that it shows one alone), ``padding_pixels`` (which reach the
+        (``"left"`` or ``"right"`` of an image of one hip, ``"unknown"`` where that has to be asked
+        for before it is cut into halves, empty for both hips), ``hip_from`` (what told it, or why
+        it is unknown), ``padding_pixels`` (which reach the
         border, and were set to the darkest level), ``accepted``, and ``content_px``, the rectangle
         (top, left, bottom, right) between dark or bright margins (see `rhoa.hips.content`). Margins
         are not cut off: that would move the midline and every box drawn on the file;
@@ -109,7 +130,8 @@ def read_xray(
     ------
     ReadError
         If the file is absent, damaged, of several frames, too large, no grey image, or its pixel
-        size is unknown; `ViewError` if it is refused for what it shows.
+        size is unknown; `ViewError` if it is refused for what it shows, or if two of its elements
+        contradict each other, or ``side``, on the side.
     MissingExtraError
         If its decoder, or Pillow, is not installed.
 
@@ -120,23 +142,33 @@ def read_xray(
     DICOM PS3.3, C.7.6.3.1.2 (grey levels), C.7.6.1.1.1 (orientation), 10.7 (pixel spacing).
     """
     path, overruled = Path(path), accepted(accept)
-    trusted = isinstance(pixel_mm, str) and pixel_mm == "file"
-    step = None if pixel_mm is None or trusted else require_positive("pixel_mm", pixel_mm)
+    if side is not None:
+        require_choice("side", side, HIPS)
+    word = pixel_mm if pixel_mm in ("file", "unknown") else ""
+    step = None if pixel_mm is None or word else require_positive("pixel_mm", pixel_mm)
     findings = Findings(strict)
     kind = _kind(path)
     if kind:
-        read = _read_picture(path, kind, overruled, trusted=trusted)
+        read = _read_picture(path, kind, overruled, trusted=word == "file")
     else:
         read = _read_dicom(path, overruled, voi=voi, findings=findings)
     size, facts = read.pixel_mm, read.facts
     if step is not None:
         size, facts["pixel_mm_from"] = (step, step), "given"
+    elif size is None and kind and word == "unknown":
+        size, facts["pixel_mm_from"] = (1.0, 1.0), "unknown"
+    inner = content(read.pixels)
+    extent = Extent.of(inner, size if facts["pixel_mm_from"] != "unknown" else None)
+    hips = film_hips(
+        shown(path), read.words, extent, side=side, accept=overruled, findings=findings
+    )
     for message in findings.warnings:
         warnings.warn(message, RhoaWarning, stacklevel=2)
     if size is None:
         remedy = "pass pixel_mm=" + (', or "file" to trust its resolution' if kind else "")
         raise ReadError(f"{shown(path)}: its pixel size is unknown; {remedy}.")
-    facts |= {"accepted": sorted(overruled), "content_px": list(content(read.pixels))}
+    facts |= {"hip": "" if hips.shows == "both" else hips.shows, "hip_from": hips.source}
+    facts |= {"accepted": sorted(overruled), "content_px": list(inner)}
     return Radiograph(read.pixels, size, provenance={"kind": "X-ray", **facts})
 
 
@@ -177,7 +209,6 @@ def _read_picture(path: Path, kind: str, overruled: Collection[str], *, trusted:
         "modality_lut": "none",
         "voi": "none",
         "sides": "assumed",
-        "hip": "",
         "padding_pixels": 0,
     }
     return _Read(picture.pixels, picture.pixel_mm if trusted else None, facts)
@@ -206,10 +237,9 @@ def _read_dicom(path: Path, overruled: Collection[str], *, voi: bool, findings: 
         "modality_lut": greys.modality_lut,
         "voi": greys.voi,
         "sides": sides,
-        "hip": tags.side,
         "padding_pixels": greys.padding_pixels,
     }
-    return _Read(pixels, size, facts)
+    return _Read(pixels, size, facts, tags.words)
 
 
 def _syntax(tags: Tags) -> str:

@@ -12,7 +12,7 @@ from rhoa.hips import LabelledImage, as_examples, read_coco, read_examples, read
 from rhoa.hips.corrections import read_boxes
 from rhoa.progress import bar
 from rhoa.reading.bounded import shown
-from rhoa.verbs.output import Result
+from rhoa.verbs.output import Result, shell_words
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -60,7 +60,10 @@ def _drawn(options: Namespace, settings: DetectorOptions) -> Iterator[Example]:
     for path in options.labels:
         labelled = _labelled(path, options)
         groups = None if owners is None else _groups(labelled, owners, options.subjects)
-        yield from read_examples(labelled, image_size=settings.side_px, groups=groups)
+        with shell_words():
+            yield from read_examples(
+                labelled, image_size=settings.side_px, groups=groups, accept=options.accept
+            )
 
 
 def _owners(path: Path) -> dict[Path, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rhoa
 from rhoa.errors import PoseError
 from rhoa.hips import model_crop
+from rhoa.hips.film import hips_of
 from rhoa.picture import encode_png
 from rhoa.pose.sides import SIDES
 from rhoa.verbs.folder import told_warnings
@@ -118,9 +119,15 @@ def _hip_of_ct(image: Radiograph | None, pelvis: Pelvis, side: Side) -> FoundHip
 
 
 def hips_of_xray(image: Radiograph, detector: HipDetector, notes: Sequence[str]) -> FoundHips:
-    """The hips of an X-ray that a detector finds; a side without a box is refused."""
+    """The hips of an X-ray that a detector finds; a side without a box is refused.
+
+    Raises
+    ------
+    ParameterError
+        If the X-ray may be of one hip or of two.
+    """
     found = detector.detect(image)
-    alone = image.provenance["hip"]
+    alone = hips_of(image).alone
     hips = []
     for side in SIDES:
         box = found.get(side)
@@ -130,7 +137,7 @@ def hips_of_xray(image: Radiograph, detector: HipDetector, notes: Sequence[str])
             facts = {"confidence": round(sure, 3)}
             crop = model_crop(image, box, source="xray")
             hips.append(FoundHip(side, box, crop, flags=flags, facts=facts))
-        elif alone in {"", side}:
+        elif alone in {None, side}:
             hips.append(FoundHip(side, None, None, ["no hip was found by the detector"]))
     return FoundHips("xray", hips, image, notes)
 

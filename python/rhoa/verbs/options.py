@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rhoa.hips.film import HIPS
+
 
 def folder_options(verb: argparse.ArgumentParser, table: str, *, many: str = "--each") -> None:
     """Of verbs that do every scan of a folder; ``many`` says when there are many."""
@@ -150,6 +152,7 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--accept", metavar="NAME,...", default="", help="of an X-ray, as in `rhoa xray`"
     )
+    side_option(verb)
     verb.add_argument(
         "--runtime",
         choices=["auto", "torch", "onnx"],
@@ -171,6 +174,17 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
         "archive; without it neither is in any file",
     )
     threads_option(verb)
+
+
+def side_option(verb: argparse.ArgumentParser) -> None:
+    """Of verbs that read X-rays."""
+    verb.add_argument(
+        "--side",
+        choices=HIPS,
+        help="what the X-rays show: one hip alone, the patient's left or right, or both; default: "
+        "what their elements say, or their size; where neither tells, it is asked for, for a film "
+        "of one hip must not be cut in half",
+    )
 
 
 def series_option(verb: argparse.ArgumentParser) -> None:
@@ -248,6 +262,13 @@ def detector_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--learning-rate", type=float, help="of Adam (default: 0.001)")
     verb.add_argument(
         "--test-share", type=float, help="of the subjects, held out and measured (default: 0.1)"
+    )
+    verb.add_argument(
+        "--accept",
+        metavar="NAME,...",
+        default="",
+        help="refusals of boxes to overrule: half (in the half of the other side), outside (partly "
+        "outside the picture), box (not the size of a hip)",
     )
     verb.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
     verb.add_argument("--seed", type=int, default=2020)

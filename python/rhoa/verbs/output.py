@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rhoa.errors import RhoaError
 from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 Rows = list[dict[str, Any]]
+_SHELL_WORDS = (
+    (r'\b(accept|side)="(\w+)"', r"--\1 \2"),
+    (r'pass pixel_mm=, or "file" to', "pass --pixel-mm MM, or --pixel-mm file to"),
+    (r"pass pixel_mm=", "pass --pixel-mm MM"),
+)
+"""What messages about X-rays call options, and what the command line calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,18 @@ class Result:
     """Whether what was to be checked does not hold."""
     shown: Rows | None = None
     """What the table has, where JSON tells more."""
+
+
+@contextlib.contextmanager
+def shell_words() -> Iterator[None]:
+    """Errors that are raised meanwhile name the options of the command line, not of Python."""
+    try:
+        yield
+    except RhoaError as error:
+        message = str(error)
+        for pattern, words in _SHELL_WORDS:
+            message = re.sub(pattern, words, message)
+        raise type(error)(message) from None
 
 
 def table(rows: Rows) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import rhoa
 from rhoa.errors import ParameterError, RhoaError, RhoaWarning
+from rhoa.hips.film import require_known
 from rhoa.hips.pictures import read_levels
 from rhoa.hips.sheet import Entry, Verdict, write_card
 from rhoa.hips.views import frontal
@@ -34,8 +35,8 @@ from rhoa.verbs.grading import (
     scores_of,
     write_prediction,
 )
-from rhoa.verbs.inputs import distinct_names, is_picture, kind_of
-from rhoa.verbs.output import Result
+from rhoa.verbs.inputs import distinct_names, kind_of
+from rhoa.verbs.output import Result, shell_words
 from rhoa.verbs.pelvis import AUTO, Request
 from rhoa.writing import atomic_write, csv_text
 
@@ -198,11 +199,12 @@ def _found_in_xray(scan: Path, options: Namespace) -> FoundHips:
             f"{shown(scan)}: the hips of an X-ray are found by a detector; pass --detector FOLDER "
             "(rhoa.hips.train_detector trains one), or grade crops."
         )
-    with told_warnings(veil(scan, options)) as told:
+    with shell_words(), told_warnings(veil(scan, options)) as told:
         # Boxes are in pixels: a picture need not know their size.
         image = rhoa.hips.read_xray(
-            scan, pixel_mm=1.0 if is_picture(scan) else None, accept=options.accept
+            scan, pixel_mm="unknown", side=options.side, accept=options.accept
         )
+        require_known(image, shown(scan))
     return hips_of_xray(image, _loaded_detector(options.detector, options.device), told)
 
 

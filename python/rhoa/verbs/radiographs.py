@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rhoa.errors import MissingExtraError, ParameterError, RhoaError, RhoaWarning
 from rhoa.hips import halves, prepare, read_xray
 from rhoa.hips.corrections import corrected
+from rhoa.hips.film import hips_of, require_known, settled
+from rhoa.hips.refusals import accepted
 from rhoa.hips.sheet import OF_XRAYS, Entry, sheet, write_card
 from rhoa.hips.views import film as film_view
 from rhoa.picture import encode_png
@@ -21,7 +23,7 @@ from rhoa.reading.bounded import shown
 from rhoa.reading.files import list_files
 from rhoa.verbs.corrections import Picture, drawn_boxes, wants_review, write_review
 from rhoa.verbs.folder import SHEET
-from rhoa.verbs.output import Result
+from rhoa.verbs.output import Result, shell_words
 from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ SHORT_SOURCE = {
 PICTURE = "xray.png"
 UNSURE = 0.5
 """A hip of a lower score deserves a look."""
-FACTS = ("pixel_mm_from", "photometric", "inverted", "modality_lut", "voi", "sides", "hip")
+FACTS = ("pixel_mm_from", "photometric", "inverted", "modality_lut", "voi", "sides", "hip", "hip_from")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +64,7 @@ class Film:
         if self.image is None:
             return {"file": self.name, "verdict": "refused", "reason": self.told[0]}
         facts = {fact: self.image.provenance[fact] for fact in FACTS}
-        alone = facts["hip"]
+        alone = hips_of(self.image).alone
         return {
             "file": self.name,
             "pixels": list(self.image.shape),
@@ -85,15 +87,19 @@ class Reader:
 
     def read(self, path: Path, name: str, folder: Path) -> tuple[Film, list[Path]]:
         """An X-ray, and the files that were written of it into ``folder``."""
-        image, told = _read(path, self.options)
-        files = _write(image, folder)
         drawn = self.drawn.get(_picture(name, self.options))
+        with shell_words():
+            image, told = _read(path, self.options)
+            if drawn is not None:
+                image = _of_drawn(image, drawn, self.options)
+            require_known(image, name.rpartition("/")[2])
+            hips = {} if self.detector is None else self.detector.detect(image)
+            changes: list[Correction] = []
+            if drawn is not None:
+                hips, changes = corrected(image, hips, drawn, accept=self.options.accept)
+        files = _write(image, folder)
         if self.detector is None and drawn is None:
             return Film(name, image, told=told), files
-        hips = {} if self.detector is None else self.detector.detect(image)
-        changes: list[Correction] = []
-        if drawn is not None:
-            hips, changes = corrected(image, hips, drawn)
         files += _write_hips(image, hips, folder)
         told += _doubts(name, image, hips, changes)
         return Film(name, image, hips, changes, told), files
@@ -199,14 +205,29 @@ def _read(path: Path, options: Namespace) -> tuple[Radiograph, list[str]]:
     """The X-ray, and what was noticed on the way."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RhoaWarning)
-        image = read_xray(path, pixel_mm=options.pixel_mm, voi=options.voi, accept=options.accept)
+        image = read_xray(
+            path,
+            pixel_mm=options.pixel_mm,
+            side=options.side,
+            voi=options.voi,
+            accept=options.accept,
+        )
     return image, list(dict.fromkeys(str(one.message) for one in caught))
+
+
+def _of_drawn(image: Radiograph, drawn: LabelledImage, options: Namespace) -> Radiograph:
+    """The X-ray, which shows the hips that somebody drew on it where nothing else tells."""
+    named = {box.side: "its drawn box" for box in drawn.boxes}
+    hips = settled(image, named, accept=accepted(options.accept))
+    shows = "" if hips.shows == "both" else hips.shows
+    told = dict(image.provenance) | {"hip": shows, "hip_from": hips.source}
+    return replace(image, provenance=told)
 
 
 def _write(image: Radiograph, folder: Path) -> list[Path]:
     """The files that were written into ``folder``."""
     parts = {"xray": image}
-    if not image.provenance["hip"]:
+    if hips_of(image).shows == "both":
         parts |= {f"half-{side}": half for side, half in halves(image).items()}
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}.png" for name in parts]
@@ -257,9 +278,9 @@ def places(hips: Mapping[Side, Box]) -> Rows:
 def _doubts(
     name: str, image: Radiograph, hips: Mapping[Side, Box], changes: Sequence[Correction]
 ) -> list[str]:
-    alone = image.provenance["hip"]
+    alone = hips_of(image).alone
     looked_at = {one.side for one in changes}
-    sides = [side for side in SIDES if alone in {"", side} and side not in looked_at]
+    sides = [side for side in SIDES if alone in {None, side} and side not in looked_at]
     lost = [f"{name}: no {side} hip was found; look at it." for side in sides if side not in hips]
     unsure = [
         f"{name}: the {side} hip scores {box.confidence:.2f}; look at its crop."
