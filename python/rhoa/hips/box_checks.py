@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LEAST_HIP_MM, MOST_HIP_MM = 40.0, 200.0
 LEAST_SHARE, MOST_SHARE = 0.05, 0.6
 """Of the longer side of an image of both hips whose pixel size is unknown."""
+MOST_OBLONG = 1.5
+"""Of numbers that may be the width and height of a hip."""
 DRAWN_OUTSIDE = 0.02
 """Of the area of a box: where less lies outside, it was drawn up to the border."""
 
@@ -77,8 +79,12 @@ def checked_box(side: Side, edges: Sequence[float], rules: BoxRules, where: str 
             kind, problem = next(_problems(box, rules), ("", ""))
             if not problem:
                 return box
-    other = next((text for text, meant in _readings(edges, rules) if fits(side, meant, rules)), "")
-    remedy = other or "correct the box"
+    meant = (
+        text
+        for text, other in _readings(edges, rules, is_box=kind == "half")
+        if fits(side, other, rules)
+    )
+    remedy = next(meant, "correct the box")
     if kind and rules.overrule:
         remedy += f", or {rules.overrule.format(kind=kind)} to take it all the same"
     raise ManifestError(f"{where}{': ' if where else ''}{problem}; {remedy}.")
@@ -137,19 +143,22 @@ def _odd_size(box: Box, rules: BoxRules) -> str:
 
 
 def _readings(
-    edges: Sequence[float], rules: BoxRules
+    edges: Sequence[float], rules: BoxRules, *, is_box: bool
 ) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
-    """Other meanings that four numbers may have, and the edges that they would be."""
+    """Other meanings that four numbers may have, and the edges that they would be.
+
+    Where they are the box of a hip, though of another side, they are no width and height.
+    """
     first, second, third, fourth = edges
     rows, columns = rules.shape
     if all(0 <= edge <= 1 for edge in edges):
         meant = [("multiply", (first * rows, second * columns, third * rows, fourth * columns))]
     else:
-        meant = [
-            ("x and y seem exchanged (x1 y1 x2 y2)", (second, first, fourth, third)),
-            ("the last are height and width", (first, second, first + third, second + fourth)),
-            ("they are x, y, width, height", (second, first, second + fourth, first + third)),
-        ]
+        meant = [("x and y seem exchanged (x1 y1 x2 y2)", (second, first, fourth, third))]
+        if not is_box and MOST_OBLONG > third / max(fourth, 1) > 1 / MOST_OBLONG:
+            high, wide = first + third, second + fourth
+            meant.append(("the last two seem to be height and width", (first, second, high, wide)))
+            meant.append(("they seem to be x, y, width, height", (second, first, wide, high)))
     for text, (top, left, bottom, right) in meant:
-        fit = f"top {top:.6g}, left {left:.6g}, bottom {bottom:.6g}, right {right:.6g} would fit"
-        yield f"{text}: {fit}", (top, left, bottom, right)
+        fit = f"top {top:.6g}, left {left:.6g}, bottom {bottom:.6g}, right {right:.6g}"
+        yield f"{text}: {fit} would fit", (top, left, bottom, right)

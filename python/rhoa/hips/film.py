@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Hips = Literal["both", "left", "right"]
 Shows = Literal["both", "left", "right", "unknown"]
 HIPS: tuple[Hips, ...] = ("both", *SIDES)
+PELVIS = "pelvis"
 ONE_HIP_MM, BOTH_HIPS_MM = 250.0, 300.0
 """Widths: a narrower image cannot hold both hips of an adult; a landscape that is wider does."""
 LANDSCAPE = 1.15
@@ -203,7 +204,7 @@ def require_known(image: Radiograph | ArrayLike, name: str = "the image") -> Fil
     hips = hips_of(image)
     if hips.shows == "unknown":
         raise ParameterError(
-            f"{name}: it may show one hip alone, and which is unknown: {hips.source}; {ASK}."
+            f"{name}: whether it shows both hips or one, and which, is unknown ({hips.source}); {ASK}."
         )
     return hips
 
@@ -221,7 +222,7 @@ def _claims(words: Mapping[str, str]) -> list[_Claim]:
         if named.side in SIDES and not mixed:
             claims.append(_Claim(element, named.side, named.word))
         if (named.pelvis or named.side == "both") and not mixed:
-            claims.append(_Claim(element, "both", named.word if named.side == "both" else "pelvis"))
+            claims.append(_Claim(element, "both", named.word if named.side == "both" else PELVIS))
         if named.hip and named.side is None and not mixed:
             claims.append(_Claim(element, "a hip", ""))
     return claims
@@ -236,11 +237,12 @@ def _unsided(claims: Sequence[_Claim], extent: Extent) -> FilmHips:
     """What is shown where no element says a side."""
     near = _near(claims) or claims
     both, hip = ([c for c in near if c.says == says] for says in ("both", "a hip"))
-    if both and not hip:
+    both = [claim for claim in both if claim.word != PELVIS] or ([] if hip else both)
+    if both:
         if extent.holds == "one" and extent.height >= extent.width:
             return FilmHips("unknown", f"{both[0]}, and {extent} has no room for two")
         return FilmHips("both", both[0].element)
-    if hip and not both:
+    if hip and not any(claim.says == "both" for claim in near):
         return FilmHips("unknown", f"{hip[0].element} names a hip, and nothing says of which side")
     if extent.holds == "both":
         return FilmHips("both", f"its size, {extent}")

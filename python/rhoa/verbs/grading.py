@@ -194,6 +194,8 @@ def write_prediction(
     }
     if found.pelvis is not None:
         told["pose"] = found.pelvis.as_dict()
+    if found.source == "xray" and found.image is not None:
+        told["shows"] = hips_of(found.image)._asdict()
     folder.mkdir(parents=True, exist_ok=True)
     if found.image is not None:
         name = "ct-ap.png" if found.source == "ct" else "xray.png"

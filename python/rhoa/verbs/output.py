@@ -36,16 +36,20 @@ class Result:
     """What the table has, where JSON tells more."""
 
 
+def in_shell_words(message: str) -> str:
+    """A message about X-rays that names the options of the command line, not those of Python."""
+    for pattern, words in _SHELL_WORDS:
+        message = re.sub(pattern, words, message)
+    return message
+
+
 @contextlib.contextmanager
 def shell_words() -> Iterator[None]:
-    """Errors that are raised meanwhile name the options of the command line, not of Python."""
+    """Errors that are raised meanwhile name the options of the command line."""
     try:
         yield
     except RhoaError as error:
-        message = str(error)
-        for pattern, words in _SHELL_WORDS:
-            message = re.sub(pattern, words, message)
-        raise type(error)(message) from None
+        raise type(error)(in_shell_words(str(error))) from None
 
 
 def table(rows: Rows) -> str:

@@ -36,7 +36,7 @@ from rhoa.verbs.grading import (
     write_prediction,
 )
 from rhoa.verbs.inputs import distinct_names, kind_of
-from rhoa.verbs.output import Result, shell_words
+from rhoa.verbs.output import Result, in_shell_words, shell_words
 from rhoa.verbs.pelvis import AUTO, Request
 from rhoa.writing import atomic_write, csv_text
 
@@ -205,7 +205,8 @@ def _found_in_xray(scan: Path, options: Namespace) -> FoundHips:
             scan, pixel_mm="unknown", side=options.side, accept=options.accept
         )
         require_known(image, shown(scan))
-    return hips_of_xray(image, _loaded_detector(options.detector, options.device), told)
+    notes = [in_shell_words(note) for note in told]
+    return hips_of_xray(image, _loaded_detector(options.detector, options.device), notes)
 
 
 def _grader(options: Namespace) -> Grader:

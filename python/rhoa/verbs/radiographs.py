@@ -23,7 +23,7 @@ from rhoa.reading.bounded import shown
 from rhoa.reading.files import list_files
 from rhoa.verbs.corrections import Picture, drawn_boxes, wants_review, write_review
 from rhoa.verbs.folder import SHEET
-from rhoa.verbs.output import Result, shell_words
+from rhoa.verbs.output import Result, in_shell_words, shell_words
 from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Film:
             "content_px": self.image.provenance["content_px"],
             **({} if self.hips is None else {"hips": places(self.hips)}),
             "warnings": list(self.told),
-            "verdict": f"read, {alone} hip alone" if alone else "read",
+            "verdict": f"read, {alone} hip alone ({facts['hip_from']})" if alone else "read",
         }
 
 
@@ -212,7 +212,7 @@ def _read(path: Path, options: Namespace) -> tuple[Radiograph, list[str]]:
             voi=options.voi,
             accept=options.accept,
         )
-    return image, list(dict.fromkeys(str(one.message) for one in caught))
+    return image, list(dict.fromkeys(in_shell_words(str(one.message)) for one in caught))
 
 
 def _of_drawn(image: Radiograph, drawn: LabelledImage, options: Namespace) -> Radiograph:
