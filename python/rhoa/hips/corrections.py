@@ -176,9 +176,7 @@ def corrected(
     before = dict(zip(found, in_picture(image, found.values()), strict=True))
     after = {box.side: box for box in drawn.boxes}
     hips = settled(image, dict.fromkeys(after, f"the box of {name}"), accept=overruled)
-    rules = BoxRules.of(image.square(), hips)._replace(
-        most_outside=MOST_OUTSIDE, accept=overruled
-    )
+    rules = BoxRules.of(image.square(), hips)._replace(most_outside=MOST_OUTSIDE, accept=overruled)
     boxes: dict[Side, Box] = {}
     changes = []
     for side in SIDES:

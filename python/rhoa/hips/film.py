@@ -189,7 +189,12 @@ def settled(
     extent = Extent.of(content(image), pixel_mm)
     if extent.holds == "one":
         told = f"the film has no room for both: {hips.source}, and it is {extent}"
-        refuse("side", f"{' and '.join(named.values())} have two hips, and {told}", accept, remedy=remedy)
+        refuse(
+            "side",
+            f"{' and '.join(named.values())} have two hips, and {told}",
+            accept,
+            remedy=remedy,
+        )
     return FilmHips("both", " and ".join(named.values()))
 
 

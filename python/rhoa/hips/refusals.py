@@ -47,7 +47,6 @@ LEAST_FIELD_MM, MOST_FIELD_MM = 50.0, 1600.0
 """Of the longer side: a hip fits into the first, a long-leg film into the second."""
 
 
-
 def accepted(accept: str | Collection[str]) -> frozenset[str]:
     """The refusals that ``accept`` overrules: one, several with commas between, or a collection.
 

@@ -42,7 +42,16 @@ SHORT_SOURCE = {
 PICTURE = "xray.png"
 UNSURE = 0.5
 """A hip of a lower score deserves a look."""
-FACTS = ("pixel_mm_from", "photometric", "inverted", "modality_lut", "voi", "sides", "hip", "hip_from")
+FACTS = (
+    "pixel_mm_from",
+    "photometric",
+    "inverted",
+    "modality_lut",
+    "voi",
+    "sides",
+    "hip",
+    "hip_from",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
