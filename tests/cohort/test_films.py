@@ -26,7 +26,9 @@ def box_in(shows: str, side: str) -> Box:
     return Box(box.side, box.top, box.left - first, box.bottom, box.right - first)
 
 
-def row(scan: str, side: str, box: Box | tuple[float, ...], *, visit: str = "", accept: str = ""):
+def row(
+    scan: str, side: str, box: Box | tuple[float, ...], *, visit: str = "", accept: str = ""
+) -> list[str]:
     edges = (box.top, box.left, box.bottom, box.right) if isinstance(box, Box) else box
     return ["P1", "xray", scan, side, visit, "2", "", *map(str, edges), accept]
 
@@ -43,7 +45,7 @@ def placed(folder: Path, name: str, shows: str = "both", **tags: object) -> str:
 
 
 def crops(manifest: rhoa.cohort.Manifest) -> dict[str, str]:
-    """Whose hip each crop shows, by its pixels; right hips are mirrored, which leaves its middle."""
+    """Whose hip each crop shows, by its pixels; mirroring leaves its middle where it is."""
     found = {}
     for hip in manifest:
         levels = decode_png(hip.image.read_bytes())

@@ -1,4 +1,4 @@
-"""Films whose sides are planted: the patient's left hip has a bright middle, the right a dark one."""
+"""Films whose sides are planted: the patient's left hip has a bright middle, the right a dark."""
 
 from __future__ import annotations
 

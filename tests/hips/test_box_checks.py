@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -95,15 +96,18 @@ TALL, WIDE = (100, 240, 200, 330), (90, 230, 180, 330)
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        (lambda t, l, b, r: (l, t, r, b), "x and y seem exchanged"),
-        (lambda t, l, b, r: (t, l, b - t, r - l), "the last two seem to be height and width"),
-        (lambda t, l, b, r: (l, t, r - l, b - t), "they seem to be x, y, width, height"),
+        (lambda t, x, b, r: (x, t, r, b), "x and y seem exchanged"),
+        (lambda t, x, b, r: (t, x, b - t, r - x), "the last two seem to be height and width"),
+        (lambda t, x, b, r: (x, t, r - x, b - t), "they seem to be x, y, width, height"),
         (lambda *edges: shares(edges), "fractions of 1, and pixels are needed"),
     ],
 )
 @pytest.mark.parametrize("rules", [MM, PIXELS])
 def test_edges_in_another_order_are_recognised_and_the_right_ones_told(
-    meant: tuple[float, ...], written, message: str, rules: BoxRules
+    meant: tuple[float, ...],
+    written: Callable[..., tuple[float, ...]],
+    message: str,
+    rules: BoxRules,
 ) -> None:
     """Each is an error; what is meant is in the message, to be copied."""
     edges = written(*meant)

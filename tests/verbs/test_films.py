@@ -25,7 +25,7 @@ def finder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     class Loader:
         @staticmethod
-        def load(folder: Path, **_: object) -> MarkerFinder:
+        def load(*_: object, **__: object) -> MarkerFinder:
             return MarkerFinder()
 
     monkeypatch.setattr(rhoa.hips, "HipDetector", Loader, raising=False)
@@ -53,7 +53,7 @@ def written(folder: Path) -> dict[str, str]:
         ("left", {"SeriesDescription": "HIP L"}, [], "read, left hip alone (SeriesDescription)"),
     ],
 )
-def test_crops_are_of_the_hips_that_the_film_shows(  # noqa: PLR0913  # fixtures
+def test_crops_are_of_the_hips_that_the_film_shows(
     tmp_path: Path,
     finder: Path,
     capsys: pytest.CaptureFixture[str],

@@ -104,19 +104,14 @@ def _problems(box: Box, rules: BoxRules) -> Iterator[tuple[str, str]]:
     rows, columns = rules.shape
     outside = box.share_outside(rules.shape)
     if outside > rules.most_outside and ("outside" not in rules.accept or outside >= 1):
-        yield (
-            "outside" if outside < 1 else "",
-            f"{outside:.0%} of the {box.side} box lies outside the image of {rows} x {columns} "
-            "pixels (rows x columns)",
-        )
+        image = f"the image of {rows} x {columns} pixels (rows x columns)"
+        name = "outside" if outside < 1 else ""
+        yield name, f"{outside:.0%} of the {box.side} box lies outside {image}"
     if rules.midline_px is not None and "half" not in rules.accept:
         half = SIDES[0] if box.centre[1] >= rules.midline_px else SIDES[1]
         if half != box.side:
-            yield (
-                "half",
-                f"the {box.side} box lies in the half of the {half} hip; left is the patient's "
-                "left, at the large columns",
-            )
+            where = "left is the patient's left, at the large columns"
+            yield "half", f"the {box.side} box lies in the half of the {half} hip; {where}"
     size = _odd_size(box, rules)
     if size and "box" not in rules.accept:
         yield "box", size

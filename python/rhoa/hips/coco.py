@@ -62,9 +62,9 @@ def read_coco(
 
     Taken are annotations of categories whose name has the word "hip"; where there is but one
     category, of that, whatever its name. A box of a pelvis is of the side that its attribute
-    ``side`` tells, else its category's name ("hip left"). Where nothing does, it is of the half that
-    its middle lies in, if the image is a landscape, as pelves are; else, of two boxes, the one at
-    larger columns is the left. Images without boxes are kept.
+    ``side`` tells, else its category's name ("hip left"). Where nothing does, it is of the half
+    that its middle lies in, if the image is a landscape, as pelves are; else, of two boxes, the one
+    at larger columns is the left. Images without boxes are kept.
 
     Parameters
     ----------

@@ -122,8 +122,8 @@ def as_examples(
 ) -> list[Example]:
     """The halves of an image that have a box, and the box of each.
 
-    A box belongs to the half of its side; a half without one tells nothing and is left out. An X-ray
-    that may be of one hip or of two shows the hips that have boxes.
+    A box belongs to the half of its side; a half without one tells nothing and is left out. An
+    X-ray that may be of one hip or of two shows the hips that have boxes.
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ class _Claim(NamedTuple):
         return f"{self.element} says {self.says}{shown}"
 
 
-def film_hips(  # noqa: PLR0913  # every option by keyword
+def film_hips(
     name: str,
     words: Mapping[str, str],
     extent: Extent,
@@ -209,7 +209,8 @@ def require_known(image: Radiograph | ArrayLike, name: str = "the image") -> Fil
     hips = hips_of(image)
     if hips.shows == "unknown":
         raise ParameterError(
-            f"{name}: whether it shows both hips or one, and which, is unknown ({hips.source}); {ASK}."
+            f"{name}: whether it shows both hips or one, and which, is unknown ({hips.source}); "
+            f"{ASK}."
         )
     return hips
 

@@ -55,7 +55,7 @@ class _Read(NamedTuple):
     """What the header says, by element."""
 
 
-def read_xray(  # noqa: PLR0913  # every option by keyword
+def read_xray(
     path: str | PathLike[str],
     *,
     pixel_mm: float | Literal["file", "unknown"] | None = None,
@@ -78,11 +78,11 @@ def read_xray(  # noqa: PLR0913  # every option by keyword
         file is, its content tells, not its name.
     pixel_mm
         Size of the square pixels; overrides what a DICOM file states. A picture needs it, for its
-        resolution often is that of a printer; "file" takes the picture's word for it, and "unknown"
-        reads it in pixels, which then count as 1 mm (a DICOM file has to state its own all the same).
+        resolution often is that of a printer; "file" takes the picture's word for it, and
+        "unknown" reads it in pixels, which then count as 1 mm (a DICOM file must state its own).
     side
-        What the image shows: ``"left"`` or ``"right"``, that hip alone, or ``"both"``. Default: what
-        its elements and its size say, as ``provenance["hip"]`` and ``["hip_from"]`` tell.
+        What the image shows: ``"left"`` or ``"right"``, that hip alone, or ``"both"``. Default:
+        what its elements and its size say, as ``provenance["hip"]`` and ``["hip_from"]`` tell.
     voi
         Whether to apply the file's first VOI LUT, or else window, as a viewer does. It makes files
         of unlike devices more alike, and may clip; the paper does not mention it.
