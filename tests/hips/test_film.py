@@ -200,6 +200,12 @@ CONTRADICTIONS = [
     ("both", RIGHT, "ImageLaterality says right", "BodyPartExamined says both"),
     ("both", {"SeriesDescription": "Hip R"}, "SeriesDescription says right", "BodyPartExamined"),
     ("both", HIP | LEFT | {"SeriesDescription": "both hips"}, "ImageLaterality says left", "BOTH"),
+    (
+        "both",
+        HIP | {"Laterality": "L", "SeriesDescription": "Pelvis AP"},
+        "Laterality says left",
+        "SeriesDescription says both (pelvis)",
+    ),
     ("both", HIP | {"ImageLaterality": "B", "SeriesDescription": "Hip R"}, "ImageLater", "right"),
 ]
 
@@ -224,7 +230,29 @@ def test_elements_that_contradict_each_other_are_quoted_both(
     assert len(said) == 2
     for side in said:
         assert told(read_xray(path, side=side)) == ("" if side == "both" else side, "given")
-    assert read_xray(path, accept="side").provenance["accepted"] == ["side"]
+    aside = read_xray(path, accept="side")
+    assert aside.provenance["accepted"] == ["side"]
+    assert aside.provenance["hip"] in {"", "unknown"}
+
+
+def test_a_laterality_without_a_part_against_the_size_is_an_error(tmp_path: Path) -> None:
+    path = film(tmp_path, Laterality="L", **NO_PART)
+
+    with pytest.raises(ViewError, match="Laterality says left, and its size, 400 x 300 mm .*both"):
+        read_xray(path)
+    assert told(read_xray(path, side="left")) == ("left", "given")
+    assert told(read_xray(film(tmp_path, "left", Laterality="L", **NO_PART)))[0] == "left"
+
+
+def test_a_hip_stays_a_hip_where_its_sides_are_left_aside(tmp_path: Path) -> None:
+    """However wide it is: nothing is cut that a side was stated of."""
+    path = film(tmp_path, **HIP, ImageLaterality="R", SeriesDescription="Hip left")
+
+    image = read_xray(path, accept="side")
+
+    assert image.provenance["hip"] == "unknown"
+    with pytest.raises(ParameterError, match="side="):
+        halves(image)
 
 
 @pytest.mark.parametrize(

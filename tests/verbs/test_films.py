@@ -120,7 +120,7 @@ def test_of_a_folder_films_of_an_unknown_side_are_rejected_and_listed(
     assert "ImageLaterality says left" in reasons["two.dcm"]
     assert "SeriesDescription says right (RIGHT)" in reasons["two.dcm"]
     assert "--accept side" in reasons["two.dcm"]
-    assert "Laterality says right was not believed" in text
+    assert "Laterality says right, which was not believed" in text
     assert "pass --side right if it shows that hip alone" in text
     assert {file.parent.name for file in out.rglob("half-*.png")} == {"both.dcm", "stray.dcm"}
     assert again == 0

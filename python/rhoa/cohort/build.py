@@ -54,11 +54,13 @@ def build(
         One row per hip; columns ``subject, source, scan, side, visit, kl, landmarks, top, left,
         bottom, right``. For ``source`` ct, ``scan`` is a DICOM folder or a NIfTI file and
         ``landmarks`` a JSON file of `Landmarks`, or empty where the pose is to be found in the
-        scan; for xray, ``scan`` is an image and the last four
-        are the hip's box in pixel edges of the image as `rhoa.hips.read_xray` turns it. Paths are
-        relative to the table. Columns that may be added: ``exclusion`` (prosthesis, quality);
-        ``accept``, the refusals of `rhoa.hips.read_xray` to overrule for an X-ray of odd tags, and
-        ``repair``, the repairs of `rhoa.read_ct` that a CT may have, names with commas between.
+        scan; for xray, ``scan`` is an image and the last four are the hip's box in pixel edges of
+        the image as `rhoa.hips.read_xray` turns it. Side and box are checked against the film;
+        films of the left and of the right hip may share a visit. Paths are relative to the table.
+        Columns that may be added: ``exclusion`` (prosthesis, quality); ``accept``, the refusals of
+        `rhoa.hips.read_xray` to overrule for an X-ray of odd tags, or of a row that disagrees with
+        it; and ``repair``, the repairs of `rhoa.read_ct` that a CT may have; names with commas
+        between.
     out
         Folder for ``ct-ap/NAME.png`` and ``.npz``, ``crops/SOURCE/NAME_SIDE.png`` (CT-AP crops
         100 x 100; X-ray crops as large as they are, with 1 % saturated at either end; right hips

@@ -177,6 +177,8 @@ def corrected(
     after = {box.side: box for box in drawn.boxes}
     hips = settled(image, dict.fromkeys(after, f"the box of {name}"), accept=overruled)
     rules = BoxRules.of(image.square(), hips)._replace(most_outside=MOST_OUTSIDE, accept=overruled)
+    if image.frame is not None:
+        rules = rules._replace(overrule="")  # of a CT, whose verbs accept nothing
     boxes: dict[Side, Box] = {}
     changes = []
     for side in SIDES:

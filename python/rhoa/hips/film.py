@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeGuard
 
-from rhoa.errors import ParameterError, ViewError, require_choice
+from rhoa.errors import ParameterError, ViewError
 from rhoa.hips.borders import content
 from rhoa.hips.refusals import refuse
 from rhoa.hips.tags import DESCRIPTIONS
@@ -52,7 +52,7 @@ class FilmHips(NamedTuple):
     @property
     def alone(self) -> Side | None:
         """The side of the only hip; None where there are two, or where nothing is known."""
-        return None if self.shows in {"both", "unknown"} else self.shows  # type: ignore[return-value]  # the two that are left
+        return next((side for side in SIDES if side == self.shows), None)
 
 
 class Extent(NamedTuple):
@@ -116,7 +116,7 @@ def film_hips(
     side
         What the user says that it shows.
     accept
-        With ``"side"``, what the elements say is left aside.
+        With ``"side"``, the sides that the elements say are left aside.
     findings
         Takes the warning that a stray Laterality was not believed.
 
@@ -125,11 +125,13 @@ def film_hips(
     ViewError
         If elements contradict each other, or all of them contradict ``side``.
     """
-    claims = [] if "side" in accept else _claims(words)
+    claims = _claims(words)
     if side is not None:
-        require_choice("side", side, HIPS)
-        _check_given(name, claims, side, extent)
+        if "side" not in accept:
+            _check_given(name, claims, side, extent)
         return FilmHips(side, "given")
+    if "side" in accept:
+        claims = [one._replace(says="a hip") if one.says in SIDES else one for one in claims]
     sided = [claim for claim in claims if claim.says in SIDES]
     both = [claim for claim in _near(claims) if claim.says == "both"]
     if any(claim.element == "ImageLaterality" for claim in both):
@@ -141,7 +143,13 @@ def film_hips(
         sided = []  # a study of one hip has films of the pelvis, too
     if not sided:
         return _unsided(claims, extent)
-    return _one_or_both(name, sided, both, extent, findings)
+    is_wide = extent.holds == "both" and all(claim.says != "a hip" for claim in claims)
+    is_stray = is_wide and all(claim.element == "Laterality" for claim in sided)
+    if is_stray:
+        return _of_stray(name, sided[0], both, extent, findings)
+    if both and (extent.holds != "one" or both[0].element == "ImageLaterality"):
+        _contradict(name, sided[0], both[0])
+    return FilmHips("left" if sided[0].says == "left" else "right", sided[0].element)
 
 
 def is_measured(image: Radiograph | ArrayLike) -> TypeGuard[Radiograph]:
@@ -255,23 +263,16 @@ def _unsided(claims: Sequence[_Claim], extent: Extent) -> FilmHips:
     return FilmHips("unknown", f"nothing in the file says it, nor does its size, {extent}")
 
 
-def _one_or_both(
-    name: str,
-    sided: Sequence[_Claim],
-    both: Sequence[_Claim],
-    extent: Extent,
-    findings: Findings,
+def _of_stray(
+    name: str, said: _Claim, both: Sequence[_Claim], extent: Extent, findings: Findings
 ) -> FilmHips:
-    """What is shown where elements say one side, and others perhaps the pelvis."""
-    stray = extent.holds == "both" and {claim.element for claim in sided} == {"Laterality"}
-    one = FilmHips(sided[0].says, sided[0].element)  # type: ignore[arg-type]  # a side
-    if not both or (extent.holds == "one" and both[0].element != "ImageLaterality"):
-        return one
-    if not stray:
-        _contradict(name, sided[0], both[0])
+    """What a film shows that has a Laterality and room for both hips, and names no hip."""
+    size = f"its size, {extent}, holds both hips"
+    if not both:
+        refuse("side", f"{name}: {said}, and {size}", (), remedy=ASK)
     findings.warn(
-        f"{name}: {both[0]}, and {extent} holds both hips; that {sided[0]} was not believed, for a "
-        f'pelvis has no side; pass side="{sided[0].says}" if it shows that hip alone.',
+        f"{name}: {both[0]}, and {size}; {said}, which was not believed, as a pelvis has no side: "
+        f'pass side="{said.says}" if it shows that hip alone.',
         ViewError,
     )
     return FilmHips("both", both[0].element)

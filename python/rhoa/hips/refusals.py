@@ -1,7 +1,8 @@
 """What is no frontal X-ray of a hip or the pelvis, as far as a file tells.
 
-Elements that are empty or say nothing that is known here are no reason to refuse. Texts of a file
-are matched with words of this module, and only these are ever shown: free text may hold a name.
+Elements that are empty or say nothing that is known are no reason to refuse. Texts of a file are
+matched with the words of `rhoa.hips.wording`, and only names of this module are ever shown: free
+text may hold a name.
 """
 
 from __future__ import annotations
