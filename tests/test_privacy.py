@@ -165,7 +165,7 @@ def test_a_cohort_from_table_to_grades(patients: Path, tmp_path: Path, said: Sai
     study, key = tmp_path / "study", ("--pseudonyms", patients / "study.key")
     scan = patients / "cts" / NAME
     film = next(file for file in (patients / "films").iterdir() if part_of(file) == "PELVIS")
-    box = ["20", "20", "120", "120"]
+    box = ["20", "220", "120", "320"]
     rows = [["", "ct", scan, side, "", 2, patients / "landmarks.json", *[""] * 4] for side in SIDES]
     rows += [["", "xray", film, "left", "", 2, "", *box]]
     rows += [["", "ct", patients / "cts" / f"{NAME} short", "left", "x", 2, *[""] * 5]]
@@ -198,7 +198,7 @@ def test_films_and_their_boxes(patients: Path, tmp_path: Path, said: Said) -> No
     out = tmp_path / "out"
     film = next(file for file in (patients / "films").iterdir() if part_of(file) == "PELVIS")
     boxes = tmp_path / "boxes.csv"
-    boxes.write_text("image,side,left,top,right,bottom\nxray.png,left,20,20,120,120\n")
+    boxes.write_text("image,side,left,top,right,bottom\nxray.png,left,220,20,320,120\n")
 
     codes = [
         said.rhoa("xray", film, "-o", out / "one", "--review", "--boxes", boxes),

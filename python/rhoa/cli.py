@@ -22,6 +22,7 @@ from rhoa.verbs.options import (
     repair_option,
     review_options,
     scan_options,
+    side_option,
 )
 from rhoa.verbs.plan import study_options
 from rhoa.verbs.published import audit_options
@@ -62,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("always", RhoaWarning)
-        warnings.showwarning = _show_warning
+        warnings.showwarning = lambda message, *_, **__: print(
+            f"rhoa: warning: {verbs.in_words_of_shell(message, options)}", file=sys.stderr
+        )
         try:
             result = options.run(options)
         except RhoaError as error:
@@ -87,10 +90,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(verb: str, error: object, code: int) -> int:
     print(f"rhoa {verb}: {error}", file=sys.stderr)
     return code
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"rhoa: warning: {message}", file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -211,8 +210,8 @@ def _xray(stages: Stages) -> None:
         "--out",
         type=Path,
         required=True,
-        help="folder to write: xray.png, xray.npz, half-left.png and half-right.png (mirrored); of "
-        "a folder, a subfolder for each file, and rejected.csv",
+        help="folder to write: xray.png, xray.npz and, of films of both hips, half-left.png and "
+        "half-right.png (mirrored); of a folder, a subfolder for each file, and rejected.csv",
     )
     verb.add_argument(
         "--pixel-mm",
@@ -237,6 +236,7 @@ def _xray(stages: Stages) -> None:
         default="",
         help=f"refusals to overrule: {', '.join(REFUSALS)}",
     )
+    side_option(verb)
 
 
 def _detector(stages: Stages) -> None:

@@ -11,6 +11,7 @@ from rhoa.errors import MissingFileError, ParameterError, RhoaError, require_nam
 from rhoa.hips import ExtractedHips, extract, model_crop, read_xray
 from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
 from rhoa.hips.extraction import LOW_CONFIDENCE
+from rhoa.hips.film import hips_of, require_known
 from rhoa.hips.pictures import picture_format
 from rhoa.hips.refusals import REFUSALS
 from rhoa.pose.sides import SIDES
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from rhoa.hips import Box, HipDetector
     from rhoa.hips.extraction import Pose
+    from rhoa.hips.film import Hips
     from rhoa.learning import Draws, Grader
     from rhoa.pose.sides import Side
 
@@ -63,6 +65,7 @@ def predict(  # noqa: PLR0913  # every option by keyword
     pose: Pose = "auto",
     detector: HipDetector | str | PathLike[str] | None = None,
     accept: Collection[str] = (),
+    side: Hips | None = None,
     views: int = 1,
     device: str = "auto",
     **reading: Any,  # noqa: ANN401  # as rhoa.read_ct checks them
@@ -85,6 +88,8 @@ def predict(  # noqa: PLR0913  # every option by keyword
     accept
         Refusals to overrule, by name: of CTs as in `rhoa.hips.extract`, of X-rays as in
         `rhoa.hips.read_xray`.
+    side
+        Of X-rays: what they show, as in `rhoa.hips.read_xray`.
     views
         Each crop is graded that many times, turned, shifted and scaled a little; the probability is
         the mean (default: 1, as it is).
@@ -128,7 +133,7 @@ def predict(  # noqa: PLR0913  # every option by keyword
         is_path = isinstance(scan, str | os.PathLike)
         name = shown(Path(scan)) if is_path else f"{type(scan).__name__.lower()} {number}"  # type: ignore[arg-type]
         try:
-            hips = hips_in(scan, pose=pose, detector=detector, accept=accept, **reading)
+            hips = hips_in(scan, pose=pose, detector=detector, accept=accept, side=side, **reading)
         except RhoaError as error:
             if len(every) == 1:
                 raise
@@ -168,6 +173,7 @@ def hips_in(
     pose: Pose = "auto",
     detector: HipDetector | None = None,
     accept: Collection[str] = (),
+    side: Hips | None = None,
     threads: int | None = None,
     **reading: Any,  # noqa: ANN401  # as rhoa.read_ct checks them
 ) -> FoundHips:
@@ -188,7 +194,8 @@ def hips_in(
             )
         image = scan
         if not isinstance(image, Radiograph):  # boxes are in pixels: their size need not be known
-            image = read_xray(image, pixel_mm="optional", accept=accepted)  # type: ignore[arg-type]
+            image = read_xray(image, pixel_mm="optional", side=side, accept=accepted)  # type: ignore[arg-type]
+        require_known(image, _name(scan))
         return _hips_of_xray(image, detector)
     volume = scan if isinstance(scan, Volume) else read_ct(scan, **reading)  # type: ignore[arg-type]
     found = extract(volume, pose=pose, accept=accepted, threads=threads)
@@ -259,7 +266,7 @@ def _scores(draws: Draws, place: int | None) -> dict[str, float | None]:
 def _hips_of_xray(image: Radiograph, detector: HipDetector) -> FoundHips:
     """The hips of an X-ray that a detector finds; a side without a box is refused."""
     boxes = detector.detect(image)
-    alone = image.provenance["hip"]
+    alone = hips_of(image).alone
     rows: Rows = []
     crops: list[NDArray[Any] | None] = []
     for side in SIDES:
@@ -278,7 +285,7 @@ def _hips_of_xray(image: Radiograph, detector: HipDetector) -> FoundHips:
                 }
             )
             crops.append(model_crop(image, box, source="xray"))
-        elif alone in {"", side}:
+        elif alone in {None, side}:
             why = "no hip was found by the detector"
             rows.append({"side": side, "usable": False, "refused": why, "flags": ["not_found"]})
             crops.append(None)

@@ -24,8 +24,8 @@ def picture(name: str = "a/ct-ap.png", *boxes: Box) -> LabelledImage:
     return LabelledImage(Path(name), boxes, (50, 90))
 
 
-def image(pixel_mm: tuple[float, float] = (1.0, 1.0)) -> rhoa.Radiograph:
-    rows = round(50 / pixel_mm[0])
+def image(pixel_mm: tuple[float, float] = (2.5, 2.5)) -> rhoa.Radiograph:
+    rows = round(50 * pixel_mm[1] / pixel_mm[0])
     return rhoa.Radiograph(np.zeros((rows, 90), np.float32), pixel_mm)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import rhoa
-from rhoa.errors import ParameterError, ReadError
+from rhoa.errors import ManifestError, ParameterError, ReadError
 from rhoa.hips import Box, LabelledImage
 from rhoa.hips.examples import Example, as_examples, changed, halves_seen, read_examples
 from rhoa.picture import encode_png
@@ -107,7 +107,7 @@ class TestHalves:
 
         with pytest.raises(ParameterError, match="two boxes are of the left hip"):
             as_examples(image, PELVIS[:1] * 2, image_size=64)
-        with pytest.raises(ParameterError, match="most of the right box lies outside its half"):
+        with pytest.raises(ManifestError, match="right box lies in the half of the left hip"):
             as_examples(image, [Box("right", 60, 190, 120, 250)], image_size=64)
         with pytest.raises(ParameterError, match="too long for a pelvis"):
             halves_seen(np.ones((2000, 300)), image_size=64)

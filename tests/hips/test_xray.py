@@ -332,7 +332,8 @@ class TestSides:
         column = slice(80, 90) if at_end[along] else slice(6, 16)
         row = slice(64, 74) if at_end[down] else slice(6, 16)
         lying[row, column] = 1000  # towards the end of its axis where that runs to left or feet
-        path = write(tmp_path, dx(lying), PatientOrientation=list(orientation))
+        size = {"PatientOrientation": list(orientation), "PixelSpacing": ["4", "4"]}
+        path = write(tmp_path, dx(lying), **size)
 
         image = read_xray(path)
         both = halves(image)
@@ -372,6 +373,7 @@ class TestSides:
         ],
     )
     def test_a_hip_alone_has_no_halves(self, tmp_path: Path, tags: dict, hip: str) -> None:
+        """The image is 180 mm wide: too narrow for both hips of a pelvis."""
         image = read_xray(write(tmp_path, **tags))
 
         assert image.provenance["hip"] == hip

@@ -222,9 +222,10 @@ class TestOfOthers:
         detector = HipDetector.untrained(Architecture(SMALL, 64))
         detector.save(tmp_path / "detector")
         boxes = detector.detect(rhoa.hips.read_xray(tmp_path / "film.dcm"))
-        lines = [",".join(COLUMNS)]
+        lines = [",".join((*COLUMNS, "accept"))]  # of an untrained detector, any box will do
         lines += [
-            f"P1,xray,film.dcm,{side},,2,,{box.top!r},{box.left!r},{box.bottom!r},{box.right!r}"
+            f"P1,xray,film.dcm,{side},,2,,{box.top!r},{box.left!r},{box.bottom!r},{box.right!r},"
+            '"half,outside,box"'
             for side, box in boxes.items()
         ]
         (tmp_path / "scans.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

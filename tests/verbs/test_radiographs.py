@@ -108,6 +108,7 @@ def test_json_tells_what_was_taken_and_found(
         "voi": "none",
         "sides": "PatientOrientation",
         "hip": "",
+        "hip_from": "BodyPartExamined",
         "content_px": list(content(truth())),
         "warnings": [],
         "verdict": "read",
@@ -137,11 +138,10 @@ def test_options_reach_the_reader(
     path = write(tmp_path, **window)
     words = ("xray", path, "-o", tmp_path / "out", "--voi", "--accept", "part", "--pixel-mm", "0.9")
 
-    code, _, _ = run(capsys, *words)
+    code, _, _ = run(capsys, *words, "--side", "both")
     image = rhoa.Radiograph.load(tmp_path / "out" / "xray.npz")
-    trusted = run(
-        capsys, "xray", folder / "picture.png", "-o", tmp_path, "--pixel-mm", "file", "--json"
-    )
+    words = ("xray", folder / "picture.png", "-o", tmp_path, "--pixel-mm", "file", "--json")
+    trusted = run(capsys, *words, "--side", "both")
 
     assert code == 0
     assert np.array_equal(image, truth().clip(500, 1500))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,8 +12,11 @@ from rhoa.cohort.cases import RECORD, run_cases
 from rhoa.cohort.manifest import Hip, Manifest, exclusion_of, grade, label_of, sha256_of
 from rhoa.cohort.pseudonyms import veiled
 from rhoa.cohort.scans import EDGES, Scan, read_scans
-from rhoa.errors import ManifestError, RhoaWarning, warn_user
+from rhoa.errors import ManifestError, RhoaError, RhoaWarning, warn_user
 from rhoa.hips import Box, extract, model_crop, read_xray, write_crop
+from rhoa.hips.box_checks import BoxRules, checked_box, fits
+from rhoa.hips.film import ASK, settled
+from rhoa.hips.refusals import accepted
 from rhoa.pose import Landmarks
 from rhoa.pose.sides import SIDES
 from rhoa.reading import read_ct
@@ -55,10 +59,12 @@ def build(
         ``landmarks`` a JSON file of `Landmarks`, or empty where the pose is to be found in the
         scan; for xray, ``scan`` is an image and the last four are the hip's box in pixel edges of
         the image as `rhoa.hips.read_xray` turns it; a box that is not square is clipped to a square
-        about its middle. Paths are relative to the table. Columns that may be added: ``exclusion``
-        (prosthesis, quality); ``accept``, the refusals to overrule for this hip: those of
-        `rhoa.hips.extract` for a CT, of `rhoa.hips.read_xray` for an X-ray of odd tags; and
-        ``repair``, the repairs of `rhoa.read_ct` that a CT may have; names with commas between.
+        about its middle. Side and box are checked against the film; films of the left and of the
+        right hip may share a visit. Paths are relative to the table. Columns that may be added:
+        ``exclusion`` (prosthesis, quality); ``accept``, the refusals to overrule: those of
+        `rhoa.hips.extract` for this hip of a CT, of `rhoa.hips.read_xray` for an X-ray of odd tags,
+        or of a row that disagrees with it; and ``repair``, the repairs of `rhoa.read_ct` that a CT
+        may have; names with commas between.
     out
         Folder for ``ct-ap/NAME.png`` and ``.npz``, ``crops/SOURCE/NAME_SIDE.png`` (CT-AP crops
         100 x 100; X-ray crops as large as they are, with 1 % saturated at either end; right hips
@@ -216,27 +222,46 @@ def _hips_of_ct(scan: Scan, folder: Path) -> ExtractedHips:
 
 
 def _xray(scan: Scan) -> tuple[Radiograph, Mapping[Side, Box]]:
-    # The box is in pixels: a picture need not know their size.
-    image = read_xray(scan.path, pixel_mm="optional", accept=scan.told("accept"))
-    hip_boxes: dict[Side, Box] = {}
-    for line, row in scan.rows:
-        side = cast("Side", row["side"])
-        try:
-            edges = [float(row[edge]) for edge in EDGES]
-        except ValueError:
-            raise ManifestError(
-                f"{scan.table.name}, line {line}: an X-ray needs its hip's box: top, left, bottom "
-                "and right, in pixels."
-            ) from None
-        hip_boxes[side] = Box(side, *edges)
-    columns = {side: box.centre[1] for side, box in hip_boxes.items()}
-    if len(columns) == 2 and columns["left"] <= columns["right"]:
+    """The film and the boxes of its rows, which are compared with what it says and shows."""
+    accept = accepted(scan.told("accept"))
+    rows = {cast("Side", row["side"]): (line, row) for line, row in scan.rows}
+    where = {side: f"{scan.table.name}, line {line}" for side, (line, _) in rows.items()}
+    try:
+        # Boxes are in pixels: a picture need not know their size.
+        image = read_xray(scan.path, pixel_mm="optional", accept=accept)
+        film = settled(image, where, accept=accept)
+    except RhoaError as error:
+        raise type(error)(_in_words_of_tables(str(error))) from None
+    if scan.shares_visit and film.shows == "both":
         raise ManifestError(
-            f"{scan.where}: the left hip's box lies to the left of the "
-            "right hip's; boxes are in the image as rhoa.hips.read_xray turns it, with the "
-            "patient's left on the right."
+            f"{scan.where}: this film shows both hips ({film.source}), and another film of its "
+            "subject and visit is listed; number the visits."
         )
-    return image, hip_boxes
+    edges = {side: _edges(row, where[side]) for side, (_, row) in rows.items()}
+    overrule = "write {kind} into the column accept"
+    rules = BoxRules.of(image, film)._replace(accept=accept, overrule=overrule)
+    exchanged = dict(zip(rows, reversed(list(edges.values())), strict=True))
+    if len(rows) == 2 and all(fits(side, exchanged[side], rules) for side in rows):
+        raise ManifestError(
+            f"{scan.where}: the left hip's box lies to the left of the right hip's; boxes are in "
+            "the image as rhoa.hips.read_xray turns it, with the patient's left on the right."
+        )
+    return image, {side: checked_box(side, edges[side], rules, where[side]) for side in rows}
+
+
+def _edges(row: Mapping[str, str], where: str) -> list[float]:
+    try:
+        return [float(row[edge]) for edge in EDGES]
+    except ValueError:
+        raise ManifestError(
+            f"{where}: an X-ray needs its hip's box: top, left, bottom and right, in pixels."
+        ) from None
+
+
+def _in_words_of_tables(message: str) -> str:
+    """A message of `read_xray`, whose options are columns here; the rows tell the sides."""
+    message = message.replace(f"{ASK}, or", "look which is true, and")
+    return re.sub(r'pass accept="(\w+)"', r"write \1 into the column accept", message)
 
 
 def _report_rejected(scans: Sequence[Scan], outcomes: Sequence[Outcome], out: Path) -> None:

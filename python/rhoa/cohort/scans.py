@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from rhoa._core import __version__
@@ -42,6 +42,8 @@ class Scan:
     rows: tuple[tuple[int, dict[str, str]], ...]
     pseudonymous: bool = False
     """Whether its subject is called by a pseudonym, so that nothing else may name it."""
+    shares_visit: bool = False
+    """Whether another film of the same visit is listed: then each must be of one hip."""
 
     def told(self, column: str) -> str:
         """What the table says of the whole scan."""
@@ -72,7 +74,8 @@ class Scan:
         names = (*SHARED, "side", "accept", *EDGES)
         rows = [{name: row.get(name, "") for name in names} for row in self]
         files = [self.path] if self.landmarks is None else [self.path, self.landmarks]
-        return Case(f"{self.source}-{self.name}", self, key_of([__version__, rows], *files))
+        source = f"{self.source}_{self.told('side')}" if self.shares_visit else self.source
+        return Case(f"{source}-{self.name}", self, key_of([__version__, rows], *files))
 
     def __iter__(self) -> Iterator[dict[str, str]]:
         return (row for _, row in self.rows)
@@ -97,7 +100,8 @@ def read_scans(table: Path, pseudonyms: Pseudonyms | None = None) -> list[Scan]:
     Raises
     ------
     ManifestError
-        With the line, if a value is wrong, rows of one scan differ, or two scans have one name.
+        With the line, if a value is wrong, rows of one scan differ, or two scans have one name and
+        are not the left and the right film of one visit.
     """
     grouped: dict[Path, list[tuple[int, dict[str, str]]]] = {}
     for line, row in read_rows(table, COLUMNS):
@@ -121,12 +125,26 @@ def read_scans(table: Path, pseudonyms: Pseudonyms | None = None) -> list[Scan]:
                 raise ManifestError(f"{scan.where}: the rows of this scan differ in {key}.")
         if pseudonyms is not None:
             _rename(scan, pseudonyms)
-    names = [(scan.source, scan.name.casefold()) for scan in scans]
-    if len(set(names)) < len(names):
-        raise ManifestError(
-            f"{table.name}: two scans have the same subject and visit; number the visits."
-        )
-    return scans
+    return _of_visits(scans, table)
+
+
+def _of_visits(scans: list[Scan], table: Path) -> list[Scan]:
+    """The scans, those marked that share their visit: a film of the left hip, one of the right."""
+    visits: dict[tuple[str, str], list[Scan]] = {}
+    for scan in scans:
+        visits.setdefault((scan.source, scan.name.casefold()), []).append(scan)
+    for (source, _), shared in visits.items():
+        sides = [row["side"] for scan in shared for row in scan]
+        same = source == "xray" and len({scan.name for scan in shared}) == 1
+        if len(shared) > 1 and not (same and len(set(sides)) == len(sides)):
+            raise ManifestError(
+                f"{table.name}: two scans have the same subject and visit ({shared[0].where}, and "
+                f"{shared[1].where}); number the visits."
+            )
+    return [
+        replace(scan, shares_visit=len(visits[scan.source, scan.name.casefold()]) > 1)
+        for scan in scans
+    ]
 
 
 def _rename(scan: Scan, pseudonyms: Pseudonyms) -> None:

@@ -6,12 +6,13 @@ import csv
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rhoa.errors import ManifestError, MissingFileError, ParameterError, require_choice
 from rhoa.hips.boxes import Box
+from rhoa.hips.film import Extent
 from rhoa.pose.sides import SIDES
 from rhoa.reading.bounded import shown
 from rhoa.writing import atomic_write
@@ -45,6 +46,15 @@ class LabelledImage:
     shows: Shows = "pelvis"
 
 
+class _Drawn(NamedTuple):
+    """A box as its file has it: what names its side, x, y, width, height, and where it stands."""
+
+    label: str
+    corners: tuple[float, ...]
+    where: str
+    score: float | None = None
+
+
 def read_coco(
     path: str | PathLike[str], *, folder: str | PathLike[str] | None = None, shows: Shows = "pelvis"
 ) -> list[LabelledImage]:
@@ -52,8 +62,9 @@ def read_coco(
 
     Taken are annotations of categories whose name has the word "hip"; where there is but one
     category, of that, whatever its name. A box of a pelvis is of the side that its attribute
-    ``side`` tells, else its category's name ("hip left"), else the half of the image that its
-    middle lies in: the patient's left is at the large columns. Images without boxes are kept.
+    ``side`` tells, else its category's name ("hip left"). Where nothing does, it is of the half
+    that its middle lies in, if the image is a landscape, as pelves are; else, of two boxes, the one
+    at larger columns is the left. Images without boxes are kept.
 
     Parameters
     ----------
@@ -71,7 +82,7 @@ def read_coco(
     MissingFileError
         If there is no such file.
     ManifestError
-        If it is no COCO file, or an annotation is damaged, turned or of an unknown image.
+        If it is no COCO file, or an annotation is damaged, turned, of an unknown image or side.
     """
     require_choice("shows", shows, SHOWS)
     path = Path(path)
@@ -88,7 +99,7 @@ def read_coco(
             raise ManifestError(f"{where}: its id {identity!r} is another image's too.")
         file = base / name.replace("\\", "/")
         images[identity] = LabelledImage(file, (), _shape(image, where), shows)
-    drawn: dict[Any, list[Box]] = {identity: [] for identity in images}
+    drawn: dict[Any, list[_Drawn]] = {identity: [] for identity in images}
     for number, annotation in enumerate(content["annotations"], 1):
         where = f"{shown(path)}, annotation {number}"
         category = _field(annotation, "category_id", where)
@@ -104,12 +115,11 @@ def read_coco(
             )
         corners = _corners(_field(annotation, "bbox", where), where)
         told = str(attributes.get("side", "")) + " " + hips[category]
-        side = _side(told, corners, images[identity], where)
-        drawn[identity].append(_box(side, corners, where, _score(annotation, where)))
-    return [
-        LabelledImage(image.path, tuple(drawn[identity]), image.shape, shows)
-        for identity, image in images.items()
-    ]
+        if shows == "pelvis" and images[identity].shape is None and _named(told) is None:
+            told_by = "neither a side nor the width of its image is told"
+            raise ManifestError(f"{where}: {told_by}; export width and height.")
+        drawn[identity].append(_Drawn(told, corners, where, _score(annotation, where)))
+    return [_labelled(image, drawn[identity]) for identity, image in images.items()]
 
 
 def write_coco(
@@ -206,19 +216,19 @@ def read_matlab(
             f"{shown(path)}: its first column must be imageFilename and boxes must follow; "
             f"got {', '.join(header)}."
         )
-    images: dict[str, list[tuple[str, tuple[float, ...], str]]] = {}
+    images: dict[str, list[_Drawn]] = {}
     for line, cells in rows[1:]:
         where = f"{shown(path)}, line {line}"
         if len(cells) != len(header) or not cells[0].strip():
             raise ManifestError(f"{where}: {len(header)} cells are needed; got {len(cells)}.")
         boxes = images.setdefault(cells[0].strip().replace("\\", "/"), [])
-        boxes += [(label, box, where) for label, box in _matlab_boxes(header, cells, where)]
-    if any(_is_hip(label) for drawn in images.values() for label, _, _ in drawn):
+        boxes += [_Drawn(label, box, where) for label, box in _matlab_boxes(header, cells, where)]
+    if any(_is_hip(box.label) for drawn in images.values() for box in drawn):
         images = {
-            name: [entry for entry in drawn if _is_hip(entry[0])] for name, drawn in images.items()
+            name: [box for box in drawn if _is_hip(box.label)] for name, drawn in images.items()
         }
     return [
-        LabelledImage(base / name, tuple(_sided(drawn, shows)), None, shows)
+        _labelled(LabelledImage(base / name, (), None, shows), drawn)
         for name, drawn in images.items()
     ]
 
@@ -252,37 +262,28 @@ def _matlab_boxes(
     return found
 
 
-def _sided(drawn: Sequence[tuple[str, tuple[float, ...], str]], shows: Shows) -> list[Box]:
-    """The boxes of one image, each with its side."""
-    sides: list[Side | None] = [_named(label) for label, _, _ in drawn]
-    if shows == "half":
+def _labelled(image: LabelledImage, drawn: Sequence[_Drawn]) -> LabelledImage:
+    """The image with its boxes, each with its side."""
+    sides: list[Side | None] = [_named(box.label) for box in drawn]
+    middles = [box.corners[0] + box.corners[2] / 2 for box in drawn]
+    shape = image.shape
+    if image.shows == "half":
         sides = ["left"] * len(drawn)
+    elif shape is not None and Extent(*shape, in_mm=False).holds == "both":
+        halves: list[Side] = ["left" if x >= shape[1] / 2 else "right" for x in middles]
+        sides = [side or half for side, half in zip(sides, halves, strict=True)]
     elif len(drawn) == 2 and None in sides:
-        first = drawn[0][1][0] + drawn[0][1][2] / 2
-        second = drawn[1][1][0] + drawn[1][1][2] / 2
-        sides = ["left", "right"] if first > second else ["right", "left"]
+        by_place = SIDES if middles[0] > middles[1] else SIDES[::-1]
+        sides = [side or placed for side, placed in zip(sides, by_place, strict=True)]
     boxes = []
-    for side, (_, corners, where) in zip(sides, drawn, strict=True):
+    for side, box in zip(sides, drawn, strict=True):
         if side is None:
             raise ManifestError(
-                f"{where}: the side of its box is unknown; name the label hip_left or hip_right, "
-                'or pass shows="half" for halves that look like left hips.'
+                f"{box.where}: the side of its box is unknown; name the label hip_left or "
+                'hip_right, or pass shows="half" for halves that look like left hips.'
             )
-        boxes.append(_box(side, corners, where))
-    return boxes
-
-
-def _side(told: str, corners: tuple[float, ...], image: LabelledImage, where: str) -> Side:
-    if image.shows == "half":
-        return "left"
-    side = _named(told)
-    if side is not None:
-        return side
-    if image.shape is None:
-        raise ManifestError(
-            f"{where}: neither a side nor the width of its image is told; export width and height."
-        )
-    return "left" if corners[0] + corners[2] / 2 >= image.shape[1] / 2 else "right"
+        boxes.append(_box(side, box))
+    return replace(image, boxes=tuple(boxes))
 
 
 def _named(text: str) -> Side | None:
@@ -300,12 +301,12 @@ def _is_hip(name: str) -> bool:
     return bool(_words(name) & {"hip", "hips"})
 
 
-def _box(side: Side, corners: tuple[float, ...], where: str, score: float | None = None) -> Box:
-    x, y, width, height = corners
+def _box(side: Side, drawn: _Drawn) -> Box:
+    x, y, width, height = drawn.corners
     try:
-        return Box(side, y, x, y + height, x + width, score)
+        return Box(side, y, x, y + height, x + width, drawn.score)
     except ParameterError as error:
-        raise ManifestError(f"{where}: {error}") from None
+        raise ManifestError(f"{drawn.where}: {error}") from None
 
 
 def _corners(value: object, where: str) -> tuple[float, ...]:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rhoa.errors import ManifestError, MissingFileError, ParameterError
+from rhoa.hips.box_checks import BoxRules, checked_box
 from rhoa.hips.boxes import MOST_OUTSIDE, Box, squared
 from rhoa.hips.coco import LabelledImage, read_coco
+from rhoa.hips.film import settled
+from rhoa.hips.refusals import accepted
 from rhoa.pose.sides import SIDES
 from rhoa.reading.bounded import shown
 
@@ -143,18 +146,27 @@ def read_boxes(
 
 
 def corrected(
-    image: Radiograph, found: Mapping[Side, Box], drawn: LabelledImage
+    image: Radiograph,
+    found: Mapping[Side, Box],
+    drawn: LabelledImage,
+    *,
+    accept: str | Collection[str] = (),
 ) -> tuple[dict[Side, Box], list[Correction]]:
     """The boxes of an image as somebody drew them, in its own pixels, and what differs.
 
     A box that was not moved stays as it was found. Others are clipped to squares, as crops are
-    square, and have no confidence: nothing measured them.
+    square, and have no confidence: nothing measured them. ``accept`` overrules refusals of boxes by
+    name (half, outside, box), and that of an X-ray of another hip (side).
 
     Raises
     ------
     ManifestError
-        If the drawn boxes are of a picture of another size, or one lies outside it.
+        If the drawn boxes are of a picture of another size, or one lies in the half of the other
+        side or outside the picture, or has not the size of a hip.
+    ViewError
+        If the image is an X-ray that shows another hip alone.
     """
+    overruled = accepted(accept)
     shape, name = image.square().shape, drawn.path.as_posix()
     if drawn.shape not in {None, shape}:
         raise ManifestError(
@@ -163,6 +175,10 @@ def corrected(
         )
     before = dict(zip(found, in_picture(image, found.values()), strict=True))
     after = {box.side: box for box in drawn.boxes}
+    hips = settled(image, dict.fromkeys(after, f"the box of {name}"), accept=overruled)
+    rules = BoxRules.of(image.square(), hips)._replace(most_outside=MOST_OUTSIDE, accept=overruled)
+    if image.frame is not None:
+        rules = rules._replace(overrule="")  # of a CT, whose verbs accept nothing
     boxes: dict[Side, Box] = {}
     changes = []
     for side in SIDES:
@@ -174,12 +190,7 @@ def corrected(
         if old is not None and _same(old, new):
             boxes[side] = found[side]
             continue
-        if new.share_outside(shape) > MOST_OUTSIDE:
-            raise ManifestError(
-                f"{name}: {new.share_outside(shape):.0%} of the {side} box lies outside the "
-                f"picture of {shape[0]} x {shape[1]} pixels; draw it on the picture."
-            )
-        new = squared(replace(new, confidence=None))
+        new = squared(checked_box(side, (new.top, new.left, new.bottom, new.right), rules, name))
         (boxes[side],) = from_picture(image, [new])
         changes.append(Correction(side, "added" if old is None else "moved", old, new))
     return boxes, changes

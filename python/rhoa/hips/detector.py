@@ -80,8 +80,7 @@ class HipDetector:
             bright, the patient's right at column 0.
         shows
             ``"pelvis"``: halves are cut at the vertical midline and the right one is mirrored; an
-            X-ray whose file says that it shows one hip alone is taken whole. ``"half"``: one hip
-            that looks like a left one.
+            X-ray of one hip is taken whole. ``"half"``: one hip that looks like a left one.
         clip
             Whether to clip boxes to squares, as the paper did.
 
@@ -94,7 +93,8 @@ class HipDetector:
         Raises
         ------
         ParameterError
-            If the image is not 2-D or far too long.
+            If the image is not 2-D or far too long, or an X-ray that may be of one hip or of two
+            (`read_xray` tells, and takes ``side=``).
         """
         pixel_mm = image.pixel_mm if isinstance(image, Radiograph) else (1.0, 1.0)
         found = {}

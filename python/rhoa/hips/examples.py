@@ -7,21 +7,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rhoa.errors import ParameterError, ReadError, require_choice
-from rhoa.hips.boxes import Box
+from rhoa.errors import ParameterError, ReadError, RhoaError, require_choice
+from rhoa.hips.box_checks import BoxRules, checked_box
+from rhoa.hips.boxes import MOST_OUTSIDE, Box
 from rhoa.hips.coco import SHOWS
+from rhoa.hips.film import require_known, settled
 from rhoa.hips.preparation import halves, prepare
+from rhoa.hips.refusals import accepted
 from rhoa.hips.xray import read_xray
 from rhoa.picture import resampling_matrix, resize
 from rhoa.radiograph import Radiograph
 from rhoa.reading.bounded import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from rhoa.hips.coco import LabelledImage, Shows
+    from rhoa.hips.film import FilmHips
     from rhoa.pose.sides import Side
 
 LONGEST = 4
@@ -71,25 +75,30 @@ class Example:
 
 
 def halves_seen(
-    image: Radiograph | ArrayLike, *, image_size: int, shows: Shows = "pelvis"
+    image: Radiograph | ArrayLike,
+    *,
+    image_size: int,
+    shows: Shows = "pelvis",
+    hips: FilmHips | None = None,
 ) -> list[Half]:
     """The halves of an image as a network sees them; one where it shows one hip alone.
 
     Grey levels are those of `rhoa.hips.prepare`; the shorter side has ``image_size`` pixels, which
-    are square even where the image's are not.
+    are square even where the image's are not. Which ``hips`` it shows, the image tells by default.
 
     Raises
     ------
     ParameterError
-        If the image is not 2-D, has no pixels, or is longer than four times its width.
+        If the image is not 2-D, has no pixels, or is longer than four times its width, or if it may
+        be of one hip or of two.
     """
     require_choice("shows", shows, SHOWS)
     pixel_mm = image.pixel_mm if isinstance(image, Radiograph) else (1.0, 1.0)
-    alone = image.provenance.get("hip") if isinstance(image, Radiograph) else ""
     pixels = np.asarray(image, np.float32)
     if pixels.ndim != 2 or min(pixels.shape) < 2:
         raise ParameterError(f"image must be 2-D with pixels; got shape {pixels.shape}.")
-    if shows == "half" or alone == "left":
+    alone = "left" if shows == "half" else (hips or require_known(image)).alone
+    if alone == "left":
         return [_half("left", pixels, pixel_mm, image_size, edge_px=0.0)]
     columns = float(pixels.shape[1])
     if alone == "right":
@@ -109,38 +118,62 @@ def as_examples(
     image_size: int,
     shows: Shows = "pelvis",
     group: str = "",
+    accept: str | Collection[str] = (),
 ) -> list[Example]:
     """The halves of an image that have a box, and the box of each.
 
-    A box belongs to the half of its side; a half without one tells nothing and is left out.
+    A box belongs to the half of its side; a half without one tells nothing and is left out. An
+    X-ray that may be of one hip or of two shows the hips that have boxes.
+
+    Parameters
+    ----------
+    image, shows
+        As of `HipDetector.detect`.
+    boxes
+        In the image's pixel edges.
+    image_size
+        Pixels of the shorter side of a half.
+    group
+        Whose image it is.
+    accept
+        Names of refusals of boxes that are overruled (half, outside, box), as of `read_xray`.
 
     Raises
     ------
     ParameterError
-        If two boxes are of one side, or a box lies outside its half.
+        If two boxes are of one side.
+    ManifestError, ViewError
+        If a box lies in the half of the other side, outside the image, or has not the size of a
+        hip; or if the image shows another hip alone.
     """
+    overruled = accepted(accept)
     by_side: dict[Side, Box] = {}
     for box in boxes:
         if box.side in by_side:
             raise ParameterError(f"two boxes are of the {box.side} hip; one a half is needed.")
         by_side[box.side] = box
-    examples = []
-    for half in halves_seen(image, image_size=image_size, shows=shows):
-        drawn = by_side.get(half.side)
-        if drawn is None:
-            continue
-        box = half.to_half(drawn)
-        if box.share_outside((half.pixels.shape[0], half.pixels.shape[1])) > 0.5:
-            raise ParameterError(
-                f"most of the {half.side} box lies outside its half of the image; "
-                "left is the patient's left, at the large columns."
-            )
-        examples.append(Example(half.pixels, box, group))
-    return examples
+    hips = settled(image, dict.fromkeys(by_side, "the box"), accept=overruled)
+    seen = halves_seen(image, image_size=image_size, shows=shows, hips=hips)
+    rules = BoxRules.of(image, hips)._replace(most_outside=MOST_OUTSIDE, accept=overruled)
+    if shows == "half":
+        rules = rules._replace(midline_px=None)
+    elif rules.midline_px is not None:
+        rules = rules._replace(midline_px=rules.shape[1] / 2)  # where halves are cut
+    for box in by_side.values():
+        checked_box(box.side, (box.top, box.left, box.bottom, box.right), rules)
+    return [
+        Example(half.pixels, half.to_half(by_side[half.side]), group)
+        for half in seen
+        if half.side in by_side
+    ]
 
 
 def read_examples(
-    labelled: Sequence[LabelledImage], *, image_size: int, groups: Sequence[str] | None = None
+    labelled: Sequence[LabelledImage],
+    *,
+    image_size: int,
+    groups: Sequence[str] | None = None,
+    accept: str | Collection[str] = (),
 ) -> list[Example]:
     """The examples of labelled pictures: PNG, JPEG or TIFF, as `rhoa xray` and MATLAB write them.
 
@@ -155,11 +188,15 @@ def read_examples(
         Pixels of the shorter side of a half.
     groups
         The subject of each image. Default: each file is its own.
+    accept
+        Names of refusals of boxes that are overruled, as of `as_examples`.
 
     Raises
     ------
     ParameterError
-        If ``groups`` is not as long as ``labelled``, or boxes do not fit their image.
+        If ``groups`` is not as long as ``labelled``.
+    ManifestError, ViewError
+        If boxes do not fit their image.
     ReadError
         If an image cannot be read, is a DICOM file, or is not of the labels' shape.
     """
@@ -171,19 +208,24 @@ def read_examples(
     for number, image in enumerate(labelled):
         if not image.boxes:
             continue
-        pixels = _picture(image)
+        picture = _picture(image)
         group = str(image.path) if groups is None else groups[number]
         try:
             examples += as_examples(
-                pixels, image.boxes, image_size=image_size, shows=image.shows, group=group
+                picture,
+                image.boxes,
+                image_size=image_size,
+                shows=image.shows,
+                group=group,
+                accept=accept,
             )
-        except ParameterError as error:
-            raise ParameterError(f"{shown(image.path)}: {error}") from None
+        except RhoaError as error:
+            raise type(error)(f"{shown(image.path)}: {error}") from None
     return examples
 
 
-def _picture(image: LabelledImage) -> NDArray[np.float32]:
-    read = read_xray(image.path, pixel_mm=1.0)
+def _picture(image: LabelledImage) -> Radiograph:
+    read = read_xray(image.path, pixel_mm="optional")
     if read.provenance["file"] == "DICOM":
         raise ReadError(
             f"{shown(image.path)}: a DICOM file, which may be turned when it is read; label the "
@@ -194,7 +236,7 @@ def _picture(image: LabelledImage) -> NDArray[np.float32]:
             f"{shown(image.path)}: {read.shape[0]} x {read.shape[1]} pixels; its labels are of an "
             f"image of {image.shape[0]} x {image.shape[1]}: label it again."
         )
-    return read.pixels
+    return read
 
 
 def changed(example: Example, random: np.random.Generator) -> Example:

@@ -10,6 +10,7 @@ import numpy as np
 from rhoa.errors import ParameterError, require_count
 from rhoa.hips.borders import content
 from rhoa.hips.boxes import crop
+from rhoa.hips.film import require_known
 from rhoa.picture import grey_range, resize, stretch
 from rhoa.radiograph import Radiograph
 
@@ -56,8 +57,8 @@ def halves(
     Raises
     ------
     ParameterError
-        If the image is not 2-D, the midline lies outside it, or the file says that it shows one
-        hip alone and no ``midline_px`` is given.
+        If the image is not 2-D, the midline lies outside it, or no ``midline_px`` is given and the
+        image is an X-ray of one hip, or of one or two: `read_xray` tells, and takes ``side=``.
 
     References
     ----------
@@ -75,11 +76,11 @@ def halves(
     pixels = _pixels_of(image)
     columns = pixels.shape[1]
     if midline_px is None:
-        alone = image.provenance.get("hip") if isinstance(image, Radiograph) else ""
-        if alone:
+        hips = require_known(image)
+        if hips.alone:
             raise ParameterError(
-                f"the file says that it shows the {alone} hip alone; halves are of an image of "
-                "both: pass midline_px= if it has both, else use the image as it is."
+                f"the image shows the {hips.alone} hip alone ({hips.source}); halves are of an "
+                'image of both: read it with side="both" if it has both, else use it as it is.'
             )
         midline_px = columns / 2
     if not 1 <= midline_px <= columns - 1:  # false for NaN too

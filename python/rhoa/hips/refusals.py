@@ -1,18 +1,19 @@
 """What is no frontal X-ray of a hip or the pelvis, as far as a file tells.
 
-Elements that are empty or say nothing that is known here are no reason to refuse. Texts of a file
-are matched with words of this module, and only these are ever shown: free text may hold a name.
+Elements that are empty or say nothing that is known are no reason to refuse. Texts of a file are
+matched with the words of `rhoa.hips.wording`, and only names of this module are ever shown: free
+text may hold a name.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rhoa.errors import ViewError, require_names
 from rhoa.hips.tags import DESCRIPTIONS
+from rhoa.hips.wording import FRONTAL, OTHER_PARTS, OTHER_VIEWS, names_hip, plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -28,6 +29,10 @@ REFUSALS: Mapping[str, str] = MappingProxyType(
         "text": "has text burned into its pixels (BurnedInAnnotation), perhaps a name",
         "size": "is tiny, very long, or of an impossible size in mm",
         "colour": "is a colour picture, whose brightness is taken",
+        "side": "contradicts itself on the side, or contradicts what is given",
+        "half": "has the box of a hip in the half of the other side",
+        "outside": "has the box of a hip that lies partly outside it",
+        "box": "has the box of a hip of an implausible size",
     }
 )
 """Every refusal that can be overruled by name, and what is read all the same."""
@@ -37,43 +42,10 @@ MODALITIES = frozenset(["", "CR", "DX", "DR", "RG", "RF", "XR", "XA", "OT", "SC"
 _OTHER_CLASSES = frozenset("CT MR Enhanced Legacy Ultrasound Nuclear Positron RT VL".split())  # noqa: SIM905
 """First words of the names of storage classes that hold no X-rays."""
 
+LEAVE_OUT = "read_xray needs a frontal X-ray of a hip or the pelvis: leave the file out"
 LEAST_PIXELS, MOST_ASPECT = 64, 2.5
 LEAST_FIELD_MM, MOST_FIELD_MM = 50.0, 1600.0
 """Of the longer side: a hip fits into the first, a long-leg film into the second."""
-
-_SIDE = r"\b(?:LT|RT|LE|RI|L|R|BI|BOTH)?"
-_HIP = re.compile(
-    r"PELVI|ACETABUL|BEKKEN|LONKK|LONKA|LANTIO|COXARTHR|BECKEN|"
-    + _SIDE
-    + r"(?:HIPS?|COXAE?|HEUP\w*|HUE?FT\w*|BASSIN|HANCHES?|CADERAS?|ANCHE|ANCA|BACINO|"
-    r"FEMUR|FEMOR\w*)\b"
-)
-_PARTS = {
-    "knee": "KNEES?|KNIE\\w*|POLVI|POLVET|POLVEN|GENOUX?|PATELLA\\w*|TIBIA\\w*|TIB|FIBULA\\w*",
-    "foot or ankle": "FOOT|FEET|ANKLES?|TOES?|CALCANE\\w*|HEELS?|VOET\\w*|ENKELS?|TARS\\w*",
-    "hand or wrist": "HANDS?|WRISTS?|FINGERS?|THUMBS?|CARP\\w*|METACARP\\w*|POLS|HAENDE",
-    "arm or shoulder": "SHOULDERS?|ELBOWS?|FOREARMS?|HUMERUS|CLAVICLES?|SCAPULAE?|SCHOUDERS?|"
-    "UPPER ?ARM|SCHULTER\\w*|RADIUS|ULNA",
-    "chest": "CHEST\\w*|THORAX\\w*|LUNGS?|RIBS?|STERNUM|KEUHKO\\w*",
-    "spine": "[CTL]?SPINES?|[CTL]SSPINE|LUMBAR|THORACIC|CERVICAL|SPINAL|WERVEL\\w*|WIRBEL\\w*|"
-    "SCOLIOSIS|LUMB\\w*SPINE",
-    "abdomen": "ABDOMEN|ABDOMINAL|KUB|BUIK\\w*|VATSA",
-    "head or neck": "SKULL|HEAD|FACE|FACIAL|ORBITS?|SINUS\\w*|JAW|MANDIB\\w*|TEETH|DENTAL|NECK",
-    "breast": "BREASTS?|MAMMO?\\w*",
-}
-_OTHER_PARTS = {part: re.compile(_SIDE + rf"(?:{stems})\b") for part, stems in _PARTS.items()}
-_VIEWS = {
-    "frog-leg": r"FROG\w*|LAUENSTEIN",
-    "false profile": r"FALSE ?PROFILE|FAUX ?PROFIL|LEQUESNE",
-    "decubitus": r"[RL]LD|DECUB\w*",
-    "oblique": r"OBL|OBLI|OBLIQUE|[RL]LO|[LR][AP]O|JUDET",
-    "lateral": r"LATERAL|LAT|LATS|[RL]L|[LR]LAT|LATERALE?N?|PROFIL|SIVUKUVA|SEITLICH|SAGITTAL|"
-    r"MEDIOLATERAL|LATEROMEDIAL|X ?TABLE|CROSS ?TABLE|DUNN",
-    "axial, inlet or outlet": r"AXIAL|AXIOLATERAL|INLET|OUTLET|TANGENTIAL|SUNRISE|SKYLINE|"
-    r"CRANIO ?CAUDAL|CAUDO ?CRANIAL",
-}
-_OTHER_VIEWS = {view: re.compile(rf"\b(?:{stems})\b") for view, stems in _VIEWS.items()}
-_FRONTAL = re.compile(r"\b(?:AP|PA|FRONTAL|ANTERO ?POSTERIOR|POSTERO ?ANTERIOR|VOORACHTERW\w*)\b")
 
 
 def accepted(accept: str | Collection[str]) -> frozenset[str]:
@@ -87,13 +59,10 @@ def accepted(accept: str | Collection[str]) -> frozenset[str]:
     return require_names("accept", accept, REFUSALS, kind="refusals")
 
 
-def refuse(kind: str, what: str, accept: Collection[str]) -> None:
+def refuse(kind: str, what: str, accept: Collection[str], *, remedy: str = LEAVE_OUT) -> None:
     """Raise a `ViewError` that tells ``what`` was found, unless its ``kind`` is accepted."""
     if kind not in accept:
-        raise ViewError(
-            f"{what}; read_xray needs a frontal X-ray of a hip or the pelvis: leave the file out, "
-            f'or pass accept="{kind}" to read it all the same.'
-        )
+        raise ViewError(f'{what}; {remedy}, or pass accept="{kind}" to read it all the same.')
 
 
 def check_tags(tags: Tags, accept: Collection[str]) -> None:
@@ -172,10 +141,10 @@ def _other_part(words: Mapping[str, str]) -> str:
     """What the first element that names a part says, where that is another than a hip."""
     formal = ("AnatomicRegionSequence", "BodyPartExamined", "ViewCodeSequence")
     for element in (*formal, *DESCRIPTIONS):
-        text = _plain(words.get(element, ""))
-        if _HIP.search(text):
+        text = plain(words.get(element, ""))
+        if names_hip(text):
             return ""
-        for part, pattern in _OTHER_PARTS.items():
+        for part, pattern in OTHER_PARTS.items():
             if pattern.search(text):
                 return f"{element} names another part ({part})"
     return ""
@@ -189,17 +158,10 @@ def _other_view(tags: Tags) -> str:
     said = [name for name in ("ViewPosition", "ViewCodeSequence") if name in tags.words]
     nearest = [name for name in DESCRIPTIONS[:3] if name in tags.words]
     for element in said or nearest:
-        text = _plain(tags.words[element])
-        if not said and _FRONTAL.search(text):
+        text = plain(tags.words[element])
+        if not said and FRONTAL.search(text):
             continue
-        for view, pattern in _OTHER_VIEWS.items():
+        for view, pattern in OTHER_VIEWS.items():
             if pattern.search(text):
                 return f"{element} names another view ({view})"
     return ""
-
-
-def _plain(text: str) -> str:
-    """Upper-case letters and single blanks; accents are taken off."""
-    letters = unicodedata.normalize("NFKD", text.upper())
-    kept = "".join(sign for sign in letters if not unicodedata.combining(sign))
-    return " ".join(re.sub(r"[^A-Z]+", " ", kept).split())

@@ -29,6 +29,7 @@ DESCRIPTIONS = (
 )
 """Free text that may name the part and the view, the nearest to the image first."""
 _CODES = ("ViewCodeSequence", "AnatomicRegionSequence")
+_SIDES = ("ImageLaterality", "Laterality")
 _MOST_ITEMS = 8  # of a sequence of codes
 _MOST_DESCRIPTION = 256  # characters
 _WANTED = (
@@ -39,7 +40,7 @@ _WANTED = (
     *("WindowCenter", "WindowWidth", "VOILUTFunction"),
     *("ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelSpacingCalibrationType"),
     "EstimatedRadiographicMagnificationFactor",
-    *("PatientOrientation", "ImageLaterality", "Laterality"),
+    *("PatientOrientation", *_SIDES),
 )
 
 
@@ -68,7 +69,7 @@ class Tags:
 
     header: Header
     words: Mapping[str, str]
-    """Free or coded text by element: it may name the part and the view."""
+    """Free or coded text by element: it may name the part, the view and the side."""
     intent: str
     shape: str
     """PresentationLUTShape."""
@@ -84,8 +85,6 @@ class Tags:
     magnification: float | None
     orientation: tuple[str, ...]
     """PatientOrientation: where the columns run, where the rows run."""
-    side: str
-    """``left`` or ``right`` where the image is of that hip alone."""
 
 
 def read_tags(path: Path, *, voi: bool) -> Tags:
@@ -126,7 +125,6 @@ def _tags(dataset: Any, header: Header, *, voi: bool) -> Tags:  # noqa: ANN401  
         is_calibrated=bool(text_of(dataset, "PixelSpacingCalibrationType")),
         magnification=number_of(dataset, "EstimatedRadiographicMagnificationFactor"),
         orientation=tuple(str(part) for part in values_of(dataset, "PatientOrientation")[:3]),
-        side=_side(dataset),
     )
 
 
@@ -135,11 +133,17 @@ def _words(dataset: Any) -> dict[str, str]:  # noqa: ANN401  # untyped in pydico
     found = {name: text_of(dataset, name) for name in ("BodyPartExamined", "ViewPosition")}
     for name in _CODES:
         items = values_of(dataset, name)[:_MOST_ITEMS]
-        found[name] = " ".join(text_of(item, "CodeMeaning") for item in items)
-    for name in DESCRIPTIONS:
+        codes = [code for item in items for code in (item, *_modifiers(item))]
+        found[name] = " ".join(text_of(code, "CodeMeaning") for code in codes)
+    for name in (*DESCRIPTIONS, *_SIDES):
         parts = " ".join(str(part) for part in values_of(dataset, name)[:_MOST_ITEMS])
         found[name] = parts[:_MOST_DESCRIPTION]
     return {name: text.upper() for name, text in found.items() if text.strip()}
+
+
+def _modifiers(region: Any) -> list[Any]:  # noqa: ANN401
+    """Codes that tell more of an anatomic region: its side."""
+    return values_of(region, "AnatomicRegionModifierSequence")[:_MOST_ITEMS]
 
 
 def _spacings(dataset: Any) -> dict[str, tuple[float, float]]:  # noqa: ANN401
@@ -162,11 +166,6 @@ def _window(dataset: Any) -> tuple[float, float, str] | None:  # noqa: ANN401
         return None
     function = text_of(dataset, "VOILUTFunction") or "LINEAR"
     return (centre, width, function) if math.isfinite(centre + width) else None
-
-
-def _side(dataset: Any) -> str:  # noqa: ANN401
-    letter = text_of(dataset, "ImageLaterality") or text_of(dataset, "Laterality")
-    return {"L": "left", "R": "right"}.get(letter, "")
 
 
 def _voi_lut(dataset: Any, header: Header, *, needed: bool) -> Table | None:  # noqa: ANN401

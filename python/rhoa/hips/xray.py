@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from rhoa.errors import MissingFileError, ReadError, require_positive, warn_user
+from rhoa.errors import MissingFileError, ReadError, require_choice, require_positive, warn_user
 from rhoa.hips.borders import content
+from rhoa.hips.film import HIPS, Extent, film_hips
 from rhoa.hips.greys import check_size, greys_of
 from rhoa.hips.pictures import picture_format, read_picture
 from rhoa.hips.refusals import accepted, check_shape, check_tags
@@ -21,11 +23,12 @@ from rhoa.reading.findings import Findings
 from rhoa.reading.headers import SkippedFileError, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from os import PathLike
 
     from numpy.typing import NDArray
 
+    from rhoa.hips.film import Hips
     from rhoa.hips.tags import Tags
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -41,12 +44,15 @@ class _Read(NamedTuple):
     pixels: NDArray[np.float32]
     pixel_mm: tuple[float, float] | None
     facts: dict[str, Any]
+    words: Mapping[str, str] = MappingProxyType({})
+    """What the header says, by element."""
 
 
 def read_xray(
     path: str | PathLike[str],
     *,
     pixel_mm: float | Literal["file", "optional"] | None = None,
+    side: Hips | None = None,
     voi: bool = False,
     accept: str | Collection[str] = (),
     strict: bool = False,
@@ -68,6 +74,9 @@ def read_xray(
         resolution often is that of a printer; "file" takes the picture's word for it. "optional":
         where no size is stated, or the file is a picture, pixels are taken as 1 mm wide, for work
         that is done in pixels; ``provenance["pixel_mm_from"]`` is then "unknown".
+    side
+        What the image shows: ``"left"`` or ``"right"``, that hip alone, or ``"both"``. Default:
+        what its elements and its size say, as ``provenance["hip"]`` and ``["hip_from"]`` tell.
     voi
         Whether to apply the file's first VOI LUT, or else window, as a viewer does. It makes files
         of unlike devices more alike, and may clip; the paper does not mention it.
@@ -84,6 +93,9 @@ def read_xray(
         * ``"size"``: fewer than 64 pixels a side, one side more than 2.5 times the other, or a
           longer side that is not 50 to 1600 mm by the file's own pixel size.
         * ``"colour"``: a picture that is not grey; its brightness is taken.
+        * ``"side"``: elements contradict each other on the side, or ``side``; they are left aside.
+        * ``"half"``, ``"outside"``, ``"box"``: of boxes of hips, where some are given: one lies in
+          the half of the other side, partly outside the image, or is not 40 to 200 mm wide.
 
         Empty elements, and words that are not known, are no reason to refuse.
     strict
@@ -100,7 +112,9 @@ def read_xray(
 
         ``provenance`` tells ``pixel_mm_from`` (which was taken), ``lossy``, ``photometric``,
         ``inverted``, ``modality_lut``, ``voi``, ``sides`` (what tells where the left is), ``hip``
-        (the side, where the file says that it shows one alone), ``padding_pixels`` (which reach the
+        (``"left"`` or ``"right"`` of an image of one hip, ``"unknown"`` where that has to be asked
+        for before it is cut into halves, empty for both hips), ``hip_from`` (what told it, or why
+        it is unknown), ``padding_pixels`` (which reach the
         border, and were set to the darkest level), ``accepted``, and ``content_px``, the rectangle
         (top, left, bottom, right) between dark or bright margins (see `rhoa.hips.content`). Margins
         are not cut off: that would move the midline and every box drawn on the file;
@@ -110,7 +124,8 @@ def read_xray(
     ------
     ReadError
         If the file is absent, damaged, of several frames, too large, no grey image, or its pixel
-        size is unknown; `ViewError` if it is refused for what it shows.
+        size is unknown; `ViewError` if it is refused for what it shows, or if two of its elements
+        contradict each other, or ``side``, on the side.
     MissingExtraError
         If its decoder is not installed.
 
@@ -121,6 +136,8 @@ def read_xray(
     DICOM PS3.3, C.7.6.3.1.2 (grey levels), C.7.6.1.1.1 (orientation), 10.7 (pixel spacing).
     """
     path, overruled = Path(path), accepted(accept)
+    if side is not None:
+        require_choice("side", side, HIPS)
     wish = pixel_mm if isinstance(pixel_mm, str) else None
     step = None
     if pixel_mm is not None and wish not in {"file", "optional"}:
@@ -136,12 +153,23 @@ def read_xray(
         size, facts["pixel_mm_from"] = (step, step), "given"
     elif size is None and wish == "optional":
         size, facts["pixel_mm_from"] = (1.0, 1.0), UNKNOWN_SIZE
+    inner = content(read.pixels)
+    known = size if facts["pixel_mm_from"] != UNKNOWN_SIZE else None
+    hips = film_hips(
+        shown(path),
+        read.words,
+        Extent.of(inner, known),
+        side=side,
+        accept=overruled,
+        findings=findings,
+    )
     for message in findings.warnings:
         warn_user(message)
     if size is None:
         remedy = "pass pixel_mm=" + (', or "file" to trust its resolution' if kind else "")
         raise ReadError(f"{shown(path)}: its pixel size is unknown; {remedy}.")
-    facts |= {"accepted": sorted(overruled), "content_px": list(content(read.pixels))}
+    facts |= {"hip": "" if hips.shows == "both" else hips.shows, "hip_from": hips.source}
+    facts |= {"accepted": sorted(overruled), "content_px": list(inner)}
     return Radiograph(read.pixels, size, provenance={"kind": "X-ray", **facts})
 
 
@@ -182,7 +210,6 @@ def _read_picture(path: Path, kind: str, overruled: Collection[str], *, trusted:
         "modality_lut": "none",
         "voi": "none",
         "sides": "assumed",
-        "hip": "",
         "padding_pixels": 0,
     }
     return _Read(picture.pixels, picture.pixel_mm if trusted else None, facts)
@@ -211,10 +238,9 @@ def _read_dicom(path: Path, overruled: Collection[str], *, voi: bool, findings: 
         "modality_lut": greys.modality_lut,
         "voi": greys.voi,
         "sides": sides,
-        "hip": tags.side,
         "padding_pixels": greys.padding_pixels,
     }
-    return _Read(pixels, size, facts)
+    return _Read(pixels, size, facts, tags.words)
 
 
 def _syntax(tags: Tags) -> str:

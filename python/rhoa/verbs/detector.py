@@ -60,7 +60,9 @@ def _drawn(options: Namespace, settings: DetectorOptions) -> Iterator[Example]:
     for path in options.labels:
         labelled = _labelled(path, options)
         groups = None if owners is None else _groups(labelled, owners, options.subjects)
-        yield from read_examples(labelled, image_size=settings.side_px, groups=groups)
+        yield from read_examples(
+            labelled, image_size=settings.side_px, groups=groups, accept=options.accept
+        )
 
 
 def _owners(path: Path) -> dict[Path, str]:

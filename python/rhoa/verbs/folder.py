@@ -19,7 +19,7 @@ from rhoa.errors import ParameterError, RhoaWarning
 from rhoa.hips.sheet import Entry, sheet, write_card
 from rhoa.progress import bar
 from rhoa.reading import whole_volume
-from rhoa.verbs.output import Result, write_table
+from rhoa.verbs.output import Result, in_words_of_shell, write_table
 from rhoa.writing import atomic_write
 
 if TYPE_CHECKING:
@@ -93,7 +93,10 @@ def each_of(
         for name in mine
     ]
     found = [
-        replace(one, failure=veil(scans[one.name].path, options)(one.failure))
+        replace(
+            one,
+            failure=in_words_of_shell(veil(scans[one.name].path, options)(one.failure), options),
+        )
         if one.failure
         else one
         for one in run_cases(work, cases, out, pool=pool_of(options), progress=bar())

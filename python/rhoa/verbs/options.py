@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from rhoa.hips.crop_files import CROP_REFUSALS
+from rhoa.hips.film import HIPS
 from rhoa.pose.verdict import HIP_REFUSALS
 
 
@@ -164,6 +165,7 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
         help="a hip detector for X-rays (rhoa[train]); with it, pictures are whole X-rays",
     )
     crop_option(verb, also="; of a CT, those of `rhoa hips`, of an X-ray, those of `rhoa xray`")
+    side_option(verb)
     verb.add_argument(
         "--runtime",
         choices=["auto", "torch", "onnx"],
@@ -195,6 +197,17 @@ def crop_option(verb: argparse.ArgumentParser, *, also: str = "") -> None:
         metavar="NAME,...",
         default="",
         help=f"of a crop that is refused, read it all the same ({names}){also}",
+    )
+
+
+def side_option(verb: argparse.ArgumentParser) -> None:
+    """Of verbs that read X-rays."""
+    verb.add_argument(
+        "--side",
+        choices=HIPS,
+        help="what the X-rays show: one hip alone, the patient's left or right, or both; default: "
+        "what their elements say, or their size; where neither tells, it is asked for, for a film "
+        "of one hip must not be cut in half",
     )
 
 
@@ -273,6 +286,13 @@ def detector_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--learning-rate", type=float, help="of Adam (default: 0.001)")
     verb.add_argument(
         "--test-share", type=float, help="of the subjects, held out and measured (default: 0.1)"
+    )
+    verb.add_argument(
+        "--accept",
+        metavar="NAME,...",
+        default="",
+        help="refusals of boxes to overrule: half (in the half of the other side), outside (partly "
+        "outside the picture), box (not the size of a hip)",
     )
     verb.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
     verb.add_argument("--seed", type=int, default=2020)

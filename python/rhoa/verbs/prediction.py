@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import rhoa
 from rhoa.errors import ParameterError, warn_user
 from rhoa.hips import write_crop
+from rhoa.hips.film import hips_of
 from rhoa.hips.sheet import Entry, Verdict, write_card
 from rhoa.hips.views import frontal
 from rhoa.learning.cards import CARD_FILE
@@ -172,11 +173,13 @@ def _graded(scan: Path, options: Namespace, *, quiet: bool) -> tuple[FoundHips, 
             pose=request.pose,
             detector=detector,
             accept=[*request.accept, *options.accept.split(",")],
+            side=options.side,
             threads=options.threads,
             series=options.series,
             repair=options.repair,
             progress=None if quiet else bar(),
         )
+    warned = [in_words_of_shell(text, options) for text in warned]
     return found, graded([found], grader, views=options.views), warned
 
 
@@ -198,6 +201,8 @@ def _write_prediction(
     }
     if found.extracted is not None:
         content["pose"] = found.extracted.as_dict()
+    if found.source == "xray" and found.image is not None:
+        content["shows"] = hips_of(found.image)._asdict()
     folder.mkdir(parents=True, exist_ok=True)
     if found.image is not None:
         found.image.save(folder / ("ct-ap.png" if found.source == "ct" else "xray.png"))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rhoa.errors import MissingExtraError, ParameterError, RhoaError, RhoaWarning, warn_user
 from rhoa.hips import halves, prepare, read_xray, write_crop
 from rhoa.hips.corrections import corrected
+from rhoa.hips.film import hips_of, require_known, settled
+from rhoa.hips.refusals import accepted
 from rhoa.hips.sheet import OF_XRAYS, Entry, sheet, write_card
 from rhoa.hips.views import film as film_view
 from rhoa.pose.sides import SIDES
@@ -20,7 +22,7 @@ from rhoa.reading.bounded import shown
 from rhoa.reading.files import list_files
 from rhoa.verbs.corrections import Picture, drawn_boxes, wants_review, write_review
 from rhoa.verbs.folder import SHEET
-from rhoa.verbs.output import Result
+from rhoa.verbs.output import Result, in_words_of_shell
 from rhoa.writing import atomic_write, csv_text
 
 if TYPE_CHECKING:
@@ -39,7 +41,16 @@ SHORT_SOURCE = {
 PICTURE = "xray.png"
 UNSURE = 0.5
 """A hip of a lower score deserves a look."""
-FACTS = ("pixel_mm_from", "photometric", "inverted", "modality_lut", "voi", "sides", "hip")
+FACTS = (
+    "pixel_mm_from",
+    "photometric",
+    "inverted",
+    "modality_lut",
+    "voi",
+    "sides",
+    "hip",
+    "hip_from",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +72,7 @@ class Film:
         if self.image is None:
             return {"file": self.name, "verdict": "refused", "reason": self.told[0]}
         facts = {fact: self.image.provenance[fact] for fact in FACTS}
-        alone = facts["hip"]
+        alone = hips_of(self.image).alone
         return {
             "file": self.name,
             "pixels": list(self.image.shape),
@@ -70,7 +81,7 @@ class Film:
             "content_px": self.image.provenance["content_px"],
             **({} if self.hips is None else {"hips": places(self.hips)}),
             "warnings": list(self.told),
-            "verdict": f"read, {alone} hip alone" if alone else "read",
+            "verdict": f"read, {alone} hip alone ({facts['hip_from']})" if alone else "read",
         }
 
 
@@ -84,15 +95,18 @@ class Reader:
 
     def read(self, path: Path, name: str, folder: Path) -> tuple[Film, list[Path]]:
         """An X-ray, and the files that were written of it into ``folder``."""
-        image, told = _read(path, self.options)
-        files = _write(image, folder)
         drawn = self.drawn.get(_picture(name, self.options))
-        if self.detector is None and drawn is None:
-            return Film(name, image, told=told), files
+        image, told = _read(path, self.options)
+        if drawn is not None:
+            image = _of_drawn(image, drawn, self.options)
+        require_known(image, name.rpartition("/")[2])
         hips = {} if self.detector is None else self.detector.detect(image)
         changes: list[Correction] = []
         if drawn is not None:
-            hips, changes = corrected(image, hips, drawn)
+            hips, changes = corrected(image, hips, drawn, accept=self.options.accept)
+        files = _write(image, folder)
+        if self.detector is None and drawn is None:
+            return Film(name, image, told=told), files
         files += _write_hips(image, hips, folder)
         told += _doubts(name, image, hips, changes)
         return Film(name, image, hips, changes, told), files
@@ -130,7 +144,7 @@ def _of_folder(folder: Path, out: Path, options: Namespace) -> Result:
         try:
             films.append(reader.read(file, shown_path(name), out / name)[0])
         except (RhoaError, MissingExtraError) as error:
-            films.append(Film(shown_path(name), told=[str(error)]))
+            films.append(Film(shown_path(name), told=[in_words_of_shell(error, options)]))
     show(len(files), len(files), "reading X-rays")
     refused = [(film.name, film.told[0]) for film in films if film.image is None]
     _write_rejected(refused, out)
@@ -198,14 +212,29 @@ def _read(path: Path, options: Namespace) -> tuple[Radiograph, list[str]]:
     """The X-ray, and what was noticed on the way."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RhoaWarning)
-        image = read_xray(path, pixel_mm=options.pixel_mm, voi=options.voi, accept=options.accept)
-    return image, list(dict.fromkeys(str(one.message) for one in caught))
+        image = read_xray(
+            path,
+            pixel_mm=options.pixel_mm,
+            side=options.side,
+            voi=options.voi,
+            accept=options.accept,
+        )
+    return image, list(dict.fromkeys(in_words_of_shell(one.message, options) for one in caught))
+
+
+def _of_drawn(image: Radiograph, drawn: LabelledImage, options: Namespace) -> Radiograph:
+    """The X-ray, which shows the hips that somebody drew on it where nothing else tells."""
+    named = {box.side: "its drawn box" for box in drawn.boxes}
+    hips = settled(image, named, accept=accepted(options.accept))
+    shows = "" if hips.shows == "both" else hips.shows
+    told = dict(image.provenance) | {"hip": shows, "hip_from": hips.source}
+    return replace(image, provenance=told)
 
 
 def _write(image: Radiograph, folder: Path) -> list[Path]:
     """The files that were written into ``folder``."""
     parts = {"xray": image}
-    if not image.provenance["hip"]:
+    if hips_of(image).shows == "both":
         parts |= {f"half-{side}": half for side, half in halves(image).items()}
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}.png" for name in parts]
@@ -255,9 +284,9 @@ def places(hips: Mapping[Side, Box]) -> Rows:
 def _doubts(
     name: str, image: Radiograph, hips: Mapping[Side, Box], changes: Sequence[Correction]
 ) -> list[str]:
-    alone = image.provenance["hip"]
+    alone = hips_of(image).alone
     looked_at = {one.side for one in changes}
-    sides = [side for side in SIDES if alone in {"", side} and side not in looked_at]
+    sides = [side for side in SIDES if alone in {None, side} and side not in looked_at]
     lost = [f"{name}: no {side} hip was found; look at it." for side in sides if side not in hips]
     unsure = [
         f"{name}: the {side} hip scores {box.confidence:.2f}; look at its crop."
