@@ -3,9 +3,8 @@
     python benches/fuzz_reader.py --inputs 200000 --seed 1 --seeds-from ../shared/data/dicom
 
 An input is a small series or volume after one to six mutations. Its verdict is a volume, an error
-of rhoa's own, or a finding: another exception, a signal, more than five seconds, memory beyond
-three budgets, a volume that is not finite, a message that does not print. What took too long is
-read once more, alone: on a busy machine a decoder's process may take seconds to start. The same
+of rhoa's own, or a finding: another exception, a signal, more than five seconds of the processor,
+memory beyond three budgets, a volume that is not finite, a message that does not print. The same
 seed makes the same inputs. Findings go to ``--out``, one folder each with a line that repeats it.
 """
 
@@ -55,12 +54,6 @@ def explore(
     return verdicts, findings, largest[0]
 
 
-def repeated(seeds: Sequence[Seed], seed: int, inputs: Sequence[int]) -> list[int]:
-    """Of the inputs that took too long, those that also do so alone."""
-    alone = ((n, harness.single(seeds, harness.recipe(seeds, seed, n), n)) for n in inputs)
-    return [n for n, one in alone if one.kind == "finding"]
-
-
 def keep(seeds: Sequence[Seed], seed: int, index: int, key: tuple[str, str], folder: Path) -> str:
     """Write the simplest form of a finding; the line that repeats it."""
     how = harness.recipe(seeds, seed, index)
@@ -104,11 +97,6 @@ def main() -> int:
     )
     for verdict, count in verdicts.most_common():
         print(f"{count:8d}  {verdict}")
-    for key in [key for key in findings if key[0] == "timeout"]:
-        slow = findings.pop(key)
-        if hung := repeated(seeds, options.seed, slow):
-            findings[key] = hung
-        print(f"{len(slow):8d}  took more than 5 s at {key[1]}, {len(hung)} of them also alone")
     for n, (key, inputs) in enumerate(findings.items()):
         line = keep(seeds, options.seed, inputs[0], key, options.out / f"{n:03d}")
         print(f"{len(inputs)} x {key[0]} at {key[1]}\n    input {inputs[0]}: {line}")

@@ -21,7 +21,6 @@ MODULES = sorted(
 )
 NEED_TORCH = {
     "rhoa.learning.incremental",
-    "rhoa.learning.winograd",
     "rhoa.hips.detector",
     "rhoa.learning.training",
     "rhoa.learning.network",

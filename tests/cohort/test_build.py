@@ -23,7 +23,7 @@ def scans(folder: Path, *rows: tuple[str, str, str, str, tuple[str, ...]]) -> Pa
     """A table of X-ray pictures: subject, visit, side, kl, box."""
     lines = [",".join(COLUMNS)]
     for subject, visit, side, kl, box in rows:
-        name = f"image{abs(hash((subject, visit)))}.png"
+        name = f"image{hashlib.sha256(f'{subject}|{visit}'.encode()).hexdigest()[:12]}.png"
         levels = np.tile(np.arange(200, dtype=np.uint8), (100, 1))
         (folder / name).write_bytes(encode_png(levels))
         lines.append(",".join([subject, "xray", name, side, visit, kl, "", *box]))

@@ -46,7 +46,7 @@ class TestLearning:
         from rhoa.hips.detector_training import DetectorOptions, measure, train_detector
 
         options = DetectorOptions(
-            SMALL, image_size=SIZE, epochs=6, batch=4, learning_rate=2e-3, test_share=0
+            SMALL, image_size=SIZE, epochs=9, batch=4, learning_rate=2e-3, test_share=0
         )
 
         detector = train_detector(discs(40), options, device="cpu")

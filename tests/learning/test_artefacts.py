@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -83,6 +84,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         text=True,
         check=False,
         cwd=ROOT,
+        # Threads and their heaps take address space, more on a machine of more processors.
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
     )
 
     assert done.returncode == 0, done.stderr[-2000:]

@@ -13,6 +13,7 @@ import rhoa
 from rhoa.errors import ParameterError, RhoaWarning
 from rhoa.phantom import Anatomy, Phantom, Surroundings, ct
 from rhoa.pose import difference
+from tests.pose.pelves import turn_deg
 from tests.strategies import rotation
 
 READ = rhoa.pose.from_landmarks(
@@ -84,8 +85,7 @@ class TestDifference:
 
         found = difference(turned, READ)
 
-        cosine = (np.trace(turn) - 1) / 2
-        assert found.turn_deg == pytest.approx(np.degrees(np.arccos(cosine)), abs=1e-4)
+        assert found.turn_deg == pytest.approx(turn_deg(turn, np.eye(3)), abs=1e-4)
         assert found.plane_deg <= found.turn_deg + 1e-4
         assert found.large == (found.turn_deg > 3)
         assert difference(READ, turned).tilt_deg == pytest.approx(-found.tilt_deg)

@@ -39,7 +39,7 @@ def test_damaged_files_are_volumes_or_errors_of_our_own(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=500,
         check=False,
     )
 

@@ -64,7 +64,7 @@ def forking_reader() -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are those of Linux")
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
 def test_a_bomb_is_refused_before_it_takes_memory(
     bomb: Bomb, reader: subprocess.Popen[str], tmp_path: Path
@@ -129,7 +129,7 @@ class TestFolders:
 
         assert read_ct(tmp_path).report["skipped"] == {}
 
-    @pytest.mark.timeout(20)
+    @pytest.mark.timeout(120)
     @pytest.mark.parametrize("name", ["pipe", "pipe.dcm", "pipe.nii", "pipe.nii.gz"])
     def test_a_pipe_is_no_file(self, name: str, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / name)

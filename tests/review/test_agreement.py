@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
@@ -25,6 +25,7 @@ def simulated(random: np.random.Generator, subjects: int) -> tuple[np.ndarray, n
 
 
 @given(READINGS, st.sampled_from(["none", "linear", "quadratic"]))
+@example([(0, 0), (1, 1), (1, 1)], "none")  # neither of the two resamples has both categories
 def test_kappa_is_that_of_scikit_learn(readings: list[tuple[int, int]], weighting: str) -> None:
     first, second = zip(*readings, strict=True)
     if len({*first, *second}) < 2:
@@ -71,9 +72,13 @@ def test_intervals_of_kappa_hold_the_truth_about_95_times_in_100() -> None:
 
 
 def test_agreement_is_whole_where_readers_agree_and_kappa_undefined_for_one_category() -> None:
+    """As of an evaluation: where no resample differs from another, nothing tells the interval."""
     grades = [0, 1, 2, 3, 4, 4]
 
-    assert kappa(grades, grades, groups=range(6), resamples=50) == (1, 1, 1)
+    whole = kappa(grades, grades, groups=range(6), resamples=50)
+
+    assert whole.value == 1
+    assert np.isnan(whole[1:]).all()
     assert np.isnan(kappa([2, 2], [2, 2], groups=[1, 2]).value)
 
 
@@ -113,6 +118,68 @@ def test_one_subject_has_no_interval() -> None:
     assert mean([1.0, 2.0], groups=["a", "a"])[0] == 1.5
     assert np.isnan(mean([1.0, 2.0], groups=["a", "a"]).low)
     assert np.isnan(ratio([], [], groups=[]).value)
+
+
+def test_one_difference_is_the_bias_and_has_no_limits() -> None:
+    found = bland_altman([3.0], groups=["a"])
+
+    assert found.bias.value == 3
+    assert np.isnan([found.lower.value, found.upper.value]).all()
+
+
+@pytest.mark.parametrize("difference", [0.0, 0.1, -1234.567, 1e9 / 3])
+def test_equal_differences_are_bias_and_limits_without_intervals(difference: float) -> None:
+    for estimate in bland_altman([difference] * 7, groups=range(7), resamples=50):
+        assert estimate.value == pytest.approx(difference, rel=1e-14)
+        assert np.isnan(estimate[1:]).all()
+
+
+def test_a_shift_of_all_differences_shifts_the_limits_with_them() -> None:
+    """However large: a spread of hundredths of a millimetre at 100 km."""
+    differences = np.arange(8) / 64
+
+    near = bland_altman(differences, groups=range(8), resamples=50)
+    far = bland_altman(differences + 2.0**27, groups=range(8), resamples=50)
+
+    for one, two in zip(near, far, strict=True):
+        assert np.subtract(two, 2.0**27) == pytest.approx(tuple(one), abs=1e-6)
+
+
+FEW = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=4
+)
+
+
+@given(FEW, st.integers(1, 3))
+@example([(0, 0, 0), (1, 1, 1), (1, 1, 2)], 2)  # perfect agreement
+@example([(1, 1, 0), (1, 1, 1)], 3)  # one category
+@example([(0, 1, 0), (0, 1, 1)], 3)  # never agree
+@example([(0, 0, 0)], 1)  # one hip
+@example([(0, 0, 0), (1, 1, 0)], 3)  # one subject
+def test_few_or_equal_hips_have_defined_results(
+    hips: list[tuple[int, int, int]], resamples: int
+) -> None:
+    """Values and intervals are numbers in order, or not defined (NaN at both ends)."""
+    first, second, groups = zip(*hips, strict=True)
+    known = {"groups": groups, "resamples": resamples}
+    estimates = [
+        *(kappa(first, second, weighting=weighting, **known) for weighting in NAMES),
+        *(specific_agreement(first, second, category=category, **known) for category in range(3)),
+        *bland_altman(np.subtract(second, first), **known),
+        mean(first, **known),
+    ]
+
+    for value, low, high in estimates:
+        assert not np.isinf([value, low, high]).any()
+        assert (low <= high) or (np.isnan(low) and np.isnan(high))
+        assert np.isnan(low) or not np.isnan(value)
+        if len(set(groups)) == 1:
+            assert np.isnan(low)
+
+
+def test_no_resamples_are_refused() -> None:
+    with pytest.raises(ParameterError, match="resamples must be a whole number >= 1; got 0"):
+        kappa([0, 1], [0, 1], groups=[1, 2], resamples=0)
 
 
 @pytest.mark.parametrize(

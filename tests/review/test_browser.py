@@ -64,7 +64,7 @@ def drag(page: Page, element: Locator, across: int, down: int) -> None:
 
 def until(page: Page, what: str) -> None:
     """Wait until an expression of the page is true; its policy forbids the driver's own way."""
-    for _ in range(1000):
+    for _ in range(5000):
         if page.evaluate(what):
             return
         page.wait_for_timeout(20)

@@ -29,6 +29,7 @@ from rhoa.evaluation.weighted import NAMES, WeightedFigures
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+_ROUNDING = 1e-12  # of areas and, as a share, of their variances: sums in another order differ less
 COMPARED = (
     *("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "mcc"),
     *("roc_auc", "pr_auc", "brier", "ece"),
@@ -202,9 +203,11 @@ def _area_test(
     (first, second), covariance = roc_areas(labels, scores, groups)
     contrast = np.array([-1.0, 1.0])
     difference, variance = float(second - first), float(contrast @ covariance @ contrast)
-    if not variance > 0:  # the same ranking, or one patient of a class
-        p = 1.0 if variance == 0 and difference == 0 else math.nan
-        low_high = (difference, difference) if p == 1 else (math.nan, math.nan)
+    if not variance > _ROUNDING * max(_ROUNDING, float(np.trace(covariance))):
+        # One patient of a class, or rankings alike but for the order of a patient's hips.
+        same = math.isfinite(variance) and abs(difference) < _ROUNDING
+        low_high = (difference, difference) if same else (math.nan, math.nan)
+        p = 1.0 if same else math.nan
         return AreaTest(float(first), float(second), Estimate(difference, *low_high), p)
     freedom = min(np.unique(groups[members]).size for members in (labels, ~labels)) - 1
     error = math.sqrt(variance)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _WEIGHTS_AT_ONCE = 300_000  # 2.4 MB of float64: a block and what is made of it stay in the cache
 _LEFT_OUT = 1000  # parts that a jackknife leaves out in turn, at most
-_ROUNDING = 1e-12  # figures that sums in another order tell apart are equal
+_ROUNDING = 1e-12  # of values of about one: sums in another order differ by less
 _NOWHERE = (float("nan"), float("nan"))
 
 
@@ -95,7 +95,8 @@ def left_out_weights(
 def percentile_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     """The central 95 % of ``values``, NaN left aside: their 2.5th and 97.5th percentiles.
 
-    NaN at both ends where all values left are the same: they say nothing about how it varies.
+    NaN at both ends where none is left or all that are left are the same: they say nothing about
+    how it varies.
     """
     finite = values[np.isfinite(values)]
     if _all_equal(finite):
@@ -131,13 +132,16 @@ def bca_interval(
     below = (np.mean(finite < value - _ROUNDING) + np.mean(finite <= value + _ROUNDING)) / 2
     bias = float(ndtri(np.clip(below, 1 / finite.size, 1 - 1 / finite.size)))
     kept = left_out[np.isfinite(left_out)]
-    pull = kept.mean() - kept if kept.size else np.zeros(1)
-    spread = float(pull @ pull) ** 1.5
-    acceleration = float((pull**3).sum()) / (6 * spread) if spread > 0 else 0.0
+    acceleration = 0.0
+    if not _all_equal(kept):
+        pull = kept.mean() - kept
+        acceleration = float((pull**3).sum()) / (6 * float(pull @ pull) ** 1.5)
     reach = bias + ndtri(np.array([TAIL, 1 - TAIL]))
     low, high = np.quantile(finite, ndtr(bias + reach / (1 - acceleration * reach)))
     return float(low), float(high)
 
 
 def _all_equal(values: NDArray[np.float64]) -> bool:
-    return values.size == 0 or bool(np.ptp(values) < _ROUNDING)
+    return values.size == 0 or bool(
+        np.ptp(values) < _ROUNDING * max(1.0, float(np.abs(values).max()))
+    )

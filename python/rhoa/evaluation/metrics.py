@@ -218,7 +218,7 @@ def _intervals(
         else bca_interval(value, samples, left_out)
         for name, value, samples, left_out in columns
     }
-    if method in {"auto", "exact"} and bootstrap.samples.size:
+    if method in {"auto", "exact"} and hips.groups.max() > 0:
         intervals |= _closed_forms(hips, "wilson" if method == "auto" else "clopper-pearson")
     defined = np.isfinite(bootstrap.values)
     return {

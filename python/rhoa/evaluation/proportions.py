@@ -87,12 +87,21 @@ def effective_size(right: NDArray[np.bool_], groups: NDArray[np.intp]) -> float:
     share = float(right.mean())
     if share in {0.0, 1.0} or sizes.size == 1:
         return float(sizes.size)
-    excess = np.bincount(members, weights=right) - share * sizes
+    excess = _excess(right, members, sizes.size)
     variance = sizes.size / (sizes.size - 1) * float(excess @ excess) / hips**2
     if variance == 0:
         return float(hips)
     few = (Z / student(sizes.size - 1)) ** 2
     return min(float(hips), few * share * (1 - share) / variance)
+
+
+def _excess(
+    right: NDArray[np.bool_], groups: NDArray[np.intp], count: int
+) -> NDArray[np.float64]:
+    """How many more hips of each patient are right than their share of all; exactly 0 for none."""
+    hits, hips = np.bincount(groups[right], minlength=count), np.bincount(groups, minlength=count)
+    excess: NDArray[np.float64] = (hits * right.size - right.sum() * hips) / right.size
+    return excess
 
 
 def student(freedom: int) -> float:
@@ -135,7 +144,7 @@ def mean_interval(
         low, high = proportion_interval(right[members], groups[members], method)
         shares.append(share)
         reaches.append((share - low, high - share))
-        excess.append(np.bincount(groups[members], right[members] - share, count))
+        excess.append(_excess(right[members], groups[members], count))
     spread = math.sqrt(float((excess[0] @ excess[0]) * (excess[1] @ excess[1])))
     correlation = float(excess[0] @ excess[1]) / spread if spread > 0 else 0.0
     down, up = (

@@ -20,7 +20,6 @@ from torchvision.models.resnet import BasicBlock, ResNet
 from rhoa.learning.dataset import as_input
 from rhoa.learning.inference import Model, as_probabilities
 from rhoa.learning.levels import WHITE
-from rhoa.learning.winograd import KERNEL, WORTH_IT, Winograd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,11 +198,6 @@ class _Convolution:
         self.known = functional.conv2d(
             known_input, self.weight, self.bias, self.look.stride, self.look.padding
         )
-        self.faster = None
-        on_processor = known_input.device.type == "cpu"  # elsewhere libraries do this themselves
-        small = (self.look.kernel, self.look.stride) == (KERNEL, 1)
-        if on_processor and small and min(weight.shape[:2]) >= WORTH_IT:
-            self.faster = Winograd(weight, self.bias)
 
     def __call__(self, maps: Maps) -> Maps:
         corners, size = _changed(maps, self.look, self.known)
@@ -216,8 +210,6 @@ class _Convolution:
         seen, around = (
             (maps.values, look.padding) if maps.whole else (_seen(maps, look, corners, size), 0)
         )
-        if self.faster is not None:
-            return self.faster(seen, padding=around)
         return functional.conv2d(seen, self.weight, self.bias, look.stride, around)
 
 

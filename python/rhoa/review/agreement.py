@@ -1,4 +1,9 @@
-"""How well two readings agree, with intervals that resample subjects: kappa, limits, means."""
+"""How well two readings agree, with intervals that resample subjects: kappa, limits, means.
+
+Bounds of an interval are NaN where resamples do not define it: of one subject, where the statistic
+is undefined in every resample, and where no two resamples differ, as of readers who agree on every
+hip.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from rhoa.errors import ParameterError, require_choice
+from rhoa.errors import ParameterError, require_choice, require_count
 from rhoa.evaluation import Estimate
-from rhoa.evaluation.intervals import resampled_weights
+from rhoa.evaluation.intervals import percentile_interval, resampled_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -22,7 +27,6 @@ WEIGHTINGS: tuple[Weighting, ...] = ("none", "linear", "quadratic")
 RESAMPLES = 2000
 LIMIT_SD = 1.96
 """Limits of agreement are the bias plus and minus this many standard deviations."""
-_PERCENT = (2.5, 97.5)
 
 
 class BlandAltman(NamedTuple):
@@ -61,12 +65,13 @@ def kappa(
     Returns
     -------
     Estimate
-        NaN where both readings know one category only.
+        NaN where both readings use the same single category. Resamples of which this holds are
+        left aside.
 
     Raises
     ------
     ParameterError
-        If the lengths differ or a category is out of its range.
+        If the lengths differ, a category is out of its range, or ``resamples`` is not at least 1.
 
     References
     ----------
@@ -142,7 +147,7 @@ def mean(values: ArrayLike, *, groups: Sequence[Hashable], resamples: int = RESA
 def bland_altman(
     differences: ArrayLike, *, groups: Sequence[Hashable], resamples: int = RESAMPLES
 ) -> BlandAltman:
-    """Bias and limits of agreement of paired differences.
+    """Bias and limits of agreement of paired differences; of one difference no limits (NaN).
 
     References
     ----------
@@ -154,28 +159,30 @@ def bland_altman(
     1.96
     """
     values = np.asarray(differences, np.float64)
+    middle = values.mean() if values.size else 0.0
+    centred = values - middle  # squares of large values differ by less than their rounding errors
 
     def statistic(sds: float) -> Statistic:
         def limit(weights: NDArray[np.float64]) -> NDArray[np.float64]:
             total = weights.sum(1)
-            bias = weights @ values / total
-            with np.errstate(invalid="ignore", divide="ignore"):
-                variance = (weights @ values**2 - total * bias**2) / (total - 1)
-            return np.asarray(bias + sds * np.sqrt(np.maximum(variance, 0.0)))
+            shift = weights @ centred / total
+            with np.errstate(invalid="ignore"):
+                variance = (weights @ centred**2 - total * shift**2) / (total - 1)
+            return np.asarray(middle + shift + sds * np.sqrt(np.maximum(variance, 0.0)))
 
         return limit
 
-    estimates = (
-        _estimate(statistic(sds), groups, len(values), resamples)
-        for sds in (0.0, -LIMIT_SD, LIMIT_SD)
+    lower, upper = (
+        _estimate(statistic(sds), groups, len(values), resamples) for sds in (-LIMIT_SD, LIMIT_SD)
     )
-    return BlandAltman(*estimates)
+    return BlandAltman(mean(values, groups=groups, resamples=resamples), lower, upper)
 
 
 def _estimate(
     statistic: Statistic, groups: Sequence[Hashable], length: int, resamples: int
 ) -> Estimate:
     """The statistic of all hips, and its percentile interval over resampled subjects."""
+    require_count("resamples", resamples)
     if len(groups) != length:
         raise ParameterError(f"groups must be one for each of {length} hips; got {len(groups)}.")
     if not length:
@@ -186,8 +193,7 @@ def _estimate(
     if len(numbers) < 2 or np.isnan(value):
         return Estimate(value, np.nan, np.nan)
     drawn = np.concatenate([statistic(w) for w in resampled_weights(of, resamples, seed=0)])
-    low, high = np.percentile(drawn[np.isfinite(drawn)], _PERCENT)
-    return Estimate(value, float(low), float(high))
+    return Estimate(value, *percentile_interval(drawn))
 
 
 def _categories(values: ArrayLike, count: int) -> NDArray[np.intp]:

@@ -37,8 +37,10 @@ def agreement_notes(folder: Path) -> list[str]:
 
 def _sentence(figure: dict[str, Any]) -> str:
     number = "not defined" if figure["value"] is None else f"{figure['value']:.2f}"
-    if figure["low"] is not None:
-        number += f" (95 % interval {figure['low']:.2f} to {figure['high']:.2f})"
+    if figure["value"] is not None:
+        low, high = figure["low"], figure["high"]
+        interval = "not defined" if low is None else f"{low:.2f} to {high:.2f}"
+        number += f" (95 % interval {interval})"
     return (
         f"Agreement, {figure['kind']} ({' and '.join(figure['readers'])}): {figure['measure']} "
         f"{number}, {figure['count']} hips of {figure['subjects']} subjects."

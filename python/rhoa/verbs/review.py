@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import math
 import re
 import sys
 from contextlib import closing, suppress
@@ -143,8 +144,8 @@ def _agreement(cohort: Cohort) -> Result:
         {
             "readers": " ".join(dict.fromkeys(figure.readers)),
             "measure": figure.measure,
-            "value": f"{figure.estimate.value:.3f}",
-            "95 % interval": f"{figure.estimate.low:.3f} to {figure.estimate.high:.3f}",
+            "value": _known("{:.3f}", figure.estimate.value),
+            "95 % interval": _known("{:.3f} to {:.3f}", *figure.estimate[1:]),
             "n": figure.read,
             "subjects": figure.subjects,
         }
@@ -154,6 +155,10 @@ def _agreement(cohort: Cohort) -> Result:
     if not figures:
         lines.append("no hip was looked at twice, by one reader or two: nothing to compare")
     return Result(rows, [*lines, f"wrote {file}"], shown=shown)
+
+
+def _known(words: str, *numbers: float) -> str:
+    return words.format(*numbers) if math.isfinite(numbers[0]) else "not defined"
 
 
 def _export(cohort: Cohort, reader: str | None) -> Result:

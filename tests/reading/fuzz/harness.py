@@ -30,6 +30,10 @@ from tests.reading.fuzz.volumes import NIFTI
 
 ADDRESS_SPACE = 2 << 30
 SECONDS = 5
+"""Of processor time, which other work on the machine does not lengthen."""
+WAITING_SECONDS = 120
+"""Of the clock: what waits for ever computes nothing."""
+TIMERS = {signal.SIGPROF: signal.ITIMER_PROF, signal.SIGALRM: signal.ITIMER_REAL}
 BUDGET = 256 << 20
 MOST_RESIDENT = 3 * BUDGET
 INPUTS_A_CHILD = 2000
@@ -90,11 +94,13 @@ def outcome(index: int, given: Seed, folder: Path) -> Outcome:
         (folder / name).write_bytes(content)
     path = folder / given.files[0][0] if given.is_volume_file else folder
     Path("/proc/self/clear_refs").write_text("5", "ascii")  # the largest size starts anew
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, WAITING_SECONDS)
     try:
         kind, what, where = _judged(path)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in TIMERS.values():
+            signal.setitimer(timer, 0)
         for name, _ in given.files:
             (folder / name).unlink(missing_ok=True)  # two may share a name
     resident = _most_resident()
@@ -287,7 +293,7 @@ class _Child:
                 raise RuntimeError(f"the harness failed at input {self.left[0]}:\n{text}")
             return None
         number = os.WTERMSIG(status)
-        what = "timeout" if number == signal.SIGALRM else signal.Signals(number).name
+        what = "timeout" if number in TIMERS else signal.Signals(number).name
         index, self.left = self.left[0], self.left[1:]
         return Outcome(index, "finding", what, _dumped(text))
 
@@ -310,8 +316,9 @@ def _serve(
     os.dup2(quiet, 2)
     trace = (home / "trace").open("w")
     faulthandler.enable(trace)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    faulthandler.register(signal.SIGALRM, trace, all_threads=True, chain=True)
+    for number in TIMERS:
+        signal.signal(number, signal.SIG_DFL)
+        faulthandler.register(number, trace, all_threads=True, chain=True)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     folder = home / "input"
