@@ -179,6 +179,42 @@ def test_one_output_does_not_contradict_itself(
     assert (tmp_path / "out" / "hip-left.png").is_file()
 
 
+@pytest.mark.real
+class TestOfRealScans:
+    def test_a_scan_without_hips_gives_no_crop_and_exits_with_4(
+        self, real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        scan = real_data / "real-ct" / "totalseg_example_ct_small.nii.gz"
+        if not scan.is_file():
+            pytest.skip("no totalseg_example_ct_small in RHOA_DATA")
+
+        code, out, _ = run(capsys, "hips", scan, "-o", tmp_path / "out")
+
+        assert code == 4
+        assert not list((tmp_path / "out").glob("hip-*.png"))
+        assert "left hip: not usable" in out
+        assert "right hip: not usable" in out
+
+    def test_both_hips_of_a_real_ct_lie_where_a_radiologist_has_them(self, real_data: Path) -> None:
+        folder = real_data / "real-ct" / "ct_colonography_02"
+        if not folder.is_dir():
+            pytest.skip("no ct_colonography_02 in RHOA_DATA")
+
+        found = rhoa.hips.extract(folder)
+
+        heads = {"left": (110, -154, -539), "right": (-65, -139, -540)}
+        for side, centre in heads.items():
+            hip = found.hips[side]
+            assert hip.usable
+            assert np.linalg.norm(hip.joint.centre_lps_mm - centre) < 5
+            x, _, z = found.alignment.to_ap(np.array(centre, float))
+            row, column = found.image.to_pixel(x, z)
+            assert hip.box.top < row < hip.box.bottom
+            assert hip.box.left < column < hip.box.right
+        angles = found.alignment.angles
+        assert np.abs(np.subtract(angles, (5, 0.8, -6.2))).max() < 2
+
+
 class TestOfATable:
     def test_a_scan_is_not_lost_for_a_side_that_is_not_asked_for(self, tmp_path: Path) -> None:
         nibabel = pytest.importorskip("nibabel", reason="needs nibabel (rhoa[nifti])")

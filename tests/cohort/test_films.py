@@ -12,8 +12,8 @@ from rhoa.cohort import build
 from rhoa.cohort.scans import COLUMNS
 from rhoa.errors import ManifestError
 from rhoa.hips import Box
-from rhoa.picture import decode_png
 from tests.hips.films import BOXES, CUTS, film, planted
+from tests.pictures import levels_of
 
 HIP = {"BodyPartExamined": "HIP"}
 ONE = {"left": HIP | {"ImageLaterality": "L"}, "right": HIP | {"ImageLaterality": "R"}}
@@ -48,7 +48,7 @@ def crops(manifest: rhoa.cohort.Manifest) -> dict[str, str]:
     """Whose hip each crop shows, by its pixels; mirroring leaves its middle where it is."""
     found = {}
     for hip in manifest:
-        levels = decode_png(hip.image.read_bytes())
+        levels = levels_of(hip.image)
         assert levels is not None
         found[hip.side] = planted(levels)
     return found
@@ -253,6 +253,6 @@ def test_the_real_film_is_of_the_side_of_its_row(real_data: Path, tmp_path: Path
 
     (hip,) = build(table(tmp_path, *rows), tmp_path / "out")
 
-    levels = decode_png(hip.image.read_bytes())
+    levels = levels_of(hip.image)
     assert levels is not None
     assert levels.shape == (500, 500)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rhoa.verbs.grading import hips_of_xray
 
 import rhoa
 from rhoa.hips import read_xray
-from rhoa.picture import decode_png, encode_png
+from rhoa.picture import encode_png
+from rhoa.prediction import hips_in
 from tests.commands import run
 from tests.hips.films import MarkerFinder, film, pelvis, planted
+from tests.pictures import levels_of
 
 HIP = {"BodyPartExamined": "HIP"}
 
@@ -36,7 +37,7 @@ def written(folder: Path) -> dict[str, str]:
     """Whose hip each crop of a folder shows, by its name and by its pixels."""
     found = {}
     for file in folder.glob("hip-*.png"):
-        levels = decode_png(file.read_bytes())
+        levels = levels_of(file)
         assert levels is not None
         found[file.stem.removeprefix("hip-")] = planted(levels)
     return found
@@ -192,11 +193,12 @@ class TestPrediction:
         tags = HIP | {"ImageLaterality": shows[0].upper()}
         image = read_xray(film(tmp_path, shows, **tags))
 
-        found = hips_of_xray(image, MarkerFinder(), [])  # type: ignore[arg-type]
+        found = hips_in(image, detector=MarkerFinder())  # type: ignore[arg-type]
 
-        crops = {hip.side: planted(hip.crop) for hip in found.hips if hip.crop is not None}
+        pairs = zip(found.rows, found.crops, strict=True)
+        crops = {row["side"]: planted(crop) for row, crop in pairs if crop is not None}
         assert crops == {side: side for side in (("left", "right") if shows == "both" else [shows])}
-        assert not [hip for hip in found.hips if hip.refused]
+        assert not [row for row in found.rows if row["refused"]]
 
     @pytest.mark.torch
     def test_an_unknown_side_is_asked_for_and_not_graded(

@@ -55,7 +55,9 @@ export function boxes(app, root, number) {
   function draw() {
     const summary = app.case(cases[at].key);
     title.textContent = `Case ${summary.number}`;
-    told.textContent = `${at + 1} of ${cases.length}${summary.boxes_accepted ? " · accepted" : ""}`;
+    const refused = summary.refused[chosen];
+    const why = refused ? ` · ${chosen} hip is not graded: ${refused}; draw or move its box to take it in` : "";
+    told.textContent = `${at + 1} of ${cases.length}${summary.boxes_accepted ? " · accepted" : ""}${why}`;
     image.label.textContent = "drag to move or resize; drag beside a box to draw the chosen one";
     image.drawing.replaceChildren(
       ...SIDES.filter((side) => box(side)).flatMap((side) => [
