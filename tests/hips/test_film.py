@@ -333,11 +333,11 @@ def test_a_right_hip_alone_is_mirrored_and_a_left_one_is_not(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("shape", "pixel_mm", "hip"),
     [
-        ((300, 400), "unknown", ""),
+        ((300, 400), "optional", ""),
         ((300, 400), 1.0, ""),
-        ((400, 300), "unknown", "unknown"),
-        ((300, 310), "unknown", "unknown"),
-        ((100, 100), "unknown", "unknown"),
+        ((400, 300), "optional", "unknown"),
+        ((300, 310), "optional", "unknown"),
+        ((100, 100), "optional", "unknown"),
         ((300, 400), 0.5, "unknown"),  # 200 mm: a hip, however it is cut
         ((300, 400), 0.7, "unknown"),  # 280 mm
         ((400, 350), 1.0, "unknown"),
@@ -354,7 +354,7 @@ def test_a_picture_is_of_both_hips_where_its_size_says_so_else_it_is_asked_for(
 
     assert image.provenance["hip"] == hip
     assert told(given) == ("right", "given")
-    if pixel_mm == "unknown":
+    if pixel_mm == "optional":
         assert image.provenance["pixel_mm_from"] == "unknown"
         assert image.pixel_mm == (1, 1)
 

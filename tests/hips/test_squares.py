@@ -140,11 +140,14 @@ SHAPE, HIPS = (300, 600), {"right": (160.0, 150.0), "left": (150.0, 450.0)}
 
 def film(pixel_mm: tuple[float, float]) -> np.ndarray:
     heads = [disc(SHAPE, pixel_mm, centre) for centre in HIPS.values()]
-    return np.rint(50 + 150 * np.maximum(*heads)).astype(np.uint8)
+    grey = np.rint(50 + 150 * np.maximum(*heads)).astype(np.uint8)
+    for flank in (np.s_[:, :60], np.s_[:, 540:]):  # the film shows the patient up to its borders
+        grey[flank] = np.random.default_rng(0).integers(40, 90, grey[flank].shape)
+    return grey
 
 
-BOXES = {"right": (100, 80, 220, 230), "left": (20, 400, 280, 500)}
-"""Top, left, bottom, right: one wider than high, the other far higher than wide."""
+BOXES = {"right": (100, 80, 220, 230), "left": (60, 400, 245, 500)}
+"""Top, left, bottom, right: one wider than high, the other higher than wide."""
 
 
 def levels(crop_file: Path) -> np.ndarray:

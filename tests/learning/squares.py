@@ -40,6 +40,10 @@ class Square:
     partition: str | None
     distinct: bool = False
 
+    @property
+    def crop(self) -> Path:
+        return self.image
+
 
 @dataclass(frozen=True)
 class Squares:
