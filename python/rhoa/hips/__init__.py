@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rhoa.errors import require_extra
 from rhoa.hips.agreement import Agreement, agreement, iou_matrix
-from rhoa.hips.borders import Content, content
+from rhoa.hips.borders import Content, blades, content
 from rhoa.hips.boxes import Box, boxes, crop, squared
 from rhoa.hips.coco import LabelledImage, read_coco, read_matlab, write_coco
 from rhoa.hips.crop_files import read_crop, write_crop
@@ -37,6 +37,7 @@ __all__ = [
     "LabelledImage",
     "agreement",
     "as_examples",
+    "blades",
     "boxes",
     "content",
     "crop",

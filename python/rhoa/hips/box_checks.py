@@ -9,6 +9,7 @@ import numpy as np
 from rhoa.errors import ManifestError, ParameterError
 from rhoa.hips.boxes import Box
 from rhoa.hips.film import hips_of, is_measured
+from rhoa.hips.preparation import open_columns
 from rhoa.pose.sides import SIDES
 from rhoa.radiograph import Radiograph
 
@@ -49,7 +50,7 @@ class BoxRules(NamedTuple):
         rows, columns = np.shape(image)
         hips = hips_of(image) if hips is None else hips
         pixel_mm = image.pixel_mm if is_measured(image) else None
-        middle: float | None = columns / 2
+        middle: float | None = sum(open_columns(image)) / 2
         if isinstance(image, Radiograph) and image.alignment is not None:
             middle = image.to_pixel(0.0, 0.0)[1] + 0.5  # from pixel centres to edges
         elif isinstance(image, Radiograph) and image.scan_frame is not None:

@@ -12,7 +12,7 @@ from rhoa.hips.box_checks import BoxRules, checked_box
 from rhoa.hips.boxes import MOST_OUTSIDE, Box
 from rhoa.hips.coco import SHOWS
 from rhoa.hips.film import require_known, settled
-from rhoa.hips.preparation import halves, prepare
+from rhoa.hips.preparation import open_columns, prepare
 from rhoa.hips.refusals import accepted
 from rhoa.hips.xray import read_xray
 from rhoa.picture import resampling_matrix, resize
@@ -98,16 +98,15 @@ def halves_seen(
     if pixels.ndim != 2 or min(pixels.shape) < 2:
         raise ParameterError(f"image must be 2-D with pixels; got shape {pixels.shape}.")
     alone = "left" if shows == "half" else (hips or require_known(image)).alone
+    start, stop = open_columns(image)
     if alone == "left":
-        return [_half("left", pixels, pixel_mm, image_size, edge_px=0.0)]
-    columns = float(pixels.shape[1])
+        return [_half("left", pixels[:, start:stop], pixel_mm, image_size, edge_px=start)]
     if alone == "right":
-        return [_half("right", pixels[:, ::-1], pixel_mm, image_size, edge_px=columns)]
-    both = halves(pixels)
-    width = both["left"].shape[1]
+        return [_half("right", pixels[:, start:stop][:, ::-1], pixel_mm, image_size, edge_px=stop)]
+    first, end = (start + stop) // 2, (start + stop + 1) // 2  # as `halves` cuts them
     return [
-        _half("left", both["left"], pixel_mm, image_size, edge_px=columns - width),
-        _half("right", both["right"], pixel_mm, image_size, edge_px=float(both["right"].shape[1])),
+        _half("left", pixels[:, first:stop], pixel_mm, image_size, edge_px=first),
+        _half("right", pixels[:, start:end][:, ::-1], pixel_mm, image_size, edge_px=end),
     ]
 
 
@@ -158,7 +157,7 @@ def as_examples(
     if shows == "half":
         rules = rules._replace(midline_px=None)
     elif rules.midline_px is not None:
-        rules = rules._replace(midline_px=rules.shape[1] / 2)  # where halves are cut
+        rules = rules._replace(midline_px=sum(open_columns(image)) / 2)  # where halves are cut
     for box in by_side.values():
         checked_box(box.side, (box.top, box.left, box.bottom, box.right), rules)
     return [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from rhoa.errors import ParameterError, require_count
-from rhoa.hips.borders import content
+from rhoa.hips.borders import blades, content
 from rhoa.hips.boxes import crop
 from rhoa.hips.film import require_known
 from rhoa.picture import grey_range, resize, stretch
@@ -45,14 +45,14 @@ def halves(
         right at column 0. Halves are of the same kind.
     midline_px
         Where to cut, in pixel edges (column ``n`` covers n to n + 1). Default: the middle of the
-        image, as the paper's, wherever the patient lies in it; the middle of `rhoa.hips.content`
-        is another choice where one margin is wider.
+        image, as the paper's, wherever the patient lies in it; between the blades of a collimator
+        (`rhoa.hips.blades`), the middle of what they left open.
 
     Returns
     -------
     dict
-        A mirrored half has ``provenance["mirrored"]`` and counts its millimetres to the patient's
-        right; it has no ``alignment``.
+        Columns behind blades are in neither half. A mirrored half has ``provenance["mirrored"]``
+        and counts its millimetres to the patient's right; it has no ``alignment``.
 
     Raises
     ------
@@ -75,6 +75,7 @@ def halves(
     """
     pixels = _pixels_of(image)
     columns = pixels.shape[1]
+    start, stop = open_columns(image)
     if midline_px is None:
         hips = require_known(image)
         if hips.alone:
@@ -82,24 +83,35 @@ def halves(
                 f"the image shows the {hips.alone} hip alone ({hips.source}); halves are of an "
                 'image of both: read it with side="both" if it has both, else use it as it is.'
             )
-        midline_px = columns / 2
+        midline_px = (start + stop) / 2
     if not 1 <= midline_px <= columns - 1:  # false for NaN too
         raise ParameterError(
             f"midline_px must leave a column at either side, 1 to {columns - 1}; "
             f"got {midline_px!r}."
         )
-    first, end = math.floor(midline_px), math.ceil(midline_px)
+    if not start < midline_px < stop:
+        start, stop = 0, columns
+    left = slice(math.floor(midline_px), stop)
+    right = slice(start, math.ceil(midline_px))
     if isinstance(image, Radiograph):
         radiographs: dict[Side, Radiograph] = {
-            "left": _left_of(image, first),
-            "right": _right_of(image, end),
+            "left": _left_of(image, left),
+            "right": _right_of(image, right),
         }
         return radiographs
     arrays: dict[Side, NDArray[np.float32]] = {
-        "left": pixels[:, first:],
-        "right": pixels[:, :end][:, ::-1],
+        "left": pixels[:, left],
+        "right": pixels[:, right][:, ::-1],
     }
     return arrays
+
+
+def open_columns(image: Radiograph | ArrayLike) -> tuple[int, int]:
+    """First column, and the one after the last, between blades of a collimator; a CT has none."""
+    if isinstance(image, Radiograph) and image.frame is not None:
+        return 0, image.shape[1]
+    inner = blades(image)
+    return inner.left, inner.right
 
 
 def prepare(
@@ -172,29 +184,29 @@ def _square(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return levels[top : top + side, left : left + side]
 
 
-def _left_of(image: Radiograph, first: int) -> Radiograph:
+def _left_of(image: Radiograph, columns: slice) -> Radiograph:
     coverage = image.coverage_mm
     return Radiograph(
-        image.pixels[:, first:],
+        image.pixels[:, columns],
         image.pixel_mm,
-        image.to_mm(0, first),
+        image.to_mm(0, columns.start),
         image.alignment,
         _told(image, "left"),
-        None if coverage is None else coverage[:, first:],
+        None if coverage is None else coverage[:, columns],
         image.scan_frame,
     )
 
 
-def _right_of(image: Radiograph, end: int) -> Radiograph:
-    x, z = image.to_mm(0, end - 1)
+def _right_of(image: Radiograph, columns: slice) -> Radiograph:
+    x, z = image.to_mm(0, columns.stop - 1)
     coverage = image.coverage_mm
     return Radiograph(
-        np.ascontiguousarray(image.pixels[:, :end][:, ::-1]),
+        np.ascontiguousarray(image.pixels[:, columns][:, ::-1]),
         image.pixel_mm,
         (-x, z),
         None,
         _told(image, "right"),
-        None if coverage is None else np.ascontiguousarray(coverage[:, :end][:, ::-1]),
+        None if coverage is None else np.ascontiguousarray(coverage[:, columns][:, ::-1]),
     )
 
 

@@ -28,6 +28,7 @@ REFUSALS: Mapping[str, str] = MappingProxyType(
         "raw": "holds what the detector measured (FOR PROCESSING), not what is looked at",
         "text": "has text burned into its pixels (BurnedInAnnotation), perhaps a name",
         "size": "is tiny, very long, or of an impossible size in mm",
+        "shutter": "shows what a circular shutter leaves, as fluoroscopy does",
         "colour": "is a colour picture, whose brightness is taken",
         "side": "contradicts itself on the side, or contradicts what is given",
         "half": "has the box of a hip in the half of the other side",
@@ -83,6 +84,8 @@ def check_tags(tags: Tags, accept: Collection[str]) -> None:
     view = _other_view(tags)
     if view:
         refuse("view", f"{name}: {view}", accept)
+    if "CIRCULAR" in tags.words.get("ShutterShape", ""):
+        refuse("shutter", f"{name}: ShutterShape is CIRCULAR, as of fluoroscopy", accept)
     if tags.intent == "FOR PROCESSING":
         what = f"{name}: PresentationIntentType is FOR PROCESSING: raw values of the detector"
         refuse("raw", what, accept)

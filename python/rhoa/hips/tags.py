@@ -29,7 +29,7 @@ DESCRIPTIONS = (
 )
 """Free text that may name the part and the view, the nearest to the image first."""
 _CODES = ("ViewCodeSequence", "AnatomicRegionSequence")
-_SIDES = ("ImageLaterality", "Laterality")
+_VALUES = ("ImageLaterality", "Laterality", "ShutterShape")
 _MOST_ITEMS = 8  # of a sequence of codes
 _MOST_DESCRIPTION = 256  # characters
 _WANTED = (
@@ -40,7 +40,7 @@ _WANTED = (
     *("WindowCenter", "WindowWidth", "VOILUTFunction"),
     *("ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelSpacingCalibrationType"),
     "EstimatedRadiographicMagnificationFactor",
-    *("PatientOrientation", *_SIDES),
+    *("PatientOrientation", *_VALUES),
 )
 
 
@@ -135,7 +135,7 @@ def _words(dataset: Any) -> dict[str, str]:  # noqa: ANN401  # untyped in pydico
         items = values_of(dataset, name)[:_MOST_ITEMS]
         codes = [code for item in items for code in (item, *_modifiers(item))]
         found[name] = " ".join(text_of(code, "CodeMeaning") for code in codes)
-    for name in (*DESCRIPTIONS, *_SIDES):
+    for name in (*DESCRIPTIONS, *_VALUES):
         parts = " ".join(str(part) for part in values_of(dataset, name)[:_MOST_ITEMS])
         found[name] = parts[:_MOST_DESCRIPTION]
     return {name: text.upper() for name, text in found.items() if text.strip()}

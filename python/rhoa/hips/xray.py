@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from rhoa.errors import MissingFileError, ReadError, require_choice, require_positive, warn_user
-from rhoa.hips.borders import content
+from rhoa.hips.borders import content, is_round
 from rhoa.hips.film import HIPS, Extent, film_hips
 from rhoa.hips.greys import check_size, greys_of
 from rhoa.hips.pictures import picture_format, read_picture
-from rhoa.hips.refusals import accepted, check_shape, check_tags
+from rhoa.hips.refusals import accepted, check_shape, check_tags, refuse
 from rhoa.hips.tags import read_tags
 from rhoa.radiograph import UNKNOWN_SIZE, Radiograph
 from rhoa.reading.bounded import shown
@@ -92,6 +92,7 @@ def read_xray(
         * ``"text"``: BurnedInAnnotation is YES.
         * ``"size"``: fewer than 64 pixels a side, one side more than 2.5 times the other, or a
           longer side that is not 50 to 1600 mm by the file's own pixel size.
+        * ``"shutter"``: ShutterShape is CIRCULAR, or the image is a disc: fluoroscopy.
         * ``"colour"``: a picture that is not grey; its brightness is taken.
         * ``"side"``: elements contradict each other on the side, or ``side``; they are left aside.
         * ``"half"``, ``"outside"``, ``"box"``: of boxes of hips, where some are given: one lies in
@@ -153,6 +154,8 @@ def read_xray(
         size, facts["pixel_mm_from"] = (step, step), "given"
     elif size is None and wish == "optional":
         size, facts["pixel_mm_from"] = (1.0, 1.0), UNKNOWN_SIZE
+    if is_round(read.pixels):
+        refuse("shutter", f"{shown(path)}: a disc, as a circular shutter of fluoroscopy", overruled)
     inner = content(read.pixels)
     known = size if facts["pixel_mm_from"] != UNKNOWN_SIZE else None
     hips = film_hips(
