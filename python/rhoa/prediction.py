@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 Kind = Literal["ct", "xray", "crop"]
 Rows = list[dict[str, Any]]
 
+KNOWN_REFUSALS: Mapping[Kind, Mapping[str, str]] = {
+    "ct": HIP_REFUSALS,
+    "xray": REFUSALS,
+    "crop": CROP_REFUSALS,
+}
 _HEAD_BYTES = 16
 
 
@@ -128,12 +133,23 @@ def predict(  # noqa: PLR0913  # every option by keyword
         from rhoa.hips import HipDetector
 
         detector = HipDetector.load(detector, device=device)
+    # Of several, what is accepted may be of one kind only.
+    known = {name for refusals in KNOWN_REFUSALS.values() for name in refusals}
+    named = require_names("accept", accept, sorted(known), kind="refusals")
     found: list[tuple[str, FoundHips]] = []
     for number, scan in enumerate(every, 1):
         is_path = isinstance(scan, str | os.PathLike)
         name = shown(Path(scan)) if is_path else f"{type(scan).__name__.lower()} {number}"  # type: ignore[arg-type]
         try:
-            hips = hips_in(scan, pose=pose, detector=detector, accept=accept, side=side, **reading)
+            fitting = named & KNOWN_REFUSALS[_kind_of(scan, detector)].keys()
+            hips = hips_in(
+                scan,
+                pose=pose,
+                detector=detector,
+                accept=named if len(every) == 1 else fitting,
+                side=side,
+                **reading,
+            )
         except RhoaError as error:
             if len(every) == 1:
                 raise
@@ -178,11 +194,8 @@ def hips_in(
     **reading: Any,  # noqa: ANN401  # as rhoa.read_ct checks them
 ) -> FoundHips:
     """The hips of one scan, X-ray or crop, as models see them; options as in `predict`."""
-    known = {"ct": HIP_REFUSALS, "xray": REFUSALS, "crop": CROP_REFUSALS}
-    every = sorted({name for refusals in known.values() for name in refusals})
-    named = require_names("accept", accept, every, kind="refusals")
     kind = _kind_of(scan, detector)
-    accepted = named & known[kind].keys()
+    accepted = require_names("accept", accept, KNOWN_REFUSALS[kind], kind="refusals")
     if kind == "crop":
         crop = read_crop(scan, accept=accepted)  # type: ignore[arg-type]  # a path
         return FoundHips("crop", [{"usable": True, "refused": "", "flags": []}], [crop])

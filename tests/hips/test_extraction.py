@@ -211,7 +211,7 @@ class TestOfAPoseThatIsNotUsed:
         left_asis, right_asis, left, right = sound.landmarks.as_array()
         swapped = rhoa.Landmarks(right_asis, left_asis, right, left)
 
-        with pytest.raises(PoseError, match="left and right are not swapped"):
+        with pytest.raises(PoseError, match="left and right landmarks are not swapped"):
             extract(sound.volume, pose=swapped, accept=("pose_not_used",))
 
 

@@ -292,7 +292,7 @@ def extract(
     >>> found.hips["right"].crop.shape, found.hips["left"].crop
     ((100, 100), None)
     >>> found.hips["left"].refusals[0]
-    'implant: 17.2 cm3 of metal in the joint'
+    'implant: 36.3 cm3 of metal in the joint'
     """
     volume = as_volume(scan)
     by_side = accept if isinstance(accept, Mapping) else dict.fromkeys(SIDES, accept)
@@ -421,8 +421,8 @@ def _given(volume: Volume, pose: Alignment | Landmarks, offset: float, *, forced
     read = from_landmarks(pose) if isinstance(pose, Landmarks) else pose
     if not read.upright:
         raise PoseError(
-            "the landmarks point the patient's left to the right, or the head down; "
-            "check that left and right are not swapped."
+            "the alignment points the patient's left to the right, or the head down; "
+            "check that left and right landmarks are not swapped."
         )
     what = "alignment is" if isinstance(pose, Alignment) else "landmarks are"
     note = f"the {what} flagged {_words(read.hard_flags)}" if read.hard_flags else ""

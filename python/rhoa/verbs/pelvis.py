@@ -66,7 +66,7 @@ class PoseRequest:
             return cls(AUTO if name == FORCE else name, accepted, tilt_offset_deg)  # type: ignore[arg-type]
         landmarks = rhoa.Landmarks.from_json(name)
         read = rhoa.pose.from_landmarks(landmarks)
-        if not read.ok and not (read.upright and "pose_not_used" in accepted):
+        if not read.ok and "pose_not_used" not in accepted:
             remedy = f", or use them as they are with --pose {FORCE}:{name}" if read.upright else ""
             raise PoseError(
                 f"{Path(name).name}: the landmarks are flagged {', '.join(sorted(read.flags))}; "

@@ -168,11 +168,12 @@ def _graded(scan: Path, options: Namespace, *, quiet: bool) -> tuple[FoundHips, 
         detector = _loaded_detector(options.detector, options.device)
     with captured_warnings(veil(scan, options)) as warned:
         request = PoseRequest.of(options.pose or AUTO)
+        of_ct = kind_of(scan, has_detector=detector is not None) == "ct"
         found = hips_in(
             scan,
             pose=request.pose,
             detector=detector,
-            accept=[*request.accept, *options.accept.split(",")],
+            accept=[*(request.accept if of_ct else ()), *options.accept.split(",")],
             side=options.side,
             threads=options.threads,
             series=options.series,
