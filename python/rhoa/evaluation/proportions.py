@@ -95,9 +95,7 @@ def effective_size(right: NDArray[np.bool_], groups: NDArray[np.intp]) -> float:
     return min(float(hips), few * share * (1 - share) / variance)
 
 
-def _excess(
-    right: NDArray[np.bool_], groups: NDArray[np.intp], count: int
-) -> NDArray[np.float64]:
+def _excess(right: NDArray[np.bool_], groups: NDArray[np.intp], count: int) -> NDArray[np.float64]:
     """How many more hips of each patient are right than their share of all; exactly 0 for none."""
     hits, hips = np.bincount(groups[right], minlength=count), np.bincount(groups, minlength=count)
     excess: NDArray[np.float64] = (hits * right.size - right.sum() * hips) / right.size
