@@ -16,6 +16,7 @@ from rhoa.hips import Box, crop, read_coco, read_examples
 from rhoa.pose import from_landmarks
 from rhoa.review import Session, Sitting, agreement_of, export, journals_in, read_cohort, states_of
 from rhoa.review.notes import agreement_notes
+from tests.commands import run
 from tests.pictures import levels_of
 from tests.review.cohorts import PATIENT, make_manifest
 
@@ -220,6 +221,24 @@ def test_two_readers_make_one_label_a_queue_and_their_agreement(cohort_folder: P
     notes = agreement_notes(cohort_folder / "review" / "consensus")
     assert notes[0] == "Grades were read on rhoa's page: 2 readers graded the hips."
     assert "rHOA, kappa 1.00 (95 % interval not defined), 4 hips of 3 subjects." in notes[-1]
+
+
+def test_the_command_says_which_intervals_are_not_defined(
+    cohort_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two readers who give every hip one grade: equal everywhere, and kappa of one category."""
+    for reader in ("anna", "ben"):
+        session = sitting(read_cohort(cohort_folder), reader)
+        grade_all(session, dict.fromkeys(GRADES, 2))
+        session.close()
+
+    code, out, _ = run(capsys, "review", cohort_folder, "--agreement")
+
+    assert code == 0
+    assert "nan" not in out
+    lines = {line.split("  ")[1].strip(): line for line in out.splitlines() if "  " in line}
+    assert lines["KL, equal"].split()[4:7] == ["1.000", "not", "defined"]
+    assert lines["KL, kappa"].count("not defined") == 2
 
 
 def test_a_report_says_nothing_of_readers_that_are_not_known(tmp_path: Path) -> None:
