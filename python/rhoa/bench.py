@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int, str], None]
 
+_Array = Any  # in compiled code: whatever Numba is given
 SHAPE = (600, 512, 512)
 ANGLES_DEG = (10.0, 4.0, 3.0)
 KINDS = ("int16", "uint8", "uint16", "float32")
@@ -116,7 +117,7 @@ def candidates(scan: Volume, threads: int) -> list[Candidate]:
             Candidate(f"{name} of slabs of {slices}, out=", slabs(slices, reduce))
             for slices in (5, 10, 50)
             if slices <= scan.shape[1]
-            for name, reduce in (("sums", "sum"), ("maxima", "max"))
+            for name, reduce in zip(("sums", "maxima"), REDUCTIONS, strict=True)
         ),
         Candidate(OBLIQUE, lambda: ctap(scan, pose=pose, threads=threads)),
         Candidate(
@@ -185,11 +186,11 @@ def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
 
 
 @cache
-def _compiled(axis: int, reduce: Reduce) -> Callable[..., None]:
+def _compiled(axis: int, reduce: Reduce) -> Callable[..., None]:  # noqa: C901  # plain loops
     numba = importlib.import_module("numba")
     add = numba.njit(operator.add if reduce == "sum" else max)
 
-    def along_0(hu: Any, low: Any, high: Any, image: Any) -> None:
+    def along_0(hu: _Array, low: _Array, high: _Array, image: _Array) -> None:
         for j in numba.prange(hu.shape[1]):
             line = image[j]
             for k in range(hu.shape[0]):
@@ -197,7 +198,7 @@ def _compiled(axis: int, reduce: Reduce) -> Callable[..., None]:
                 for i in range(hu.shape[2]):
                     line[i] = add(line[i], min(max(row[i], low), high))
 
-    def along_1(hu: Any, low: Any, high: Any, image: Any) -> None:
+    def along_1(hu: _Array, low: _Array, high: _Array, image: _Array) -> None:
         for k in numba.prange(hu.shape[0]):
             line = image[k]
             for j in range(hu.shape[1]):
@@ -205,7 +206,7 @@ def _compiled(axis: int, reduce: Reduce) -> Callable[..., None]:
                 for i in range(hu.shape[2]):
                     line[i] = add(line[i], min(max(row[i], low), high))
 
-    def along_2(hu: Any, low: Any, high: Any, image: Any) -> None:
+    def along_2(hu: _Array, low: _Array, high: _Array, image: _Array) -> None:
         for k in numba.prange(hu.shape[0]):
             for j in range(hu.shape[1]):
                 row, total = hu[k, j], image[k, j]
@@ -280,7 +281,8 @@ def ratios(timings: Sequence[Timing], kind: str) -> list[dict[str, object]]:
     least = {timing.name: timing.least for timing in timings}
     read = least[READ]
     return [
-        _row(kind, timing) | {
+        _row(kind, timing)
+        | {
             "/ read": round(timing.least / read, 2),
             "/ Numba": round(timing.least / numba, 2)
             if (numba := least.get(f"{timing.name}{NUMBA}"))

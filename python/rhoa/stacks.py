@@ -141,7 +141,8 @@ def thin_slab(  # noqa: PLR0913  # every option by keyword
     Raises
     ------
     RhoaError
-        If the array is not 3-D and real, the slab is thicker than the array or ``out`` does not fit.
+        If the array is not 3-D and real, the slab is thicker than the array or ``out`` does not
+        fit.
 
     References
     ----------
@@ -252,9 +253,7 @@ class _Slices:
         every = min(every, max(self.count, 1))
         sums = self._output(-(-self.count // every), out)
         if self.samples is None:
-            _core.running_sums(
-                self.hu, window, sums, axis=self.axis, every=every, threads=threads
-            )
+            _core.running_sums(self.hu, window, sums, axis=self.axis, every=every, threads=threads)
             return sums
         self._project(window, sums, ("running", every, 0), threads)
         return self._scaled(sums)
@@ -298,7 +297,9 @@ class _Slices:
             and out.shape == shape
             and out.flags.carray
         ):
-            found = f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else type(out)
+            found = (
+                f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else type(out)
+            )
             raise ParameterError(
                 f"out must be a writable, C-contiguous float32 array of shape {shape}; got {found}."
             )

@@ -12,6 +12,7 @@ from rhoa.bench import machine
 from rhoa.bench import run as run_bench
 from rhoa.errors import ParameterError, require_extra
 from rhoa.progress import bar
+from rhoa.threads import thread_count
 from rhoa.verbs.output import Result
 from rhoa.writing import atomic_write
 
