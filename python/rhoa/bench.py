@@ -188,7 +188,7 @@ def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
 @cache
 def _compiled(axis: int, reduce: Reduce) -> Callable[..., None]:  # noqa: C901  # plain loops
     numba = importlib.import_module("numba")
-    add = numba.njit(operator.add if reduce == "sum" else max)
+    add = operator.add if reduce == "sum" else max
 
     def along_0(hu: _Array, low: _Array, high: _Array, image: _Array) -> None:
         for j in numba.prange(hu.shape[1]):

@@ -275,7 +275,7 @@ fn clip_plane<T: Voxel, A: Number>(
 ) {
     if let Some(voxels) = plane.to_slice() {
         accumulate(numbers, ArrayView1::from(voxels), |number, voxel| {
-            *number = clip(voxel)
+            *number = clip(voxel);
         });
         return;
     }

@@ -18,7 +18,7 @@ use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut3, Axis, s};
 use crate::accumulate::{accumulate, accumulate_rows, parts, write};
 use crate::lanes::{Lanes, Narrow};
 use crate::parallel::{self, Machine};
-use crate::simd::{Kernel, Level};
+use crate::simd::{Kernel, Level, prefetch};
 use crate::voxel::{Combine, Max, Number, Reduction, Sum, in_exact_numbers};
 use crate::walk::{
     ShapeWithout, Walk, columns_adjoin, length_along, lines_in_block, require_shape, rows_adjoin,
@@ -271,7 +271,7 @@ fn reduce_rows<T: Voxel, A: Number, C: Combine>(
     let images = out.outer_iter_mut();
     for (rows, mut image) in volume.axis_chunks_iter(Axis(0), every).zip(images) {
         accumulate_rows(&mut numbers, rows, |number, voxel| {
-            C::add(number, clip(voxel))
+            C::add(number, clip(voxel));
         });
         for (pixels, numbers) in image.outer_iter_mut().zip(numbers.chunks_exact(width)) {
             write(pixels, numbers.iter().map(|number| number.to_f32()));
@@ -292,19 +292,28 @@ fn reduce_columns<T: Voxel, A: Number, C: Combine>(
 ) {
     const COLUMNS: usize = 8;
     const LONGEST: usize = 1024;
+    const AHEAD: usize = 64;
     let (length, width) = plane.dim();
     let mut clipped = vec![A::default(); COLUMNS * length.min(LONGEST)];
     for columns in parts(width, COLUMNS) {
         let mut numbers = [C::nothing::<A>(); COLUMNS];
         for rows in parts(length, LONGEST) {
-            let plane = plane.slice(s![rows.clone(), columns.clone()]);
+            let here = plane.slice(s![rows.clone(), columns.clone()]);
             let clipped = &mut clipped[..COLUMNS * rows.len()];
-            for (clipped, column) in clipped.chunks_exact_mut(rows.len()).zip(plane.columns()) {
+            for (clipped, column) in clipped.chunks_exact_mut(rows.len()).zip(here.columns()) {
                 accumulate(clipped, column, |number, voxel| *number = clip(voxel));
             }
+            let next = columns.end..(columns.end + COLUMNS).min(width);
             let mut start = rows.start;
             while start < rows.end {
                 let end = rows.end.min((start / every + 1).saturating_mul(every));
+                let end = end.min(start + AHEAD);
+                // Adding leaves memory idle: what comes next is brought nearer meanwhile.
+                for column in plane.slice(s![start..end, next.clone()]).columns() {
+                    if let Some(voxels) = column.to_slice() {
+                        prefetch(voxels);
+                    }
+                }
                 add_columns::<A, C, COLUMNS>(
                     &mut numbers,
                     clipped,

@@ -122,6 +122,7 @@ impl<T> ShapeWithout for ArrayView3<'_, T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     //! Voxels that log when they are read: the order holds on processors that nobody here has.
 
@@ -218,14 +219,13 @@ mod tests {
         let mut ended = Vec::new();
         for &place in log {
             let goes_on = |&(next, _): &(u32, usize)| (next..=next + GAP).contains(&place);
-            let length = match open.iter().position(goes_on) {
-                Some(stream) => open.remove(stream).1,
-                None => {
-                    if open.len() == STREAMS {
-                        ended.push(open.remove(0).1);
-                    }
-                    0
+            let length = if let Some(stream) = open.iter().position(goes_on) {
+                open.remove(stream).1
+            } else {
+                if open.len() == STREAMS {
+                    ended.push(open.remove(0).1);
                 }
+                0
             };
             open.push((place + 1, length + 1));
         }
