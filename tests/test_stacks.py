@@ -57,7 +57,7 @@ class TestArrays:
     @pytest.mark.parametrize("pose", [False, True])
     def test_stacks_are_written_to_the_memory_that_is_given(self, *, pose: bool) -> None:
         volume = noise_volume()
-        options = {"pose": posed(volume, rotation())} if pose else {}
+        options = {"pose": posed(volume, rotation(8, -6, 11).T)} if pose else {}
         for stack in (
             lambda **given: rhoa.cumulative(volume, every=3, **options, **given),
             lambda **given: rhoa.thin_slab(

@@ -61,7 +61,7 @@ fn kernels(criterion: &mut Criterion) {
         let machine = Machine::new(2, level);
         let name = |kernel: &str| BenchmarkId::new(kernel, level.name());
         group.bench_function(name("read"), |b| {
-            b.iter(|| bandwidth::read_once(&words, machine))
+            b.iter(|| bandwidth::read_once(&words, machine));
         });
         for axis in 0..3 {
             group.bench_function(name(&format!("sum, axis {axis}")), |b| {
