@@ -11,7 +11,6 @@ own image in memory to the projection; making that image is not counted.
 from __future__ import annotations
 
 import argparse
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +29,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WINDOW = (-150, 600)
-HEAD = "# Speed of projection\n\nWritten by `python benches/projection.py --out docs/speed`.\n\n"
+HEAD = """# Speed of projection
+
+A section a processor, written there by `python benches/projection.py --out docs/speed`, which
+keeps the others; `rhoa bench` prints the first table of yours. Times are of whole calls; ratios are
+of the least times of calls that took turns in one run: to a plain read of the same memory, which no
+sum can beat, and to Numba's loops for the same image. `out=` writes to memory that was used before.
+
+"""
 PICTURE = "Milliseconds a call, rhoa and other tools"
 
 
@@ -106,6 +112,17 @@ def table(timings: list[bench.Timing], found: list[Match]) -> list[str]:
     return lines
 
 
+def as_markdown(rows: list[dict[str, object]]) -> list[str]:
+    """What `rhoa bench` prints, without Numba's own rows."""
+    columns = list(rows[0])
+    lines = [f"| {' | '.join(columns)} |", f"|---|---|{'---:|' * (len(columns) - 2)}"]
+    for row in rows:
+        if not str(row["what"]).endswith(bench.NUMBA):
+            cells = ("" if row[column] is None else str(row[column]) for column in columns)
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def draw(timings: list[bench.Timing], path: Path, title: str) -> None:
     """Bars of the medians on a logarithmic scale, rhoa's darker."""
     ordered = sorted(timings, key=lambda timing: -timing.median)
@@ -135,19 +152,33 @@ def main() -> None:
     threads = thread_count(options.threads)
     scan = bench.volume(tuple(options.shape))
     found, notes = matches(scan, threads)
-    own = [one for one in bench.candidates(scan, threads) if not one.name.endswith("numpy")]
+    own = [
+        one
+        for one in bench.candidates(scan, threads)
+        if one.name in {bench.READ, bench.STRAIGHT, bench.OBLIQUE}
+    ]
     competitors = [*own, *(match.candidate for match in found)]
     timings = bench.timed(competitors, rounds=options.rounds, progress=bar())
     size = " x ".join(str(length) for length in scan.shape)
-    title = f"{size} int16, {threads} threads, {platform.machine()}"
-    text = "\n".join([f"{title}.", "", *table(timings, found), "", *notes])
+    title = f"{size}, {bench.machine(threads)}"
+    rows = bench.run(scan.shape, rounds=options.rounds, threads=threads, progress=bar())
+    head = [bench.machine(threads), "", f"{size} voxels.", "", *as_markdown(rows), ""]
+    text = "\n".join([*head, *table(timings, found), "", *notes])
     print(text)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         picture = options.out.with_suffix(".png")
-        page = f"{HEAD}{text.rstrip()}\n\n![{PICTURE}]({picture.name})\n"
-        options.out.with_suffix(".md").write_text(page, encoding="utf-8")
+        page = options.out.with_suffix(".md")
+        text = f"{text.rstrip()}\n\n![{PICTURE}]({picture.name})"
+        page.write_text(sections(page, bench.processor(), text), encoding="utf-8")
         draw(timings, picture, title)
+
+
+def sections(page: Path, name: str, text: str) -> str:
+    """The page with the section of one processor put in, or in its old one's place."""
+    kept = page.read_text(encoding="utf-8").split("\n## ")[1:] if page.exists() else []
+    others = [one.strip() for one in kept if not one.startswith(f"{name}, ")]
+    return HEAD + "\n\n".join(f"## {one}" for one in [*others, text.strip()]) + "\n"
 
 
 if __name__ == "__main__":

@@ -54,6 +54,41 @@ class TestArrays:
         assert images.shape == slabs.shape[:3]
         np.testing.assert_allclose(images, getattr(slabs, reduce)(-1), rtol=3e-7, atol=1e-2)
 
+    @pytest.mark.parametrize("pose", [False, True])
+    def test_stacks_are_written_to_the_memory_that_is_given(self, *, pose: bool) -> None:
+        volume = noise_volume()
+        options = {"pose": posed(volume, rotation(8, -6, 11).T)} if pose else {}
+        for stack in (
+            lambda **given: rhoa.cumulative(volume, every=3, **options, **given),
+            lambda **given: rhoa.thin_slab(
+                volume, thickness_mm=9, reduce="mean", **options, **given
+            ),
+        ):
+            expected = stack()
+            out = np.full_like(expected, np.nan)
+
+            assert stack(out=out) is out
+            assert np.array_equal(out, expected)
+
+    @pytest.mark.parametrize(
+        "out",
+        [
+            np.empty((3, 2, 5), np.float32),
+            np.empty((4, 2, 5), np.float64),
+            np.empty((4, 5, 2), np.float32).transpose(0, 2, 1),
+            np.broadcast_to(np.float32(0), (4, 2, 5)),
+            [0.0],
+        ],
+    )
+    def test_memory_that_does_not_fit_is_refused(self, out: object) -> None:
+        with pytest.raises(rhoa.RhoaError, match=r"out must be a writable.*\(4, 2, 5\)"):
+            rhoa.cumulative(np.zeros((2, 4, 5)), out=out)
+
+    def test_memory_of_the_scan_itself_is_refused(self) -> None:
+        hu = np.zeros((4, 4, 4), np.float32)
+        with pytest.raises(rhoa.RhoaError, match="shares memory with the scan"):
+            rhoa.thin_slab(hu, thickness=1, out=hu)
+
     @pytest.mark.parametrize(
         ("call", "message"),
         [

@@ -13,18 +13,25 @@ def reduced(
     hu: NDArray[Any], bounds: list[_Window], *, axis: int, maximum: bool, threads: int
 ) -> NDArray[np.float32]: ...
 def running_sums(
-    hu: NDArray[Any], window: _Window, *, axis: int, every: int, threads: int
-) -> NDArray[np.float32]: ...
+    hu: NDArray[Any],
+    window: _Window,
+    out: NDArray[np.float32],
+    *,
+    axis: int,
+    every: int,
+    threads: int,
+) -> None: ...
 def sliding_slab(
     hu: NDArray[Any],
     window: _Window,
+    out: NDArray[np.float32],
     *,
     axis: int,
     thickness: int,
     step: int,
     maximum: bool,
     threads: int,
-) -> NDArray[np.float32]: ...
+) -> None: ...
 def masked_sums(
     hu: NDArray[Any],
     labels: NDArray[np.uint8],
@@ -56,6 +63,7 @@ def inside_mm(
 def projected(
     hu: NDArray[Any],
     window: _Window,
+    out: NDArray[np.float32],
     *,
     shape: tuple[int, int, int],
     origin: _Triple,
@@ -63,9 +71,10 @@ def projected(
     order: int,
     depth: tuple[str, int, int],
     threads: int,
-) -> NDArray[np.float32]: ...
+) -> None: ...
 def resliced(
     hu: NDArray[Any],
+    out: NDArray[np.float32],
     *,
     shape: tuple[int, int, int],
     origin: _Triple,
@@ -73,6 +82,6 @@ def resliced(
     order: int,
     outside: float,
     threads: int,
-) -> NDArray[np.float32]: ...
+) -> None: ...
 def read_once(words: NDArray[np.int64], *, threads: int) -> int: ...
 def instruction_set() -> str: ...

@@ -1,15 +1,22 @@
-"""How fast the projections are, beside a plain read of the same memory and NumPy."""
+"""How fast the projections are, beside a plain read of the same memory, NumPy and Numba."""
 
 from __future__ import annotations
 
+import importlib
+import operator
+import platform
 import statistics
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rhoa import _core
+from rhoa.channels import DEFAULT_WINDOW
 from rhoa.errors import require_count
 from rhoa.pose import Alignment
 from rhoa.projection import ctap
@@ -22,15 +29,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rhoa.channels import Reduce
+
     Progress = Callable[[int, int, str], None]
 
+_Array = Any  # in compiled code: whatever Numba is given
 SHAPE = (600, 512, 512)
 ANGLES_DEG = (10.0, 4.0, 3.0)
+KINDS = ("int16", "uint8", "uint16", "float32")
+REDUCTIONS: tuple[Reduce, ...] = ("sum", "max")
 READ, STRAIGHT, OBLIQUE = (
     "pure read of the array",
-    "straight sum, rhoa",
+    "straight sum, axis 1",
     "oblique sum, rhoa (shear)",
 )
+NUMBA = ", Numba"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,41 +83,139 @@ def tilted(scan: Volume, angles_deg: tuple[float, float, float] = ANGLES_DEG) ->
     return Alignment(turn.T, scan.to_lps((np.array(scan.shape) - 1) / 2))
 
 
+def words(array: NDArray[Any]) -> NDArray[np.int64]:
+    """The memory of a C-contiguous array as 64-bit words, but for a rest below one word."""
+    memory = array.reshape(-1).view(np.uint8)
+    return memory[: len(memory) // 8 * 8].view(np.int64)
+
+
 def candidates(scan: Volume, threads: int) -> list[Candidate]:
-    """What rhoa does with a scan, a plain read of it, and NumPy."""
+    """What rhoa does with a scan, a plain read of it, NumPy, and Numba where it is installed."""
     hu, pose = scan.hu, tilted(scan)
-    words = np.ascontiguousarray(hu).reshape(-1)
-    words = words[: len(words) // 4 * 4].view(np.int64)
+    sums = np.empty((-(-hu.shape[1] // 10), hu.shape[0], hu.shape[2]), np.float32)
+    stack = np.empty((hu.shape[1], hu.shape[0], hu.shape[2]), np.float32)
     fortran = np.asfortranarray(hu)
 
-    def straight(array: NDArray[np.int16], axis: int) -> Callable[[], object]:
-        return lambda: ctap(array, axis=axis, threads=threads)
-
-    def slabs(slices: int) -> Callable[[], object]:
-        return lambda: thin_slab(hu, thickness=slices, threads=threads)
+    def slabs(slices: int, reduce: Reduce) -> Callable[[], object]:
+        out, window = stack[: hu.shape[1] - slices + 1], (-150, 600)
+        return lambda: thin_slab(
+            hu, thickness=slices, reduce=reduce, window=window, out=out, threads=threads
+        )
 
     return [
-        Candidate(READ, lambda: _core.read_once(words, threads=threads)),
-        Candidate(STRAIGHT, straight(hu, 1)),
-        Candidate("straight sum along axis 0", straight(hu, 0)),
-        Candidate("straight sum along axis 2", straight(hu, 2)),
-        *(Candidate(f"Fortran order, axis {axis}", straight(fortran, axis)) for axis in range(3)),
-        Candidate("straight maximum", lambda: ctap(hu, reduce="max", threads=threads)),
-        Candidate("running sums, every 10", lambda: cumulative(hu, every=10, threads=threads)),
+        *along_axes(hu, threads),
         *(
-            Candidate(f"slabs of {slices}", slabs(slices))
-            for slices in (5, 50)
+            Candidate(f"Fortran order, axis {axis}", _straight(fortran, axis, "sum", threads))
+            for axis in range(3)
+        ),
+        Candidate("running sums, every 10", lambda: cumulative(hu, every=10, threads=threads)),
+        Candidate(
+            "running sums, every 10, out=",
+            lambda: cumulative(hu, every=10, out=sums, threads=threads),
+        ),
+        *(
+            Candidate(f"{name} of slabs of {slices}, out=", slabs(slices, reduce))
+            for slices in (5, 10, 50)
             if slices <= scan.shape[1]
+            for name, reduce in zip(("sums", "maxima"), REDUCTIONS, strict=True)
         ),
         Candidate(OBLIQUE, lambda: ctap(scan, pose=pose, threads=threads)),
         Candidate(
             "oblique sum, rhoa (reslice)",
             lambda: ctap(scan, pose=pose, method="reslice", threads=threads),
+            slow=True,
         ),
         Candidate(
             "straight sum, numpy", lambda: np.clip(hu, -150, 600).sum(1, dtype=np.int32), slow=True
         ),
+        Candidate("one voxel, a call", lambda: ctap(hu[:1, :1, :1], threads=threads)),
+        Candidate(
+            "64 x 64 x 65 voxels, threads started",
+            lambda: ctap(hu[:64, :64, :65], threads=threads),
+        ),
     ]
+
+
+def along_axes(hu: NDArray[Any], threads: int) -> list[Candidate]:
+    """A plain read of an array; its sums and maxima along each axis, by rhoa and by Numba."""
+    memory = words(hu)
+    found = [Candidate(READ, lambda: _core.read_once(memory, threads=threads))]
+    for reduce in REDUCTIONS:
+        for axis in range(3):
+            name = f"straight {reduce}, axis {axis}"
+            found.append(Candidate(name, _straight(hu, axis, reduce, threads)))
+            if (project := by_numba(hu, axis, reduce, threads)) is not None:
+                found.append(Candidate(f"{name}{NUMBA}", project))
+    return found
+
+
+def _straight(
+    hu: NDArray[Any], axis: int, reduce: Reduce, threads: int
+) -> Callable[[], NDArray[np.float32]]:
+    return lambda: ctap(hu, axis=axis, reduce=reduce, threads=threads)
+
+
+def by_numba(
+    hu: NDArray[Any], axis: int, reduce: Reduce, threads: int
+) -> Callable[[], NDArray[Any]] | None:
+    """The same sum, or maximum, by Numba; None where it is not installed."""
+    try:
+        numba = importlib.import_module("numba")
+    except ImportError:
+        return None
+    whole = hu.dtype.kind in "iu"
+    low, high = np.clip(DEFAULT_WINDOW, *_limits(hu.dtype)).astype(hu.dtype)
+    numbers = np.int32 if whole else np.float64
+    start = 0 if reduce == "sum" else low
+    project = _compiled(axis, reduce)
+    shape = np.delete(hu.shape, axis)
+
+    def run() -> NDArray[Any]:
+        numba.set_num_threads(threads)
+        image = np.full(shape, start, numbers)
+        project(hu, low, high, image)
+        return image
+
+    return run
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    if dtype.kind in "iu":
+        return np.iinfo(dtype).min, np.iinfo(dtype).max
+    return -np.inf, np.inf
+
+
+@cache
+def _compiled(axis: int, reduce: Reduce) -> Callable[..., None]:  # noqa: C901  # plain loops
+    numba = importlib.import_module("numba")
+    add = operator.add if reduce == "sum" else max
+
+    def along_0(hu: _Array, low: _Array, high: _Array, image: _Array) -> None:
+        for j in numba.prange(hu.shape[1]):
+            line = image[j]
+            for k in range(hu.shape[0]):
+                row = hu[k, j]
+                for i in range(hu.shape[2]):
+                    line[i] = add(line[i], min(max(row[i], low), high))
+
+    def along_1(hu: _Array, low: _Array, high: _Array, image: _Array) -> None:
+        for k in numba.prange(hu.shape[0]):
+            line = image[k]
+            for j in range(hu.shape[1]):
+                row = hu[k, j]
+                for i in range(hu.shape[2]):
+                    line[i] = add(line[i], min(max(row[i], low), high))
+
+    def along_2(hu: _Array, low: _Array, high: _Array, image: _Array) -> None:
+        for k in numba.prange(hu.shape[0]):
+            for j in range(hu.shape[1]):
+                row, total = hu[k, j], image[k, j]
+                for i in range(hu.shape[2]):
+                    total = add(total, min(max(row[i], low), high))
+                image[k, j] = total
+
+    function: Callable[..., None] = numba.njit(parallel=True)((along_0, along_1, along_2)[axis])
+    return function
 
 
 def timed(
@@ -139,24 +250,75 @@ def run(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> list[dict[str, object]]:
-    """Time rhoa on a noisy scan; one row each, with its ratio to the straight sum.
+    """Time rhoa on noisy scans of several types; a row each.
+
+    Ratios are of the least times: to a plain read of the same array in the same rounds, and to
+    Numba's time for the same image.
 
     Raises
     ------
     ParameterError
         If ``rounds`` is no whole number above zero.
     """
-    scan = volume(shape)
-    timings = timed(candidates(scan, thread_count(threads)), rounds=rounds, progress=progress)
-    reference = next(timing.median for timing in timings if timing.name == STRAIGHT)
+    scan, count = volume(shape), thread_count(threads)
+    start = time.perf_counter()
+    ctap(scan.hu, threads=count)
+    first = 1e3 * (time.perf_counter() - start)
+    rows: list[dict[str, object]] = [_row("int16", Timing("first call", first, first, first))]
+    for kind in KINDS:
+        if kind == "int16":
+            competitors = candidates(scan, count)
+        else:
+            hu = scan.hu >> 4 if kind == "uint8" else scan.hu + np.int16(1024)
+            competitors = along_axes(hu.astype(kind), count)
+        timings = timed(competitors, rounds=rounds, progress=progress)
+        rows += ratios(timings, kind)
+    return rows
+
+
+def ratios(timings: Sequence[Timing], kind: str) -> list[dict[str, object]]:
+    """A row for each of rhoa's times, beside the read of memory and Numba."""
+    least = {timing.name: timing.least for timing in timings}
+    read = least[READ]
     return [
-        {
-            "what": timing.name,
-            "min ms": round(timing.least, 1),
-            "median ms": round(timing.median, 1),
-            "max ms": round(timing.most, 1),
-            "/ straight": round(timing.median / reference, 2),
-            "Gvoxel/s": round(scan.hu.size / timing.median / 1e6, 2),
+        _row(kind, timing)
+        | {
+            "/ read": round(timing.least / read, 2),
+            "/ Numba": round(timing.least / numba, 2)
+            if (numba := least.get(f"{timing.name}{NUMBA}"))
+            else None,
         }
         for timing in timings
     ]
+
+
+def _row(kind: str, timing: Timing) -> dict[str, object]:
+    return {
+        "what": timing.name,
+        "voxels": kind,
+        "min ms": round(timing.least, 2),
+        "median ms": round(timing.median, 2),
+        "max ms": round(timing.most, 2),
+        "/ read": None,
+        "/ Numba": None,
+    }
+
+
+def machine(threads: int) -> str:
+    """The processor, what rhoa uses of it, and the day."""
+    return (
+        f"{processor()}, {_core.instruction_set()}, {threads} threads, "
+        f"{datetime.now(UTC).date().isoformat()}"
+    )
+
+
+def processor() -> str:
+    """The processor's name, with its family and model where the system tells them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    told = {name.strip(): value.strip() for name, _, value in (one.partition(":") for one in lines)}
+    if "model name" not in told:
+        return platform.processor() or platform.machine()
+    return f"{told['model name']} (family {told.get('cpu family')}, model {told.get('model')})"

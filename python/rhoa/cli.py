@@ -377,7 +377,10 @@ def _demo(stages: Stages) -> None:
 
 def _bench(stages: Stages) -> None:
     verb = _verb(
-        stages, "bench", "Time the projections beside a plain read of memory and NumPy", verbs.bench
+        stages,
+        "bench",
+        "Time the projections beside a plain read of memory, NumPy and Numba",
+        verbs.bench,
     )
     verb.add_argument(
         "--shape",

@@ -17,6 +17,7 @@ from rhoa.sampling import (
     ProjectionGrid,
     extent_mm,
     kernel_array,
+    output,
     projection_grid,
     require_view,
 )
@@ -366,10 +367,11 @@ def _resliced(  # what, of what, where, how
         raise ParameterError('mask needs method="shear".')
     depth = ("max" if content.reduce == "max" else "sum", 0, 0)
     samples = grid.samples(volume)
-    images = [
-        _core.projected(hu, window, **samples, order=order, depth=depth, threads=threads)[0]
-        for window in content.windows
-    ]
+    rows, _, columns = grid.shape
+    images = output((len(content.windows), rows, columns))
+    for number, window in enumerate(content.windows):
+        image = images[number : number + 1]
+        _core.projected(hu, window, image, **samples, order=order, depth=depth, threads=threads)
     if content.reduce == "max":  # cubic interpolation overshoots
         return [
             np.clip(image, *window) for image, window in zip(images, content.windows, strict=True)

@@ -278,6 +278,20 @@ def kernel_array(hu: ArrayLike) -> NDArray[Any]:
     return np.array(array, dtype=native, order="C")
 
 
+def output(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Memory for the kernels to write to; NumPy asks the system for large pages where it can.
+
+    Raises
+    ------
+    MemoryError
+        If there is not that much.
+    """
+    try:
+        return np.empty(shape, np.float32)
+    except ValueError as error:  # more than can be counted
+        raise MemoryError(str(error)) from None
+
+
 def _triple(values: NDArray[np.float64]) -> Triple:
     k, j, i = values.tolist()
     return k, j, i

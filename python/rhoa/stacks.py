@@ -27,6 +27,7 @@ from rhoa.sampling import (
     frame_spacing_mm,
     in_voxels,
     kernel_array,
+    output,
     projection_grid,
     require_scan,
     require_view,
@@ -54,6 +55,7 @@ def cumulative(  # noqa: PLR0913  # every option by keyword
     pose: Pose = None,
     depth: Depth = "all",
     pixel_mm: float | None = None,
+    out: NDArray[np.float32] | None = None,
     threads: int | None = None,
 ) -> NDArray[np.float32]:
     """Running sums of clipped HU from front to back; the last one equals `ctap`.
@@ -74,13 +76,17 @@ def cumulative(  # noqa: PLR0913  # every option by keyword
     pose, depth, pixel_mm
         Volume only, as in `ctap`: the sums run over re-sliced coronal slices, as with
         ``method="reslice"``, and have its scale.
+    out
+        A C-contiguous float32 array of the result's shape to write to, which is then returned: for
+        many scans of one shape, memory that is used again is faster than new memory.
     threads
         As in `ctap`.
 
     Raises
     ------
     RhoaError
-        If the array is not 3-D and real, the window is not ascending or ``every`` is below 1.
+        If the array is not 3-D and real, the window is not ascending, ``every`` is below 1 or
+        ``out`` does not fit.
 
     Examples
     --------
@@ -90,7 +96,7 @@ def cumulative(  # noqa: PLR0913  # every option by keyword
     """
     bounds, every = require_window(window), require_count("every", every)
     slices = _slices(hu, axis, pose, depth, pixel_mm)
-    return slices.running(bounds, every, thread_count(threads))
+    return slices.running(bounds, every, out, thread_count(threads))
 
 
 def thin_slab(  # noqa: PLR0913  # every option by keyword
@@ -105,6 +111,7 @@ def thin_slab(  # noqa: PLR0913  # every option by keyword
     pose: Pose = None,
     depth: Depth = "all",
     pixel_mm: float | None = None,
+    out: NDArray[np.float32] | None = None,
     threads: int | None = None,
 ) -> NDArray[np.float32]:
     """Slabs of ``thickness`` slices sliding from front to back, each reduced to one image.
@@ -130,13 +137,16 @@ def thin_slab(  # noqa: PLR0913  # every option by keyword
     pose, depth, pixel_mm
         Volume only, as in `ctap`; the slabs are of re-sliced coronal slices, and sums have the
         scale of `ctap`.
+    out
+        As in `cumulative`.
     threads
         As in `ctap`.
 
     Raises
     ------
     RhoaError
-        If the array is not 3-D and real, or the slab is thicker than the array.
+        If the array is not 3-D and real, the slab is thicker than the array or ``out`` does not
+        fit.
 
     References
     ----------
@@ -156,7 +166,7 @@ def thin_slab(  # noqa: PLR0913  # every option by keyword
     if bounds is None:
         bounds = (-math.inf if pose is None else OUTSIDE_HU, math.inf)
     count = slices.in_slab(thickness, thickness_mm)
-    return slices.slabs(bounds, count, step, reduce, thread_count(threads))
+    return slices.slabs(bounds, _Slab(count, step, reduce), out, thread_count(threads))
 
 
 def coronal(
@@ -206,8 +216,10 @@ def coronal(
     spacing = frame_spacing_mm(volume) if spacing_mm is None else spacing_triple(spacing_mm)
     shape, affine = coronal_grid(volume, frame, spacing, depth)
     origin, steps = in_voxels(volume, affine[:3, 3], affine[:3, :3].T)
-    hu = _core.resliced(
+    hu = output(shape)
+    _core.resliced(
         kernel_array(volume.hu),
+        hu,
         shape=shape,
         origin=origin,
         steps=steps,
@@ -216,6 +228,15 @@ def coronal(
         threads=thread_count(threads),
     )
     return Volume(hu, affine, volume.report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slab:
+    """How many slices, how far from one slab to the next, and what becomes of them."""
+
+    thickness: int
+    step: int
+    reduce: Reduce
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,44 +251,82 @@ class _Slices:
     scale: float = 1.0
     """What sums are multiplied by: the slices of a grid lie nearer than the scan's rows."""
 
-    def running(self, window: Window, every: int, threads: int) -> NDArray[np.float32]:
+    def running(
+        self, window: Window, every: int, out: NDArray[np.float32] | None, threads: int
+    ) -> NDArray[np.float32]:
         """Sums of the first slices."""
         every = min(every, max(self.count, 1))
+        sums = self._output(-(-self.count // every), out)
         if self.samples is None:
-            return _core.running_sums(self.hu, window, axis=self.axis, every=every, threads=threads)
-        return self._scaled(self._projected(window, ("running", every, 0), threads))
+            _core.running_sums(self.hu, window, sums, axis=self.axis, every=every, threads=threads)
+            return sums
+        self._project(window, sums, ("running", every, 0), threads)
+        return self._scaled(sums)
 
     def slabs(
-        self, window: Window, thickness: int, step: int, reduce: Reduce, threads: int
+        self, window: Window, slab: _Slab, out: NDArray[np.float32] | None, threads: int
     ) -> NDArray[np.float32]:
         """The largest of each slab, its mean or its sum."""
-        maximum, step = reduce == "max", min(step, self.count)
+        maximum, step = slab.reduce == "max", min(slab.step, self.count)
+        slabs = self._output((self.count - slab.thickness) // step + 1, out)
         if self.samples is None:
-            slabs = _core.sliding_slab(
+            _core.sliding_slab(
                 self.hu,
                 window,
+                slabs,
                 axis=self.axis,
-                thickness=thickness,
+                thickness=slab.thickness,
                 step=step,
                 maximum=maximum,
                 threads=threads,
             )
         else:
             kind = "slab max" if maximum else "slab sum"
-            slabs = self._projected(window, (kind, thickness, step), threads)
-        if reduce == "mean":
-            return slabs / np.float32(thickness)
-        return slabs if maximum else self._scaled(slabs)
+            self._project(window, slabs, (kind, slab.thickness, step), threads)
+        if slab.reduce == "mean":
+            slabs /= np.float32(slab.thickness)
+        return self._scaled(slabs) if slab.reduce == "sum" else slabs
+
+    def _output(self, images: int, out: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """``out``, or a new array, for so many images."""
+        if self.samples is None:
+            rows, columns = (size for n, size in enumerate(self.hu.shape) if n != self.axis)
+        else:
+            rows, _, columns = self.samples["shape"]
+        shape = (images, rows, columns)
+        if out is None:
+            return output(shape)
+        if not (
+            isinstance(out, np.ndarray)
+            and out.dtype == np.float32
+            and out.shape == shape
+            and out.flags.carray
+        ):
+            found = (
+                f"{out.dtype} of shape {out.shape}" if isinstance(out, np.ndarray) else type(out)
+            )
+            raise ParameterError(
+                f"out must be a writable, C-contiguous float32 array of shape {shape}; got {found}."
+            )
+        if np.may_share_memory(out, self.hu):
+            raise ParameterError("out shares memory with the scan; pass an array of its own.")
+        return out
 
     def _scaled(self, sums: NDArray[np.float32]) -> NDArray[np.float32]:
-        return sums if self.scale == 1 else sums * np.float32(self.scale)
+        if self.scale != 1:
+            sums *= np.float32(self.scale)
+        return sums
 
-    def _projected(
-        self, window: Window, depth: tuple[str, int, int], threads: int
-    ) -> NDArray[np.float32]:
+    def _project(
+        self,
+        window: Window,
+        images: NDArray[np.float32],
+        depth: tuple[str, int, int],
+        threads: int,
+    ) -> None:
         require_finite_low([window])
-        return _core.projected(
-            self.hu, window, **(self.samples or {}), order=1, depth=depth, threads=threads
+        _core.projected(
+            self.hu, window, images, **(self.samples or {}), order=1, depth=depth, threads=threads
         )
 
     def in_slab(self, thickness: int | None, thickness_mm: float | None) -> int:

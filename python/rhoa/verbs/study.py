@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import rhoa
 from rhoa import cohort
+from rhoa.bench import machine
 from rhoa.bench import run as run_bench
 from rhoa.errors import ParameterError, require_extra
 from rhoa.progress import bar
+from rhoa.threads import thread_count
 from rhoa.verbs.output import Result
 from rhoa.writing import atomic_write
 
@@ -176,7 +178,7 @@ def bench(options: Namespace) -> Result:
         raise ParameterError(f"--shape must be three lengths above zero; got {options.shape}.")
     shape = (options.shape[0], options.shape[1], options.shape[2])
     rows = run_bench(shape, rounds=options.rounds, threads=options.threads, progress=bar())
-    return Result(rows)
+    return Result(rows, [machine(thread_count(options.threads))])
 
 
 def info(_: Namespace) -> Result:

@@ -8,7 +8,7 @@ use rhoa_kernels::reslice::{self, Depth, Grid, Interpolation};
 use rhoa_kernels::shear::{self, Beam, Channel};
 use rhoa_kernels::simd::Level;
 use rhoa_kernels::slab::{self, Slab};
-use rhoa_kernels::{Machine, Reduce, Window, read, sum};
+use rhoa_kernels::{Machine, Reduce, Window, bandwidth, sum};
 
 const SHAPE: (usize, usize, usize) = (200, 512, 512);
 
@@ -60,7 +60,9 @@ fn kernels(criterion: &mut Criterion) {
     for level in Level::all() {
         let machine = Machine::new(2, level);
         let name = |kernel: &str| BenchmarkId::new(kernel, level.name());
-        group.bench_function(name("read"), |b| b.iter(|| read::once(&words, machine)));
+        group.bench_function(name("read"), |b| {
+            b.iter(|| bandwidth::read_once(&words, machine));
+        });
         for axis in 0..3 {
             group.bench_function(name(&format!("sum, axis {axis}")), |b| {
                 b.iter(|| sum::reduced(volume.view(), &[window], Reduce::Sum, axis, machine));

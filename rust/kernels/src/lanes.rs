@@ -6,15 +6,19 @@
 //! voxels is added at the end. A vector register holds twice as many 16-bit lanes as 32-bit ones,
 //! and memory, not arithmetic, sets the speed. Everything is exact.
 
-use ndarray::{ArrayView1, ArrayView3, ArrayViewMut3, Axis};
+use ndarray::{ArrayView3, ArrayViewMut3, Axis};
 
+use crate::accumulate::{accumulate_rows, parts, write};
 use crate::simd::Kernel;
-use crate::sum::{accumulate, parts, write};
 use crate::voxel::Combine;
-use crate::{Voxel, Window};
+use crate::walk::{columns_adjoin, rows_adjoin};
+use crate::{Reduce, Voxel, Window};
 
-/// Rows that are added to the lanes at once, which are then loaded and stored once.
-const ROWS: usize = 4;
+/// Voxels that a lane must hold: where it is widened after fewer, nothing is gained.
+const LEAST_CAPACITY: usize = 4;
+
+/// Lanes that narrow rows fill together: starting on a row costs as much as many voxels.
+const LANES: usize = 512;
 
 /// Rows that stay in the cache while every window takes its turn.
 const CACHED_ROWS: usize = 16;
@@ -22,7 +26,7 @@ const CACHED_ROWS: usize = 16;
 /// A window for voxels that fit into 16-bit lanes.
 #[derive(Clone, Copy)]
 pub(crate) struct Narrow<T> {
-    low: T,
+    pub(crate) low: T,
     high: T,
     capacity: usize, // voxels that fit into a lane
 }
@@ -37,11 +41,24 @@ impl<T: Voxel> Narrow<T> {
     }
 
     fn new(window: Window) -> Option<Self> {
+        // Lanes that hold a voxel or two are widened too often to gain anything.
+        Self::of_any_capacity(window).filter(|narrow| narrow.capacity >= LEAST_CAPACITY)
+    }
+
+    /// The window of a slab, where a lane holds all of it and its sum fits `i32`.
+    pub(crate) fn of_slab(window: Window, thickness: usize, reduce: Reduce) -> Option<Self> {
+        if !T::NARROW || thickness > T::LONGEST_I32_SUM {
+            return None;
+        }
+        Self::of_any_capacity(window)
+            .filter(|narrow| reduce == Reduce::Max || narrow.capacity >= thickness)
+    }
+
+    fn of_any_capacity(window: Window) -> Option<Self> {
         let (low, high) = T::integer_bounds(window)?;
         let span = high.to_i64() - low.to_i64();
         let capacity = usize::try_from(i64::from(u16::MAX) / span.max(1)).ok()?;
-        // Lanes that hold a voxel or two are widened too often to gain anything.
-        (capacity >= ROWS).then_some(Self {
+        Some(Self {
             low,
             high,
             capacity,
@@ -49,7 +66,7 @@ impl<T: Voxel> Narrow<T> {
     }
 
     #[inline(always)]
-    fn lane(self, voxel: T) -> u16 {
+    pub(crate) fn lane(self, voxel: T) -> u16 {
         voxel.above(self.low, self.high)
     }
 }
@@ -68,48 +85,70 @@ impl<T: Voxel, C: Combine> Kernel for Lanes<'_, T, C> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
-        if self.volume.strides()[0].abs() < self.volume.strides()[2].abs() {
+    fn run(mut self) {
+        if columns_adjoin(&self.volume) {
             self.columns();
-        } else {
-            self.rows();
+            return;
+        }
+        let (_, all, width) = self.volume.dim();
+        let lines = if rows_adjoin(&self.volume) { 1 } else { all };
+        let pixels = lines * width;
+        let mut lanes = vec![0; pixels * LANES.div_ceil(pixels)];
+        let mut totals = vec![0; pixels * self.windows.len()];
+        let outs = self.out.axis_chunks_iter_mut(Axis(1), lines);
+        for (volume, out) in self.volume.axis_chunks_iter(Axis(1), lines).zip(outs) {
+            let block = Lanes {
+                volume,
+                out,
+                windows: self.windows,
+                combine: self.combine,
+                every: self.every,
+            };
+            totals.fill(0);
+            block.rows(&mut lanes, &mut totals);
         }
     }
 }
 
 impl<T: Voxel, C: Combine> Lanes<'_, T, C> {
-    /// A block of lanes for each window, with which row after row is combined.
+    /// Row after row is combined with lanes, which are emptied into each window's totals in time.
     #[inline(always)]
-    fn rows(mut self) {
+    fn rows(mut self, lanes: &mut [u16], totals: &mut [i32]) {
         let (length, lines, width) = self.volume.dim();
+        let pixels = lines * width;
         let images = length.div_ceil(self.every);
-        let mut lanes = vec![0_u16; lines * width];
-        let mut totals = vec![vec![0_i32; lines * width]; self.windows.len()];
-        let fits = self
-            .windows
-            .iter()
-            .map(|window| window.capacity)
-            .min()
-            .unwrap_or(1);
-        let step = if self.windows.len() > 1 {
-            fits.min(CACHED_ROWS)
+        // Rows that lie one behind the other without gaps are one long row of several lanes a pixel.
+        let together = if self.volume.to_slice().is_some() {
+            (lanes.len() / pixels).min(self.every).max(1)
         } else {
-            fits
+            1
         };
+        let lanes = &mut lanes[..together * pixels];
+        let fits = self.windows.iter().map(|window| window.capacity);
+        let mut step = fits.min().unwrap_or(1);
+        if self.windows.len() > 1 {
+            step = step.min(CACHED_ROWS);
+        }
+        let step = step.saturating_mul(together);
         for (image, segment) in parts(length, self.every).enumerate() {
             for part in parts(segment.len(), step) {
                 let part = segment.start + part.start..segment.start + part.end;
                 let rows = self.volume.slice_axis(Axis(0), part.into());
-                for (window, totals) in self.windows.iter().zip(&mut totals) {
-                    combine_rows(&mut lanes, rows, *window, self.combine);
-                    for (total, lane) in totals.iter_mut().zip(&mut lanes) {
-                        C::add(total, i32::from(*lane));
-                        *lane = 0;
+                for (&window, totals) in self.windows.iter().zip(totals.chunks_exact_mut(pixels)) {
+                    accumulate_rows(lanes, rows, |lane, voxel| {
+                        C::add(lane, window.lane(voxel));
+                    });
+                    for lanes in lanes.chunks_exact_mut(pixels) {
+                        for (total, lane) in totals.iter_mut().zip(lanes) {
+                            C::add(total, i32::from(*lane));
+                            *lane = 0;
+                        }
                     }
                 }
             }
-            for (place, (window, totals)) in self.windows.iter().zip(&totals).enumerate() {
+            for (place, window) in self.windows.iter().enumerate() {
                 let low = C::of_lows(window.low, segment.end);
+                let totals = &totals[place * pixels..][..pixels];
                 let mut out = self.out.index_axis_mut(Axis(0), place * images + image);
                 for (out, totals) in out.outer_iter_mut().zip(totals.chunks_exact(width)) {
                     write(out, totals.iter().map(|total| (total + low) as f32));
@@ -126,16 +165,27 @@ impl<T: Voxel, C: Combine> Lanes<'_, T, C> {
         for (line, mut out) in self.out.axis_iter_mut(Axis(1)).enumerate() {
             let plane = self.volume.index_axis(Axis(1), line);
             for (voxels, mut pixels) in plane.columns().into_iter().zip(out.columns_mut()) {
-                for (window, mut pixels) in self
+                for (&window, mut pixels) in self
                     .windows
                     .iter()
                     .zip(pixels.axis_chunks_iter_mut(Axis(0), images))
                 {
+                    if let (Some(voxels), 1) = (voxels.to_slice(), images) {
+                        let total = combined(voxels, window, self.combine);
+                        pixels[0] = (total + C::of_lows(window.low, length)) as f32;
+                        continue;
+                    }
                     let mut total = 0_i32;
                     for (pixel, part) in pixels.iter_mut().zip(parts(length, self.every)) {
                         let low = C::of_lows(window.low, part.end);
                         let voxels = voxels.slice_axis_move(Axis(0), part.into());
-                        C::add(&mut total, combined(voxels, *window, self.combine));
+                        if let Some(voxels) = voxels.to_slice() {
+                            C::add(&mut total, combined(voxels, window, self.combine));
+                        } else {
+                            for &voxel in voxels {
+                                C::add(&mut total, i32::from(window.lane(voxel)));
+                            }
+                        }
                         *pixel = (total + low) as f32;
                     }
                 }
@@ -144,57 +194,12 @@ impl<T: Voxel, C: Combine> Lanes<'_, T, C> {
     }
 }
 
-/// Combines at most `capacity` rows of every line with the lanes.
-#[inline(always)]
-fn combine_rows<T: Voxel, C: Combine>(
-    lanes: &mut [u16],
-    rows: ArrayView3<'_, T>,
-    window: Narrow<T>,
-    _: C,
-) {
-    let width = rows.len_of(Axis(2));
-    for rows in rows.axis_chunks_iter(Axis(0), ROWS) {
-        for (line, lanes) in lanes.chunks_exact_mut(width).enumerate() {
-            let rows = rows.index_axis(Axis(1), line);
-            let row = |r| rows.index_axis_move(Axis(0), r);
-            let four = (rows.nrows() == ROWS)
-                .then(|| {
-                    Some([
-                        row(0).to_slice()?,
-                        row(1).to_slice()?,
-                        row(2).to_slice()?,
-                        row(3).to_slice()?,
-                    ])
-                })
-                .flatten();
-            if let Some([first, second, third, fourth]) = four {
-                let pairs = first.iter().zip(second).zip(third.iter().zip(fourth));
-                for (lane, ((&a, &b), (&c, &d))) in lanes.iter_mut().zip(pairs) {
-                    for voxel in [a, b, c, d] {
-                        C::add(lane, window.lane(voxel));
-                    }
-                }
-            } else {
-                for row in rows.outer_iter() {
-                    accumulate(lanes, row, |lane, voxel| C::add(lane, window.lane(voxel)));
-                }
-            }
-        }
-    }
-}
-
 /// All `voxels` combined, measured from the window's low end.
 #[inline(always)]
-fn combined<T: Voxel, C: Combine>(voxels: ArrayView1<'_, T>, window: Narrow<T>, _: C) -> i32 {
+fn combined<T: Voxel, C: Combine>(voxels: &[T], window: Narrow<T>, _: C) -> i32 {
     const LANES: usize = 32;
     let mut total = 0_i32;
-    let Some(slice) = voxels.to_slice() else {
-        for &voxel in voxels {
-            C::add(&mut total, i32::from(window.lane(voxel)));
-        }
-        return total;
-    };
-    for part in slice.chunks(LANES * window.capacity) {
+    for part in voxels.chunks(LANES * window.capacity) {
         let (blocks, rest) = part.as_chunks::<LANES>();
         let mut lanes = [0_u16; LANES];
         for block in blocks {

@@ -13,18 +13,21 @@
 //! | `spline` | cubic B-splines, for the two above |
 //! | [`simd`] | instruction sets, chosen when the program runs |
 //! | `parallel` | the split of work over threads |
-//! | [`read`] | a plain read of memory, the bound of all of them |
+//! | `walk` | the order in which memory is read, whatever the layout |
+//! | `accumulate` | rows of voxels, added up |
+//! | [`bandwidth`] | a plain read of memory, the bound of all of them |
 //!
 //! A volume is an [`ndarray::ArrayView3`] with any strides. Results are `f32`. Straight sums are
 //! formed in integers where voxels and window are integers and in `f64` otherwise, each output pixel
 //! by one thread in index order: they depend on neither layout nor threads nor instruction set.
 //! Oblique images are formed in `f32`, in an order that depends on the layout alone.
 
+mod accumulate;
+pub mod bandwidth;
 pub mod coverage;
 mod lanes;
 pub mod mask;
 mod parallel;
-pub mod read;
 pub mod reslice;
 pub mod shear;
 pub mod simd;
@@ -32,6 +35,7 @@ pub mod slab;
 mod spline;
 pub mod sum;
 mod voxel;
+mod walk;
 pub mod window;
 
 pub use parallel::Machine;

@@ -8,7 +8,7 @@ use ndarray::{Array2, Array3, ArrayView3, ArrayViewMut3, Axis, Zip, s};
 use crate::parallel::{self, Machine};
 use crate::shear::Channel;
 use crate::simd::Kernel;
-use crate::sum::{ShapeWithout, Walk, length_along};
+use crate::walk::{ShapeWithout, Walk, columns_adjoin, length_along, lines_in_block, rows_adjoin};
 use crate::{KernelError, Result, Voxel};
 
 /// Sums along `axis` of the labelled voxels, an image a channel; the other two axes keep their
@@ -35,7 +35,12 @@ pub fn summed<T: Voxel>(
     let (volume, labels) = (walk.volume(volume), walk.volume(labels));
     let mut out = walk.images(output.view_mut());
     let voxels = volume.len();
-    parallel::for_each_block(&mut out, 8, voxels, machine, |first, out| {
+    let lines = if rows_adjoin(&volume) {
+        1
+    } else {
+        lines_in_block(&volume)
+    };
+    parallel::for_each_block(&mut out, lines, voxels, machine, |first, out| {
         let lines = first..first + out.len_of(Axis(1));
         let volume = volume.slice(s![.., lines.clone(), ..]);
         let labels = labels.slice(s![.., lines, ..]);
@@ -76,7 +81,7 @@ impl<T: Voxel> Kernel for Masked<'_, T> {
                 *sum += if here == label { value } else { 0.0 };
             };
             let mut sums = Array2::<f64>::zeros(image.raw_dim());
-            if self.volume.strides()[0].abs() < self.volume.strides()[2].abs() {
+            if columns_adjoin(&self.volume) {
                 let lanes = self.volume.lanes(Axis(0)).into_iter();
                 let labels = self.labels.lanes(Axis(0)).into_iter();
                 for (sum, (voxels, labels)) in sums.iter_mut().zip(lanes.zip(labels)) {

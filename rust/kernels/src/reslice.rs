@@ -13,9 +13,11 @@ use std::ops::Range;
 
 use ndarray::{Array3, ArrayView3, ArrayViewMut3, Axis, s};
 
+use crate::accumulate::parts;
 use crate::parallel::{self, Machine};
 use crate::simd::Kernel;
 use crate::slab::{self, Slab};
+use crate::walk::require_shape;
 use crate::{KernelError, Reduce, Result, Voxel, Window, spline, sum};
 
 /// A grid of `shape` samples `(z, y, x)`, in voxel indices `(k, j, i)` of the volume.
@@ -39,6 +41,17 @@ impl Grid {
             start: start.map(fixed),
             step: step.map(fixed),
         }
+    }
+
+    /// The shape of the images that its samples become.
+    fn images(&self, depth: Depth) -> Result<[usize; 3]> {
+        let [rows, length, columns] = self.shape;
+        if length > DEEPEST {
+            return Err(KernelError::Extent(
+                "the grid has too many samples along its depth",
+            ));
+        }
+        Ok([depth.images(length)?, rows, columns])
     }
 
     fn samples(&self) -> usize {
@@ -95,17 +108,31 @@ pub fn projected<T: Voxel>(
     depth: Depth,
     machine: Machine,
 ) -> Result<Array3<f32>> {
-    let [rows, length, columns] = grid.shape;
-    if length > DEEPEST {
-        return Err(KernelError::Extent(
-            "the grid has too many samples along its depth",
-        ));
-    }
-    let mut output = parallel::zeros([depth.images(length)?, rows, columns])?;
+    let mut output = parallel::zeros(grid.images(depth)?)?;
+    let out = output.view_mut();
+    projected_into(volume, window, grid, interpolation, depth, out, machine)?;
+    Ok(output)
+}
+
+/// As [`projected`], into images that there are.
+///
+/// # Errors
+/// As [`projected`], and images of another shape.
+pub fn projected_into<T: Voxel>(
+    volume: ArrayView3<'_, T>,
+    window: Window,
+    grid: &Grid,
+    interpolation: Interpolation,
+    depth: Depth,
+    mut out: ArrayViewMut3<'_, f32>,
+    machine: Machine,
+) -> Result<()> {
+    require_shape(&out, grid.images(depth)?)?;
+    let [_, length, columns] = grid.shape;
     let source = Source::new(volume, window, window.low(), interpolation, machine)?;
     let (samples, level) = (grid.samples(), machine.level);
     parallel::for_each_block(
-        &mut output.view_mut(),
+        &mut out,
         (MOST_SAMPLES / (length * columns).max(1)).clamp(1, ROWS),
         samples,
         machine,
@@ -114,7 +141,7 @@ pub fn projected<T: Voxel>(
                 .map(|z| source.rows(grid, z))
                 .collect();
             let mut values = vec![0.0; length * TILE];
-            for columns in sum::parts(columns, TILE) {
+            for columns in parts(columns, TILE) {
                 let mut out = out.slice_axis_mut(Axis(2), columns.clone().into());
                 for (rows, out) in rows.iter().zip(out.axis_chunks_iter_mut(Axis(1), 1)) {
                     let shape = [length, 1, columns.len()];
@@ -141,8 +168,7 @@ pub fn projected<T: Voxel>(
                 }
             }
         },
-    )?;
-    Ok(output)
+    )
 }
 
 /// Most samples along the depth of a grid that is reduced: they are held for a tile of rays at a time.
@@ -168,10 +194,27 @@ pub fn stacked<T: Voxel>(
     machine: Machine,
 ) -> Result<Array3<f32>> {
     let mut output = parallel::zeros(grid.shape)?;
+    let out = output.view_mut();
+    stacked_into(volume, grid, interpolation, outside, out, machine)?;
+    Ok(output)
+}
+
+/// As [`stacked`], into a stack that there is.
+///
+/// # Errors
+/// As [`stacked`], and a stack of another shape.
+pub fn stacked_into<T: Voxel>(
+    volume: ArrayView3<'_, T>,
+    grid: &Grid,
+    interpolation: Interpolation,
+    outside: f64,
+    mut out: ArrayViewMut3<'_, f32>,
+    machine: Machine,
+) -> Result<()> {
+    require_shape(&out, grid.shape)?;
     let source = Source::new(volume, Window::ALL, outside, interpolation, machine)?;
-    let mut lines = output.view_mut();
-    lines.swap_axes(0, 1); // blocks run along the middle axis: one row z each
-    parallel::for_each_block(&mut lines, 1, grid.samples(), machine, |z, out| {
+    out.swap_axes(0, 1); // blocks run along the middle axis: one row z each
+    parallel::for_each_block(&mut out, 1, grid.samples(), machine, |z, out| {
         let rows = source.rows(grid, z);
         machine.level.run(Samples {
             source: &source,
@@ -179,8 +222,7 @@ pub fn stacked<T: Voxel>(
             columns: 0..grid.shape[2],
             out,
         });
-    })?;
-    Ok(output)
+    })
 }
 
 /// What samples are taken from.

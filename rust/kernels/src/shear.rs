@@ -26,9 +26,9 @@ use std::ops::Range;
 
 use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, s};
 
+use crate::accumulate::accumulate;
 use crate::parallel::{self, Machine};
 use crate::simd::{Kernel, prefetch};
-use crate::sum::accumulate;
 use crate::{KernelError, Result, Voxel, Window, spline};
 
 /// Parallel rays through a volume: where they start, in voxel indices `(k, j, i)`, and how far they

@@ -13,14 +13,16 @@
 //! floating-point voxels in `f64`, in index order. Rounding to `f32` happens once, at the end:
 //! integer results are exact below `2^24`.
 
-use std::ops::Range;
+use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut3, Axis, s};
 
-use ndarray::{Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut3, Axis, s};
-
+use crate::accumulate::{accumulate, accumulate_rows, parts, write};
 use crate::lanes::{Lanes, Narrow};
 use crate::parallel::{self, Machine};
-use crate::simd::{Kernel, Level};
+use crate::simd::{Kernel, Level, prefetch};
 use crate::voxel::{Combine, Max, Number, Reduction, Sum, in_exact_numbers};
+use crate::walk::{
+    ShapeWithout, Walk, columns_adjoin, length_along, lines_in_block, require_shape, rows_adjoin,
+};
 use crate::{KernelError, Reduce, Result, Voxel, Window};
 
 /// The volume clipped to each of the `windows` and reduced along `axis`, one image a window; the
@@ -96,18 +98,32 @@ pub fn running<T: Voxel>(
     }
     let [outer, inner] = volume.shape_without(axis);
     let mut output = parallel::zeros([length.div_ceil(every), outer, inner])?;
-    if length > 0 {
-        fill(
-            volume,
-            output.view_mut(),
-            &[window],
-            Sum,
-            axis,
-            every,
-            machine,
-        )?;
-    }
+    running_into(volume, window, axis, every, output.view_mut(), machine)?;
     Ok(output)
+}
+
+/// As [`running`], into images that there are.
+///
+/// # Errors
+/// As [`running`], and images of another shape.
+pub fn running_into<T: Voxel>(
+    volume: ArrayView3<'_, T>,
+    window: Window,
+    axis: usize,
+    every: usize,
+    out: ArrayViewMut3<'_, f32>,
+    machine: Machine,
+) -> Result<()> {
+    let length = length_along(&volume, axis)?;
+    if every == 0 {
+        return Err(KernelError::Extent("every must be at least 1"));
+    }
+    let [outer, inner] = volume.shape_without(axis);
+    require_shape(&out, [length.div_ceil(every), outer, inner])?;
+    if length == 0 {
+        return Ok(());
+    }
+    fill(volume, out, &[window], Sum, axis, every, machine)
 }
 
 /// Reduces along `axis`, `every` voxels at a time: for each window, one image after each.
@@ -149,18 +165,6 @@ fn fill<T: Voxel, C: Combine>(
             });
         }
     })
-}
-
-/// Lines that are reduced together: where neighbouring lines are nearer in memory than the next
-/// voxel along the axis, as many as make a stretch that is worth a jump.
-fn lines_in_block<T>(volume: &ArrayView3<'_, T>) -> usize {
-    const STRETCH: usize = 8192;
-    let [along, outer, _] = [0, 1, 2].map(|axis| volume.strides()[axis].unsigned_abs());
-    if outer < along {
-        (STRETCH / volume.len_of(Axis(2)).max(1)).clamp(1, 64)
-    } else {
-        1
-    }
 }
 
 /// Reduces the first axis of samples `(y, 1, x)`, `every` at a time.
@@ -236,13 +240,19 @@ impl<T: Voxel, C: Combine> Reduction<T> for Images<'_, '_, T, C> {
             combine,
             ..
         } = self;
-        if volume.strides()[0].abs() < volume.strides()[2].abs() {
-            for (line, out) in self.out.axis_iter_mut(Axis(1)).enumerate() {
-                let plane = volume.index_axis(Axis(1), line);
-                reduce_columns(plane, out.insert_axis(Axis(1)), every, combine, &clip);
-            }
+        let lines = if rows_adjoin(&volume) || columns_adjoin(&volume) {
+            1
         } else {
-            reduce_rows(volume, self.out, every, combine, &clip);
+            volume.len_of(Axis(1))
+        };
+        let outs = self.out.axis_chunks_iter_mut(Axis(1), lines.max(1));
+        for (volume, out) in volume.axis_chunks_iter(Axis(1), lines.max(1)).zip(outs) {
+            if columns_adjoin(&volume) {
+                let plane = volume.index_axis_move(Axis(1), 0);
+                reduce_columns(plane, out, every, combine, &clip);
+            } else {
+                reduce_rows(volume, out, every, combine, &clip);
+            }
         }
     }
 }
@@ -258,23 +268,20 @@ fn reduce_rows<T: Voxel, A: Number, C: Combine>(
 ) {
     let (_, lines, width) = volume.dim();
     let mut numbers = vec![C::nothing::<A>(); lines * width];
-    for (rows, mut image) in volume
-        .axis_chunks_iter(Axis(0), every)
-        .zip(out.outer_iter_mut())
-    {
-        for plane in rows.outer_iter() {
-            for (numbers, row) in numbers.chunks_exact_mut(width).zip(plane.outer_iter()) {
-                accumulate(numbers, row, |number, voxel| C::add(number, clip(voxel)));
-            }
-        }
-        for (pixel, number) in image.iter_mut().zip(&numbers) {
-            *pixel = number.to_f32();
+    let images = out.outer_iter_mut();
+    for (rows, mut image) in volume.axis_chunks_iter(Axis(0), every).zip(images) {
+        accumulate_rows(&mut numbers, rows, |number, voxel| {
+            C::add(number, clip(voxel));
+        });
+        for (pixels, numbers) in image.outer_iter_mut().zip(numbers.chunks_exact(width)) {
+            write(pixels, numbers.iter().map(|number| number.to_f32()));
         }
     }
 }
 
 /// One accumulator for each column of `plane`, whose voxels lie next to each other in memory; eight
-/// columns at a time, so that one sum need not wait for another.
+/// columns at a time, so that one sum need not wait for another. They are clipped first, one column
+/// after the other: that vectorises, and reads memory in its own order.
 #[inline(always)]
 fn reduce_columns<T: Voxel, A: Number, C: Combine>(
     plane: ArrayView2<'_, T>,
@@ -284,128 +291,60 @@ fn reduce_columns<T: Voxel, A: Number, C: Combine>(
     clip: impl Fn(T) -> A,
 ) {
     const COLUMNS: usize = 8;
+    const LONGEST: usize = 1024;
+    const AHEAD: usize = 64;
     let (length, width) = plane.dim();
-    for first in (0..width).step_by(COLUMNS) {
-        let columns = first..(first + COLUMNS).min(width);
-        let lanes: Vec<ArrayView1<'_, T>> = columns
-            .clone()
-            .map(|column| plane.index_axis(Axis(1), column))
-            .collect();
+    let mut clipped = vec![A::default(); COLUMNS * length.min(LONGEST)];
+    for columns in parts(width, COLUMNS) {
         let mut numbers = [C::nothing::<A>(); COLUMNS];
-        for (image, start) in (0..length).step_by(every).enumerate() {
-            let rows = start..(start + every).min(length);
-            for row in rows {
-                for (number, lane) in numbers.iter_mut().zip(&lanes) {
-                    C::add(number, clip(lane[row]));
+        for rows in parts(length, LONGEST) {
+            let here = plane.slice(s![rows.clone(), columns.clone()]);
+            let clipped = &mut clipped[..COLUMNS * rows.len()];
+            for (clipped, column) in clipped.chunks_exact_mut(rows.len()).zip(here.columns()) {
+                accumulate(clipped, column, |number, voxel| *number = clip(voxel));
+            }
+            let next = columns.end..(columns.end + COLUMNS).min(width);
+            let mut start = rows.start;
+            while start < rows.end {
+                let end = rows.end.min((start / every + 1).saturating_mul(every));
+                let end = end.min(start + AHEAD);
+                // Adding leaves memory idle: what comes next is brought nearer meanwhile.
+                for column in plane.slice(s![start..end, next.clone()]).columns() {
+                    if let Some(voxels) = column.to_slice() {
+                        prefetch(voxels);
+                    }
                 }
-            }
-            for (column, number) in columns.clone().zip(&numbers) {
-                out[[image, 0, column]] = number.to_f32();
+                add_columns::<A, C, COLUMNS>(
+                    &mut numbers,
+                    clipped,
+                    start - rows.start,
+                    end - start,
+                );
+                if end.is_multiple_of(every) || end == length {
+                    for (column, number) in columns.clone().zip(&numbers) {
+                        out[[(end - 1) / every, 0, column]] = number.to_f32();
+                    }
+                }
+                start = end;
             }
         }
     }
 }
 
-/// `update(state, voxel)` along a row; a row without gaps goes through a slice, which vectorises.
+/// Combines `count` numbers of each column, from `start` on, with that column's own.
 #[inline(always)]
-pub(crate) fn accumulate<T: Copy, S>(
-    states: &mut [S],
-    row: ArrayView1<'_, T>,
-    update: impl Fn(&mut S, T),
+fn add_columns<A: Number, C: Combine, const COLUMNS: usize>(
+    numbers: &mut [A; COLUMNS],
+    clipped: &[A],
+    start: usize,
+    count: usize,
 ) {
-    if let Some(slice) = row.to_slice() {
-        for (state, &voxel) in states.iter_mut().zip(slice) {
-            update(state, voxel);
-        }
-    } else {
-        for (state, &voxel) in states.iter_mut().zip(row) {
-            update(state, voxel);
-        }
-    }
-}
-
-/// Writes a row; one without gaps goes through a slice, which vectorises.
-#[inline(always)]
-pub(crate) fn write(mut row: ArrayViewMut1<'_, f32>, values: impl Iterator<Item = f32>) {
-    if let Some(slice) = row.as_slice_mut() {
-        slice
-            .iter_mut()
-            .zip(values)
-            .for_each(|(pixel, value)| *pixel = value);
-    } else {
-        row.iter_mut()
-            .zip(values)
-            .for_each(|(pixel, value)| *pixel = value);
-    }
-}
-
-/// The order in which a volume's axes are walked: the reduced one first, and of the other two the
-/// one nearest in memory last, in ascending order.
-#[derive(Clone, Copy)]
-pub(crate) struct Walk {
-    axes: [usize; 3],
-    backward: bool,
-}
-
-impl Walk {
-    pub(crate) fn new<T>(volume: &ArrayView3<'_, T>, axis: usize) -> Self {
-        let [mut outer, mut inner] = [[1, 2], [0, 2], [0, 1]][axis.min(2)];
-        if volume.strides()[outer].abs() < volume.strides()[inner].abs() {
-            [outer, inner] = [inner, outer];
-        }
-        Self {
-            axes: [axis, outer, inner],
-            backward: volume.strides()[inner] < 0,
-        }
-    }
-
-    pub(crate) fn volume<'a, T>(&self, volume: ArrayView3<'a, T>) -> ArrayView3<'a, T> {
-        let mut volume = volume.permuted_axes(self.axes);
-        if self.backward {
-            volume.invert_axis(Axis(2));
-        }
-        volume
-    }
-
-    /// A stack of images of the other two axes.
-    pub(crate) fn images<'a>(&self, mut images: ArrayViewMut3<'a, f32>) -> ArrayViewMut3<'a, f32> {
-        if self.axes[1] > self.axes[2] {
-            images.swap_axes(1, 2);
-        }
-        if self.backward {
-            images.invert_axis(Axis(2));
-        }
-        images
-    }
-}
-
-/// Where the parts of `0..length` of at most `step` end.
-pub(crate) fn parts(length: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..length)
-        .step_by(step.max(1))
-        .map(move |start| start..start.saturating_add(step).min(length))
-}
-
-pub(crate) fn length_along<T>(volume: &ArrayView3<'_, T>, axis: usize) -> Result<usize> {
-    volume
-        .shape()
-        .get(axis)
-        .copied()
-        .ok_or(KernelError::Axis(axis))
-}
-
-/// The lengths of the axes that remain.
-pub(crate) trait ShapeWithout {
-    fn shape_without(&self, axis: usize) -> [usize; 2];
-}
-
-impl<T> ShapeWithout for ArrayView3<'_, T> {
-    fn shape_without(&self, axis: usize) -> [usize; 2] {
-        let (k, j, i) = self.dim();
-        match axis {
-            0 => [j, i],
-            1 => [k, i],
-            _ => [k, j],
+    let length = clipped.len() / COLUMNS;
+    let columns: [&[A]; COLUMNS] =
+        std::array::from_fn(|column| &clipped[column * length + start..][..count]);
+    for row in 0..count {
+        for (number, column) in numbers.iter_mut().zip(&columns) {
+            C::add(number, column[row]);
         }
     }
 }

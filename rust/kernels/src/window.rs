@@ -2,7 +2,7 @@
 
 use ndarray::ArrayView1;
 
-use crate::sum::accumulate;
+use crate::accumulate::accumulate;
 use crate::{KernelError, Result, Voxel};
 
 /// The interval that voxels are clipped to: `clip(v) = min(max(v, low), high)`.

@@ -1,6 +1,6 @@
 //! NumPy arrays as volumes, kernel errors as exceptions.
 
-use numpy::{PyArray3, PyArrayMethods, PyReadonlyArray3, PyUntypedArrayMethods};
+use numpy::{PyArray3, PyArrayMethods, PyReadonlyArray3, PyReadwriteArray3, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyBufferError, PyKeyboardInterrupt, PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use rhoa_kernels::reslice::{Depth, Interpolation};
@@ -49,17 +49,33 @@ pub(crate) use with_view;
 pub(crate) fn borrow<'py, T: numpy::Element>(
     array: &Bound<'py, PyArray3<T>>,
 ) -> PyResult<PyReadonlyArray3<'py, T>> {
-    let size = size_of::<T>().cast_signed();
-    let whole = array.strides().iter().all(|stride| stride % size == 0);
-    let aligned = array.data().cast_const().is_aligned();
-    if !(whole && aligned) {
-        return Err(PyValueError::new_err(
-            "the array's elements are not aligned",
-        ));
-    }
+    require_whole_elements(array)?;
     array
         .try_readonly()
         .map_err(|_| PyBufferError::new_err("the array is being written to"))
+}
+
+fn require_whole_elements<T: numpy::Element>(array: &Bound<'_, PyArray3<T>>) -> PyResult<()> {
+    let size = size_of::<T>().cast_signed();
+    let whole = array.strides().iter().all(|stride| stride % size == 0);
+    let aligned = array.data().cast_const().is_aligned();
+    if whole && aligned {
+        Ok(())
+    } else {
+        Err(PyValueError::new_err(
+            "the array's elements are not aligned",
+        ))
+    }
+}
+
+/// A borrow to write to, under the same conditions; an array of which part is being read is refused.
+pub(crate) fn borrow_mut<'py>(
+    array: &Bound<'py, PyArray3<f32>>,
+) -> PyResult<PyReadwriteArray3<'py, f32>> {
+    require_whole_elements(array)?;
+    array
+        .try_readwrite()
+        .map_err(|_| PyBufferError::new_err("the array is read-only, or in use"))
 }
 
 /// The exception for a kernel's error.

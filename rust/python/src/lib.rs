@@ -12,11 +12,11 @@ mod _core {
     use rhoa_kernels::reslice::{self, Grid};
     use rhoa_kernels::shear;
     use rhoa_kernels::slab::{self, Slab};
-    use rhoa_kernels::{coverage, mask, read, sum};
+    use rhoa_kernels::{bandwidth, coverage, mask, sum};
 
     use super::arrays::{
-        ChannelTuple, Voxels, beam, borrow, interpolation, machine, reduce, to_channels, to_depth,
-        to_python, to_window, windows, with_view,
+        ChannelTuple, Voxels, beam, borrow, borrow_mut, interpolation, machine, reduce,
+        to_channels, to_depth, to_python, to_window, windows, with_view,
     };
 
     #[pymodule_export]
@@ -49,27 +49,31 @@ mod _core {
         Ok(images.map_err(to_python)?.into_pyarray(py))
     }
 
-    /// Running sums along `axis`, one after every `every` voxels, stacked first.
+    /// Running sums along `axis`, one after every `every` voxels, stacked first, into `out`.
     #[pyfunction]
-    #[pyo3(signature = (hu, window, *, axis, every, threads))]
+    #[pyo3(signature = (hu, window, out, *, axis, every, threads))]
     fn running_sums<'py>(
         py: Python<'py>,
         hu: Voxels<'py>,
         window: (f64, f64),
+        out: Bound<'py, PyArray3<f32>>,
         axis: usize,
         every: usize,
         threads: usize,
-    ) -> PyResult<Bound<'py, PyArray3<f32>>> {
+    ) -> PyResult<()> {
         let machine = machine(threads)?;
         let window = to_window(window)?;
-        let sums = with_view!(hu, |v| py
-            .detach(|| sum::running(v, window, axis, every, machine)));
-        Ok(sums.map_err(to_python)?.into_pyarray(py))
+        let mut out = borrow_mut(&out)?;
+        let out = out.as_array_mut();
+        with_view!(hu, |v| py
+            .detach(|| sum::running_into(v, window, axis, every, out, machine)))
+        .map_err(to_python)
     }
 
-    /// Slabs of `thickness` voxels sliding along `axis` by `step`: their sums, or their maxima.
+    /// Slabs of `thickness` voxels sliding along `axis` by `step`, their sums or their maxima, into
+    /// `out`.
     #[pyfunction]
-    #[pyo3(signature = (hu, window, *, axis, thickness, step, maximum, threads))]
+    #[pyo3(signature = (hu, window, out, *, axis, thickness, step, maximum, threads))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword-only, called from one place"
@@ -78,12 +82,13 @@ mod _core {
         py: Python<'py>,
         hu: Voxels<'py>,
         window: (f64, f64),
+        out: Bound<'py, PyArray3<f32>>,
         axis: usize,
         thickness: usize,
         step: usize,
         maximum: bool,
         threads: usize,
-    ) -> PyResult<Bound<'py, PyArray3<f32>>> {
+    ) -> PyResult<()> {
         let machine = machine(threads)?;
         let window = to_window(window)?;
         let slab = Slab {
@@ -91,9 +96,11 @@ mod _core {
             step,
             reduce: reduce(maximum),
         };
-        let slabs = with_view!(hu, |v| py
-            .detach(|| slab::sliding(v, window, axis, slab, machine)));
-        Ok(slabs.map_err(to_python)?.into_pyarray(py))
+        let mut out = borrow_mut(&out)?;
+        let out = out.as_array_mut();
+        with_view!(hu, |v| py
+            .detach(|| slab::sliding_into(v, window, axis, slab, out, machine)))
+        .map_err(to_python)
     }
 
     /// Sums along `axis` of the voxels that carry a label: one image a channel.
@@ -175,12 +182,12 @@ mod _core {
         let machine = machine(threads)?;
         let words = words.try_readonly()?;
         let words = words.as_slice()?;
-        Ok(py.detach(|| read::once(words, machine)))
+        Ok(py.detach(|| bandwidth::read_once(words, machine)))
     }
 
-    /// Clipped samples of a grid, reduced along its depth.
+    /// Clipped samples of a grid, reduced along its depth, into `out`.
     #[pyfunction]
-    #[pyo3(signature = (hu, window, *, shape, origin, steps, order, depth, threads))]
+    #[pyo3(signature = (hu, window, out, *, shape, origin, steps, order, depth, threads))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword-only, called from one place"
@@ -189,13 +196,14 @@ mod _core {
         py: Python<'py>,
         hu: Voxels<'py>,
         window: (f64, f64),
+        out: Bound<'py, PyArray3<f32>>,
         shape: [usize; 3],
         origin: [f64; 3],
         steps: [[f64; 3]; 3],
         order: u8,
         depth: (&str, usize, usize),
         threads: usize,
-    ) -> PyResult<Bound<'py, PyArray3<f32>>> {
+    ) -> PyResult<()> {
         let machine = machine(threads)?;
         let window = to_window(window)?;
         let grid = Grid {
@@ -204,14 +212,17 @@ mod _core {
             steps,
         };
         let (order, depth) = (interpolation(order)?, to_depth(depth)?);
-        let images = with_view!(hu, |v| py
-            .detach(|| reslice::projected(v, window, &grid, order, depth, machine)));
-        Ok(images.map_err(to_python)?.into_pyarray(py))
+        let mut out = borrow_mut(&out)?;
+        let out = out.as_array_mut();
+        with_view!(hu, |v| py.detach(|| reslice::projected_into(
+            v, window, &grid, order, depth, out, machine
+        )))
+        .map_err(to_python)
     }
 
-    /// Samples of the volume on a grid; `outside` beyond it.
+    /// Samples of the volume on a grid, into `out`; `outside` beyond it.
     #[pyfunction]
-    #[pyo3(signature = (hu, *, shape, origin, steps, order, outside, threads))]
+    #[pyo3(signature = (hu, out, *, shape, origin, steps, order, outside, threads))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword-only, called from one place"
@@ -219,13 +230,14 @@ mod _core {
     fn resliced<'py>(
         py: Python<'py>,
         hu: Voxels<'py>,
+        out: Bound<'py, PyArray3<f32>>,
         shape: [usize; 3],
         origin: [f64; 3],
         steps: [[f64; 3]; 3],
         order: u8,
         outside: f64,
         threads: usize,
-    ) -> PyResult<Bound<'py, PyArray3<f32>>> {
+    ) -> PyResult<()> {
         let machine = machine(threads)?;
         let grid = Grid {
             shape,
@@ -233,8 +245,11 @@ mod _core {
             steps,
         };
         let order = interpolation(order)?;
-        let stack = with_view!(hu, |v| py
-            .detach(|| reslice::stacked(v, &grid, order, outside, machine)));
-        Ok(stack.map_err(to_python)?.into_pyarray(py))
+        let mut out = borrow_mut(&out)?;
+        let out = out.as_array_mut();
+        with_view!(hu, |v| py.detach(|| reslice::stacked_into(
+            v, &grid, order, outside, out, machine
+        )))
+        .map_err(to_python)
     }
 }

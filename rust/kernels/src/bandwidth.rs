@@ -8,7 +8,7 @@ use crate::simd::Kernel;
 
 /// The wrapping sum of all words, each read once.
 #[must_use]
-pub fn once(words: &[i64], machine: Machine) -> i64 {
+pub fn read_once(words: &[i64], machine: Machine) -> i64 {
     let total = AtomicI64::new(0);
     let part = words.len().div_ceil(machine.threads.max(1)).max(1);
     thread::scope(|scope| {

@@ -1,0 +1,120 @@
+//! Rows of voxels, added to a row of states; and the parts that lengths are cut into.
+
+use std::ops::Range;
+
+use ndarray::{ArrayView1, ArrayView2, ArrayView3, ArrayViewMut1, Axis};
+
+use crate::walk::rows_adjoin;
+
+/// Rows that are added at once where they lie far apart: the states are loaded and stored once.
+const ROWS: usize = 4;
+
+/// `update(state, voxel)` along a row; a row without gaps goes through a slice, which vectorises.
+#[inline(always)]
+pub(crate) fn accumulate<T: Copy, S>(
+    states: &mut [S],
+    row: ArrayView1<'_, T>,
+    update: impl Fn(&mut S, T),
+) {
+    if let Some(slice) = row.to_slice() {
+        for (state, &voxel) in states.iter_mut().zip(slice) {
+            update(state, voxel);
+        }
+    } else {
+        for (state, &voxel) in states.iter_mut().zip(row) {
+            update(state, voxel);
+        }
+    }
+}
+
+/// `update(state, voxel)` for every voxel of `rows` (row, line, column): of each pixel row by row.
+///
+/// Memory is read in its own order: one row after the other where rows adjoin, [`ROWS`] of them at
+/// once where they lie far apart. Where there are no gaps, `states` may be as long as several rows:
+/// of each pixel there are then several states, which take its voxels in turn.
+#[inline(always)]
+pub(crate) fn accumulate_rows<T: Copy, S>(
+    states: &mut [S],
+    rows: ArrayView3<'_, T>,
+    update: impl Fn(&mut S, T),
+) {
+    if let Some(voxels) = rows.to_slice() {
+        for row in voxels.chunks(states.len().max(1)) {
+            for (state, &voxel) in states.iter_mut().zip(row) {
+                update(state, voxel);
+            }
+        }
+        return;
+    }
+    let (count, lines, width) = rows.dim();
+    let together = if rows_adjoin(&rows) { 1 } else { ROWS };
+    let no_gaps = rows.index_axis(Axis(0), 0).to_slice().is_some();
+    let row = if no_gaps { lines * width } else { width };
+    for part in parts(count, together) {
+        for (line, states) in states.chunks_exact_mut(row.max(1)).enumerate() {
+            let slice = |number: usize| {
+                let row = rows.index_axis_move(Axis(0), part.start + number);
+                if no_gaps {
+                    row.to_slice()
+                } else {
+                    row.index_axis_move(Axis(0), line).to_slice()
+                }
+            };
+            let four = (part.len() == ROWS)
+                .then(|| Some([slice(0)?, slice(1)?, slice(2)?, slice(3)?]))
+                .flatten();
+            if let Some([first, second, third, fourth]) = four {
+                let pairs = first.iter().zip(second).zip(third.iter().zip(fourth));
+                for (state, ((&a, &b), (&c, &d))) in states.iter_mut().zip(pairs) {
+                    for voxel in [a, b, c, d] {
+                        update(state, voxel);
+                    }
+                }
+                continue;
+            }
+            for number in part.clone() {
+                accumulate_plane(states, rows.index_axis(Axis(0), number), line, &update);
+            }
+        }
+    }
+}
+
+/// A line of `plane`, or all of them where `states` holds all.
+#[inline(always)]
+fn accumulate_plane<T: Copy, S>(
+    states: &mut [S],
+    plane: ArrayView2<'_, T>,
+    line: usize,
+    update: impl Fn(&mut S, T),
+) {
+    match plane.to_slice() {
+        Some(voxels) => {
+            for (state, &voxel) in states.iter_mut().zip(voxels) {
+                update(state, voxel);
+            }
+        }
+        None => accumulate(states, plane.index_axis_move(Axis(0), line), update),
+    }
+}
+
+/// Writes a row; one without gaps goes through a slice, which vectorises.
+#[inline(always)]
+pub(crate) fn write(mut row: ArrayViewMut1<'_, f32>, values: impl Iterator<Item = f32>) {
+    if let Some(slice) = row.as_slice_mut() {
+        slice
+            .iter_mut()
+            .zip(values)
+            .for_each(|(pixel, value)| *pixel = value);
+    } else {
+        row.iter_mut()
+            .zip(values)
+            .for_each(|(pixel, value)| *pixel = value);
+    }
+}
+
+/// Where the parts of `0..length` of at most `step` end.
+pub(crate) fn parts(length: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..length)
+        .step_by(step.max(1))
+        .map(move |start| start..start.saturating_add(step).min(length))
+}
