@@ -179,8 +179,8 @@ class TestAttenuation:
 
         assert image.coverage_mm[0, 0] == 0
         assert image.pixels[0, 0] == pytest.approx(0, abs=1e-6)
-        deep = image.pixels[image.coverage_mm > 18.999]  # from the first to the last row's centre
-        assert np.median(deep) == pytest.approx(WATER_ATTENUATION_PER_MM * 19, rel=1e-3)
+        deep = image.pixels[image.coverage_mm > 19.999]  # 20 rows of 1 mm
+        assert np.median(deep) == pytest.approx(WATER_ATTENUATION_PER_MM * 20, rel=1e-3)
 
     @pytest.mark.parametrize("angles", [None, (9, -5, 7)])
     def test_masked_attenuation_adds_up(self, angles: tuple[float, float, float] | None) -> None:

@@ -13,6 +13,7 @@ from rhoa.errors import ParameterError, PoseError, require_axis, require_choice
 from rhoa.pose import alignment_for
 from rhoa.radiograph import Radiograph
 from rhoa.sampling import (
+    HALF_A_VOXEL,
     Depth,
     ProjectionGrid,
     extent_mm,
@@ -135,10 +136,11 @@ def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by k
         ``coverage_mm`` of the result says where the scan was.
     depth
         With a pose: the part of the ray that counts, in mm behind the anterior pelvic plane.
-        ``"all"`` is the whole scan, ``"hip"`` 37.5 mm on both sides of the hip centres that the
-        alignment knows, else 15 to 90 mm; ``"pelvis"`` -20 mm to 118 mm behind these centres, else
-        to 160 mm. ``provenance["depth_mm"]`` tells the range, ``provenance["pose_flags"]`` what is
-        flagged of the pose, ``provenance["tilt_offset_deg"]`` by how much it was tipped.
+        ``"all"`` is the whole scan, to whole rows of it; ``"hip"`` 37.5 mm on both sides of the hip
+        centres that the alignment knows, else 15 to 90 mm; ``"pelvis"`` -20 mm to 118 mm behind
+        these centres, else to 160 mm. ``provenance["depth_mm"]`` tells the range,
+        ``provenance["pose_flags"]`` what is flagged of the pose,
+        ``provenance["tilt_offset_deg"]`` by how much it was tipped.
     pixel_mm
         With a pose: size of the square pixels; by default the finer of the scan's spacings between
         slices and between columns.
@@ -306,7 +308,7 @@ def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[
     rays = grid.rays(volume)
     coverage = _core.inside_mm(hu, **rays, threads=threads)
     if not coverage.any():
-        (_, front, _), (_, back, _) = extent_mm(volume, grid.alignment)
+        (_, front, _), (_, back, _) = extent_mm(volume, grid.alignment, beyond=HALF_A_VOXEL)
         raise PoseError(
             f"no ray meets the scan within the depth range, {grid.depth_mm[0]:.1f} to "
             f"{grid.depth_mm[1]:.1f} mm behind the anterior pelvic plane; the scan lies between "

@@ -24,6 +24,8 @@ Triple = tuple[float, float, float]
 MOST_SAMPLES, MOST_SLICES = 1 << 36, 1 << 16
 FARTHEST_MM = 1e6
 SMALLEST_STEP_MM, LARGEST_STEP_MM = 1e-3, 1e3
+HALF_A_VOXEL = 0.5
+"""From the outermost voxel centres to where the scan ends."""
 _KERNEL_TYPES = frozenset(["i1", "u1", "i2", "u2", "i4", "f4", "f8"])
 _ON_GRID = 1e-6  # pixels; a position this near a multiple of the pixel size lies on it
 
@@ -71,21 +73,19 @@ def projection_grid(
     volume: Volume, alignment: Alignment, depth: Depth, pixel_mm: float | None
 ) -> ProjectionGrid:
     """The samples of a CT-AP of ``volume``; depth and pixels as in `rhoa.ctap`."""
-    low, high = extent_mm(volume, alignment)
+    low, high = extent_mm(volume, alignment, beyond=HALF_A_VOXEL)
     between_slices, between_rows, between_columns = frame_spacing_mm(volume)
     if pixel_mm is None:
         pixel_mm = min(between_slices, between_columns)
     pixel_mm = _require_step("pixel_mm", pixel_mm)
     front, back = depth_ends(depth, alignment, (low[1], high[1]))
-    if not front < back:
-        raise ParameterError(
-            "the scan is one voxel deep along the rays, so its depth range is empty; "
-            "pass depth=(front, back), in mm in the AP frame."
-        )
     slices = max(1, math.ceil((back - front) / between_rows - _ON_GRID))
+    if _is_all(depth):  # whole rows: samples as far apart as the scan's sum best
+        spare = (slices * between_rows - (back - front)) / 2
+        front, back = front - spare, back + spare
     step_mm = (back - front) / slices
-    left, columns = multiples(low[0], high[0], pixel_mm)
-    bottom, rows = multiples(low[2], high[2], pixel_mm)
+    left, columns = meeting(low[0], high[0], pixel_mm)
+    bottom, rows = meeting(low[2], high[2], pixel_mm)
     _require_feasible((rows, 1, columns))
     # Each sample stands for the depth of one step around it.
     start = np.array([left, front + step_mm / 2, bottom + (rows - 1) * pixel_mm])
@@ -97,15 +97,16 @@ def projection_grid(
 def coronal_grid(
     volume: Volume, frame: Alignment, spacing_mm: Triple, depth: Depth = "all"
 ) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
-    """Shape and LPS affine of the scan's bounding box in ``frame``: up, back and left.
+    """Shape and LPS affine of the voxels in ``frame`` that meet the scan: up, back and left.
 
     Raises
     ------
     PoseError
         If the scan has nothing within ``depth``.
     """
-    low, high = extent_mm(volume, frame)
-    if not (isinstance(depth, str) and depth == "all"):
+    low, high = extent_mm(volume, frame, beyond=HALF_A_VOXEL)
+    lines = [meeting(low[2 - n], high[2 - n], step) for n, step in enumerate(spacing_mm)]
+    if not _is_all(depth):
         front, back = depth_ends(depth, frame, (low[1], high[1]))
         if front > high[1] or back < low[1]:
             raise PoseError(
@@ -113,8 +114,9 @@ def coronal_grid(
                 f"anterior pelvic plane: the scan lies between {low[1]:.1f} and {high[1]:.1f} mm; "
                 "if the range is right, the landmarks may be of another scan."
             )
-        low[1], high[1] = max(front, low[1]), min(back, high[1])
-    lines = [multiples(low[2 - n], high[2 - n], step) for n, step in enumerate(spacing_mm)]
+        first, count = lines[1]
+        last = first + (count - 1) * spacing_mm[1]
+        lines[1] = multiples(max(front, first), min(back, last), spacing_mm[1])
     (up, rows), (back_mm, slices), (left, columns) = lines
     _require_feasible((rows, slices, columns))
     ap_steps = np.diag(spacing_mm)[:, ::-1]  # one row for each array axis: its step in x, y, z
@@ -172,9 +174,15 @@ def depth_ends(
     return front, back
 
 
-def extent_mm(volume: Volume, frame: Alignment) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Smallest and largest AP (x, y, z) of the scan's corner voxel centres."""
-    corners = frame.to_ap(volume.corners_lps_mm())
+def _is_all(depth: Depth) -> bool:
+    return isinstance(depth, str) and depth == "all"
+
+
+def extent_mm(
+    volume: Volume, frame: Alignment, *, beyond: float = 0.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Smallest and largest AP (x, y, z) of the scan's corner voxel centres, or so far beyond."""
+    corners = frame.to_ap(volume.corners_lps_mm(beyond=beyond))
     return corners.min(axis=0), corners.max(axis=0)
 
 
@@ -188,6 +196,15 @@ def multiples(low: float, high: float, step: float) -> tuple[float, int]:
     if last < first:
         first = last = round((low + high) / 2 / step)
     return first * step, last - first + 1
+
+
+def meeting(low: float, high: float, step: float) -> tuple[float, int]:
+    """The first multiple of ``step`` whose pixel, half a step to each side, meets the scan.
+
+    And how many there are; one that only touches the scan is left out.
+    """
+    half = (0.5 - 2 * _ON_GRID) * step
+    return multiples(low - half, high + half, step)
 
 
 def in_voxels(
@@ -243,7 +260,7 @@ def require_view(
     ParameterError
         If an option needs what the other kind of volume has, or a pose that is not given.
     """
-    measured = not (isinstance(depth, str) and depth == "all") or pixel_mm is not None
+    measured = not _is_all(depth) or pixel_mm is not None
     if not isinstance(volume, Volume):
         if pose is not None or measured:
             raise ParameterError(

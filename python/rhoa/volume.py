@@ -129,9 +129,13 @@ class Volume:
         index: NDArray[np.float64] = offset @ np.linalg.inv(self.affine[:3, :3]).T
         return index
 
-    def corners_lps_mm(self) -> NDArray[np.float64]:
-        """The eight corner voxel centres, ``(8, 3)``, in patient LPS millimetres."""
-        ends = [(0, length - 1) for length in self.shape]
+    def corners_lps_mm(self, *, beyond: float = 0.0) -> NDArray[np.float64]:
+        """The eight corner voxel centres, ``(8, 3)``, in patient LPS millimetres.
+
+        With ``beyond=0.5`` the corners of the volume: voxels reach half a voxel beyond their
+        centres.
+        """
+        ends = [(-beyond, length - 1 + beyond) for length in self.shape]
         return self.to_lps(np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(8, 3))
 
     @classmethod

@@ -15,7 +15,9 @@
 //! Voxels count by how far they lie above the window's low end, so that the outside is zero. A
 //! depth range cuts the ray where the straight lines between its samples are cut: voxel `t` slices
 //! behind the front has the weight `H(t)`, the integral of the hat function up to `t` (0 for
-//! `t <= -1`, 1/2 at the front itself, 1 for `t >= 1`). Where the front is tilted against the slices,
+//! `t <= -1`, 1/2 at the front itself, 1 for `t >= 1`). Beyond the centres of the first and the last
+//! slice the ray goes on through half a voxel of the same value: there `H(t)` grows by `t` (1 for
+//! `t >= 1/2`). Where the front is tilted against the slices,
 //! `t` changes by `w` from a voxel to its neighbours in the slice, and the weight is the mean of
 //! `H` from `t - w / 2` to `t + w / 2`: a front that would jump slices is as blurred as the voxels.
 //!
@@ -221,7 +223,7 @@ impl<'a, T: Voxel> Stack<'a, T> {
             first: [first_row, first_column],
             shape: [rows, columns],
             step_mm: 1.0 / beam.along[principal].abs(),
-            cut: Cut::new(beam, axes),
+            cut: Cut::new(beam, axes, slices),
         })
     }
 
@@ -299,10 +301,12 @@ struct Cut {
     length: f64,
     /// By how many slices the depths within a voxel's own place in its slice differ.
     width: f64,
+    /// The slices that have no neighbour before them, and behind them.
+    ends: [usize; 2],
 }
 
 impl Cut {
-    fn new(beam: &Beam, axes: [usize; 3]) -> Self {
+    fn new(beam: &Beam, axes: [usize; 3], slices: usize) -> Self {
         // Depth is the coordinate along the rays in the basis (down, along, across).
         let [a, b] = [beam.down, beam.across];
         let normal = [0, 1, 2].map(|axis| {
@@ -317,6 +321,11 @@ impl Cut {
             start: -dot(beam.origin) * scale - beam.depth_mm[0] * slices_per_mm,
             steps,
             width: steps[1].hypot(steps[2]),
+            ends: if steps[0] < 0.0 {
+                [slices.saturating_sub(1), 0]
+            } else {
+                [0, slices.saturating_sub(1)]
+            },
             length: (beam.depth_mm[1] - beam.depth_mm[0]) * slices_per_mm,
         }
     }
@@ -347,20 +356,33 @@ impl Cut {
     #[inline(always)]
     fn weigh(&self, slice: usize, row: usize, values: &mut [f32]) {
         let first = self.of_row(slice, row);
+        let alone = self.ends.map(|end| end == slice);
         for (column, value) in values.iter_mut().enumerate() {
             let depth = first + column as f64 * self.steps[2];
-            *value *= (self.behind(depth) - self.behind(depth - self.length)) as f32;
+            let planes = [depth, depth - self.length];
+            let [front, back] = planes.map(|t| self.behind(t, alone));
+            *value *= (front - back) as f32;
         }
     }
 
-    /// How much of a voxel lies behind a plane that is `t` slices before it.
+    /// How much of a voxel lies behind a plane that is `t` slices before it. `alone` tells whether it
+    /// has no neighbour before it, and behind it.
     #[inline(always)]
-    fn behind(&self, t: f64) -> f64 {
+    fn behind(&self, t: f64, alone: [bool; 2]) -> f64 {
         let half = self.width / 2.0;
-        if half < 1e-4 {
-            return up_to(t);
+        if alone == [false; 2] {
+            if half < 1e-4 {
+                return up_to(t);
+            }
+            return (summed_up_to(t + half) - summed_up_to(t - half)) / self.width;
         }
-        (summed_up_to(t + half) - summed_up_to(t - half)) / self.width
+        let side = |t: f64| alone[usize::from(t < 0.0)];
+        if half < 1e-4 {
+            return 0.5 + reached(t.abs(), side(t)).copysign(t);
+        }
+        let [upper, lower] =
+            [t + half, t - half].map(|t| 0.5 * t + summed_reached(t.abs(), side(t)));
+        (upper - lower) / self.width
     }
 }
 
@@ -385,6 +407,26 @@ fn summed_up_to(t: f64) -> f64 {
     let before = rise * rise * rise / 6.0;
     let after = inner.max(0.0);
     before + after * (0.5 + after * (0.5 - after / 6.0)) + (t - 1.0).max(0.0)
+}
+
+/// What lies within `distance` of a voxel's centre, on one side of it: 1/2 in all, of a hat function
+/// where it has a neighbour there, of half a voxel where it is alone.
+#[inline(always)]
+fn reached(distance: f64, alone: bool) -> f64 {
+    if alone {
+        return distance.min(0.5);
+    }
+    let inner = distance.min(1.0);
+    inner - 0.5 * inner * inner
+}
+
+/// Integral of [`reached`].
+#[inline(always)]
+fn summed_reached(distance: f64, alone: bool) -> f64 {
+    let reach = if alone { 0.5 } else { 1.0 };
+    let inner = distance.min(reach);
+    let curved = if alone { 0.0 } else { inner / 3.0 };
+    0.5 * inner * inner * (1.0 - curved) + 0.5 * (distance - inner)
 }
 
 /// Some rows of the intermediate images: `out` is (channel, row, column).

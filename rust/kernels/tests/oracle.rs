@@ -350,6 +350,51 @@ fn an_upright_beam_sums_slices_with_half_of_the_first_and_last() {
 }
 
 #[test]
+fn beyond_the_outermost_centres_a_ray_goes_on_through_half_a_voxel() {
+    let volume = noise();
+    let (slices, rows, columns) = volume.dim();
+    let window = Window::new(-150.0, 600.0).unwrap();
+    let channel = [Channel {
+        window,
+        base: 0.0,
+        label: Some(1),
+    }];
+    let row = |row: usize| naive(volume.slice(s![.., row..=row, ..]), -150, 600, 1);
+    let inner = naive(volume.slice(s![.., 1..rows - 1, ..]), -150, 600, 1);
+    let labels = Array3::from_elem(volume.dim(), 1_u8);
+    // Of the first row, `before` of its centre and half behind it; of the last likewise.
+    for (before, behind) in [(0.5, 0.5), (0.75, 2.0), (0.125, 0.3), (0.0, 0.25)] {
+        for down_the_rows in [true, false] {
+            let (start, step) = if down_the_rows {
+                (0.0, 1.0)
+            } else {
+                (rows as f64 - 1.0, -1.0)
+            };
+            let beam = Beam {
+                shape: [slices, columns],
+                origin: [0.0, start, 0.0],
+                down: [1.0, 0.0, 0.0],
+                along: [0.0, step, 0.0],
+                across: [0.0, 0.0, 1.0],
+                depth_mm: [-before, rows as f64 - 1.0 + behind],
+            };
+            let image =
+                shear::projected(volume.view(), Some(labels.view()), &channel, &beam, ONE).unwrap();
+            let ends = if down_the_rows {
+                [row(0), row(rows - 1)]
+            } else {
+                [row(rows - 1), row(0)]
+            };
+            let shares = [before, behind].map(|reach: f64| 0.5 + reach.min(0.5) as f32);
+            let expected = &inner + &ends[0] * shares[0] + &ends[1] * shares[1];
+            for (sum, expected) in image.iter().zip(&expected) {
+                assert!((sum - expected).abs() < 1e-5 * 5e4, "{sum} {expected}");
+            }
+        }
+    }
+}
+
+#[test]
 fn voxels_that_are_no_numbers_are_refused_where_they_would_spread() {
     let mut volume = noise().map(|&v| f32::from(v));
     volume[[30, 30, 30]] = f32::NAN;
