@@ -306,8 +306,10 @@ def _nearest(
     down, back, left = ((float(k), float(j), float(i)) for k, j, i in to_mask[:3, :3].T)
     for first in range(0, shape[0], slices):
         block = placed[first : first + slices]
-        block[...] = _core.resliced(
+        labels = np.empty(block.shape, np.float32)
+        _core.resliced(
             part.labels,
+            labels,
             shape=block.shape,
             origin=tuple(to_mask[:3] @ [first, 0, 0, 1]),
             steps=(down, back, left),
@@ -315,4 +317,5 @@ def _nearest(
             outside=0.0,
             threads=threads,
         )
+        block[...] = labels
     return placed
