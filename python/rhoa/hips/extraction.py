@@ -25,6 +25,7 @@ from rhoa.pose import (
     coverage,
     difference,
     from_landmarks,
+    from_model,
     from_volume,
     tilted,
     without_spines,
@@ -55,7 +56,7 @@ NOT_USED = "the CT-AP is as scanned, and no hip is cropped: {}."
 UNPOSED = frozenset({"depth", "pixel_mm", "method", "order"})
 """Options of a projection that are measured in the AP frame."""
 
-Pose = Literal["auto", "standing", "no-asis"] | Landmarks | Alignment
+Pose = Literal["auto", "standing", "model", "no-asis"] | Landmarks | Alignment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,8 +238,10 @@ def extract(
     pose
         ``"auto"`` finds the anterior pelvic plane in the scan. `Landmarks` define it, and are
         compared with what is found; an `Alignment` is taken as it is. ``"standing"`` finds it, and
-        tips the pelvis from the tilt in which the patient lies. ``"no-asis"`` estimates it where
-        the iliac spines were not scanned.
+        tips the pelvis from the tilt in which the patient lies. ``"model"`` finds it by a model of
+        the pelvis (`rhoa.pose.from_model`): where the automatic pose is flagged, as by something
+        dense before the pelvis or by spines outside the scan. ``"no-asis"`` estimates it where the
+        iliac spines were not scanned.
     sides
         The sides that are wanted; the other one is neither judged nor cropped.
     boxes
@@ -402,10 +405,10 @@ def _posed(volume: Volume, pose: object, tilt_offset_deg: float | None, *, force
     offset = tilt_offset_deg or 0.0
     if isinstance(pose, Alignment | Landmarks):
         return _given(volume, pose, offset, forced=forced)
-    if pose not in ("auto", "standing", "no-asis"):
+    if pose not in ("auto", "standing", "model", "no-asis"):
         raise ParameterError(
-            'pose must be "auto", "standing", "no-asis", rhoa.Landmarks or rhoa.Alignment; '
-            f"got {pose!r}."
+            'pose must be "auto", "standing", "model", "no-asis", rhoa.Landmarks or '
+            f"rhoa.Alignment; got {pose!r}."
         )
     found, note = _found(volume, pose)
     used = found is not None and found.upright and (not note or forced)
@@ -446,7 +449,10 @@ def _given(volume: Volume, pose: Alignment | Landmarks, offset: float, *, forced
 def _found(volume: Volume, pose: object) -> tuple[Alignment | None, str]:
     """The pose found in a scan, and why it cannot be trusted; an empty string where it can."""
     try:
-        found = without_spines(volume) if pose == "no-asis" else from_volume(volume)
+        if pose == "no-asis":
+            found = without_spines(volume)
+        else:
+            found = from_model(volume) if pose == "model" else from_volume(volume)
     except PoseError:
         length_mm = volume.shape[volume.axes.superior] * volume.spacing_mm[volume.axes.superior]
         return None, (

@@ -7,6 +7,7 @@ from rhoa.pose.alignment import (
     from_landmarks,
     usable_alignment,
 )
+from rhoa.pose.automatic import from_model
 from rhoa.pose.choice import Difference, alignment_for, difference
 from rhoa.pose.estimate import from_points
 from rhoa.pose.functional import tilted
@@ -28,6 +29,7 @@ __all__ = [
     "difference",
     "from_landmarks",
     "from_mask",
+    "from_model",
     "from_points",
     "from_volume",
     "tilted",

@@ -36,11 +36,17 @@ TURN_LIMIT_DEG = 20.0
 
 NO_SPINES = "no_spines"
 """Flag of a frame that was found without the iliac spines."""
+LANDMARKS_OUTSIDE = "landmarks_outside"
+"""Flag of a frame of which a spine or a tubercle lies outside the scan."""
+MODEL_LANDMARKS = "landmarks_of_model"
+"""Flag of a frame of which a landmark is the registered model's, not read on the bone."""
 FUNCTIONAL_TILT = "functional_tilt"
 """Flag of a frame that was tipped on purpose."""
 WARNINGS = frozenset(
     {
         FUNCTIONAL_TILT,
+        LANDMARKS_OUTSIDE,
+        MODEL_LANDMARKS,
         NO_SPINES,
         "asymmetric",
         "coarse_voxels",
