@@ -100,9 +100,7 @@ class TestOfASoundScan:
         assert list(found.coverage.hips) == ["right"]
         assert [row["side"] for row in found.rows] == ["right"]
 
-    def test_the_model_of_the_pelvis_finds_the_same_hips(
-        self, sound: Phantom, extracted: ExtractedHips
-    ) -> None:
+    def test_the_model_of_the_pelvis_finds_the_same_hips(self, sound: Phantom) -> None:
         with pytest.warns(rhoa.RhoaWarning, match="coarse_voxels"):
             found = extract(sound.volume, pose="model")
 
@@ -111,7 +109,6 @@ class TestOfASoundScan:
             assert found.hips[side].usable
             away = found.hips[side].joint.centre_lps_mm - sound.hip_centres[side]
             assert np.linalg.norm(away) < 2
-        assert rhoa.pose.difference(found.alignment, extracted.alignment).turn_deg < 3
 
     def test_options_of_the_projection_reach_the_image(self, sound: Phantom) -> None:
         frame = rhoa.pose.from_landmarks(sound.landmarks)
