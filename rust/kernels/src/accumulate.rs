@@ -4,10 +4,19 @@ use std::ops::Range;
 
 use ndarray::{ArrayView1, ArrayView2, ArrayView3, ArrayViewMut1, Axis};
 
+use crate::Voxel;
+use crate::simd::prefetch;
 use crate::walk::rows_adjoin;
 
 /// Rows that are added at once where they lie far apart: the states are loaded and stored once.
 const ROWS: usize = 4;
+
+/// Bytes between what is added and what is asked for. A processor looks ahead as many instructions
+/// as it can hold; of a plain read that is many lines of memory, of sums it is few.
+pub(crate) const AHEAD: usize = 1 << 13;
+
+/// Voxels that are asked for at once.
+const PIECE: usize = 2048;
 
 /// `update(state, voxel)` along a row; a row without gaps goes through a slice, which vectorises.
 #[inline(always)]
@@ -27,26 +36,40 @@ pub(crate) fn accumulate<T: Copy, S>(
     }
 }
 
-/// `update(state, voxel)` for every voxel of `rows` (row, line, column): of each pixel row by row.
+/// `update(state, voxel)` for every voxel of some `rows` of a volume (row, line, column): of each
+/// pixel row by row.
 ///
 /// Memory is read in its own order: one row after the other where rows adjoin, [`ROWS`] of them at
 /// once where they lie far apart. Where there are no gaps, `states` may be as long as several rows:
 /// of each pixel there are then several states, which take its voxels in turn.
 #[inline(always)]
-pub(crate) fn accumulate_rows<T: Copy, S>(
+pub(crate) fn accumulate_rows<T: Voxel, S>(
     states: &mut [S],
-    rows: ArrayView3<'_, T>,
+    volume: ArrayView3<'_, T>,
+    rows: Range<usize>,
     update: impl Fn(&mut S, T),
 ) {
-    if let Some(voxels) = rows.to_slice() {
-        for row in voxels.chunks(states.len().max(1)) {
-            for (state, &voxel) in states.iter_mut().zip(row) {
-                update(state, voxel);
+    let (_, lines, width) = volume.dim();
+    if let Some(voxels) = volume.to_slice() {
+        let end = rows.end * lines * width;
+        let length = states.len().max(1);
+        for start in (rows.start * lines * width..end).step_by(length) {
+            let row = &voxels[start..(start + length).min(end)];
+            let pieces = states.chunks_mut(PIECE).zip(row.chunks(PIECE));
+            for (number, (states, row)) in pieces.enumerate() {
+                let ahead = start + number * PIECE + AHEAD / size_of::<T>();
+                if let Some(later) = voxels.get(ahead..(ahead + row.len()).min(voxels.len())) {
+                    prefetch(later);
+                }
+                for (state, &voxel) in states.iter_mut().zip(row) {
+                    update(state, voxel);
+                }
             }
         }
         return;
     }
-    let (count, lines, width) = rows.dim();
+    let rows = volume.slice_axis_move(Axis(0), rows.into());
+    let count = rows.len_of(Axis(0));
     let together = if rows_adjoin(&rows) { 1 } else { ROWS };
     let no_gaps = rows.index_axis(Axis(0), 0).to_slice().is_some();
     let row = if no_gaps { lines * width } else { width };

@@ -8,8 +8,8 @@
 
 use ndarray::{ArrayView3, ArrayViewMut3, Axis};
 
-use crate::accumulate::{accumulate_rows, parts, write};
-use crate::simd::Kernel;
+use crate::accumulate::{AHEAD, accumulate_rows, parts, write};
+use crate::simd::{Kernel, prefetch};
 use crate::voxel::Combine;
 use crate::walk::{columns_adjoin, rows_adjoin};
 use crate::{Reduce, Voxel, Window};
@@ -132,10 +132,9 @@ impl<T: Voxel, C: Combine> Lanes<'_, T, C> {
         let step = step.saturating_mul(together);
         for (image, segment) in parts(length, self.every).enumerate() {
             for part in parts(segment.len(), step) {
-                let part = segment.start + part.start..segment.start + part.end;
-                let rows = self.volume.slice_axis(Axis(0), part.into());
+                let rows = segment.start + part.start..segment.start + part.end;
                 for (&window, totals) in self.windows.iter().zip(totals.chunks_exact_mut(pixels)) {
-                    accumulate_rows(lanes, rows, |lane, voxel| {
+                    accumulate_rows(lanes, self.volume, rows.clone(), |lane, voxel| {
                         C::add(lane, window.lane(voxel));
                     });
                     for lanes in lanes.chunks_exact_mut(pixels) {
@@ -162,9 +161,15 @@ impl<T: Voxel, C: Combine> Lanes<'_, T, C> {
     fn columns(mut self) {
         let length = self.volume.len_of(Axis(0));
         let images = length.div_ceil(self.every);
+        let ahead = (AHEAD / (length * size_of::<T>()).max(1)).max(1);
         for (line, mut out) in self.out.axis_iter_mut(Axis(1)).enumerate() {
             let plane = self.volume.index_axis(Axis(1), line);
-            for (voxels, mut pixels) in plane.columns().into_iter().zip(out.columns_mut()) {
+            let columns = plane.columns().into_iter().zip(out.columns_mut());
+            for (column, (voxels, mut pixels)) in columns.enumerate() {
+                if column + ahead < plane.ncols() {
+                    let later = plane.index_axis_move(Axis(1), column + ahead);
+                    prefetch(later.to_slice().unwrap_or_default());
+                }
                 for (&window, mut pixels) in self
                     .windows
                     .iter()

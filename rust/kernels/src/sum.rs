@@ -266,11 +266,10 @@ fn reduce_rows<T: Voxel, A: Number, C: Combine>(
     _: C,
     clip: impl Fn(T) -> A,
 ) {
-    let (_, lines, width) = volume.dim();
+    let (length, lines, width) = volume.dim();
     let mut numbers = vec![C::nothing::<A>(); lines * width];
-    let images = out.outer_iter_mut();
-    for (rows, mut image) in volume.axis_chunks_iter(Axis(0), every).zip(images) {
-        accumulate_rows(&mut numbers, rows, |number, voxel| {
+    for (rows, mut image) in parts(length, every).zip(out.outer_iter_mut()) {
+        accumulate_rows(&mut numbers, volume, rows, |number, voxel| {
             C::add(number, clip(voxel));
         });
         for (pixels, numbers) in image.outer_iter_mut().zip(numbers.chunks_exact(width)) {
