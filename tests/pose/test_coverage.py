@@ -245,7 +245,7 @@ class TestReport:
         lines = str(coverage(volume, measured(pelvis))).splitlines()
 
         assert lines[0].startswith("left hip: not usable: implant (100% of its region scanned, ")
-        assert lines[1].startswith("right hip: usable; look at: metal nearby (100% of")
+        assert lines[1].startswith("right hip: usable; flagged: metal nearby (100% of")
         assert lines[2] == "pelvis: all of it inside the scan"
         assert lines[3] == f"metal: {metal_cm3:.1f} cm3, on the left"
         assert lines[4] == "slices: 61, none flagged"
@@ -264,6 +264,7 @@ class TestReport:
             "note": "0.0% of it is tissue",
         }
         assert set(told["hips"]["right"]) == {
+            "accepted",
             *("side", "usable", "flags", "centre_mm", "measured", "inside_fraction"),
             *("joint_fraction", "margin_mm", "metal_cm3", "cut_share", "slices"),
         }
