@@ -269,18 +269,18 @@ def _report_rejected(scans: Sequence[Scan], outcomes: Sequence[Outcome], out: Pa
     failed, refused = [], []
     for scan, one in zip(scans, outcomes, strict=True):
         if one.failure:
-            failed.append((scan.told("subject"), scan.source, "", _said(scan, one.failure)))
+            failed.append((scan.told("subject"), scan.source, _said(scan, one.failure), ""))
             continue
         for line, row in scan.rows:
             why = one.record["refused"].get(row["side"])
             if why is not None:
                 reason = f"{scan.table.name}, line {line}: {row['side']} hip: {why['refused']}"
-                refused.append((row["subject"], scan.source, row["side"], reason))
+                refused.append((row["subject"], scan.source, reason, row["side"]))
     file = out / "rejected.csv"
     if not failed and not refused:
         file.unlink(missing_ok=True)
         return
-    atomic_write(file, csv_text(("subject", "source", "side", "reason"), [*failed, *refused]))
+    atomic_write(file, csv_text(("subject", "source", "reason", "side"), [*failed, *refused]))
     for rows, what in ((failed, "scans were rejected"), (refused, "hips were refused a crop")):
         if rows:
-            warn_user(f"{len(rows)} {what}; {file.name} has the reasons. The first: {rows[0][-1]}")
+            warn_user(f"{len(rows)} {what}; {file.name} has the reasons. The first: {rows[0][2]}")
