@@ -16,7 +16,7 @@ from rhoa.pose.alignment import (
     from_landmarks,
 )
 from rhoa.pose.bone import bone_of
-from rhoa.pose.candidates import Candidate, triangle_of
+from rhoa.pose.candidates import facet_of
 from rhoa.pose.coarse import coarse, finer
 from rhoa.pose.estimate import PUBES
 from rhoa.pose.faces import Faces
@@ -308,7 +308,7 @@ class _Reading:
         try:
             found = refined(
                 points[np.isfinite(trusted)],
-                _resting(fit.frame),
+                facet_of(fit.frame),
                 voxel_mm=voxel_mm,
                 pubis=self.pubis,
             )
@@ -338,22 +338,3 @@ def _of_numbers(frame: Alignment, voxel_mm: float) -> set[str]:
         "large_turn": max(obliquity, rotation) > LARGE_TURN_DEG,
     }
     return {name for name, holds in known.items() if holds}
-
-
-def _resting(frame: Alignment) -> Candidate:
-    """The model's landmarks as a facet that rests on them."""
-    if frame.landmarks is None:
-        raise LandmarkError("a frame without landmarks has no facet.")
-    left, right = frame.landmarks.asis_left, frame.landmarks.asis_right
-    offset = float((frame.origin - (left + right) / 2) @ frame.matrix[0])
-    width, height = frame.quality["asis_width_mm"], frame.quality["height_mm"]
-    legs = float(np.linalg.norm(left - frame.origin) - np.linalg.norm(right - frame.origin))
-    return Candidate(
-        matrix=frame.matrix,
-        origin=frame.origin - offset * frame.matrix[0],
-        corners=np.stack([left, right, frame.origin]),
-        width=width,
-        height=height,
-        apex_offset=offset,
-        triangle=triangle_of(width, height, legs),
-    )

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rhoa.errors import LandmarkError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from rhoa.pose.alignment import Alignment
 
 # Triangle of the resting facet, mean and spread over 40 real pelves, mm.
 WIDTH_MM, WIDTH_SD = 224.0, 22.0
@@ -162,3 +166,23 @@ def _distinct(found: list[Candidate]) -> list[Candidate]:
         ):
             kept.append(candidate)
     return kept
+
+
+def facet_of(frame: Alignment) -> Candidate:
+    """The frame's landmarks as a facet that rests on them."""
+    landmarks = frame.landmarks
+    if landmarks is None:
+        raise LandmarkError("a frame without landmarks has no facet.")
+    left, right = landmarks.asis_left, landmarks.asis_right
+    offset = float((frame.origin - (left + right) / 2) @ frame.matrix[0])
+    width, height = frame.quality["asis_width_mm"], frame.quality["height_mm"]
+    legs = float(np.linalg.norm(left - frame.origin) - np.linalg.norm(right - frame.origin))
+    return Candidate(
+        matrix=frame.matrix,
+        origin=frame.origin - offset * frame.matrix[0],
+        corners=np.stack([left, right, frame.origin]),
+        width=width,
+        height=height,
+        apex_offset=offset,
+        triangle=triangle_of(width, height, legs),
+    )

@@ -13,7 +13,7 @@ import numpy as np
 
 from rhoa.errors import LandmarkError
 from rhoa.pose.alignment import Alignment, Landmarks, from_landmarks
-from rhoa.pose.candidates import VOLUME, Candidate, candidates, triangle_of
+from rhoa.pose.candidates import VOLUME, Candidate, candidates, facet_of
 from rhoa.pose.cloud import LEAST_POINTS
 from rhoa.pose.population import HIP_CENTRE_MM, HIP_CENTRE_SD_MM, HIP_DIFFERENCE_SD_MM
 from rhoa.pose.refine import Refined, refined
@@ -103,7 +103,7 @@ class Fitter:
                 frame = from_landmarks(Landmarks(rows[left][0], rows[right][1], *rows[pubis][2:]))
             except LandmarkError:
                 continue
-            facet = _facet(frame)
+            facet = facet_of(frame)
             least = facet.triangle + self._misplaced(frame.matrix, frame.origin)
             if least < found[0].unlikeness:
                 likely.append((least, parts, facet))
@@ -127,7 +127,7 @@ class Fitter:
                     [np.linalg.norm(self.bone.points - spine, axis=1) for spine in spines], axis=0
                 )
                 points = np.concatenate([last.points, self.bone.points[away < RESTORED_MM]])
-                last = self._fit(points, _facet(last.frame), self._mirror(points))
+                last = self._fit(points, facet_of(last.frame), self._mirror(points))
                 fits.append(last)
         return fits
 
@@ -185,26 +185,6 @@ def _distinct(places: list[NDArray[np.float64]]) -> list[int]:
         if all(np.linalg.norm(place - places[other]) > SAME_PART_MM for other in kept):
             kept.append(number)
     return kept
-
-
-def _facet(frame: Alignment) -> Candidate:
-    """The frame's landmarks as a facet that rests on them."""
-    landmarks = frame.landmarks
-    if landmarks is None:
-        raise LandmarkError("a frame without landmarks has no facet.")
-    left, right = landmarks.asis_left, landmarks.asis_right
-    offset = float((frame.origin - (left + right) / 2) @ frame.matrix[0])
-    width, height = frame.quality["asis_width_mm"], frame.quality["height_mm"]
-    legs = float(np.linalg.norm(left - frame.origin) - np.linalg.norm(right - frame.origin))
-    return Candidate(
-        matrix=frame.matrix,
-        origin=frame.origin - offset * frame.matrix[0],
-        corners=np.stack([left, right, frame.origin]),
-        width=width,
-        height=height,
-        apex_offset=offset,
-        triangle=triangle_of(width, height, legs),
-    )
 
 
 def _joined(clouds: list[NDArray[np.float64]], facet: Candidate) -> NDArray[np.float64]:
