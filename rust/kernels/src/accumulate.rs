@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{ArrayView1, ArrayView2, ArrayView3, ArrayViewMut1, Axis};
 
 use crate::Voxel;
-use crate::simd::prefetch;
+use crate::simd::{LINE, prefetch};
 use crate::walk::rows_adjoin;
 
 /// Rows that are added at once where they lie far apart: the states are loaded and stored once.
@@ -17,6 +17,18 @@ pub(crate) const AHEAD: usize = 1 << 13;
 
 /// Voxels that are asked for at once.
 const PIECE: usize = 2048;
+
+/// `count` states that begin where a line of the cache does: a vector register that lies across two
+/// lines is stored twice.
+pub(crate) fn lines_of<S: Copy>(memory: &mut Vec<S>, count: usize, state: S) -> &mut [S] {
+    memory.clear();
+    memory.resize(count + LINE / size_of::<S>(), state);
+    let start = memory
+        .as_ptr()
+        .align_offset(LINE)
+        .min(LINE / size_of::<S>());
+    &mut memory[start..start + count]
+}
 
 /// `update(state, voxel)` along a row; a row without gaps goes through a slice, which vectorises.
 #[inline(always)]

@@ -8,7 +8,7 @@
 
 use ndarray::{ArrayView3, ArrayViewMut3, Axis};
 
-use crate::accumulate::{AHEAD, accumulate_rows, parts, write};
+use crate::accumulate::{AHEAD, accumulate_rows, lines_of, parts, write};
 use crate::simd::{Kernel, prefetch};
 use crate::voxel::Combine;
 use crate::walk::{columns_adjoin, rows_adjoin};
@@ -93,8 +93,9 @@ impl<T: Voxel, C: Combine> Kernel for Lanes<'_, T, C> {
         let (_, all, width) = self.volume.dim();
         let lines = if rows_adjoin(&self.volume) { 1 } else { all };
         let pixels = lines * width;
-        let mut lanes = vec![0; pixels * LANES.div_ceil(pixels)];
-        let mut totals = vec![0; pixels * self.windows.len()];
+        let (mut lanes, mut totals) = (Vec::new(), Vec::new());
+        let lanes = lines_of(&mut lanes, pixels * LANES.div_ceil(pixels), 0);
+        let totals = lines_of(&mut totals, pixels * self.windows.len(), 0);
         let outs = self.out.axis_chunks_iter_mut(Axis(1), lines);
         for (volume, out) in self.volume.axis_chunks_iter(Axis(1), lines).zip(outs) {
             let block = Lanes {
@@ -105,7 +106,7 @@ impl<T: Voxel, C: Combine> Kernel for Lanes<'_, T, C> {
                 every: self.every,
             };
             totals.fill(0);
-            block.rows(&mut lanes, &mut totals);
+            block.rows(lanes, totals);
         }
     }
 }

@@ -116,7 +116,7 @@ fn avx512<K: Kernel>(kernel: K) -> K::Output {
 }
 
 /// Bytes that come from memory together.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 /// Asks for values that will be read soon, where the processor takes such hints: between blocks of
 /// work its own guesses stop.

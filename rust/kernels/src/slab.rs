@@ -176,6 +176,8 @@ struct Slabs<'a, T, C> {
 }
 
 impl<T: Voxel, C: Combine> Reduction<T> for Slabs<'_, T, C> {
+    type Combine = C;
+
     #[inline(always)]
     fn run<A: Number>(self, clip: impl Fn(T) -> A) {
         self.all(clip, Number::to_f32);

@@ -15,7 +15,7 @@
 
 use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut3, Axis, s};
 
-use crate::accumulate::{accumulate, accumulate_rows, parts, write};
+use crate::accumulate::{AHEAD, accumulate, accumulate_rows, lines_of, parts, write};
 use crate::lanes::{Lanes, Narrow};
 use crate::parallel::{self, Machine};
 use crate::simd::{Kernel, Level, prefetch};
@@ -24,6 +24,9 @@ use crate::walk::{
     ShapeWithout, Walk, columns_adjoin, length_along, lines_in_block, require_shape, rows_adjoin,
 };
 use crate::{KernelError, Reduce, Result, Voxel, Window};
+
+/// Numbers of one column that are combined at once.
+const LANES: usize = 32;
 
 /// The volume clipped to each of the `windows` and reduced along `axis`, one image a window; the
 /// other two axes keep their order. The largest of no voxels is the window's low end.
@@ -232,6 +235,8 @@ struct Images<'v, 'o, T, C> {
 }
 
 impl<T: Voxel, C: Combine> Reduction<T> for Images<'_, '_, T, C> {
+    type Combine = C;
+
     #[inline(always)]
     fn run<A: Number>(mut self, clip: impl Fn(T) -> A) {
         let Self {
@@ -267,9 +272,10 @@ fn reduce_rows<T: Voxel, A: Number, C: Combine>(
     clip: impl Fn(T) -> A,
 ) {
     let (length, lines, width) = volume.dim();
-    let mut numbers = vec![C::nothing::<A>(); lines * width];
+    let mut numbers = Vec::new();
+    let numbers = lines_of(&mut numbers, lines * width, C::nothing::<A>());
     for (rows, mut image) in parts(length, every).zip(out.outer_iter_mut()) {
-        accumulate_rows(&mut numbers, volume, rows, |number, voxel| {
+        accumulate_rows(numbers, volume, rows, |number, voxel| {
             C::add(number, clip(voxel));
         });
         for (pixels, numbers) in image.outer_iter_mut().zip(numbers.chunks_exact(width)) {
@@ -291,9 +297,28 @@ fn reduce_columns<T: Voxel, A: Number, C: Combine>(
 ) {
     const COLUMNS: usize = 8;
     const LONGEST: usize = 1024;
-    const AHEAD: usize = 64;
+    const AT_ONCE: usize = 16;
     let (length, width) = plane.dim();
-    let mut clipped = vec![A::default(); COLUMNS * length.min(LONGEST)];
+    let adjoin = width > 0 && plane.column(0).to_slice().is_some();
+    if adjoin && every >= LANES && (C::ROUNDED_FIRST || !A::ROUNDED) {
+        let ahead = (AHEAD / (length * size_of::<T>()).max(1)).max(1);
+        for (column, voxels) in plane.columns().into_iter().enumerate() {
+            if column + ahead < width {
+                let later = plane.index_axis_move(Axis(1), column + ahead);
+                prefetch(later.to_slice().unwrap_or_default());
+            }
+            let mut number = C::nothing::<A>();
+            let voxels = voxels.to_slice().unwrap_or_default();
+            for (image, voxels) in voxels.chunks(every).enumerate() {
+                C::add(&mut number, combined::<T, A, C>(voxels, &clip));
+                out[[image, 0, column]] = number.to_f32();
+            }
+        }
+        return;
+    }
+    let longest = length.min(LONGEST);
+    let mut clipped = Vec::new();
+    let clipped = lines_of(&mut clipped, COLUMNS * longest, A::default());
     for columns in parts(width, COLUMNS) {
         let mut numbers = [C::nothing::<A>(); COLUMNS];
         for rows in parts(length, LONGEST) {
@@ -302,14 +327,24 @@ fn reduce_columns<T: Voxel, A: Number, C: Combine>(
             for (clipped, column) in clipped.chunks_exact_mut(rows.len()).zip(here.columns()) {
                 accumulate(clipped, column, |number, voxel| *number = clip(voxel));
             }
-            let next = columns.end..(columns.end + COLUMNS).min(width);
+            let next: [&[T]; COLUMNS] = std::array::from_fn(|number| {
+                let column = columns.end + number;
+                if column < width {
+                    let voxels = plane.index_axis_move(Axis(1), column).to_slice();
+                    voxels
+                        .and_then(|voxels| voxels.get(rows.clone()))
+                        .unwrap_or_default()
+                } else {
+                    &[]
+                }
+            });
             let mut start = rows.start;
             while start < rows.end {
                 let end = rows.end.min((start / every + 1).saturating_mul(every));
-                let end = end.min(start + AHEAD);
+                let end = end.min(start + AT_ONCE);
                 // Adding leaves memory idle: what comes next is brought nearer meanwhile.
-                for column in plane.slice(s![start..end, next.clone()]).columns() {
-                    if let Some(voxels) = column.to_slice() {
+                for voxels in next {
+                    if let Some(voxels) = voxels.get(start - rows.start..end - rows.start) {
                         prefetch(voxels);
                     }
                 }
@@ -328,6 +363,25 @@ fn reduce_columns<T: Voxel, A: Number, C: Combine>(
             }
         }
     }
+}
+
+/// All `voxels` combined, in whatever order.
+#[inline(always)]
+fn combined<T: Voxel, A: Number, C: Combine>(voxels: &[T], clip: impl Fn(T) -> A) -> A {
+    let both = |mut one: A, other: A| {
+        C::add(&mut one, other);
+        one
+    };
+    let (blocks, rest) = voxels.as_chunks::<LANES>();
+    let lanes = blocks.iter().fold([C::nothing(); LANES], |lanes, block| {
+        std::array::from_fn(|lane| both(lanes[lane], clip(block[lane])))
+    });
+    let folded: [A; LANES / 4] = std::array::from_fn(|lane| {
+        let [one, other, third, fourth] = [0, 1, 2, 3].map(|part| lanes[lane + part * LANES / 4]);
+        both(both(one, other), both(third, fourth))
+    });
+    let rest = rest.iter().map(|&voxel| clip(voxel));
+    folded.into_iter().chain(rest).fold(C::nothing(), both)
 }
 
 /// Combines `count` numbers of each column, from `start` on, with that column's own.

@@ -19,6 +19,10 @@ pub trait Voxel: Copy + Default + Send + Sync + 'static {
     /// has fractional bounds, lies beyond the type's range, or the voxels are no integers.
     fn integer_bounds(window: Window) -> Option<(Self, Self)>;
 
+    /// The window's bounds as floating-point voxels, where they are such exactly; `None` where they
+    /// are not, or the voxels are integers.
+    fn float_bounds(window: Window) -> Option<(Self, Self)>;
+
     /// The smaller of two voxels.
     #[must_use]
     fn at_most(self, high: Self) -> Self;
@@ -53,6 +57,10 @@ macro_rules! integer_voxel {
                 let high = window.high().min(f64::from(Self::MAX));
                 let whole = low.fract() == 0.0 && high.fract() == 0.0;
                 (whole && low <= high).then_some((low as Self, high as Self))
+            }
+
+            fn float_bounds(_: Window) -> Option<(Self, Self)> {
+                None
             }
 
             #[inline(always)]
@@ -108,14 +116,20 @@ macro_rules! float_voxel {
                 None
             }
 
+            fn float_bounds(window: Window) -> Option<(Self, Self)> {
+                let (low, high) = (window.low() as Self, window.high() as Self);
+                let bits = [f64::from(low), f64::from(high)].map(f64::to_bits);
+                (bits == [window.low(), window.high()].map(f64::to_bits)).then_some((low, high))
+            }
+
             #[inline(always)]
             fn at_most(self, high: Self) -> Self {
-                self.min(high)
+                if self > high { high } else { self } // NaN stays NaN
             }
 
             #[inline(always)]
             fn at_least(self, low: Self) -> Self {
-                self.max(low)
+                if self < low { low } else { self }
             }
 
             #[inline(always)]
@@ -143,6 +157,9 @@ pub(crate) trait Number: Copy + Default + AddAssign + Send + Sync {
     /// What no number is smaller than.
     const LEAST: Self;
 
+    /// Whether sums are rounded, and so depend on their order.
+    const ROUNDED: bool;
+
     /// Rounded once, to nearest.
     fn to_f32(self) -> f32;
 
@@ -154,6 +171,7 @@ macro_rules! integer_number {
     ($($type:ty),*) => {$(
         impl Number for $type {
             const LEAST: Self = <$type>::MIN;
+            const ROUNDED: bool = false;
 
             #[inline(always)]
             fn to_f32(self) -> f32 {
@@ -170,36 +188,46 @@ macro_rules! integer_number {
 
 integer_number!(u16, i32, i64);
 
-impl Number for f64 {
-    const LEAST: Self = Self::NEG_INFINITY;
+macro_rules! float_number {
+    ($($type:ty),*) => {$(
+        impl Number for $type {
+            const LEAST: Self = <$type>::NEG_INFINITY;
+            const ROUNDED: bool = true;
 
-    #[inline(always)]
-    fn to_f32(self) -> f32 {
-        self as f32
-    }
+            #[inline(always)]
+            fn to_f32(self) -> f32 {
+                self as f32
+            }
 
-    #[inline(always)]
-    fn larger(self, other: Self) -> Self {
-        if self > other || self.is_nan() {
-            self
-        } else {
-            other
+            #[inline(always)]
+            fn larger(self, other: Self) -> Self {
+                if self > other || self.is_nan() {
+                    self
+                } else {
+                    other
+                }
+            }
         }
-    }
+    )*};
 }
+
+float_number!(f32, f64);
 
 /// A computation that is written once for every type of number that it can be formed in.
 pub(crate) trait Reduction<T: Voxel> {
+    /// How numbers are combined.
+    type Combine: Combine;
+
     /// Runs with `clip` turning voxels into clipped numbers.
     fn run<A: Number>(self, clip: impl Fn(T) -> A);
 }
 
 /// Runs `reduction` in the narrowest numbers in which a sum of `length` clipped voxels is exact.
 #[inline(always)]
-pub(crate) fn in_exact_numbers<T: Voxel>(
+pub(crate) fn in_exact_numbers<T: Voxel, R: Reduction<T>>(
     window: Window,
     length: usize,
-    reduction: impl Reduction<T>,
+    reduction: R,
 ) {
     match T::integer_bounds(window) {
         Some((low, high)) if length <= T::LONGEST_I32_SUM => {
@@ -208,12 +236,25 @@ pub(crate) fn in_exact_numbers<T: Voxel>(
         Some((low, high)) => {
             reduction.run(|voxel: T| voxel.at_least(low).at_most(high).to_i64());
         }
-        None => reduction.run(|voxel: T| window.clip(voxel.to_f64())),
+        None => match T::float_bounds(window) {
+            // Rounding keeps the order: the largest may be rounded before it is known.
+            Some((low, high)) if R::Combine::ROUNDED_FIRST => {
+                reduction.run(|voxel: T| voxel.at_least(low).at_most(high).to_f32());
+            }
+            Some((low, high)) => {
+                reduction.run(|voxel: T| voxel.at_least(low).at_most(high).to_f64());
+            }
+            None => reduction.run(|voxel: T| window.clip(voxel.to_f64())),
+        },
     }
 }
 
 /// How voxels become one number.
 pub(crate) trait Combine: Copy + Send + Sync {
+    /// Whether the result is the same where numbers are rounded before they are combined, and where
+    /// they come in another order.
+    const ROUNDED_FIRST: bool;
+
     /// The result of no voxels at all.
     fn nothing<A: Number>() -> A;
 
@@ -230,6 +271,8 @@ pub(crate) trait Combine: Copy + Send + Sync {
 pub(crate) struct Sum;
 
 impl Combine for Sum {
+    const ROUNDED_FIRST: bool = false;
+
     #[inline(always)]
     fn nothing<A: Number>() -> A {
         A::default()
@@ -251,6 +294,8 @@ impl Combine for Sum {
 pub(crate) struct Max;
 
 impl Combine for Max {
+    const ROUNDED_FIRST: bool = true;
+
     #[inline(always)]
     fn nothing<A: Number>() -> A {
         A::LEAST

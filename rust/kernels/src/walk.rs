@@ -179,6 +179,10 @@ mod tests {
             (KIND != FLOAT).then_some((Self(LOW), Self(HIGH)))
         }
 
+        fn float_bounds(_: Window) -> Option<(Self, Self)> {
+            (KIND == FLOAT).then_some((Self(LOW), Self(HIGH)))
+        }
+
         fn at_most(self, _: Self) -> Self {
             self
         }
