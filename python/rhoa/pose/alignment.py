@@ -35,6 +35,8 @@ TUBERCLE_RANGE_MM = (3.0, 90.0)
 TILT_LIMIT_DEG = 35.0
 TURN_LIMIT_DEG = 20.0
 
+LANDMARKS_OUTSIDE = "landmarks_outside"
+"""Flag of a frame of which a spine or a tubercle lies outside the scan."""
 NO_SPINES = "no_spines"
 """Flag of a frame that was found without the iliac spines."""
 FUNCTIONAL_TILT = "functional_tilt"
@@ -42,6 +44,7 @@ FUNCTIONAL_TILT = "functional_tilt"
 WARNINGS = frozenset(
     {
         FUNCTIONAL_TILT,
+        LANDMARKS_OUTSIDE,
         NO_SPINES,
         "asymmetric",
         "coarse_voxels",
