@@ -37,15 +37,15 @@ TURN_LIMIT_DEG = 20.0
 
 LANDMARKS_OUTSIDE = "landmarks_outside"
 """Flag of a frame of which a spine or a tubercle lies outside the scan."""
-NO_SPINES = "no_spines"
-"""Flag of a frame that was found without the iliac spines."""
 FUNCTIONAL_TILT = "functional_tilt"
 """Flag of a frame that was tipped on purpose."""
+MODEL_LANDMARKS = "landmarks_of_model"
+"""Flag of a frame of which a landmark is the registered model's, not read on the bone."""
 WARNINGS = frozenset(
     {
         FUNCTIONAL_TILT,
         LANDMARKS_OUTSIDE,
-        NO_SPINES,
+        MODEL_LANDMARKS,
         "asymmetric",
         "coarse_voxels",
         "large_tilt",

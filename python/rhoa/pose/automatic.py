@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rhoa.errors import LandmarkError, ParameterError, PoseError, require_choice
-from rhoa.pose.alignment import LANDMARKS_OUTSIDE, Alignment, Landmarks, from_landmarks
+from rhoa.pose.alignment import (
+    LANDMARKS_OUTSIDE,
+    MODEL_LANDMARKS,
+    Alignment,
+    Landmarks,
+    from_landmarks,
+)
 from rhoa.pose.bone import bone_of
 from rhoa.pose.candidates import Candidate, triangle_of
 from rhoa.pose.coarse import coarse
@@ -34,6 +40,8 @@ LEAST_SUPPORT, SURE_SUPPORT = 0.27, 0.30
 LEAST_MARGIN, SURE_MARGIN = 0.06, 0.10
 """A pelvis with less of both is none; with less of one it is flagged. Of 30 pelves the support was
 0.32 to 0.50 and the margin 0.25 to 0.46, of scans without one at most 0.27 and 0.05."""
+FAR_MARGIN = 0.2
+"""With more, little support is believed: voxels of 3 mm have less than those of 2."""
 LEAST_SIDE = 0.5
 """Support of one hip bone, against that of the other."""
 EVIDENCE_MM = 4.0
@@ -97,6 +105,9 @@ def from_volume(
 
         ``landmarks_outside``
             A spine or tubercle lies outside the scan, or at its very end; it is the model's.
+        ``landmarks_of_model``
+            Bone is seen at a landmark, but the plane touches it far from the model's: contrast or
+            another bone is before it. The landmark is the model's.
         ``coarse_voxels``, ``large_tilt``, ``large_turn``
             Voxels above 3 mm; a tilt beyond 25 deg, obliquity or rotation beyond 12 deg.
 
@@ -137,9 +148,10 @@ def from_volume(
     if not isinstance(volume, Volume):
         raise ParameterError(f"volume must be a rhoa.Volume; got {type(volume).__name__}.")
     bone = bone_of(coarse(volume, progress=progress))
-    scan = BoneEdges.of(bone.grid)
+    edges = BoneEdges.of(bone.grid)
+    scan = edges.of_shells()
     found, turn = _found(scan)
-    frame = _Reading(bone, scan, found, pubis).alignment()
+    frame = _Reading(bone, edges, scan, found, pubis).alignment()
     if turn is not None:
         frame = replace(frame, flags=frame.flags | {"turned_in_scan"})
     return frame
@@ -176,6 +188,8 @@ class _Reading:
     """Landmarks, heads and evidence of a registered pelvis."""
 
     bone: Bone
+    edges: BoneEdges
+    """All of them, for the heads."""
     scan: BoneEdges
     found: Registration
     pubis: Pubis
@@ -204,7 +218,7 @@ class _Reading:
         rows = self._on_bone()
         away = np.zeros(4) if rows is None else np.linalg.norm(rows - fit.landmarks, axis=1)
         if rows is None or (away > FARTHEST_MM).any():
-            flags.add("landmarks_not_touched")
+            flags.add(MODEL_LANDMARKS)
         instead = outside | unseen | (away > FARTHEST_MM)
         marks = fit.landmarks if rows is None else np.where(instead[:, None], fit.landmarks, rows)
         frame = from_landmarks(Landmarks(*marks))
@@ -216,7 +230,8 @@ class _Reading:
             / max(float(weight[model.bone == side].sum()), 0.2 * float(model.weight.sum()))
             for side in range(SACRUM)
         ]
-        if fit.support < SURE_SUPPORT or min(sides) < LEAST_SIDE * max(sides):
+        little = fit.support < SURE_SUPPORT and self.found.margin < FAR_MARGIN
+        if little or min(sides) < LEAST_SIDE * max(sides):
             flags.add("not_like_a_pelvis")
         if self.found.margin < SURE_MARGIN:
             flags.add("ambiguous")
@@ -272,8 +287,8 @@ class _Reading:
         """Both femoral heads: where edges near the model's hip centres meet."""
         heads = []
         for hip in self.fit.hips:
-            near = np.linalg.norm(self.scan.points - hip, axis=1) < HEAD_REACH_MM
-            points, uphill = self.scan.points[near], -self.scan.outward[near]
+            near = np.linalg.norm(self.edges.points - hip, axis=1) < HEAD_REACH_MM
+            points, uphill = self.edges.points[near], -self.edges.outward[near]
             head = hip
             for _ in range(2):
                 head = settled(points, uphill, head)

@@ -52,7 +52,7 @@ SURE_WEIGHT = 0.3
 """Points of less weight (joints, much of the sacrum) are left out of the first steps."""
 FEW, SOME = 250, 700
 
-MOST_EDGES = 80_000
+LEAST_EDGES, MOST_EDGES = 1_000, 80_000
 # What is no edge of bone, in HU: gas lies before it; it is as dense within as at its rim.
 BEFORE_MM, GAS_HU = 4.0, -150.0
 RIM_MM, CORE_MM, CORE_HU, CORE_SHARE = (2.0, 3.5), (6.0, 9.0, 12.0), 300.0, 0.8
@@ -200,12 +200,17 @@ class BoneEdges:
 
     @classmethod
     def of(cls, grid: Volume) -> BoneEdges:
-        """The edges of smoothed HU that may be bone's: soft tissue before them, a shell behind.
+        """All edges of smoothed HU."""
+        points, uphill = edges(grid)
+        return cls(points, -uphill, grid)
+
+    def of_shells(self) -> BoneEdges:
+        """Those that may be an edge of bone: soft tissue before them, marrow behind a dense rim.
 
         Gas lies before contrast in bowel and air before what is on the skin; contrast and metal
-        are dense throughout, where bone has a dense rim and a core of marrow.
+        are as dense within as at their rim. So are some femoral heads.
         """
-        points, uphill = edges(grid)
+        points, uphill, grid = self.points, -self.outward, self.grid
 
         def at(depth_mm: float) -> NDArray[np.float32]:
             index = np.rint(grid.to_index(points + depth_mm * uphill)).astype(np.intp)
@@ -217,7 +222,7 @@ class BoneEdges:
         filled = core.min(axis=0) > CORE_HU
         filled &= core.mean(axis=0) > CORE_SHARE * rim.max(axis=0)
         kept = (at(-BEFORE_MM) > GAS_HU) & ~filled
-        return cls(points[kept], -uphill[kept], grid)
+        return BoneEdges(points[kept], self.outward[kept], grid)
 
     def turned(self, turn: Points) -> BoneEdges:
         """The same scan with its axes turned."""
@@ -371,6 +376,8 @@ class Registration:
 def registered_pelvis(scan: BoneEdges) -> Registration | None:
     """The pelvis in a scan along the patient's axes; None where nothing resembles one at all."""
     scan, model = scan.some, pelvis_model()
+    if len(scan.points) < LEAST_EDGES:
+        return None
     few, some = model.order[:FEW], model.order[:SOME]
     begun = _distinct(
         sorted(

@@ -79,10 +79,10 @@ def scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:
     )
     verb.add_argument(
         "--pose",
-        metavar="auto|FILE|force[:FILE]|no-asis",
-        help="auto finds the anterior pelvic plane; no-asis estimates it where the iliac spines "
-        "were not scanned (tilt within about 4 deg); FILE has landmarks (JSON: asis_left, "
-        "asis_right, pubic_tubercle_left, pubic_tubercle_right, each [x, y, z] in patient LPS mm), "
+        metavar="auto|FILE|force[:FILE]",
+        help="auto finds the anterior pelvic plane, also where the iliac spines lie outside the "
+        "scan; FILE has landmarks (JSON: asis_left, asis_right, pubic_tubercle_left, "
+        "pubic_tubercle_right, each [x, y, z] in patient LPS mm), "
         "which are compared with what is found. A pose that is flagged is not used but by force "
         f"(auto) or force:FILE{default}",
     )
@@ -136,7 +136,7 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument(
         "--pose",
-        metavar="auto|FILE|force[:FILE]|no-asis",
+        metavar="auto|FILE|force[:FILE]",
         help="of a CT, as in `rhoa hips` (default: auto)",
     )
     series_option(verb)

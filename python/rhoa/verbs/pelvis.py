@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rhoa.pose import Coverage, Difference
     from rhoa.pose.sides import Side
 
-AUTO, FORCE, NO_ASIS = "auto", "force", "no-asis"
+AUTO, FORCE = "auto", "force"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +97,12 @@ class Pelvis:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What ``--pose`` says: ``auto``, ``force``, ``no-asis``, landmarks, or ``force:FILE``."""
+    """What ``--pose`` says: ``auto``, ``force``, landmarks, or ``force:FILE``."""
 
     read: Alignment | None
     """Of the landmarks; None where the pose is to be found."""
     file: str
     forced: bool
-    spineless: bool = False
-    """Whether the iliac spines were not scanned."""
     tilt_offset_deg: float = 0.0
     """By which the pelvis is tipped afterwards, as `rhoa.pose.tilted` does."""
 
@@ -122,8 +120,8 @@ class Request:
         tilted(Alignment(np.eye(3), np.zeros(3)), tilt_offset_deg)
         name = pose.removeprefix(f"{FORCE}:")
         forced = name != pose or pose == FORCE
-        if name in (AUTO, FORCE, NO_ASIS):
-            return cls(None, "", forced, name == NO_ASIS, tilt_offset_deg)
+        if name in (AUTO, FORCE):
+            return cls(None, "", forced, tilt_offset_deg)
         file, read = Path(name).name, rhoa.pose.from_landmarks(rhoa.Landmarks.from_json(name))
         if not read.ok and not forced:
             remedy = f", or use them as they are with --pose {FORCE}:{name}" if read.upright else ""
@@ -153,8 +151,7 @@ def pelvis_of(volume: Volume, request: Request) -> Pelvis:
 def _untipped(volume: Volume, request: Request) -> Pelvis:
     found, note = None, ""
     try:
-        find = rhoa.pose.without_spines if request.spineless else rhoa.pose.from_volume
-        found = find(volume)
+        found = rhoa.pose.from_volume(volume)
     except PoseError as error:
         note = str(error)
     if found is not None and found.hard_flags:
