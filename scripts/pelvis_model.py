@@ -186,7 +186,9 @@ def digital_modes(shapes: Points, model: PelvisModel) -> Points:
     """From the mean pelvis toward the digital ones, and how these differ from each other."""
     laid = []
     for shape in shapes:
-        turn, shift = rigid(shape[np.flatnonzero(model.bone < 2)], model.mean[np.flatnonzero(model.bone < 2)])
+        turn, shift = rigid(
+            shape[np.flatnonzero(model.bone < 2)], model.mean[np.flatnonzero(model.bone < 2)]
+        )
         laid.append(shape @ turn.T + shift)
     mean = np.mean(laid, axis=0)
     _, spread, vectors = np.linalg.svd(
@@ -202,7 +204,9 @@ def build(file: Path) -> dict[str, NDArray[np.generic]]:
     shapes = bodies(file)
     shapes = aligned(np.concatenate([shapes, mirrored(shapes)]))
     mean = shapes.mean(axis=0)
-    _, spread, vectors = np.linalg.svd((shapes - mean).reshape(len(shapes), -1), False)
+    _, spread, vectors = np.linalg.svd(
+        (shapes - mean).reshape(len(shapes), -1), full_matrices=False
+    )
     modes = (vectors * (spread / np.sqrt(len(shapes) / 2 - 1))[:, None])[:MODES]
     print("share of the variance:", np.cumsum(spread**2 / (spread**2).sum())[:MODES].round(3))
     chosen, bone = [], []

@@ -36,12 +36,10 @@ if TYPE_CHECKING:
 
     Points = NDArray[np.float64]
 
-LEAST_SUPPORT, SURE_SUPPORT = 0.27, 0.30
+LEAST_SUPPORT, SURE_SUPPORT = 0.27, 0.28
 LEAST_MARGIN, SURE_MARGIN = 0.06, 0.10
 """A pelvis with less of both is none; with less of one it is flagged. Of 30 pelves the support was
 0.32 to 0.50 and the margin 0.25 to 0.46, of scans without one at most 0.27 and 0.05."""
-FAR_MARGIN = 0.2
-"""With more, little support is believed: voxels of 3 mm have less than those of 2."""
 LEAST_SIDE = 0.5
 """Support of one hip bone, against that of the other."""
 EVIDENCE_MM = 4.0
@@ -168,9 +166,7 @@ def _found(scan: BoneEdges) -> tuple[Registration, str | None]:
             fit = found.fit
             back = replace(fit, turn=turn.T @ fit.turn, place=turn.T @ fit.place)
             return replace(found, fit=back), name
-    if upright is None or (
-        upright.margin < LEAST_MARGIN and upright.fit.support < SURE_SUPPORT
-    ):
+    if upright is None or (upright.margin < LEAST_MARGIN and upright.fit.support < SURE_SUPPORT):
         raise PoseError(
             "volume: no pelvis was found in its bone; the scan must hold both hips, with the "
             "femoral heads; pass rhoa.Landmarks, or a mask of the hip bones to "
@@ -219,6 +215,8 @@ class _Reading:
         away = np.zeros(4) if rows is None else np.linalg.norm(rows - fit.landmarks, axis=1)
         if rows is None or (away > FARTHEST_MM).any():
             flags.add(MODEL_LANDMARKS)
+        if unseen[:2].any():
+            unseen[:2] = True  # the plane of the bone was laid against what covers the spine
         instead = outside | unseen | (away > FARTHEST_MM)
         marks = fit.landmarks if rows is None else np.where(instead[:, None], fit.landmarks, rows)
         frame = from_landmarks(Landmarks(*marks))
@@ -230,8 +228,7 @@ class _Reading:
             / max(float(weight[model.bone == side].sum()), 0.2 * float(model.weight.sum()))
             for side in range(SACRUM)
         ]
-        little = fit.support < SURE_SUPPORT and self.found.margin < FAR_MARGIN
-        if little or min(sides) < LEAST_SIDE * max(sides):
+        if fit.support < SURE_SUPPORT or min(sides) < LEAST_SIDE * max(sides):
             flags.add("not_like_a_pelvis")
         if self.found.margin < SURE_MARGIN:
             flags.add("ambiguous")

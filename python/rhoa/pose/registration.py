@@ -159,9 +159,7 @@ class Fit:
 
     def lps(self, rows: Rows | slice) -> Points:
         """Points where they lie in the patient, mm."""
-        laid: Points = (
-            self.size * (self.shape(rows) - self.model.middle) @ self.turn.T + self.place
-        )
+        laid: Points = self.size * (self.shape(rows) - self.model.middle) @ self.turn.T + self.place
         return laid
 
     def normals(self, rows: Rows | slice) -> Points:
@@ -228,9 +226,7 @@ class BoneEdges:
         """The same scan with its axes turned."""
         affine = np.eye(4)
         affine[:3] = turn @ self.grid.affine[:3]
-        return BoneEdges(
-            self.points @ turn.T, self.outward @ turn.T, Volume(self.grid.hu, affine)
-        )
+        return BoneEdges(self.points @ turn.T, self.outward @ turn.T, Volume(self.grid.hu, affine))
 
     @cached_property
     def some(self) -> BoneEdges:
@@ -247,10 +243,9 @@ class BoneEdges:
 
     def nearest(self, points: Points, outward: Points, within_mm: float) -> tuple[Points, Rows]:
         """Distance, direction counted, and number of the nearest edge; infinity where none is."""
-        found = self._tree.query(  # type: ignore[attr-defined]  # SciPy has no types
+        return self._tree.query(  # type: ignore[attr-defined,no-any-return]  # SciPy has no types
             np.hstack([points, TURNED_MM * outward]), distance_upper_bound=within_mm
         )
-        return found
 
     def inside(self, points: Points) -> NDArray[np.bool_]:
         """Whether points were scanned, and not at the very edge of the scan."""
@@ -289,7 +284,9 @@ class BoneEdges:
             fit = moved
         return fit
 
-    def _step(self, fit: Fit, rows: Rows, cap: float, *, modes: bool, smooth: bool) -> Fit | None:
+    def _step(  # noqa: PLR0915  # one system of equations
+        self, fit: Fit, rows: Rows, cap: float, *, modes: bool, smooth: bool
+    ) -> Fit | None:
         """One Gauss-Newton step, in the model's frame; None where too few points find an edge.
 
         Unknown are a shift, a turn, the size, the modes and the smooth deformations along each
@@ -324,9 +321,7 @@ class BoneEdges:
         count = few + 3 * extra
         matrix, gradient = np.zeros((count, count)), np.zeros(count)
         normal = np.empty((len(rows), count), np.float32)
-        normal[:, :few] = np.einsum(
-            "ink,ni->nk", moves, across.astype(np.float32)
-        )
+        normal[:, :few] = np.einsum("ink,ni->nk", moves, across.astype(np.float32))
         bend = model.smooth[:, rows].T if smooth else np.zeros((len(rows), 0), np.float32)
         here = np.arange(few)
         for axis in range(3):
@@ -351,7 +346,7 @@ class BoneEdges:
             gradient[few:] -= bent.T.ravel()
         diagonal = np.arange(count)
         matrix[diagonal, diagonal] += np.where(diagonal < 6, 1e-6, np.where(diagonal < 7, 0, 1))
-        step = np.linalg.solve(matrix, gradient)
+        step: Points = np.linalg.solve(matrix, gradient).astype(np.float64)
         angle = float(np.linalg.norm(step[3:6]))
         if angle > MOST_TURN:
             step *= MOST_TURN / angle
@@ -413,9 +408,7 @@ def _starts(model: PelvisModel, scan: BoneEdges) -> list[Fit]:
             pairs.append((roundness[one] + roundness[other], left, right))
     pairs.sort(key=lambda pair: -pair[0])
     starts = [
-        _between(model, left, right, tilt)
-        for _, left, right in pairs[:PAIRS]
-        for tilt in TILTS_DEG
+        _between(model, left, right, tilt) for _, left, right in pairs[:PAIRS] for tilt in TILTS_DEG
     ]
     low, high = scan.points.min(axis=0), scan.points.max(axis=0)
     middle = np.median(scan.points, axis=0)

@@ -158,8 +158,7 @@ def refuse_landmarks(request: Request) -> None:
     """
     if request.read is not None:
         raise ParameterError(
-            "--each looks at many scans, and landmarks are of one: pass --pose auto or "
-            "force."
+            "--each looks at many scans, and landmarks are of one: pass --pose auto or force."
         )
 
 
