@@ -22,13 +22,13 @@ rhoa itself is under the Apache License 2.0: see LICENSE. A crate that may be ta
 licences is taken under MIT. Rust's standard library is compiled in, too: Copyright (c) The Rust
 Project Contributors, MIT OR Apache-2.0, taken under MIT, whose text is the same as below.
 
-The shape model of the pelvis (rhoa/pose/pelvis_model.npz) is adapted from the pelvis atlas of Han et
-al., Phys. Med. Biol. 2019, doi 10.1088/1361-6560/ab1456, published at
+The shape model of the pelvis (rhoa/pose/pelvis_model.npz) is adapted from the pelvis atlas of
+Han et al., Phys. Med. Biol. 2019, doi 10.1088/1361-6560/ab1456, published at
 https://github.com/rhan93/Altas-of-Pelvis-Segmentation-and-Trajectory-Planning under the Creative
-Commons Attribution 4.0 International License (https://creativecommons.org/licenses/by/4.0/), without
-warranty. Changed: it holds the mean surface of ten bodies and of their mirror images, thinned, its
-principal modes, landmarks, and deformations that are no body's; it holds no surface of a single
-body. scripts/pelvis_model.py makes it.
+Commons Attribution 4.0 International License (https://creativecommons.org/licenses/by/4.0/),
+without warranty. Changed: it holds the mean surface of ten bodies and of their mirror images,
+thinned, its principal modes, landmarks, and deformations that are no body's; it holds no surface of
+a single body. scripts/pelvis_model.py makes it.
 """
 
 
