@@ -51,6 +51,8 @@ CLEAN_MM, TRUSTED_MM = 7.0, 3.5
 """Bone this close to the fitted surface, and to an edge that may be bone's, holds the landmarks."""
 FARTHEST_MM = 12.0
 """Between a landmark on the bone and the model's; one farther away is the model's."""
+MOST_BEHIND_MM = 3.0
+"""Of a landmark on the bone against the model's, front to back, from what the others have."""
 MOST_DIFFERENCE_DEG = 4.0
 HEAD_REACH_MM, HEAD_OFF_MM = 45.0, 12.0
 MOST_VOXEL_MM, COARSE_VOXEL_MM = 4.05, 3.05
@@ -212,13 +214,11 @@ class _Reading:
         if unseen.any():
             flags.add("landmark_not_seen")
         rows = self._on_bone()
-        away = np.zeros(4) if rows is None else np.linalg.norm(rows - fit.landmarks, axis=1)
-        if rows is None or (away > FARTHEST_MM).any():
-            flags.add(MODEL_LANDMARKS)
         if unseen[:2].any():
             unseen[:2] = True  # the plane of the bone was laid against what covers the spine
-        instead = outside | unseen | (away > FARTHEST_MM)
-        marks = fit.landmarks if rows is None else np.where(instead[:, None], fit.landmarks, rows)
+        marks, instead = self._chosen(rows, outside | unseen)
+        if (instead & ~outside & ~unseen).any():
+            flags.add(MODEL_LANDMARKS)
         frame = from_landmarks(Landmarks(*marks))
         differs = angle_deg(frame.matrix, fit.frame.matrix)
         if differs > MOST_DIFFERENCE_DEG:
@@ -233,7 +233,7 @@ class _Reading:
         if self.found.margin < SURE_MARGIN:
             flags.add("ambiguous")
         flags |= _of_numbers(frame, voxel_mm)
-        model_share = float(instead.mean()) if rows is not None else 1.0
+        model_share = float(instead.mean())
         to_face = Faces.of_array(self.scan.grid.shape, self.scan.grid.affine).distances(marks)
         quality = {
             **frame.quality,
@@ -251,6 +251,23 @@ class _Reading:
             named = zip("xyz", frame.to_ap(head).tolist(), strict=True)
             quality |= {f"hip_{side}_{axis}_mm": value for axis, value in named}
         return replace(frame, quality=quality, flags=frame.flags | flags)
+
+    def _chosen(
+        self, rows: Points | None, untrusted: NDArray[np.bool_]
+    ) -> tuple[Points, NDArray[np.bool_]]:
+        """The landmarks, on bone as far as the model agrees, and which of them are the model's.
+
+        Centres of surface voxels lie a little behind the surface; so do the model's then.
+        """
+        of_model = self.fit.landmarks
+        if rows is None:
+            return of_model, np.ones(4, bool)
+        back = self.fit.frame.matrix[1]
+        behind = (rows - of_model) @ back
+        usual = float(np.median(behind[~untrusted])) if not untrusted.all() else 0.0
+        instead = untrusted | (np.linalg.norm(rows - of_model, axis=1) > FARTHEST_MM)
+        instead |= np.abs(behind - usual) > MOST_BEHIND_MM
+        return np.where(instead[:, None], of_model + usual * back, rows), instead
 
     def _on_bone(self) -> Points | None:
         """Where the plane touches the bone near the fitted surface; None where it does not."""
