@@ -17,7 +17,7 @@ from rhoa.pose.alignment import (
 )
 from rhoa.pose.bone import bone_of
 from rhoa.pose.candidates import Candidate, triangle_of
-from rhoa.pose.coarse import coarse
+from rhoa.pose.coarse import coarse, finer
 from rhoa.pose.estimate import PUBES
 from rhoa.pose.faces import Faces
 from rhoa.pose.refine import angle_deg, refined
@@ -54,6 +54,8 @@ FARTHEST_MM = 12.0
 MOST_BEHIND_MM = 3.0
 """Of a landmark on the bone against the model's, front to back, from what the others have."""
 MOST_DIFFERENCE_DEG = 4.0
+FINE_MM = 2.0
+"""Steps of the grid that edges are looked for in; larger voxels are interpolated."""
 HEAD_REACH_MM, HEAD_OFF_MM = 45.0, 12.0
 MOST_VOXEL_MM, COARSE_VOXEL_MM = 4.05, 3.05
 """Positions of slices are rounded."""
@@ -106,8 +108,9 @@ def from_volume(
         ``landmarks_outside``
             A spine or tubercle lies outside the scan, or at its very end; it is the model's.
         ``landmarks_of_model``
-            Bone is seen at a landmark, but the plane touches it far from the model's: contrast or
-            another bone is before it. The landmark is the model's.
+            Bone is seen at a landmark, but the plane touches it elsewhere than the model: contrast
+            or another bone is before it, or the pelvis is unusual. The landmark is midway between
+            both, or, where they lie more than 12 mm apart, the model's.
         ``coarse_voxels``, ``large_tilt``, ``large_turn``
             Voxels above 3 mm; a tilt beyond 25 deg, obliquity or rotation beyond 12 deg.
 
@@ -147,11 +150,12 @@ def from_volume(
     require_choice("pubis", pubis, PUBES)
     if not isinstance(volume, Volume):
         raise ParameterError(f"volume must be a rhoa.Volume; got {type(volume).__name__}.")
-    bone = bone_of(coarse(volume, progress=progress))
+    grid = coarse(volume, progress=progress)
+    bone = bone_of(finer(grid, FINE_MM))
     edges = BoneEdges.of(bone.grid)
     scan = edges.of_shells()
     found, turn = _found(scan)
-    frame = _Reading(bone, edges, scan, found, pubis).alignment()
+    frame = _Reading(bone, max(grid.spacing_mm), edges, scan, found, pubis).alignment()
     if turn is not None:
         frame = replace(frame, flags=frame.flags | {"turned_in_scan"})
     return frame
@@ -186,6 +190,8 @@ class _Reading:
     """Landmarks, heads and evidence of a registered pelvis."""
 
     bone: Bone
+    voxel_mm: float
+    """Of the scan: the longest edge, at least about 2."""
     edges: BoneEdges
     """All of them, for the heads."""
     scan: BoneEdges
@@ -198,7 +204,6 @@ class _Reading:
 
     def alignment(self) -> Alignment:
         fit, model = self.fit, self.fit.model
-        voxel_mm = max(self.scan.grid.spacing_mm)
         near, inside = self.scan.some.found(fit, model.every, EVIDENCE_MM)
         weight = model.weight * inside
         about = [model.near(point) for point in range(LANDMARKS.start, LANDMARKS.stop)]
@@ -232,7 +237,7 @@ class _Reading:
             flags.add("not_like_a_pelvis")
         if self.found.margin < SURE_MARGIN:
             flags.add("ambiguous")
-        flags |= _of_numbers(frame, voxel_mm)
+        flags |= _of_numbers(frame, self.voxel_mm)
         model_share = float(instead.mean())
         to_face = Faces.of_array(self.scan.grid.shape, self.scan.grid.affine).distances(marks)
         quality = {
@@ -244,7 +249,7 @@ class _Reading:
             "model_size": fit.size,
             "model_unusual": fit.unusual,
             "expected_error_deg": BONE_DEG + (MODEL_DEG - BONE_DEG) * model_share,
-            "voxel_mm": voxel_mm,
+            "voxel_mm": self.voxel_mm,
             "face_distance_mm": float(to_face.min()),
         }
         for side, head in zip(("left", "right"), self._heads(), strict=True):
@@ -266,8 +271,11 @@ class _Reading:
         behind = (rows - of_model) @ back
         usual = float(np.median(behind[~untrusted])) if not untrusted.all() else 0.0
         instead = untrusted | (np.linalg.norm(rows - of_model, axis=1) > FARTHEST_MM)
-        instead |= np.abs(behind - usual) > MOST_BEHIND_MM
-        return np.where(instead[:, None], of_model + usual * back, rows), instead
+        of_model = of_model + usual * back
+        differ = ~instead & (np.abs(behind - usual) > MOST_BEHIND_MM)
+        # Either may be wrong, the bone for what covers it, the model for its few bodies.
+        marks = np.where(differ[:, None], (rows + of_model) / 2, rows)
+        return np.where(instead[:, None], of_model, marks), instead | differ
 
     def _on_bone(self) -> Points | None:
         """Where the plane touches the bone near the fitted surface; None where it does not."""

@@ -20,10 +20,11 @@ from rhoa.pose.alignment import Alignment, Landmarks, from_landmarks
 from rhoa.pose.bone import edges
 from rhoa.pose.cloud import thinned
 from rhoa.pose.spheres import round_places
+from rhoa.threads import side_by_side
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -374,27 +375,29 @@ def registered_pelvis(scan: BoneEdges) -> Registration | None:
     if len(scan.points) < LEAST_EDGES:
         return None
     few, some = model.order[:FEW], model.order[:SOME]
-    begun = _distinct(
-        sorted(
-            (scan.support(fit, few, 8.0) for fit in _starts(model, scan)),
-            key=lambda fit: -fit.support,
-        )
-    )
-    moved = [scan.support(scan.registered(fit, few, RIGID_MM), few, 5.0) for fit in begun]
-    moved.sort(key=lambda fit: -fit.support)
-    ends = [
-        scan.support(scan.registered(fit, some, MODES_MM, modes=True), some, 4.0)
-        for fit in moved[:CONTINUED]
-    ]
+
+    def rigid(fit: Fit) -> Fit:
+        return scan.support(scan.registered(fit, few, RIGID_MM), few, 5.0)
+
+    def deformed(fit: Fit) -> Fit:
+        return scan.support(scan.registered(fit, some, MODES_MM, modes=True), some, 4.0)
+
+    starts = side_by_side(lambda fit: scan.support(fit, few, 8.0), _starts(model, scan))
+    begun = _distinct(_likeliest(starts))
+    moved = _likeliest(side_by_side(rigid, begun))
+    ends = _likeliest(side_by_side(deformed, moved[:CONTINUED]))
     if not ends:
         return None
-    ends.sort(key=lambda fit: -fit.support)
     best, *others = ends
     rivals = [fit.support for fit in others if _apart(fit, best, RIVAL_MM, RIVAL_DEG)]
     fit = scan.registered(best, model.every, ALL_MM, modes=True)
     fit = scan.registered(fit, model.every, SMOOTH_MM, modes=True, smooth=True)
     fit = scan.support(fit, model.every, 4.0)
     return Registration(fit, best.support - max(rivals, default=0.0))
+
+
+def _likeliest(fits: Iterable[Fit]) -> list[Fit]:
+    return sorted(fits, key=lambda fit: -fit.support)
 
 
 def _starts(model: PelvisModel, scan: BoneEdges) -> list[Fit]:
