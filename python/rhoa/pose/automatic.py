@@ -43,8 +43,8 @@ LEAST_MARGIN, SURE_MARGIN = 0.06, 0.10
 LEAST_SIDE = 0.5
 """Support of one hip bone, against that of the other."""
 EVIDENCE_MM = 4.0
-LEAST_EVIDENCE = 0.22
-"""Of a landmark: how much of the surface about it finds an edge; ordinary ones have 0.3 to 0.6."""
+LEAST_EVIDENCE = 0.30
+"""Of a landmark: how much of the surface about it finds an edge; ordinary ones have 0.33 to 0.6."""
 LEAST_SCANNED = 0.9
 """Share of the surface about a landmark that was scanned; with less the landmark is outside."""
 CLEAN_MM, TRUSTED_MM = 7.0, 3.5
