@@ -47,6 +47,8 @@ LEAST_EVIDENCE = 0.30
 """Of a landmark: how much of the surface about it finds an edge; ordinary ones have 0.33 to 0.6."""
 LEAST_SCANNED = 0.9
 """Share of the surface about a landmark that was scanned; with less the landmark is outside."""
+LEAST_FACE_MM = 6.0
+"""From a landmark to the nearest end of the scan; nearer ones are outside, too."""
 CLEAN_MM, TRUSTED_MM = 7.0, 3.5
 """Bone this close to the fitted surface, and to an edge that may be bone's, holds the landmarks."""
 FARTHEST_MM = 12.0
@@ -60,7 +62,8 @@ HEAD_REACH_MM, HEAD_OFF_MM = 45.0, 12.0
 MOST_VOXEL_MM, COARSE_VOXEL_MM = 4.05, 3.05
 """Positions of slices are rounded."""
 LARGE_TILT_DEG, LARGE_TURN_DEG = 25.0, 12.0
-# Expected error of the frame, deg (one standard deviation): all landmarks on bone, or the model's.
+# Expected error of the frame, deg (one standard deviation): all landmarks on bone, or some of them
+# the model's.
 BONE_DEG, MODEL_DEG = 1.0, 2.0
 TURNS = {
     "prone": np.diag([-1.0, -1.0, 1.0]),
@@ -212,7 +215,9 @@ class _Reading:
             [(near[rows] * weight[rows]).sum() / max(weight[rows].sum(), 1e-9) for rows in about]
         )
         flags = set()
+        faces = Faces.of_array(self.scan.grid.shape, self.scan.grid.affine)
         outside = scanned < LEAST_SCANNED
+        outside |= faces.distances(fit.landmarks).min(axis=1) < LEAST_FACE_MM
         if outside.any():
             flags.add(LANDMARKS_OUTSIDE)
         unseen = ~outside & (seen < LEAST_EVIDENCE)
@@ -238,8 +243,6 @@ class _Reading:
         if self.found.margin < SURE_MARGIN:
             flags.add("ambiguous")
         flags |= _of_numbers(frame, self.voxel_mm)
-        model_share = float(instead.mean())
-        to_face = Faces.of_array(self.scan.grid.shape, self.scan.grid.affine).distances(marks)
         quality = {
             **frame.quality,
             "support": fit.support,
@@ -248,9 +251,9 @@ class _Reading:
             "model_difference_deg": differs,
             "model_size": fit.size,
             "model_unusual": fit.unusual,
-            "expected_error_deg": BONE_DEG + (MODEL_DEG - BONE_DEG) * model_share,
+            "expected_error_deg": MODEL_DEG if instead.any() else BONE_DEG,
             "voxel_mm": self.voxel_mm,
-            "face_distance_mm": float(to_face.min()),
+            "face_distance_mm": float(faces.distances(marks).min()),
         }
         for side, head in zip(("left", "right"), self._heads(), strict=True):
             named = zip("xyz", frame.to_ap(head).tolist(), strict=True)
