@@ -40,6 +40,8 @@ LEAST_SUPPORT, SURE_SUPPORT = 0.27, 0.28
 LEAST_MARGIN, SURE_MARGIN = 0.06, 0.10
 """A pelvis with less of both is none; with less of one it is flagged. Of 30 pelves the support was
 0.32 to 0.50 and the margin 0.25 to 0.46, of scans without one at most 0.27 and 0.05."""
+TURNED_MARGIN = 0.2
+"""Of a patient who lies otherwise than the axes of the scan say."""
 LEAST_SIDE = 0.5
 """Support of one hip bone, against that of the other."""
 EVIDENCE_MM = 4.0
@@ -171,11 +173,17 @@ def _found(scan: BoneEdges) -> tuple[Registration, str | None]:
         return upright, None
     for name, turn in TURNS.items():
         found = registered_pelvis(scan.turned(turn))
-        if found is not None and found.margin > SURE_MARGIN and found.fit.support > SURE_SUPPORT:
+        if found is not None and found.margin > TURNED_MARGIN and found.fit.support > SURE_SUPPORT:
             fit = found.fit
+            if not scan.turned(turn).inside(fit.hips).all():
+                continue
             back = replace(fit, turn=turn.T @ fit.turn, place=turn.T @ fit.place)
             return replace(found, fit=back), name
-    if upright is None or (upright.margin < LEAST_MARGIN and upright.fit.support < SURE_SUPPORT):
+    if (
+        upright is None
+        or not scan.inside(upright.fit.hips).any()
+        or (upright.margin < LEAST_MARGIN and upright.fit.support < SURE_SUPPORT)
+    ):
         raise PoseError(
             "volume: no pelvis was found in its bone; the scan must hold both hips, with the "
             "femoral heads; pass rhoa.Landmarks, or a mask of the hip bones to "
