@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 LEAST_SUPPORT, SURE_SUPPORT = 0.27, 0.28
 LEAST_MARGIN, SURE_MARGIN = 0.06, 0.10
-"""A pelvis with less margin is none; with less than is sure, it is flagged. Of 30 pelves the support was
-0.32 to 0.50 and the margin 0.25 to 0.46, of scans without one at most 0.27 and 0.05."""
+"""A pelvis with less margin is none; with less than is sure, it is flagged. The least margin of
+158 perturbed scans of 19 pelves was 0.26, the largest of 20 scans without a pelvis 0.05."""
 TURNED_MARGIN = 0.2
 """Of a patient who lies otherwise than the axes of the scan say."""
 LEAST_SIDE = 0.5
