@@ -290,7 +290,7 @@ def extract(
     >>> found.hips["right"].crop.shape, found.hips["left"].crop
     ((100, 100), None)
     >>> found.hips["left"].refusals[0]
-    'implant: 36.3 cm3 of metal in the joint'
+    'implant: 36.0 cm3 of metal in the joint'
     """
     volume = as_volume(scan)
     by_side = accept if isinstance(accept, Mapping) else dict.fromkeys(SIDES, accept)
@@ -447,8 +447,8 @@ def _found(volume: Volume) -> tuple[Alignment | None, str]:
     except PoseError:
         length_mm = volume.shape[volume.axes.superior] * volume.spacing_mm[volume.axes.superior]
         return None, (
-            f"no pelvis in {length_mm:.0f} mm from top to bottom; the scan must hold both hips, with "
-            "the femoral heads"
+            f"no pelvis in {length_mm:.0f} mm from top to bottom; the scan must hold both hips, "
+            "with the femoral heads"
         )
     if found.hard_flags or not found.upright:
         return found, f"the pose found is flagged {_words(found.hard_flags) or 'upside down'}"
