@@ -241,8 +241,7 @@ def volumes(title: str, cases: Iterable[tuple[Volume, Alignment]]) -> None:
         flagged.append(bool(found.hard_flags))
         print(
             f"{number:4}{errors[-1]:7.2f} deg {times[-1]:6.2f} s  "
-            f"unlikeness {found.quality.get('unlikeness', np.nan):5.1f}  "
-            + " ".join(sorted(found.hard_flags))
+            f"support {found.quality['support']:4.2f}  " + " ".join(sorted(found.hard_flags))
         )
     error, hard = np.array(errors), np.array(flagged)
     silent = error[~hard]

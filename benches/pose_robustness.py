@@ -30,7 +30,7 @@ import rhoa
 from rhoa.errors import PoseError
 from rhoa.phantom import ABDOMEN, Anatomy, ct
 from rhoa.phantom.surroundings import PLAIN
-from rhoa.pose import difference, from_landmarks, from_model
+from rhoa.pose import difference, from_landmarks, from_volume
 from rhoa.pose.coarse import along_patient
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def painted_bodies(data: Path, names: list[str]) -> Iterator[Body]:
 def scanned(path: str) -> Body:
     """A real scan at about 2 mm, with what rhoa finds in it at full resolution."""
     volume = along_patient(rhoa.read_ct(path))
-    found = from_model(volume)
+    found = from_volume(volume)
     joints = rhoa.hips.joints(volume, found)
     heads = np.stack([joints[side].centre_lps_mm for side in SIDES])
     whole = Body(
@@ -279,7 +279,7 @@ def outcome(body: Body) -> Outcome:
     """The pose and the joints of one copy against its truth."""
     start = time.perf_counter()
     try:
-        found = from_model(body.volume)
+        found = from_volume(body.volume)
     except PoseError:
         return Outcome(body.name, np.inf, np.inf, frozenset({"refused"}), 0.0)
     seconds = time.perf_counter() - start

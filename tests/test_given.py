@@ -49,7 +49,6 @@ TAKES_A_SCAN: dict[str, Call] = {
     "thin_slab": lambda scan: rhoa.thin_slab(scan, thickness_mm=20, step=40),
     "coronal": lambda scan: rhoa.coronal(scan, frame(), depth="hip"),
     "from_volume": lambda scan: rhoa.pose.from_volume(scan).matrix,
-    "without_spines": lambda scan: rhoa.pose.without_spines(scan).matrix,
     "coverage": lambda scan: str(rhoa.pose.coverage(scan, frame())),
     "alignment_for": lambda scan: rhoa.pose.alignment_for(scan, "auto").matrix,
     "joints": lambda scan: rhoa.hips.joints(scan, frame())["left"].centre_lps_mm,

@@ -350,7 +350,7 @@ def _told(alignment: Alignment) -> dict[str, Any]:
     told: dict[str, Any] = {"pose": "anterior pelvic plane"}
     if alignment.flags:
         told["pose_flags"] = sorted(alignment.flags)
-    for name in ("tilt_offset_deg", "tilt_sd_deg"):
+    for name in ("tilt_offset_deg", "expected_error_deg"):
         if name in alignment.quality:
             told[name] = alignment.quality[name]
     return told

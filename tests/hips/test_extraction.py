@@ -100,9 +100,9 @@ class TestOfASoundScan:
         assert list(found.coverage.hips) == ["right"]
         assert [row["side"] for row in found.rows] == ["right"]
 
-    def test_the_model_of_the_pelvis_finds_the_same_hips(self, sound: Phantom) -> None:
+    def test_hips_are_found_without_landmarks(self, sound: Phantom) -> None:
         with pytest.warns(rhoa.RhoaWarning, match="coarse_voxels"):
-            found = extract(sound.volume, pose="model")
+            found = extract(sound.volume)
 
         assert found.pose_used
         for side in SIDES:

@@ -1,4 +1,4 @@
-"""Bone, the small copy it is looked for in, and the femoral heads."""
+"""Bone, and the small copy it is looked for in."""
 
 from __future__ import annotations
 
@@ -6,19 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 import rhoa
 from rhoa.errors import PoseError
-from rhoa.phantom import Anatomy, ct
 from rhoa.pose.bone import body_of, bone_of, edges
-from rhoa.pose.clearing import readings, seen_from_the_side, wings, with_counterpart
 from rhoa.pose.coarse import along_patient, coarse
-from rhoa.pose.heads import Heads, femoral_heads
-
-PHANTOM = ct(Anatomy.random(3), spacing_mm=(2, 2, 2), angles=(8, 2, -5))
-BONE = bone_of(PHANTOM.volume)
-HEADS = Heads(np.array([80.0, 0.0, 0.0]), np.array([-80.0, 0.0, 0.0]))
 
 
 def test_a_block_of_voxels_becomes_its_mean() -> None:
@@ -126,74 +118,3 @@ def test_a_head_has_an_edge_where_its_socket_touches_it() -> None:
 def test_nothing_dense_is_no_bone() -> None:
     with pytest.raises(PoseError, match="200 HU"):
         bone_of(rhoa.Volume.from_array(np.zeros((20, 20, 20), np.float32), (2, 2, 2)))
-
-
-def test_the_femoral_heads_are_found_in_a_whole_ct() -> None:
-    found = femoral_heads(BONE)[0]
-
-    assert np.linalg.norm(found.left - PHANTOM.hip_centres["left"]) < 3
-    assert np.linalg.norm(found.right - PHANTOM.hip_centres["right"]) < 3
-
-
-def test_a_bone_without_two_round_places_has_no_heads() -> None:
-    hu = np.full((60, 60, 60), 40, np.float32)
-    hu[20:40, 20:40, 20:40] = 800
-
-    assert femoral_heads(bone_of(rhoa.Volume.from_array(hu, (2, 2, 2)))) == []
-
-
-def test_the_frame_of_the_heads_is_a_rotation_with_its_origin_midway() -> None:
-    heads = Heads(np.array([85.0, 10.0, 5.0]), np.array([-80.0, 3.0, -4.0]))
-
-    np.testing.assert_allclose(heads.matrix @ heads.matrix.T, np.eye(3), atol=1e-12)
-    assert np.linalg.det(heads.matrix) > 0
-    np.testing.assert_allclose(
-        heads.local(np.stack([heads.left, heads.right])),
-        [[heads.apart_mm / 2, 0, 0], [-heads.apart_mm / 2, 0, 0]],
-        atol=1e-9,
-    )
-
-
-def sheet(x: float, *, z: tuple[float, float] = (30, 100)) -> NDArray[np.float64]:
-    """A wall to the side of the left and of the right head, as two wings."""
-    y, height = np.meshgrid(np.arange(-60.0, 41, 2), np.arange(*z, 2.0))
-    left = np.column_stack([np.full(y.size, x), y.ravel(), height.ravel()])
-    return np.concatenate([left, left * (-1, 1, 1)])
-
-
-def test_what_lies_behind_a_wing_is_not_seen_from_the_side() -> None:
-    bowel = sheet(95, z=(72, 100))
-
-    seen = seen_from_the_side(np.concatenate([sheet(115), bowel]), HEADS)
-
-    assert set(np.abs(seen[:, 0])) == {115}
-
-
-def test_a_wing_ends_at_a_step() -> None:
-    wing = sheet(115)
-    wing = wing[wing[:, 1] > -40]
-    bowel = sheet(95, z=(72, 100))
-    bowel = bowel[bowel[:, 1] <= -42]
-
-    kept = wings(np.concatenate([wing, bowel]), HEADS, step_mm=7.0)
-
-    assert set(np.abs(kept[:, 0])) == {115}
-    assert len(kept) == len(wing)
-
-
-def test_what_is_on_one_side_only_has_no_counterpart() -> None:
-    wing = sheet(115)
-    stool = np.array([[60.0, -30.0, 70.0]])
-
-    kept = with_counterpart(np.concatenate([wing, stool]), HEADS)
-
-    np.testing.assert_array_equal(kept, wing)
-
-
-def test_every_reading_of_a_clean_pelvis_keeps_its_spines_and_pubis() -> None:
-    found = femoral_heads(BONE)[0]
-
-    for name, points in readings(BONE, found).items():
-        for landmark in PHANTOM.landmarks.as_array():
-            nearest = np.linalg.norm(points - landmark, axis=1).min()
-            assert nearest < 6, name

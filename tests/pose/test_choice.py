@@ -58,12 +58,12 @@ class TestAuto:
         end = ((-225, 225), (-95, 225), (-95, 80))  # below the spines
         cut = ct(Anatomy.random(3), spacing_mm=(3, 3, 3), surroundings=Surroundings(reach_mm=end))
 
-        with pytest.warns(RhoaWarning, match="the alignment is flagged: .*field_of_view") as told:
+        with pytest.warns(RhoaWarning, match="flagged: .*landmarks_outside") as told:
             image = rhoa.ctap(cut.volume, pose="auto")
 
         assert told[0].filename == __file__
         assert image.alignment is not None
-        assert "field_of_view" in image.alignment.hard_flags
+        assert "landmarks_outside" in image.alignment.warnings
 
     @pytest.mark.parametrize("pose", ["automatic", "landmarks.json"])
     def test_another_word_is_named(self, pose: str) -> None:

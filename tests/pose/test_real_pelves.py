@@ -14,7 +14,7 @@ import pytest
 
 import rhoa
 from rhoa.errors import PoseError
-from rhoa.pose import from_mask, from_points, without_spines
+from rhoa.pose import from_mask, from_points
 from tests.pose import defects
 from tests.pose.pelves import Pelvis, atlas, experts, heads, mask, plane_error_deg, turn_deg
 from tests.strategies import rotation
@@ -151,25 +151,6 @@ class TestAnyPose:
             assert "sides_swapped" not in found.flags
             cosine = found.matrix[1] @ turn @ pelvis.found.matrix[1]
             assert np.degrees(np.arccos(min(cosine, 1))) < 0.5, pelvis.name
-
-
-class TestWithoutSpines:
-    def test_a_pelvis_cut_below_its_spines_keeps_an_approximate_pose(
-        self, pelves: list[Pelvis]
-    ) -> None:
-        """Scans that end 20 mm below the lower spine, which the plane itself cannot survive."""
-        errors = []
-        for pelvis in pelves:
-            lowest = pelvis.found.landmarks.as_array()[:2, 2].min()
-            found = without_spines(pelvis.points[pelvis.points[:, 2] < lowest - 20])
-            errors.append(np.subtract(found.angles, pelvis.found.angles))
-            assert "no_spines" in found.warnings
-
-        tilt, obliquity, turn = np.sqrt(np.mean(np.square(errors), axis=0))
-
-        assert tilt < 5.0
-        assert obliquity < 1.5
-        assert turn < 1.2
 
 
 class TestDefects:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import rhoa
 from rhoa.phantom import Anatomy, Phantom, Surroundings, ct
-from rhoa.pose import from_landmarks, from_model
+from rhoa.pose import from_landmarks, from_volume
 from rhoa.pose.registration import FILE, pelvis_model
 from tests.pose.pelves import turn_deg
 from tests.pose.scans import with_ball
@@ -84,7 +84,7 @@ class TestThingsThatAreNoPelvis:
         case = phantom()
         place = from_landmarks(case.landmarks).to_lps(where_mm)
 
-        found = from_model(with_ball(case.volume, place, radius_mm, hu))
+        found = from_volume(with_ball(case.volume, place, radius_mm, hu))
 
         assert error_deg(found, case) < 2
         assert heads_mm(found, case) < 5
@@ -96,7 +96,7 @@ class TestPartOfAPelvis:
     def test_spines_outside_the_scan_are_the_models(self, top_mm: float) -> None:
         case = phantom(reach_z=(-115, top_mm))
 
-        found = from_model(case.volume)
+        found = from_volume(case.volume)
 
         assert "landmarks_outside" in found.warnings
         assert not found.hard_flags
@@ -109,7 +109,7 @@ class TestPartOfAPelvis:
         case = phantom(reach_z=(bottom_mm, 420))
 
         with pytest.raises(rhoa.errors.PoseError, match="no pelvis"):
-            from_model(case.volume)
+            from_volume(case.volume)
 
     @pytest.mark.parametrize("beyond_mm", [-10, 25])
     def test_half_a_pelvis_is_never_used_unasked(self, beyond_mm: float) -> None:
@@ -137,7 +137,7 @@ class TestPosition:
         affine = np.eye(4)
         affine[:3] = turn @ case.volume.affine[:3]
 
-        found = from_model(rhoa.Volume(case.volume.hu, affine))
+        found = from_volume(rhoa.Volume(case.volume.hu, affine))
 
         assert "turned_in_scan" in found.hard_flags
         true = from_landmarks(case.landmarks).matrix @ turn.T
@@ -146,6 +146,6 @@ class TestPosition:
 
 def is_caught(volume: rhoa.Volume) -> bool:
     try:
-        return bool(from_model(volume).hard_flags)
+        return bool(from_volume(volume).hard_flags)
     except rhoa.errors.PoseError:
         return True

@@ -80,8 +80,10 @@ def test_the_storage_order_of_the_voxels_does_not_matter() -> None:
     np.testing.assert_allclose(found.matrix, from_volume(volume).matrix, atol=1e-6)
 
 
-def test_the_crest_is_touched_where_it_is_asked_for() -> None:
-    assert from_volume(phantom().volume, pubis="crest").quality["crest_before_tubercles_mm"] == 0
+def test_the_plane_through_the_crest_is_less_tilted_where_it_is_asked_for() -> None:
+    crest = from_volume(phantom().volume, pubis="crest")
+
+    assert crest.angles.tilt < from_volume(phantom().volume).angles.tilt
 
 
 def test_progress_is_told() -> None:
@@ -126,7 +128,7 @@ def test_bone_that_is_no_pelvis_is_refused_with_what_to_do() -> None:
     hu = np.full((120, 60, 60), 40, np.int16)
     hu[:, 20:40, 20:40] = 800
 
-    with pytest.raises(PoseError, match=r"femoral heads.*rhoa\.Landmarks.*mask"):
+    with pytest.raises(PoseError, match=r"no pelvis.*rhoa\.Landmarks.*mask"):
         from_volume(rhoa.Volume.from_array(hu, (2, 2, 2)))
 
 
@@ -165,40 +167,51 @@ def test_contrast_and_stool_against_the_bone_never_deceive_silently(
     assert found.hard_flags or plane_error_deg(found, case.reference) < 3
 
 
+def is_honest(found: rhoa.Alignment, case: Painted) -> bool:
+    """Whether landmarks outside are said to be, and the error is within what is expected."""
+    error = turn_deg(found.matrix, case.reference.matrix)
+    near = error < 2.5 * found.quality["expected_error_deg"]
+    return "landmarks_outside" in found.flags and bool(found.hard_flags or near)
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("above_mm", [0, -20])
-def test_a_scan_that_ends_at_the_spines_is_flagged(real_data: Path, above_mm: int) -> None:
+def test_a_scan_that_ends_at_the_spines_has_those_of_the_model(
+    real_data: Path, above_mm: int
+) -> None:
     case = clean(real_data)
     spines = case.volume.to_index(case.reference.landmarks.as_array()[:2])
     top = int(spines[:, 0].max() + above_mm / 2)
 
     found = from_volume(part(case.volume, (0, 0, 0), (top, *case.volume.shape[1:])))
 
-    assert "field_of_view" in found.hard_flags
+    assert is_honest(found, case)
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("above_mm", [5, 25])
-def test_a_scan_that_begins_above_the_pubis_is_flagged(real_data: Path, above_mm: int) -> None:
+def test_a_scan_that_begins_above_the_pubis_has_that_of_the_model(
+    real_data: Path, above_mm: float
+) -> None:
     case = clean(real_data)
     pubis = case.volume.to_index(case.reference.origin)
     bottom = int(pubis[0] + above_mm / 2)
 
     found = from_volume(part(case.volume, (bottom, 0, 0), case.volume.shape))
 
-    assert found.hard_flags
+    assert is_honest(found, case)
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("inward_mm", [0, 20])
-def test_a_spine_beside_the_field_of_view_is_flagged(real_data: Path, inward_mm: int) -> None:
+def test_a_spine_beside_the_field_of_view_is_the_models(real_data: Path, inward_mm: int) -> None:
     case = clean(real_data)
     spine = case.volume.to_index(case.reference.landmarks.asis_left)
     k, j, _ = case.volume.shape
 
     found = from_volume(part(case.volume, (0, 0, 0), (k, j, int(spine[2] - inward_mm / 2))))
 
-    assert "field_of_view" in found.hard_flags
+    assert is_honest(found, case)
 
 
 def is_caught(volume: rhoa.Volume) -> bool:
@@ -229,9 +242,9 @@ def test_numbers_that_are_not_hounsfield_units_are_flagged(real_data: Path) -> N
     """The intercept was not applied: soft tissue is as dense as bone."""
     case = clean(real_data)
 
-    found = from_volume(rhoa.Volume((case.volume.hu + 1024).astype(np.int16), case.volume.affine))
+    raw = rhoa.Volume((case.volume.hu + 1024).astype(np.int16), case.volume.affine)
 
-    assert found.hard_flags
+    assert is_caught(raw)
 
 
 @pytest.mark.real
@@ -275,7 +288,7 @@ def test_a_real_patient_has_the_pose_the_radiologist_read(real_data: Path, tmp_p
 
 
 @pytest.mark.real
-def test_a_real_scan_that_ends_at_the_hips_is_flagged(real_data: Path) -> None:
+def test_a_real_scan_that_ends_just_below_the_hips_keeps_its_pose(real_data: Path) -> None:
     file = real_data / "real-ct" / "totalseg_example_ct.nii.gz"
     if not file.is_file():
         pytest.skip("no totalseg_example_ct in RHOA_DATA")
@@ -285,7 +298,7 @@ def test_a_real_scan_that_ends_at_the_hips_is_flagged(real_data: Path) -> None:
 
     found = from_volume(volume)
 
-    assert "field_of_view" in found.hard_flags
+    assert not found.hard_flags
     assert max(abs(found.angles.tilt) - 10, abs(found.angles.obliquity) - 5, 0) == 0
     assert abs(found.angles.rotation) < 5
 

@@ -25,10 +25,8 @@ from rhoa.pose import (
     coverage,
     difference,
     from_landmarks,
-    from_model,
     from_volume,
     tilted,
-    without_spines,
 )
 from rhoa.pose.functional import pelvis_angles
 from rhoa.pose.sides import SIDES, Side
@@ -56,7 +54,7 @@ NOT_USED = "the CT-AP is as scanned, and no hip is cropped: {}."
 UNPOSED = frozenset({"depth", "pixel_mm", "method", "order"})
 """Options of a projection that are measured in the AP frame."""
 
-Pose = Literal["auto", "standing", "model", "no-asis"] | Landmarks | Alignment
+Pose = Literal["auto", "standing"] | Landmarks | Alignment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -238,10 +236,7 @@ def extract(
     pose
         ``"auto"`` finds the anterior pelvic plane in the scan. `Landmarks` define it, and are
         compared with what is found; an `Alignment` is taken as it is. ``"standing"`` finds it, and
-        tips the pelvis from the tilt in which the patient lies. ``"model"`` finds it by a model of
-        the pelvis (`rhoa.pose.from_model`): where the automatic pose is flagged, as by something
-        dense before the pelvis or by spines outside the scan. ``"no-asis"`` estimates it where the
-        iliac spines were not scanned.
+        tips the pelvis from the tilt in which the patient lies.
     sides
         The sides that are wanted; the other one is neither judged nor cropped.
     boxes
@@ -295,7 +290,7 @@ def extract(
     >>> found.hips["right"].crop.shape, found.hips["left"].crop
     ((100, 100), None)
     >>> found.hips["left"].refusals[0]
-    'implant: 36.3 cm3 of metal in the joint'
+    'implant: 36.0 cm3 of metal in the joint'
     """
     volume = as_volume(scan)
     by_side = accept if isinstance(accept, Mapping) else dict.fromkeys(SIDES, accept)
@@ -405,12 +400,11 @@ def _posed(volume: Volume, pose: object, tilt_offset_deg: float | None, *, force
     offset = tilt_offset_deg or 0.0
     if isinstance(pose, Alignment | Landmarks):
         return _given(volume, pose, offset, forced=forced)
-    if pose not in ("auto", "standing", "model", "no-asis"):
+    if pose not in ("auto", "standing"):
         raise ParameterError(
-            'pose must be "auto", "standing", "model", "no-asis", rhoa.Landmarks or '
-            f"rhoa.Alignment; got {pose!r}."
+            f'pose must be "auto", "standing", rhoa.Landmarks or rhoa.Alignment; got {pose!r}.'
         )
-    found, note = _found(volume, pose)
+    found, note = _found(volume)
     used = found is not None and found.upright and (not note or forced)
     if found is not None and pose == "standing":
         offset = found.angles.tilt + (STANDING_OFFSET_DEG if tilt_offset_deg is None else offset)
@@ -434,7 +428,7 @@ def _given(volume: Volume, pose: Alignment | Landmarks, offset: float, *, forced
         warn_user(NOT_USED.format(note))
     if isinstance(pose, Alignment) or not used:
         return _Posed(read, used, offset, note=note)
-    found, why = _found(volume, "auto")
+    found, why = _found(volume)
     if why or found is None:
         return _Posed(read, used, offset, note=f"the landmarks were not compared: {why}")
     apart = difference(read, found)
@@ -446,18 +440,15 @@ def _given(volume: Volume, pose: Alignment | Landmarks, offset: float, *, forced
     return _Posed(read, used, offset, apart)
 
 
-def _found(volume: Volume, pose: object) -> tuple[Alignment | None, str]:
+def _found(volume: Volume) -> tuple[Alignment | None, str]:
     """The pose found in a scan, and why it cannot be trusted; an empty string where it can."""
     try:
-        if pose == "no-asis":
-            found = without_spines(volume)
-        else:
-            found = from_model(volume) if pose == "model" else from_volume(volume)
+        found = from_volume(volume)
     except PoseError:
         length_mm = volume.shape[volume.axes.superior] * volume.spacing_mm[volume.axes.superior]
         return None, (
-            f"no two hips and iliac spines in {length_mm:.0f} mm from top to bottom; the scan must "
-            "hold the pelvis from the iliac spines to below the pubis"
+            f"no pelvis in {length_mm:.0f} mm from top to bottom; the scan must hold both hips, "
+            "with the femoral heads"
         )
     if found.hard_flags or not found.upright:
         return found, f"the pose found is flagged {_words(found.hard_flags) or 'upside down'}"

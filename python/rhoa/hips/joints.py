@@ -12,8 +12,8 @@ import numpy as np
 
 from rhoa.errors import ParameterError
 from rhoa.pose import Alignment
-from rhoa.pose.bone import RANGE_HU, edges, smoothed
-from rhoa.pose.coarse import along_patient, coarse
+from rhoa.pose.bone import edges, smoothed
+from rhoa.pose.coarse import along_patient, coarse, finer
 from rhoa.pose.population import FEMORAL_HEAD_RADIUS_MM, hip_centre, measured_centre
 from rhoa.pose.sides import SIDES, Side
 from rhoa.pose.spheres import round_places, settled
@@ -190,7 +190,7 @@ def _part(scan: Volume, centre: Point, reach_mm: float) -> Volume | None:
 
 def _head(part: Volume, prior: Point, spread: float) -> tuple[Point, float, float] | None:
     """Centre and radius of the femoral head, and the share of its sphere that is seen."""
-    even = _finer(coarse(part, target_mm=VOXEL_MM))
+    even = finer(coarse(part, target_mm=VOXEL_MM), VOXEL_MM)
     points, uphill = edges(Volume(smoothed(even.hu), even.affine))
     if len(points) < DIRECTIONS:
         return None
@@ -203,23 +203,6 @@ def _head(part: Volume, prior: Point, spread: float) -> tuple[Point, float, floa
         if fit is not None and (best is None or fit[2] > best[2]):
             best = fit
     return best if best is not None and best[2] > LEAST_SEEN else None
-
-
-def _finer(part: Volume) -> Volume:
-    """The same with voxels of about `VOXEL_MM` where they were larger, interpolated.
-
-    In voxels of 3 mm a joint space is gone; between them it is not.
-    """
-    from scipy.ndimage import zoom
-
-    times = [max(1, round(step / VOXEL_MM)) for step in part.spacing_mm]
-    if max(times) == 1:
-        return part
-    # The first and the last voxel of each axis stay where they are.
-    ratio = [((n - 1) * t + 1) / n for n, t in zip(part.shape, times, strict=True)]
-    affine = part.affine.copy()
-    affine[:3, :3] /= times
-    return Volume(zoom(np.clip(part.hu, *RANGE_HU), ratio, order=1), affine)
 
 
 def _fitted(points: Point, uphill: Point, start: Point) -> tuple[Point, float, float] | None:

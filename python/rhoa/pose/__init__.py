@@ -7,15 +7,13 @@ from rhoa.pose.alignment import (
     from_landmarks,
     usable_alignment,
 )
-from rhoa.pose.automatic import from_model
+from rhoa.pose.automatic import from_volume
 from rhoa.pose.choice import Difference, alignment_for, difference
 from rhoa.pose.estimate import from_points
 from rhoa.pose.functional import tilted
 from rhoa.pose.inside import coverage
 from rhoa.pose.masks import from_mask
-from rhoa.pose.spineless import without_spines
 from rhoa.pose.verdict import Coverage, HipCoverage
-from rhoa.pose.volumes import from_volume
 
 __all__ = [
     "Alignment",
@@ -29,10 +27,8 @@ __all__ = [
     "difference",
     "from_landmarks",
     "from_mask",
-    "from_model",
     "from_points",
     "from_volume",
     "tilted",
     "usable_alignment",
-    "without_spines",
 ]

@@ -34,8 +34,6 @@ TUBERCLE_RANGE_MM = (3.0, 90.0)
 TILT_LIMIT_DEG = 35.0
 TURN_LIMIT_DEG = 20.0
 
-NO_SPINES = "no_spines"
-"""Flag of a frame that was found without the iliac spines."""
 LANDMARKS_OUTSIDE = "landmarks_outside"
 """Flag of a frame of which a spine or a tubercle lies outside the scan."""
 MODEL_LANDMARKS = "landmarks_of_model"
@@ -47,7 +45,6 @@ WARNINGS = frozenset(
         FUNCTIONAL_TILT,
         LANDMARKS_OUTSIDE,
         MODEL_LANDMARKS,
-        NO_SPINES,
         "asymmetric",
         "coarse_voxels",
         "large_tilt",

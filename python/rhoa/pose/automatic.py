@@ -79,17 +79,13 @@ TURNS = {
 NAMES = ("asis_left", "asis_right", "tubercle_left", "tubercle_right")
 
 
-def from_model(
+def from_volume(
     volume: Scan,
     *,
     pubis: Pubis = "tubercles",
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Alignment:
-    """The AP frame of the pelvis in a grey CT, by a model of the pelvis.
-
-    Where `from_volume` rests a plane on bone, this registers a shape: things before the pelvis or
-    at the skin, contrast and metal change little, and spines may lie outside the scan. It is
-    slower, and its figures rest on fewer bodies; use it where that of `from_volume` is flagged.
+    """The AP frame of the pelvis in a grey CT, found automatically.
 
     On a copy with voxels of about 2 mm a statistical shape model of the pelvis is registered to the
     edges of bone (`rhoa.pose.registration`); the four landmarks are then read on the bone near its
@@ -152,7 +148,7 @@ def from_model(
     --------
     >>> import numpy as np, rhoa
     >>> try:
-    ...     rhoa.pose.from_model(rhoa.Volume.from_array(np.zeros((9, 9, 9)), (2, 2, 2)))
+    ...     rhoa.pose.from_volume(rhoa.Volume.from_array(np.zeros((9, 9, 9)), (2, 2, 2)))
     ... except rhoa.RhoaError as error:
     ...     print(str(error)[:15])
     volume: no bone

@@ -59,8 +59,6 @@ SUPINE = Search()
 """Hip bones of a patient in patient LPS, in any pose on the table."""
 FREE = Search(cone_deg=180.0, turn_deg=180.0)
 """Hip bones turned in any way."""
-VOLUME = Search(cone_deg=60.0, turn_deg=60.0, windowed=True, symmetry_mm=3.0)
-"""Any bone of a CT."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

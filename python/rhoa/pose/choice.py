@@ -8,7 +8,7 @@ import numpy as np
 
 from rhoa.errors import ParameterError
 from rhoa.pose.alignment import Alignment, Landmarks, usable_alignment
-from rhoa.pose.volumes import from_volume
+from rhoa.pose.automatic import from_volume
 
 if TYPE_CHECKING:
     from rhoa.reading import Scan

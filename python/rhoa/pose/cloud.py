@@ -39,8 +39,6 @@ class Cloud:
     """The longest edge of a voxel; 0 for the vertices of a smooth surface."""
     loose_share: float = 0.0
     """Of the points given, those that were dropped as loose pieces."""
-    heads: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-    """Centres of the left and the right femoral head, LPS mm, where they are known already."""
 
 
 def require_cloud(points_lps: ArrayLike) -> NDArray[np.float64]:

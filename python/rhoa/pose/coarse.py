@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TARGET_MM = 2.0
 AIR_HU = -1024.0
 """What an unknown voxel counts as."""
+DENSITIES_HU = (AIR_HU, 1500.0)
+LARGE = 1.4
+"""Times the voxels that are wanted: the least that are made smaller."""
 
 
 def coarse(
@@ -61,20 +64,27 @@ def coarse(
 
 
 def finer(volume: Volume, target_mm: float) -> Volume:
-    """The same with voxels of about ``target_mm`` where they were larger, interpolated.
+    """The same with voxels of about ``target_mm`` where they were larger, interpolated by cubics.
 
-    Edges are found at whole voxels, and in voxels of 3 mm a joint space is gone.
+    In voxels of 3 mm a joint space is gone; between them it is not. Edges are found at voxels, and
+    between linear pieces there is none: a spine of 3 mm voxels was lost. Metal is as dense as dense
+    bone, lest a cubic overshoot beside it.
     """
-    times = [max(1, round(step / target_mm)) for step in volume.spacing_mm]
-    if max(times) == 1:
+    hu, affine = volume.hu, volume.affine.copy()
+    if max(volume.spacing_mm) < LARGE * target_mm:
         return volume
     from scipy.ndimage import zoom
 
-    # The first and the last voxel of each axis stay where they are.
-    ratio = [((n - 1) * t + 1) / n for n, t in zip(volume.shape, times, strict=True)]
-    affine = volume.affine.copy()
-    affine[:3, :3] /= times
-    return Volume(zoom(volume.hu.astype(np.float32), ratio, order=1), affine)
+    hu = np.clip(hu, *DENSITIES_HU).astype(np.float32)
+    for axis, (step, length) in enumerate(zip(volume.spacing_mm, volume.shape, strict=True)):
+        if step < LARGE * target_mm or length < 2:
+            continue
+        # The first and the last voxel stay where they are; a cubic spline is linear in its values.
+        count = round((length - 1) * step / target_mm) + 1
+        spline = zoom(np.eye(length, dtype=np.float32), (count / length, 1), order=3)
+        hu = np.moveaxis(np.tensordot(spline, hu, (1, axis)), 0, axis)
+        affine[:3, axis] *= (length - 1) / (count - 1)
+    return Volume(np.ascontiguousarray(hu), affine)
 
 
 def along_patient(volume: Volume) -> Volume:

@@ -73,7 +73,7 @@ def judged(
     rows = found.landmarks.as_array()
     to_face, to_cut = face_distances(rows, points, faces)
     rotation, obliquity = _line_of_hips(cloud, alignment)
-    centres = _centres(cloud, alignment)
+    centres = hip_centres(points, alignment)
     alone, together = hip_scores(centres)
     quality = {
         **alignment.quality,
@@ -123,13 +123,6 @@ def exceeded(quality: dict[str, float], alignment: Alignment | None) -> frozense
     return frozenset(flags)
 
 
-def _centres(cloud: Cloud, alignment: Alignment) -> dict[str, NDArray[np.float64] | None]:
-    if cloud.heads is None:
-        return hip_centres(cloud.points, alignment)
-    left, right = (alignment.to_ap(head) for head in cloud.heads)
-    return {"left": left, "right": right}
-
-
 def _off_centre(rows: NDArray[np.float64], alignment: Alignment) -> float:
     """Distance in mm of the pubis from the plane midway between the spines, the first rows."""
     return float(abs((rows[:2].mean(axis=0) - alignment.origin) @ alignment.matrix[0]))
@@ -137,9 +130,6 @@ def _off_centre(rows: NDArray[np.float64], alignment: Alignment) -> float:
 
 def _line_of_hips(cloud: Cloud, alignment: Alignment) -> tuple[float, float]:
     """Rotation and obliquity in degrees of the line through both hips, in the frame."""
-    if cloud.heads is not None:
-        left, right = (alignment.to_ap(head) for head in cloud.heads)
-        return _turned(left - right)
     local = alignment.to_ap(cloud.points)
     x, y, z = local.T
     hips = (np.abs(x) > MIDDLE_MM) & (np.abs(x) < HIPS_X_MM)
@@ -147,9 +137,5 @@ def _line_of_hips(cloud: Cloud, alignment: Alignment) -> tuple[float, float]:
     left, right = local[hips & (x > 0)], local[hips & (x < 0)]
     if not len(left) or not len(right):
         return 0.0, 0.0  # hip_centres says so
-    return _turned(left.mean(axis=0) - right.mean(axis=0))
-
-
-def _turned(line: NDArray[np.float64]) -> tuple[float, float]:
-    across, back, up = line
+    across, back, up = left.mean(axis=0) - right.mean(axis=0)
     return abs(math.degrees(math.atan2(back, across))), abs(math.degrees(math.atan2(up, across)))

@@ -163,8 +163,8 @@ def refuse_landmarks(request: PoseRequest) -> None:
     """
     if request.of_one_scan:
         raise ParameterError(
-            "--each takes many scans, and landmarks are of one: pass --pose auto, standing, model, "
-            "force or no-asis."
+            "--each takes many scans, and landmarks are of one: pass --pose auto, standing or "
+            "force."
         )
 
 

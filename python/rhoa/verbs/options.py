@@ -94,14 +94,13 @@ def scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:
     )
     verb.add_argument(
         "--pose",
-        metavar="auto|FILE|standing|model|force[:FILE]|no-asis",
-        help="auto finds the anterior pelvic plane, and the image shows the pelvis with that plane "
+        metavar="auto|FILE|standing|force[:FILE]",
+        help="auto finds the anterior pelvic plane, also where the iliac spines lie outside the "
+        "scan, and the image shows the pelvis with that plane "
         "upright; FILE has landmarks (JSON: asis_left, asis_right, pubic_tubercle_left, "
         "pubic_tubercle_right, each [x, y, z] in patient LPS mm), which are compared with what is "
         "found; standing shows the pelvis with the tilt in which the patient lies, tipped back by "
-        "5 deg, as most are who stand up; model finds it by a model of the pelvis, for scans "
-        "whose automatic pose is flagged; no-asis estimates the plane where the iliac spines were "
-        "not scanned (tilt within about 4 deg). A pose that is flagged is not used but by force "
+        "5 deg, as most are who stand up. A pose that is flagged is not used but by force "
         f"(auto) or force:FILE{default}",
     )
     verb.add_argument(
@@ -154,7 +153,7 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument(
         "--pose",
-        metavar="auto|FILE|standing|model|force[:FILE]|no-asis",
+        metavar="auto|FILE|standing|force[:FILE]",
         help="of a CT, as in `rhoa hips` (default: auto)",
     )
     series_option(verb)

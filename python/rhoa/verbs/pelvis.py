@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from rhoa.hips.extraction import Pose
 
 AUTO, FORCE = "auto", "force"
-FOUND = (AUTO, "standing", "model", "no-asis")
+FOUND = (AUTO, "standing")
 """Poses that are found in the scan."""
 REMEDIES = {
     "box_outside_image": "draw its box with --boxes",
     "not_found": "draw its box with --boxes",
-    "pose_not_used": "try --pose model, pass --pose landmarks.json, or use the pose all the same "
-    "with --pose force",
+    "pose_not_used": "pass --pose landmarks.json, or use the pose all the same with --pose force",
 }
 OTHER_REMEDY = "--accept {} crops it all the same"
 
