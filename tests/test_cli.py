@@ -229,7 +229,7 @@ def test_side_by_side_in_parts_and_again_the_same_is_made(
     code, out, _ = run(capsys, *words, tmp_path / "one")
     other = run(capsys, *words, tmp_path / "one", "--window", 0, 1000)
 
-    assert codes == [4, 4, 0, 4, 4]  # cut, implant, sound | damaged, mr: in turn
+    assert codes == [4, 4, 4, 0, 4]  # damaged, mr, thick | implant, sound: in turn
     assert digests(tmp_path / "two") == made
     parts = digests(tmp_path / "parts")
     assert {name: parts[name] for name in made} == made
