@@ -167,9 +167,7 @@ def contrast(body: Body, seed: int) -> Body:
     return body.with_hu(np.where(bone, body.volume.hu, made.volume.hu))
 
 
-def copies(  # noqa: C901, PLR0912  # a list
-    body: Body, *, quick: bool
-) -> Iterator[tuple[str, Body]]:
+def copies(body: Body, *, quick: bool) -> Iterator[tuple[str, Body]]:
     """The perturbed copies of a body, by name."""
     random = np.random.default_rng(0)
     hu = body.volume.hu.astype(np.float32)

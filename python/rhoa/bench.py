@@ -186,7 +186,7 @@ def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
 
 
 @cache
-def _compiled(axis: int, reduce: Reduce) -> Callable[..., None]:  # noqa: C901  # plain loops
+def _compiled(axis: int, reduce: Reduce) -> Callable[..., None]:
     numba = importlib.import_module("numba")
     add = operator.add if reduce == "sum" else max
 

@@ -63,7 +63,7 @@ class FoundHips:
     """Of a CT."""
 
 
-def predict(  # noqa: PLR0913  # every option by keyword
+def predict(
     scans: Scan | Sequence[Scan],
     model: Grader | str | PathLike[str] | Sequence[str | PathLike[str]],
     *,

@@ -98,7 +98,7 @@ def ctap(
     mask: NDArray[np.integer[Any]],
     threads: int | None = None,
 ) -> dict[int, NDArray[np.float32]]: ...
-def ctap(  # noqa: PLR0913  # one verb for arrays and volumes, every option by keyword
+def ctap(
     volume: Source | ArrayLike,
     *,
     window: Window | None = None,
@@ -224,7 +224,7 @@ def sweep(
     axis: int = 1,
     threads: int | None = None,
 ) -> list[NDArray[np.float32]]: ...
-def sweep(  # noqa: PLR0913  # as ctap
+def sweep(
     volume: Source | ArrayLike,
     windows: Sequence[Window],
     *,

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 OUTSIDE_HU = -1024.0
 
 
-def cumulative(  # noqa: PLR0913  # every option by keyword
+def cumulative(
     hu: Scan | ArrayLike,
     *,
     window: Window = DEFAULT_WINDOW,
@@ -99,7 +99,7 @@ def cumulative(  # noqa: PLR0913  # every option by keyword
     return slices.running(bounds, every, out, thread_count(threads))
 
 
-def thin_slab(  # noqa: PLR0913  # every option by keyword
+def thin_slab(
     hu: Scan | ArrayLike,
     *,
     thickness: int | None = None,

@@ -65,7 +65,7 @@ class Audit:
         return tuple(sorted({match.definition for match in self.matches}))
 
 
-def confusions(  # noqa: PLR0913  # the columns of a table
+def confusions(
     *,
     accuracy: float | str | None = None,
     balanced_accuracy: float | str | None = None,

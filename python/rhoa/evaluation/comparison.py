@@ -73,7 +73,7 @@ class Comparison:
     excluded: int
 
 
-def compare(  # noqa: PLR0913  # as `evaluate`, of two models
+def compare(
     y_true: ArrayLike,
     first: ArrayLike,
     second: ArrayLike,

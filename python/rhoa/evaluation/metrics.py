@@ -48,7 +48,7 @@ _FIGURES = tuple(name for name in NAMES if not name.startswith("paper_"))
 _PAPER = ("precision", "recall", "f1", "pr_auc")
 
 
-def evaluate(  # noqa: PLR0913  # every option by keyword
+def evaluate(
     y_true: ArrayLike,
     y_score: ArrayLike,
     *,

@@ -32,7 +32,7 @@ __all__ = ["TITLE", "OcclusionExample", "write_report"]
 TITLE = "Radiographic hip osteoarthritis on CT-AP and X-ray"
 
 
-def write_report(  # noqa: PLR0913  # the parts of a study are independent
+def write_report(
     folder: str | PathLike[str],
     *,
     manifest: Manifest,

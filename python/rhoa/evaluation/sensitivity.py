@@ -25,7 +25,7 @@ class Classifier(Protocol):
         ...
 
 
-def occlusion(  # noqa: PLR0913  # the contract of rhoa.occlusion
+def occlusion(
     model: Classifier,
     image: ArrayLike,
     *,

@@ -26,7 +26,7 @@ HIP_COLUMNS = ("image", "subject", "side", "source", "visit", "partition", "kl",
 _LIBRARIES = ("torch", "torchvision", "numpy", "safetensors")
 
 
-def run_record(  # noqa: PLR0913  # what makes a run
+def run_record(
     recipe: Recipe,
     hips: Sequence[Hip],
     *,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rhoa.learning.stages import Progress
 
 
-def train(  # noqa: PLR0913  # the contract of rhoa.train
+def train(
     manifest: Manifest,
     recipe: Recipe,
     out: str | PathLike[str],

@@ -102,7 +102,7 @@ def write_xray(
     file.save_as(path, enforce_file_format=True)
 
 
-def write_cohort(  # noqa: PLR0913  # every option by keyword
+def write_cohort(
     folder: str | PathLike[str],
     *,
     ct_subjects: int,

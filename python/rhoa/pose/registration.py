@@ -285,9 +285,7 @@ class BoneEdges:
             fit = moved
         return fit
 
-    def _step(  # noqa: PLR0915  # one system of equations
-        self, fit: Fit, rows: Rows, cap: float, *, modes: bool, smooth: bool
-    ) -> Fit | None:
+    def _step(self, fit: Fit, rows: Rows, cap: float, *, modes: bool, smooth: bool) -> Fit | None:
         """One Gauss-Newton step, in the model's frame; None where too few points find an edge.
 
         Unknown are a shift, a turn, the size, the modes and the smooth deformations along each

@@ -32,7 +32,7 @@ DEFECTS: Mapping[str, str] = MappingProxyType(
 """What `make_series` can do, by name. Some are no defects: unusual series that are right."""
 
 
-def make_series(  # noqa: PLR0913  # every option by keyword
+def make_series(
     folder: str | PathLike[str],
     *,
     defect: str | None = None,
