@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from readers import DICOM_READERS, NIFTI_READERS, Reader
 
-from rhoa.progress import bar
-from rhoa.reading.stored import AIR_HU, IMPOSSIBLE_HU
+from rhoa.cli.common import bar
+from rhoa.dicom.pixels import AIR_HU, IMPOSSIBLE_HU
 from rhoa.testing import DEFECTS, NIFTI_DEFECTS, Series, make_nifti, make_series
-from rhoa.testing.draft import CATALOGUE
+from rhoa.testing.synthetic import CATALOGUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

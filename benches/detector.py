@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from rhoa.cli.common import bar
 from rhoa.hips import agreement
-from rhoa.hips.detector_network import BACKBONES
+from rhoa.hips.detector import BACKBONES
+from rhoa.hips.detector_data import as_examples
 from rhoa.hips.detector_training import DetectorOptions, train_detector
-from rhoa.hips.examples import as_examples
 from rhoa.phantom import phantom_labels
-from rhoa.phantom.labels import KINDS
-from rhoa.progress import bar
+from rhoa.phantom.export import KINDS
 
 if TYPE_CHECKING:
-    from rhoa.hips.agreement import Agreement
+    from rhoa.hips.bounding_boxes import Agreement
     from rhoa.hips.detector import HipDetector
     from rhoa.phantom import PhantomLabel
 

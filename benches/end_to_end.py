@@ -34,10 +34,11 @@ from pydicom.uid import JPEG2000Lossless, JPEGLossless
 from readers import DICOM_READERS
 
 import rhoa
-from rhoa import bench, phantom
-from rhoa.progress import bar
-from rhoa.sampling import projection_grid
-from rhoa.threads import thread_count
+from rhoa import phantom
+from rhoa.cli import demo
+from rhoa.cli.common import bar
+from rhoa.parallel import thread_count
+from rhoa.projection.grid import projection_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -222,7 +223,7 @@ def main() -> None:
     if options.road:
         print(json.dumps(stages_of(options.road, options.folder, options.model)))
         return
-    lines = [f"{options.slices} slices of 512 x 512; {bench.machine(thread_count())}.", ""]
+    lines = [f"{options.slices} slices of 512 x 512; {demo.machine(thread_count())}.", ""]
     with TemporaryDirectory() as place:
         folder = Path(place)
         notes = write_series(folder, options.slices)

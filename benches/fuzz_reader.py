@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RHOA_NUM_THREADS"):
     os.environ[name] = "1"  # before NumPy starts threads: children are forked
 
-from rhoa.progress import bar  # noqa: E402
+from rhoa.cli.common import bar  # noqa: E402
 from tests.reading.fuzz import harness  # noqa: E402
 from tests.reading.fuzz.seeds import all_seeds  # noqa: E402
 

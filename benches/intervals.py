@@ -26,8 +26,8 @@ from sklearn.metrics import roc_auc_score
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from rhoa.cli.common import bar  # noqa: E402
 from rhoa.evaluation import evaluate  # noqa: E402
-from rhoa.progress import bar  # noqa: E402
 from tests.evaluation.cohorts import Population  # noqa: E402
 
 if TYPE_CHECKING:

@@ -29,12 +29,12 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from rhoa.cli.common import bar  # noqa: E402
 from rhoa.cohort import Hip, Manifest, leaks  # noqa: E402
-from rhoa.cohort.likeness import likenesses, sketch  # noqa: E402
+from rhoa.cohort.leakage import likenesses, sketch  # noqa: E402
 from rhoa.hips import crop  # noqa: E402
 from rhoa.phantom import Anatomy, Surroundings, xray  # noqa: E402
-from rhoa.picture import encode_png, resize, stretch  # noqa: E402
-from rhoa.progress import bar  # noqa: E402
+from rhoa.raster import encode_png, resize, stretch  # noqa: E402
 from tests.cohort.copies import (  # noqa: E402
     CHANGES,
     GRADE_SHARES,
@@ -72,7 +72,7 @@ def kept(make: Callable[[int], list[Picture]], subjects: int, *, first: int = 0)
 
 def coarse_hips(seed: int) -> list[Picture]:
     """Both hips of a digital subject's X-ray, in half a second."""
-    made = sys.modules["rhoa.phantom.xray"]
+    made = sys.modules["rhoa.phantom.radiography"]
     whole = made.ct, made.VOXEL_MM, made.COARSE_MM
     made.ct, made.VOXEL_MM, made.COARSE_MM = partial(whole[0], surroundings=AROUND_HIPS), 3.0, 1.5
     try:

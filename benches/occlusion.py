@@ -23,9 +23,9 @@ from captum.attr import Occlusion
 
 import rhoa
 from rhoa.learning import Model
-from rhoa.learning.dataset import as_input
-from rhoa.learning.levels import WHITE
+from rhoa.learning.data import as_input
 from rhoa.learning.network import build_network
+from rhoa.learning.preprocessing import WHITE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rhoa import cohort, phantom
+from rhoa.cli.common import bar
 from rhoa.cohort import Manifest
 from rhoa.evaluation import compare
-from rhoa.progress import bar
 from rhoa.study import conduct, read_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from rhoa.study.results import Result
+    from rhoa.study.runner import Result
 
 SEED = 2020
 FRACTIONS = {"xray": (0.55, 0.30, 0.15), "ct": (0.25, 0.25, 0.50)}

@@ -27,7 +27,7 @@ import numpy as np
 import rhoa
 from rhoa.errors import PoseError
 from rhoa.phantom import ABDOMEN, Anatomy, ct
-from rhoa.phantom.surroundings import PLAIN
+from rhoa.phantom.anatomy import PLAIN
 from rhoa.pose import Landmarks, from_landmarks, from_points, from_volume
 
 if TYPE_CHECKING:

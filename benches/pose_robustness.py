@@ -29,9 +29,9 @@ from scipy.ndimage import affine_transform, gaussian_filter
 import rhoa
 from rhoa.errors import PoseError
 from rhoa.phantom import ABDOMEN, Anatomy, ct
-from rhoa.phantom.surroundings import PLAIN
+from rhoa.phantom.anatomy import PLAIN
 from rhoa.pose import difference, from_landmarks, from_volume
-from rhoa.pose.coarse import along_patient
+from rhoa.pose.bone import along_patient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

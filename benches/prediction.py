@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import rhoa
 from rhoa.hips import model_crop
 from rhoa.learning import export_onnx, load_model
-from rhoa.learning.inference import save_model
 from rhoa.learning.network import build_network
+from rhoa.learning.torch_model import save_model
 from rhoa.phantom import Anatomy, ct, write_dicom
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from matplotlib.figure import Figure
 from peers import PEERS, Grid, Peer
 
 import rhoa
-from rhoa import bench
-from rhoa.progress import bar
-from rhoa.sampling import projection_grid
-from rhoa.threads import thread_count
+from rhoa.cli import demo
+from rhoa.cli.common import bar
+from rhoa.parallel import thread_count
+from rhoa.projection.grid import projection_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,17 +45,17 @@ class Match:
     """One tool's job, timed against rhoa's."""
 
     job: str
-    candidate: bench.Candidate
+    candidate: demo.Candidate
     difference: float  # largest, relative to the standard deviation of rhoa's image
 
 
 def matches(scan: rhoa.Volume, threads: int) -> tuple[list[Match], list[str]]:
     """The jobs of all tools that are installed, and notes on the others."""
-    grid = projection_grid(scan, bench.tilted(scan), "all", None)
+    grid = projection_grid(scan, demo.tilted(scan), "all", None)
     samples = grid.samples(scan)
     lattice = Grid(samples["shape"], np.array(samples["origin"]), np.array(samples["steps"]))
     straight = rhoa.ctap(scan.hu, window=WINDOW, threads=threads)
-    posed = rhoa.ctap(scan, pose=bench.tilted(scan), window=WINDOW, method="reslice")
+    posed = rhoa.ctap(scan, pose=demo.tilted(scan), window=WINDOW, method="reslice")
     oblique = posed.pixels / np.float32(grid.step_mm)  # rows are 1 mm apart
     found, notes = [], []
     for peer in PEERS:
@@ -77,12 +77,12 @@ def _jobs(  # one tool, one scan, two jobs
     image, found = peer.prepare(hu), []
     name = f"{peer.name} {peer.version}"
     if (project := peer.straight) is not None:
-        candidate = bench.Candidate(
+        candidate = demo.Candidate(
             f"straight sum, {name}", lambda: project(image, WINDOW, threads), slow=True
         )
         found.append(Match("straight", candidate, _difference(candidate.run(), straight)))
     if (sample := peer.oblique) is not None:
-        candidate = bench.Candidate(
+        candidate = demo.Candidate(
             f"oblique sum, {name}", lambda: sample(image, WINDOW, grid, threads), slow=True
         )
         found.append(Match("oblique", candidate, _difference(candidate.run(), oblique)))
@@ -94,7 +94,7 @@ def _difference(image: object, reference: NDArray[np.float32]) -> float:
     return float(difference / reference.std())
 
 
-def table(timings: list[bench.Timing], found: list[Match]) -> list[str]:
+def table(timings: list[demo.Timing], found: list[Match]) -> list[str]:
     """The lines of a Markdown table."""
     median = {timing.name: timing.median for timing in timings}
     jobs = {match.candidate.name: match for match in found}
@@ -104,7 +104,7 @@ def table(timings: list[bench.Timing], found: list[Match]) -> list[str]:
     ]
     for timing in sorted(timings, key=lambda timing: timing.median):
         match = jobs.get(timing.name)
-        reference = bench.OBLIQUE if match and match.job == "oblique" else bench.STRAIGHT
+        reference = demo.OBLIQUE if match and match.job == "oblique" else demo.STRAIGHT
         ratio = f"{timing.median / median[reference]:.2f} x" if match else ""
         agreement = f"{match.difference:.1e}" if match else ""
         times = f"{timing.least:.1f} | {timing.median:.1f} | {timing.most:.1f}"
@@ -117,13 +117,13 @@ def as_markdown(rows: list[dict[str, object]]) -> list[str]:
     columns = list(rows[0])
     lines = [f"| {' | '.join(columns)} |", f"|---|---|{'---:|' * (len(columns) - 2)}"]
     for row in rows:
-        if not str(row["what"]).endswith(bench.NUMBA):
+        if not str(row["what"]).endswith(demo.NUMBA):
             cells = ("" if row[column] is None else str(row[column]) for column in columns)
             lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def draw(timings: list[bench.Timing], path: Path, title: str) -> None:
+def draw(timings: list[demo.Timing], path: Path, title: str) -> None:
     """Bars of the medians on a logarithmic scale, rhoa's darker."""
     ordered = sorted(timings, key=lambda timing: -timing.median)
     figure = Figure(figsize=(9, 0.32 * len(ordered) + 1.2), layout="constrained")
@@ -144,25 +144,25 @@ def draw(timings: list[bench.Timing], path: Path, title: str) -> None:
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--shape", nargs=3, type=int, default=bench.SHAPE)
+    parser.add_argument("--shape", nargs=3, type=int, default=demo.SHAPE)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--out", type=Path, help="path without suffix, for a .md and a .png")
     options = parser.parse_args()
     threads = thread_count(options.threads)
-    scan = bench.volume(tuple(options.shape))
+    scan = demo.volume(tuple(options.shape))
     found, notes = matches(scan, threads)
     own = [
         one
-        for one in bench.candidates(scan, threads)
-        if one.name in {bench.READ, bench.STRAIGHT, bench.OBLIQUE}
+        for one in demo.candidates(scan, threads)
+        if one.name in {demo.READ, demo.STRAIGHT, demo.OBLIQUE}
     ]
     competitors = [*own, *(match.candidate for match in found)]
-    timings = bench.timed(competitors, rounds=options.rounds, progress=bar())
+    timings = demo.timed(competitors, rounds=options.rounds, progress=bar())
     size = " x ".join(str(length) for length in scan.shape)
-    title = f"{size}, {bench.machine(threads)}"
-    rows = bench.run(scan.shape, rounds=options.rounds, threads=threads, progress=bar())
-    head = [bench.machine(threads), "", f"{size} voxels.", "", *as_markdown(rows), ""]
+    title = f"{size}, {demo.machine(threads)}"
+    rows = demo.run(scan.shape, rounds=options.rounds, threads=threads, progress=bar())
+    head = [demo.machine(threads), "", f"{size} voxels.", "", *as_markdown(rows), ""]
     text = "\n".join([*head, *table(timings, found), "", *notes])
     print(text)
     if options.out:
@@ -170,7 +170,7 @@ def main() -> None:
         picture = options.out.with_suffix(".png")
         page = options.out.with_suffix(".md")
         text = f"{text.rstrip()}\n\n![{PICTURE}]({picture.name})"
-        page.write_text(sections(page, bench.processor(), text), encoding="utf-8")
+        page.write_text(sections(page, demo.processor(), text), encoding="utf-8")
         draw(timings, picture, title)
 
 

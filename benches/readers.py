@@ -140,14 +140,14 @@ def _files(path: Path) -> list[Path]:
 
 
 DICOM_READERS = (
-    Reader("rhoa", "rhoa", _rhoa, ("rhoa", "rhoa.reading.series")),
+    Reader("rhoa", "rhoa", _rhoa, ("rhoa", "rhoa.reading.reader")),
     Reader("SimpleITK", "SimpleITK", _sitk_series, ("SimpleITK",)),
     Reader("dicom2nifti", "dicom2nifti", _dicom2nifti, ("dicom2nifti", "nibabel")),
     Reader("highdicom", "highdicom", _highdicom, ("highdicom",)),
     Reader("pydicom, by hand", "pydicom", _pydicom, ("pydicom", "pydicom.pixels")),
 )
 NIFTI_READERS = (
-    Reader("rhoa", "rhoa", _rhoa, ("rhoa", "rhoa.reading.nifti")),
+    Reader("rhoa", "rhoa", _rhoa, ("rhoa", "rhoa.reading.volume_files")),
     Reader("SimpleITK", "SimpleITK", _sitk_image, ("SimpleITK",)),
     Reader("nibabel", "nibabel", _nibabel, ("nibabel",)),
 )

@@ -32,15 +32,13 @@ import scanner
 from readers import DICOM_READERS
 
 import rhoa
-from rhoa.progress import bar
-from rhoa.reading.assembly import blankness
-from rhoa.reading.catalogue import choose
-from rhoa.reading.doubts import checked
-from rhoa.reading.findings import Findings
-from rhoa.reading.grouping import find
-from rhoa.reading.looks import judge, look
-from rhoa.reading.sorting import sort_slices
-from rhoa.threads import thread_count
+from rhoa.cli.common import bar
+from rhoa.errors import Findings
+from rhoa.parallel import thread_count
+from rhoa.reading.geometry import sort_slices
+from rhoa.reading.quality import judge, look
+from rhoa.reading.reader import blankness
+from rhoa.reading.series_index import checked, choose, find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +68,7 @@ MEMORY = {
 CHILD = """
 import json, pathlib, sys, warnings
 sys.path.insert(0, {benches!r})
-import numpy, pydicom, rhoa, readers, rhoa.reading.slices, rhoa.reading.series
+import numpy, pydicom, rhoa, readers, rhoa.reading.reader, rhoa.reading.reader
 warnings.simplefilter("ignore")
 if {sitk}: import SimpleITK
 rhoa.ctap(numpy.zeros((2, 2, 2), "i2"))

@@ -28,9 +28,8 @@ from playwright.sync_api import sync_playwright
 
 import rhoa
 from rhoa.phantom import Anatomy, ct, write_dicom
-from rhoa.review.actions import Graded
-from rhoa.review.journal import Journal
-from rhoa.review.pictures import shown_image
+from rhoa.review.events import Graded, Journal
+from rhoa.review.images import shown_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydicom.dataset import Dataset
 
-from rhoa.testing.images import Grid, image_dataset, save
+from rhoa.testing.synthetic import Grid, image_dataset, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable

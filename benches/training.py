@@ -39,21 +39,18 @@ from torchvision.models import resnet18
 from torchvision.transforms import v2
 
 from rhoa.learning import recipes
-from rhoa.learning.batches import batches
-from rhoa.learning.checkpoints import Learner
-from rhoa.learning.curves import Step, growing
-from rhoa.learning.dataset import read_crops
-from rhoa.learning.determinism import deterministic
-from rhoa.learning.levels import IMAGENET_MEAN, IMAGENET_STD
-from rhoa.learning.loop import Fitting, LabelledCrops, train_step
-from rhoa.learning.optimizers import build_optimizer
-from rhoa.learning.teams import Team
-from rhoa.picture import encode_png
+from rhoa.learning.data import batches, read_crops
+from rhoa.learning.network import build_optimizer
+from rhoa.learning.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from rhoa.learning.run_folder import Learner, Step, growing
+from rhoa.learning.trainer import Fitting, LabelledCrops, train_step
+from rhoa.raster import encode_png
+from rhoa.torch_runtime import Team, deterministic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rhoa.learning.recipes import Recipe
+    from rhoa.learning.recipe import Recipe
 
 CROP_PIXELS = 100
 

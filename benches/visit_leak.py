@@ -26,11 +26,11 @@ import torch
 from phantom_study import table, write_between
 
 from rhoa import cohort, evaluate, phantom, recipes
+from rhoa.cli.common import bar
 from rhoa.evaluation import compare
-from rhoa.learning.execution import Execution
-from rhoa.learning.stages import LabelledHip, Stage, carry_out
-from rhoa.learning.teams import Team
-from rhoa.progress import bar
+from rhoa.learning.recipe import Execution
+from rhoa.learning.trainer import LabelledHip, Stage, carry_out
+from rhoa.torch_runtime import Team
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 
 import rhoa
 from rhoa.phantom import Anatomy, ct
-from rhoa.picture import draw_box
+from rhoa.raster import draw_box
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from rhoa.capture import LONGEST_TEXT, Study, secondary_capture
+from rhoa.dicom.secondary_capture import LONGEST_TEXT, Study, secondary_capture
 from rhoa.radiograph import Radiograph
 
 pytest.importorskip("highdicom", reason="needs rhoa[dicom-out]")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import rhoa
-from rhoa.channels import WATER_ATTENUATION_PER_MM
+from rhoa.projection.render import WATER_ATTENUATION_PER_MM
 from tests.strategies import arrays, clipped, noise_volume, posed, rotation, stored, windows
 
 AXES = st.integers(0, 2)

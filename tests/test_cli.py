@@ -18,7 +18,7 @@ import pytest
 import rhoa
 from rhoa import cli
 from rhoa.phantom import Anatomy, Surroundings, ct, write_dicom
-from rhoa.picture import encode_png
+from rhoa.raster import encode_png
 from rhoa.testing import make_series
 from tests.cohort.copies import texture
 from tests.commands import run

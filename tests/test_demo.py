@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rhoa import cli, cohort
-from rhoa.demo import DemoSize, make_cohort, train_and_report
+from rhoa.cli.demo import DemoSize, make_cohort, train_and_report
 
 TINY = DemoSize(
     ct_subjects=10,

@@ -20,11 +20,11 @@ MODULES = sorted(
     if path.name != "__main__.py" and ">>>" in path.read_text(encoding="utf-8")
 )
 NEED_TORCH = {
-    "rhoa.learning.incremental",
+    "rhoa.learning.incremental_inference",
     "rhoa.hips.detector",
-    "rhoa.learning.training",
+    "rhoa.learning.trainer",
     "rhoa.learning.network",
-    "rhoa.learning.inference",
+    "rhoa.learning.torch_model",
 }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import rhoa
-from rhoa.threads import side_by_side
+from rhoa.parallel import side_by_side
 
 THREADS, CALLS = 8, 1000
 WINDOWS = [(-150.0, 600.0), (0.0, 1000.0)]

@@ -38,16 +38,16 @@ NAMED_LIKE_FUNCTIONS = {
     *("rhoa.audit.remarks", "rhoa.cohort.balance", "rhoa.cohort.build"),
     *("rhoa.cohort.leaks", "rhoa.cohort.split", "rhoa.hips.agreement", "rhoa.hips.boxes"),
     *("rhoa.hips.joints", "rhoa.phantom.xray", "rhoa.review.export"),
-    *("rhoa.verbs.detector", "rhoa.verbs.review"),
+    *("rhoa.cli.xray", "rhoa.cli.review"),
 }
 SMALL_WITH_ONE_IMPORTER = {
-    *("rhoa.evaluation.attention", "rhoa.evaluation.finding_tables"),
-    *("rhoa.learning.backbones", "rhoa.learning.batches", "rhoa.learning.determinism"),
-    *("rhoa.learning.views", "rhoa.pose.depths", "rhoa.pose.metal"),
-    *("rhoa.pose.tubercles", "rhoa.preview", "rhoa.reading.resampling"),
-    *("rhoa.reading.rescale", "rhoa.reading.streams", "rhoa.review.order"),
-    *("rhoa.review.scans", "rhoa.testing.enhanced", "rhoa.verbs.dicom_findings"),
-    "rhoa.verbs.inputs",
+    *("rhoa.evaluation.saliency", "rhoa.report.tables"),
+    *("rhoa.learning.network", "rhoa.learning.data", "rhoa.torch_runtime"),
+    *("rhoa.learning.preprocessing", "rhoa.projection.grid", "rhoa.pose.slice_quality"),
+    *("rhoa.pose.anterior_plane", "rhoa.volume", "rhoa.reading.geometry"),
+    *("rhoa.reading.decoding", "rhoa.dicom.codecs", "rhoa.review.events"),
+    *("rhoa.review.cohort", "rhoa.testing.defects", "rhoa.cli.predict"),
+    "rhoa.cli.common",
 }
 
 

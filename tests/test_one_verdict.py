@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import rhoa
-from rhoa.cohort.scans import COLUMNS
+from rhoa.cohort.builder import COLUMNS
 from rhoa.phantom import Anatomy, Surroundings, ct
-from rhoa.review.cases import read_cohort
-from rhoa.review.pictures import Pictures
-from rhoa.review.state import CaseState
+from rhoa.review.cohort import read_cohort
+from rhoa.review.events import CaseState
+from rhoa.review.images import Pictures
 from tests.commands import run
 from tests.learning.runs import write_onnx_run
 

@@ -18,7 +18,7 @@ import pytest
 import rhoa
 from rhoa import cli
 from rhoa.phantom import Anatomy, Phantom, ct, write_dicom
-from rhoa.picture import encode_png
+from rhoa.raster import encode_png
 from tests.pages import (
     NAMES,
     PAGES,
@@ -169,8 +169,7 @@ class TestPython:
     @pytest.mark.usefixtures("chdir")
     def test_a_reader_check(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The defect that the page makes up is written, and read with a warning."""
-        from rhoa.testing.draft import CATALOGUE, Draft
-        from rhoa.testing.images import Grid
+        from rhoa.testing.synthetic import CATALOGUE, Draft, Grid
 
         monkeypatch.setitem(CATALOGUE, "lossy-flag", CATALOGUE["lossy"])  # and out again
         names: dict[str, object] = {"Grid": Grid, "Draft": Draft}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from rhoa.picture import encode_png, encode_tiff, resampling_matrix, resize, stretch
+from rhoa.raster import encode_png, encode_tiff, resampling_matrix, resize, stretch
 
 
 def decode_png(data: bytes) -> tuple[np.ndarray, dict[bytes, bytes]]:

@@ -35,7 +35,7 @@ def implanted() -> rhoa.Volume:
 
 
 def known(crop: np.ndarray) -> float:
-    from rhoa.learning.levels import prepare
+    from rhoa.learning.preprocessing import prepare
 
     seen = prepare(crop.astype(np.float32), image_size=SIZE, xray_size=None)
     return float(brightness(seen[None])[0, 1])

@@ -25,16 +25,16 @@ import pytest
 
 import rhoa
 from rhoa import cli
-from rhoa.capture import secondary_capture
+from rhoa._types import SIDES
 from rhoa.cohort import Pseudonyms
+from rhoa.cohort.builder import COLUMNS
 from rhoa.cohort.pseudonyms import patient_of
-from rhoa.cohort.scans import COLUMNS
+from rhoa.dicom.secondary_capture import secondary_capture
+from rhoa.files import csv_text
 from rhoa.phantom import Anatomy, ct, write_dicom, write_xray, xray
-from rhoa.picture import encode_png
-from rhoa.pose.sides import SIDES
+from rhoa.raster import encode_png
 from rhoa.review import Session, Sitting, export, read_cohort
 from rhoa.testing import make_series
-from rhoa.writing import csv_text
 from tests.canaries import TEXTS, files_of, found_in, plant, plant_files
 from tests.learning.runs import write_onnx_run
 

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from rhoa import progress
+from rhoa.cli import common
 
 
 class Terminal(io.StringIO):
@@ -17,14 +17,14 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(common.time, "monotonic", lambda: now[0])
     return now
 
 
 def test_a_terminal_shows_how_long_the_rest_takes_at_the_pace_so_far(clock: list[float]) -> None:
     """Five were done before; then two in ten seconds: the 13 that are left take 65."""
     terminal = Terminal()
-    show = progress.bar(terminal)
+    show = common.bar(terminal)
 
     show(5, 20, "cases")
     clock[0] += 10
@@ -35,7 +35,7 @@ def test_a_terminal_shows_how_long_the_rest_takes_at_the_pace_so_far(clock: list
 
 def test_minutes_are_told_as_minutes(clock: list[float]) -> None:
     terminal = Terminal()
-    show = progress.bar(terminal)
+    show = common.bar(terminal)
 
     show(0, 100, "cases")
     clock[0] += 60
@@ -46,7 +46,7 @@ def test_minutes_are_told_as_minutes(clock: list[float]) -> None:
 
 def test_the_end_tells_how_long_it_took(clock: list[float]) -> None:
     terminal = Terminal()
-    show = progress.bar(terminal)
+    show = common.bar(terminal)
 
     show(0, 2, "cases")
     clock[0] += 4
@@ -57,7 +57,7 @@ def test_the_end_tells_how_long_it_took(clock: list[float]) -> None:
 
 def test_a_log_keeps_one_line_a_stage(clock: list[float]) -> None:
     log = io.StringIO()
-    show = progress.bar(log)
+    show = common.bar(log)
 
     for done in range(4):
         show(done, 3, "reading: one file")

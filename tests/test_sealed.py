@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhoa.errors import WeightsError
-from rhoa.sealed import read_bounded, read_card, read_inside, read_sealed
+from rhoa.files import read_bounded, read_card, read_inside, read_sealed
 
 KINDS = {"size": int, "name": str, "most": int | None}
 CARD = {"size": 3, "name": "a", "most": None}

@@ -21,8 +21,8 @@ from pydicom.dataset import FileDataset
 
 import rhoa
 from rhoa import cli, errors
-from rhoa.reading import slices
-from rhoa.reading.slices import open_scan, open_series
+from rhoa.reading import reader
+from rhoa.reading.reader import open_scan, open_series
 from rhoa.testing import DEFECTS, make_series
 from tests.reading.series import PATIENT_POSITIONS, SYNTAXES, Grid, ramp, set_pixels, write_series
 
@@ -42,7 +42,7 @@ NOISE = np.random.default_rng(0).integers(-1024, 3072, GRID.shape)
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two slices a block: the last block is smaller than the others."""
-    monkeypatch.setattr(slices, "BLOCK_BYTES", 2 * 2 * GRID.shape[1] * GRID.shape[2])
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 2 * 2 * GRID.shape[1] * GRID.shape[2])
 
 
 def outcome(make: Callable[[], rhoa.Radiograph]) -> tuple[object, ...]:
@@ -169,7 +169,7 @@ class TestPaths:
         write_series(tmp_path / "scan", GRID, hu=NOISE)
         image = rhoa.ctap(rhoa.read_ct(tmp_path / "scan"))
         (tmp_path / "whole").mkdir()
-        monkeypatch.setattr(slices.SliceSource, "read", None)  # not to be called
+        monkeypatch.setattr(reader.SliceSource, "read", None)  # not to be called
 
         assert cli.main(["ctap", str(tmp_path / "scan"), "-o", str(tmp_path / "out")]) == 0
 

@@ -12,12 +12,12 @@ import pydicom
 import pytest
 
 import rhoa
-from rhoa.capture import Study, secondary_capture
+from rhoa.dicom.secondary_capture import Study, secondary_capture
 from rhoa.errors import ParameterError
 from rhoa.hips import Box
+from rhoa.hips.dicom_report import OWN, SCHEME, HipFinding, structured_report
 from rhoa.phantom import Anatomy, ct, write_dicom
 from rhoa.pose import from_landmarks
-from rhoa.structured import OWN, SCHEME, HipFinding, structured_report
 from tests.canaries import TEXTS, files_of, found_in, plant_files
 from tests.commands import run
 from tests.learning.runs import write_onnx_run

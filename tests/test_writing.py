@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhoa.errors import WriteError
-from rhoa.writing import atomic_write, csv_text, replacing
+from rhoa.files import atomic_write, csv_text, replacing
 
 KILLS = 200
 SIZE = 200_000  # bytes, about as many as the weights of a small layer
@@ -104,7 +104,7 @@ def told_by(script: str, *words: object) -> Any:  # noqa: ANN401  # whatever JSO
 KILLED = """
 import json, os, random, signal, sys, time
 from pathlib import Path
-from rhoa.writing import atomic_write
+from rhoa.files import atomic_write
 
 file, kills, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 atomic_write(file, b"\\xff" * size)
@@ -152,7 +152,7 @@ from pathlib import Path
 import numpy as np
 from rhoa.errors import WriteError
 from rhoa.radiograph import Radiograph
-from rhoa.writing import atomic_write
+from rhoa.files import atomic_write
 
 folder, told = Path(sys.argv[1]), {}
 image = Radiograph(np.random.default_rng(1).normal(size=(300, 300)), (1.0, 1.0))

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from rhoa import audit, cohort, errors, hips, phantom, pose, testing
     from rhoa.errors import RhoaError, RhoaWarning
     from rhoa.evaluation import evaluate
-    from rhoa.evaluation.sensitivity import occlusion
+    from rhoa.evaluation.saliency import occlusion
     from rhoa.learning import load_model, recipes, train
     from rhoa.pose import Alignment, Landmarks
     from rhoa.prediction import predict
     from rhoa.projection import ctap, sweep
+    from rhoa.projection.stacks import coronal, cumulative, thin_slab
     from rhoa.radiograph import Radiograph
     from rhoa.reading import read_ct
-    from rhoa.reading.mask_resampling import resample_mask
-    from rhoa.stacks import coronal, cumulative, thin_slab
+    from rhoa.reading.masks import resample_mask
     from rhoa.versions import show_versions
     from rhoa.volume import Volume
 
@@ -65,19 +65,19 @@ _HOME = {
     "RhoaError": "errors",
     "RhoaWarning": "errors",
     "Volume": "volume",
-    "coronal": "stacks",
+    "coronal": "projection.stacks",
     "ctap": "projection",
-    "cumulative": "stacks",
+    "cumulative": "projection.stacks",
     "evaluate": "evaluation",
     "load_model": "learning",
-    "occlusion": "evaluation.sensitivity",
+    "occlusion": "evaluation.saliency",
     "predict": "prediction",
     "read_ct": "reading",
     "recipes": "learning",
-    "resample_mask": "reading.mask_resampling",
+    "resample_mask": "reading.masks",
     "show_versions": "versions",
     "sweep": "projection",
-    "thin_slab": "stacks",
+    "thin_slab": "projection.stacks",
     "train": "learning",
 }
 

@@ -29,6 +29,7 @@ import importlib
 import math
 import sys
 import warnings
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -258,3 +259,21 @@ def require_extra(module: str, *, extra: str, purpose: str) -> Any:  # noqa: ANN
         if error.name != root:
             raise
         raise MissingExtraError(f"{purpose} needs {root}: pip install 'rhoa[{extra}]'") from None
+
+
+# What a reader noticed on the way: results that deserve a look.
+
+
+@dataclass(slots=True)
+class Findings:
+    """Warnings collected while reading; with ``strict`` each of them is an error."""
+
+    strict: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, message: str, error: type[ReadError] = ReadError) -> None:
+        """Keep ``message``, or raise it as ``error`` where reading is strict."""
+        if self.strict:
+            raise error(f"{message} (an error because strict=True)")
+        if message not in self.warnings:
+            self.warnings.append(message)

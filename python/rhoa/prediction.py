@@ -7,20 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from rhoa._types import SIDES
+from rhoa.dicom.header import SkippedFileError, read_header
 from rhoa.errors import MissingFileError, ParameterError, RhoaError, require_names
+from rhoa.files import shown
 from rhoa.hips import ExtractedHips, extract, model_crop, read_xray
 from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
 from rhoa.hips.extraction import LOW_CONFIDENCE
-from rhoa.hips.film import hips_of, require_known
-from rhoa.hips.pictures import picture_format
-from rhoa.hips.refusals import REFUSALS
-from rhoa.pose.sides import SIDES
-from rhoa.pose.verdict import HIP_REFUSALS
+from rhoa.pose.scan_coverage import HIP_REFUSALS
 from rhoa.radiograph import Radiograph
 from rhoa.reading import read_ct, whole_volume
-from rhoa.reading.bounded import shown
-from rhoa.reading.headers import SkippedFileError, read_header
 from rhoa.volume import Volume
+from rhoa.xray.film import REFUSALS, hips_of, require_known
+from rhoa.xray.reader import picture_format
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rhoa._types import Side
     from rhoa.hips import Box, HipDetector
     from rhoa.hips.extraction import Pose
-    from rhoa.hips.film import Hips
     from rhoa.learning import Draws, Grader
-    from rhoa.pose.sides import Side
+    from rhoa.xray.film import Hips
 
     Scan = Volume | Radiograph | str | PathLike[str]
 

@@ -1,27 +1,33 @@
-"""A radiograph-like image: pixels, their size, and where they lie in the patient."""
+"""A radiograph-like image: pixels, their size, where they lie in the patient; boxes in it."""
 
 from __future__ import annotations
 
 import json
+import math
 import tokenize
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.capture import secondary_capture, write_dicom
+from rhoa._types import SIDES, Side
+from rhoa.dicom.secondary_capture import secondary_capture, write_dicom
 from rhoa.errors import (
     MissingFileError,
     ParameterError,
     ReadError,
+    require_choice,
+    require_count,
     require_extra,
     require_positive,
 )
-from rhoa.picture import (
+from rhoa.files import atomic_write, replacing
+from rhoa.pose import Alignment, Landmarks
+from rhoa.raster import (
     encode_png,
     encode_tiff,
     grey_range,
@@ -29,14 +35,13 @@ from rhoa.picture import (
     resampling_matrix,
     stretch,
 )
-from rhoa.pose import Alignment, Landmarks
-from rhoa.writing import atomic_write, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
+
 
 DISPLAY_SATURATION_PERCENT = 0.5
 _KINDS = {"CT-AP": "ct-ap", "X-ray": "xray"}
@@ -166,7 +171,7 @@ class Radiograph:
         ``.npz``: pixels, pixel size, alignment and provenance, without loss. ``.tif`` and
         ``.tiff``: float32 values with square pixels. ``.nii.gz`` and ``.nii``: one coronal slice in
         patient space (needs ``rhoa[nifti]``). ``.dcm``: DICOM Secondary Capture of the PNG's grey
-        levels, of no patient by name or number (needs ``rhoa[dicom-out]``; ``rhoa.capture`` takes a
+        levels, of no patient by name or number (needs ``rhoa[dicom-out]``; ``rhoa.dicom.secondary_capture`` takes a
         name and a study).
 
         Raises
@@ -312,3 +317,147 @@ def _frame(content: Mapping[str, NDArray[Any]], name: str) -> Alignment | None:
         findings["quality"],
         frozenset(findings["flags"]),
     )
+
+
+_SAME_SIDE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle around the hip of one side, in pixel edges: pixel ``n`` covers [n, n + 1).
+
+    Raises
+    ------
+    ParameterError
+        If the side is neither "left" nor "right", or the rectangle is empty.
+
+    Examples
+    --------
+    >>> Box("left", top=10, left=20, bottom=30, right=50).centre
+    (20.0, 35.0)
+    """
+
+    side: Side
+    top: float
+    left: float
+    bottom: float
+    right: float
+    confidence: float | None = None
+    """From 0 to 1, of what found it; None where nothing was measured."""
+
+    def __post_init__(self) -> None:
+        require_choice("side", self.side, SIDES)
+        edges = (self.top, self.left, self.bottom, self.right)
+        if not all(map(math.isfinite, edges)) or not (
+            self.top < self.bottom and self.left < self.right
+        ):
+            raise ParameterError(
+                f"a box needs finite edges, top < bottom and left < right; got {edges}."
+            )
+
+    @property
+    def height(self) -> float:
+        """Pixels from top to bottom."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> float:
+        """Pixels from left to right."""
+        return self.right - self.left
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """(row, column) of the middle, in pixel edges."""
+        return (self.top + self.bottom) / 2, (self.left + self.right) / 2
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union of two boxes."""
+        high = min(self.bottom, other.bottom) - max(self.top, other.top)
+        wide = min(self.right, other.right) - max(self.left, other.left)
+        shared = max(high, 0.0) * max(wide, 0.0)
+        return shared / (self.height * self.width + other.height * other.width - shared)
+
+    def share_outside(self, shape: tuple[int, int]) -> float:
+        """Share of the box's area that lies outside an image of ``shape`` (rows, columns)."""
+        high = min(self.bottom, shape[0]) - max(self.top, 0.0)
+        wide = min(self.right, shape[1]) - max(self.left, 0.0)
+        return 1 - max(high, 0.0) * max(wide, 0.0) / (self.height * self.width)
+
+
+def squared(box: Box, pixel_mm: tuple[float, float] = (1.0, 1.0)) -> Box:
+    """The square about a box's middle whose side is the shorter side of the box.
+
+    A box that is square already, but for rounding, is returned as it is.
+
+    Parameters
+    ----------
+    box
+        In pixel edges.
+    pixel_mm
+        Of the image: where pixels are not square, the square is one of millimetres.
+
+    References
+    ----------
+    Gebre et al. 2022, "Cropping and contrast adjustment of hip joints": "the rectangular ROIs were
+    made into squares by clipping the difference between their height and width".
+
+    Examples
+    --------
+    >>> squared(Box("left", top=0, left=0, bottom=10, right=20))
+    Box(side='left', top=0.0, left=5.0, bottom=10.0, right=15.0, confidence=None)
+    """
+    rows_mm, columns_mm = pixel_mm
+    if math.isclose(box.height * rows_mm, box.width * columns_mm, abs_tol=1e-3 * min(pixel_mm)):
+        return box  # so that a square that was written to a table and read again stays as it is
+    half_mm = min(box.height * rows_mm, box.width * columns_mm) / 2
+    down, across = half_mm / rows_mm, half_mm / columns_mm
+    row, column = box.centre
+    return replace(
+        box, top=row - down, left=column - across, bottom=row + down, right=column + across
+    )
+
+
+def crop(
+    image: Radiograph | ArrayLike, box: Box, *, size: int | None = 100, mirror: bool | None = None
+) -> NDArray[np.float32]:
+    """The part of an image inside ``box`` as a square of ``size`` pixels, float32.
+
+    A box that is not square is clipped to the square about its middle (`squared`): what is round in
+    the patient is round in the crop.
+
+    Parameters
+    ----------
+    image
+        A `Radiograph`, whose pixel size counts, or a 2-D array of square pixels.
+    box
+        In the image's pixel edges. Beyond the image its border pixels are repeated.
+    size
+        Rows and columns of the crop; None keeps about the image's own number of pixels.
+    mirror
+        Whether to turn left and right around. By default right hips are, so that every crop looks
+        like a left hip.
+
+    Raises
+    ------
+    ParameterError
+        If the image is not 2-D, or all of the square lies outside it.
+
+    References
+    ----------
+    Gebre et al. 2022, "Cropping and contrast adjustment of hip joints": "made into squares by
+    clipping the difference between their height and width".
+    """
+    pixels = np.asarray(image, np.float32)
+    if pixels.ndim != 2:
+        raise ParameterError(f"image must be 2-D; got {pixels.ndim}-D, shape {pixels.shape}.")
+    box = squared(box, getattr(image, "pixel_mm", (1.0, 1.0)))
+    if box.share_outside((pixels.shape[0], pixels.shape[1])) >= 1:
+        raise ParameterError(f"the {box.side} box lies outside the image of {pixels.shape} pixels.")
+    if size is None:
+        size = max(1, round(max(box.height, box.width)))
+    size = require_count("size", size)
+    down = resampling_matrix(pixels.shape[0], size, box.top, box.bottom)
+    across = resampling_matrix(pixels.shape[1], size, box.left, box.right)
+    if box.side == "right" if mirror is None else mirror:
+        across = across[::-1]
+    return (down @ pixels @ across.T).astype(np.float32)

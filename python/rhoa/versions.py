@@ -7,7 +7,7 @@ import platform
 from importlib import metadata
 
 from rhoa import _core
-from rhoa.threads import thread_count
+from rhoa.parallel import thread_count
 
 LIBRARIES = (
     *("numpy", "pydicom", "scikit-learn", "scipy"),

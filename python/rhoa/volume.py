@@ -1,22 +1,214 @@
-"""A CT volume: Hounsfield units and where they lie in the patient."""
+"""A CT volume: Hounsfield units and where they lie; other libraries' images; a preview."""
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from itertools import permutations
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from rhoa import exchange
-from rhoa.errors import VolumeError, require_positive, require_volume
-from rhoa.preview import preview
+from rhoa.errors import VolumeError, require_extra, require_positive, require_volume
+from rhoa.raster import encode_png, resize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    Placed = tuple[NDArray[Any], NDArray[np.float64]]
+
+
+# Voxels and their place in the patient, to and from other libraries' images.
+#
+# Everything here speaks of an array ``[k, j, i]`` and the 4 x 4 ``affine`` from its indices to
+# patient LPS millimetres. nibabel and TorchIO index ``[x, y, z]`` and count in RAS; SimpleITK
+# indexes its arrays as rhoa does, its directions by ``x, y, z``; highdicom's volumes are rhoa's.
+
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""And LPS to RAS."""
+REVERSED = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
+"""Indices ``(x, y, z, 1)`` to ``(k, j, i, 1)``, and back."""
+
+
+def to_nibabel(hu: NDArray[Any], affine: NDArray[np.float64]) -> Any:  # noqa: ANN401  # a nibabel image
+    """A ``nibabel.Nifti1Image`` of the same voxels, in millimetres."""
+    nibabel = require_extra("nibabel", extra="nifti", purpose="Volume.to_nibabel")
+    voxels = _storable(hu)
+    image = nibabel.Nifti1Image(voxels.T, RAS_TO_LPS @ affine @ REVERSED, dtype=voxels.dtype)
+    image.header.set_xyzt_units("mm")
+    return image
+
+
+def from_nibabel(image: Any) -> Placed:  # noqa: ANN401  # a nibabel image
+    """The voxels of a 3-D image of nibabel, scaled as its header says."""
+    voxels = np.asanyarray(_of("nibabel", image, "dataobj"))
+    if image.affine is None:
+        raise VolumeError("nibabel image: it has no affine, so which side is left is unknown.")
+    return _volume("nibabel", voxels).T, RAS_TO_LPS @ np.asarray(image.affine) @ REVERSED
+
+
+def to_sitk(hu: NDArray[Any], affine: NDArray[np.float64]) -> Any:  # noqa: ANN401  # a SimpleITK image
+    """A ``SimpleITK.Image`` of the same voxels."""
+    sitk = require_extra("SimpleITK", extra="itk", purpose="Volume.to_sitk")
+    image = sitk.GetImageFromArray(_storable(hu))
+    steps = affine[:3, 2::-1]  # along x, y and z of the image
+    spacing = np.linalg.norm(steps, axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((steps / spacing).ravel().tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    return image
+
+
+def from_sitk(image: Any) -> Placed:  # noqa: ANN401  # a SimpleITK image
+    """The voxels of a 3-D image of SimpleITK, of one number a voxel."""
+    sitk = require_extra("SimpleITK", extra="itk", purpose="Volume.from_sitk")
+    if _of("SimpleITK", image, "GetNumberOfComponentsPerPixel")() != 1:
+        raise VolumeError("SimpleITK image: it has several values a voxel; a CT has one.")
+    voxels = _volume("SimpleITK", sitk.GetArrayFromImage(image))
+    affine = np.eye(4)
+    directions = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, :3] = directions[:, ::-1]
+    affine[:3, 3] = image.GetOrigin()
+    return voxels, affine
+
+
+def to_highdicom(hu: NDArray[Any], affine: NDArray[np.float64]) -> Any:  # noqa: ANN401  # a highdicom volume
+    """A ``highdicom.Volume`` in patient coordinates, of the same voxels."""
+    highdicom = require_extra("highdicom", extra="dicom-out", purpose="Volume.to_highdicom")
+    return highdicom.Volume(hu, affine, coordinate_system="PATIENT")
+
+
+def from_highdicom(volume: Any) -> Placed:  # noqa: ANN401  # a highdicom volume
+    """The voxels of a ``highdicom.Volume`` in patient coordinates, without channels."""
+    system = _of("highdicom", volume, "coordinate_system")
+    if getattr(system, "value", system) != "PATIENT":
+        raise VolumeError("highdicom volume: its coordinate system is not the patient's.")
+    return _volume("highdicom", np.asarray(volume.array)), np.asarray(volume.affine)
+
+
+def to_torchio(hu: NDArray[Any], affine: NDArray[np.float64]) -> Any:  # noqa: ANN401  # a TorchIO image
+    """A ``torchio.ScalarImage`` of one channel with the same voxels."""
+    torchio = require_extra("torchio", extra="torchio", purpose="Volume.to_torchio")
+    torch = require_extra("torch", extra="train", purpose="Volume.to_torchio")
+    tensor = torch.from_numpy(_storable(hu).T[None].copy())
+    return torchio.ScalarImage(tensor=tensor, affine=RAS_TO_LPS @ affine @ REVERSED)
+
+
+def from_torchio(image: Any) -> Placed:  # noqa: ANN401  # a TorchIO image
+    """The voxels of a TorchIO image of one channel."""
+    voxels = np.asarray(_of("TorchIO", image, "data"))
+    if voxels.ndim != 4 or len(voxels) != 1:
+        raise VolumeError(f"TorchIO image: one channel is needed; got shape {voxels.shape}.")
+    return _volume("TorchIO", voxels[0]).T, RAS_TO_LPS @ np.asarray(image.affine) @ REVERSED
+
+
+def library_of(image: object) -> str | None:
+    """The library that an image is of; None where rhoa knows none."""
+    libraries = {kind.__module__.partition(".")[0] for kind in type(image).__mro__}
+    return next((library for library in FROM if library in libraries), None)
+
+
+def values_and_affine(image: object) -> Placed | None:
+    """The voxels of an image of any of these libraries, and their affine; None of anything else."""
+    library = library_of(image)
+    return None if library is None else FROM[library](image)
+
+
+FROM: dict[str, Callable[[Any], Placed]] = {
+    "nibabel": from_nibabel,
+    "SimpleITK": from_sitk,
+    "highdicom": from_highdicom,
+    "torchio": from_torchio,
+}
+
+
+def _of(library: str, image: object, name: str) -> Any:  # noqa: ANN401  # what the library has there
+    if not hasattr(image, name):
+        raise VolumeError(f"{library}: an image of it is needed; got {type(image).__name__}.")
+    return getattr(image, name)
+
+
+def _volume(library: str, voxels: NDArray[Any]) -> NDArray[Any]:
+    if voxels.ndim != 3:
+        raise VolumeError(f"{library} image: 3 dimensions are needed; got shape {voxels.shape}.")
+    return voxels
+
+
+def _storable(hu: NDArray[Any]) -> NDArray[Any]:
+    """Of a type that image formats know, in native byte order."""
+    if hu.dtype == bool:
+        return hu.view(np.uint8)
+    if hu.dtype == np.float16:
+        return hu.astype(np.float32)
+    return hu.astype(hu.dtype.newbyteorder("="), copy=False)
+
+
+# A volume at a glance: three slices through its middle, as a reader of CT holds them.
+
+WINDOW_HU = (-150.0, 600.0)
+LONGEST_PIXELS = 240
+
+
+class Scan(Protocol):
+    """What is looked at; a `rhoa.Volume`."""
+
+    @property
+    def hu(self) -> NDArray[Any]:
+        """Voxels ``[k, j, i]``."""
+
+    @property
+    def axes(self) -> Any:  # noqa: ANN401  # AnatomicalAxes
+        """Which of them runs where."""
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Along each."""
+
+
+def preview(scan: Scan) -> str:
+    """HTML of an axial, a coronal and a sagittal slice, with size and spacing.
+
+    Axial and coronal slices have the patient's right on the left of the picture; sagittal ones
+    have the front on the left; the head is up.
+    """
+    superior, posterior, left, signs = scan.axes
+    order = (superior, posterior, left)
+    turned = scan.hu.transpose(order)[tuple(slice(None, None, sign) for sign in signs)]
+    dk, dj, di = (scan.spacing_mm[axis] for axis in order)
+    k, j, i = (length // 2 for length in turned.shape)
+    slices = {
+        "axial": (turned[k], (dj, di)),
+        "coronal": (turned[::-1, j], (dk, di)),
+        "sagittal": (turned[::-1, :, i], (dk, dj)),
+    }
+    figures = "".join(
+        f'<figure style="margin:0 8px 0 0"><img alt="{name} slice" src="data:image/png;base64,'
+        f'{base64.b64encode(_png(pixels, steps)).decode()}">'
+        f"<figcaption>{name}</figcaption></figure>"
+        for name, (pixels, steps) in slices.items()
+    )
+    shape = " &times; ".join(map(str, scan.hu.shape))
+    spacing = " &times; ".join(f"{step:.4g}" for step in scan.spacing_mm)
+    return (
+        f'<div style="display:flex;align-items:flex-end">{figures}</div>'
+        f"<p>Volume of {shape} {scan.hu.dtype} voxels, {spacing} mm (k, j, i)</p>"
+    )
+
+
+def _png(pixels: NDArray[Any], steps: tuple[float, float]) -> bytes:
+    """The slice with square pixels, its longer side `LONGEST_PIXELS`."""
+    sides = np.array(pixels.shape) * steps
+    rows, columns = np.maximum(1, np.rint(sides * LONGEST_PIXELS / sides.max())).astype(int)
+    clipped = np.clip(pixels.astype(np.float32), *WINDOW_HU)
+    low, high = WINDOW_HU
+    shown = resize((clipped - low) * (255 / (high - low)), int(rows), int(columns))
+    return encode_png(np.rint(shown).astype(np.uint8))
+
+
+# A CT volume: Hounsfield units and where they lie in the patient.
 
 
 class AnatomicalAxes(NamedTuple):
@@ -147,7 +339,7 @@ class Volume:
         VolumeError
             If the image is not 3-D, has no affine, or is none of nibabel.
         """
-        return cls(*exchange.from_nibabel(image))
+        return cls(*from_nibabel(image))
 
     @classmethod
     def from_sitk(cls, image: Any) -> Volume:  # noqa: ANN401  # a SimpleITK image
@@ -158,7 +350,7 @@ class Volume:
         VolumeError
             If the image is not 3-D, has several values a voxel, or is none of SimpleITK.
         """
-        return cls(*exchange.from_sitk(image))
+        return cls(*from_sitk(image))
 
     @classmethod
     def from_highdicom(cls, volume: Any) -> Volume:  # noqa: ANN401  # a highdicom volume
@@ -169,7 +361,7 @@ class Volume:
         VolumeError
             If it has channels, other coordinates, or is none of highdicom.
         """
-        return cls(*exchange.from_highdicom(volume))
+        return cls(*from_highdicom(volume))
 
     @classmethod
     def from_torchio(cls, image: Any) -> Volume:  # noqa: ANN401  # a TorchIO image
@@ -180,23 +372,23 @@ class Volume:
         VolumeError
             If it has several channels, or is none of TorchIO.
         """
-        return cls(*exchange.from_torchio(image))
+        return cls(*from_torchio(image))
 
     def to_nibabel(self) -> Any:  # noqa: ANN401  # a nibabel image
         """A ``nibabel.Nifti1Image`` (RAS); needs ``rhoa[nifti]``."""
-        return exchange.to_nibabel(self.hu, self.affine)
+        return to_nibabel(self.hu, self.affine)
 
     def to_sitk(self) -> Any:  # noqa: ANN401  # a SimpleITK image
         """A ``SimpleITK.Image``; needs ``rhoa[itk]``."""
-        return exchange.to_sitk(self.hu, self.affine)
+        return to_sitk(self.hu, self.affine)
 
     def to_highdicom(self) -> Any:  # noqa: ANN401  # a highdicom volume
         """A ``highdicom.Volume``; needs ``rhoa[dicom-out]``."""
-        return exchange.to_highdicom(self.hu, self.affine)
+        return to_highdicom(self.hu, self.affine)
 
     def to_torchio(self) -> Any:  # noqa: ANN401  # a TorchIO image
         """A ``torchio.ScalarImage``; needs ``rhoa[torchio]``."""
-        return exchange.to_torchio(self.hu, self.affine)
+        return to_torchio(self.hu, self.affine)
 
     def __array__(
         self,

@@ -9,7 +9,7 @@ import pytest
 
 from rhoa import RhoaError
 from rhoa.audit import compare, read_predictions
-from rhoa.audit.predictions import shared_definitions
+from rhoa.audit.tables import shared_definitions
 
 # Three of 15 rHOA hips found, none of 9 others: model 1 on the CT-AP test set of the paper.
 LABELS = [1] * 15 + [0] * 9

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhoa import RhoaError
-from rhoa.audit.printed import parse
+from rhoa.audit.reconstruction import parse
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
 import rhoa
-from rhoa.audit.rankings import Rankings
-from rhoa.evaluation.weighted import values_of
+from rhoa.audit.tables import Rankings
+from rhoa.evaluation.metrics import values_of
 from tests.audit.published import ROWS
 
 # Of the CT-AP rows: confusion matrix (tp, tn), printed ROC AUC and PR area, the ranges of average

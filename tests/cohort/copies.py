@@ -11,7 +11,7 @@ from scipy import fft, ndimage
 import rhoa
 from rhoa.hips import boxes, crop
 from rhoa.phantom import Anatomy, ct, xray
-from rhoa.picture import resize, stretch
+from rhoa.raster import resize, stretch
 
 GRADE_SHARES = (0.40, 0.10, 0.22, 0.16, 0.12)
 

@@ -10,9 +10,9 @@ import pytest
 
 import rhoa
 from rhoa.cohort import build
-from rhoa.cohort.scans import COLUMNS
+from rhoa.cohort.builder import COLUMNS
 from rhoa.phantom import Anatomy, ct, write_dicom
-from rhoa.picture import encode_png
+from rhoa.raster import encode_png
 from tests.hips.xrays import write
 
 LEFT, RIGHT = ("20", "120", "60", "160"), ("20", "40", "60", "80")

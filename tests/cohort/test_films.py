@@ -9,7 +9,7 @@ import pytest
 
 import rhoa
 from rhoa.cohort import build
-from rhoa.cohort.scans import COLUMNS
+from rhoa.cohort.builder import COLUMNS
 from rhoa.errors import ManifestError
 from rhoa.hips import Box
 from tests.hips.films import BOXES, CUTS, film, planted

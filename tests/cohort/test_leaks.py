@@ -13,9 +13,9 @@ from PIL import Image
 
 import rhoa
 from rhoa.cohort import Hip, Manifest, leaks, require_no_leaks
-from rhoa.cohort.likeness import DISTANCE, likenesses, sketch, strictness
+from rhoa.cohort.leakage import DISTANCE, likenesses, sketch, strictness
 from rhoa.errors import ManifestError
-from rhoa.picture import encode_png
+from rhoa.raster import encode_png
 from tests.cohort.copies import CHANGES, Picture, changed, hips, texture
 
 

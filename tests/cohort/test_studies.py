@@ -28,7 +28,7 @@ from rhoa.cohort import (
     oai,
     read,
 )
-from rhoa.cohort.identity import CHECK, OAI, HipId, Study, side_of, subject_of
+from rhoa.cohort.study_import import CHECK, OAI, HipId, Study, side_of, subject_of
 from tests.statistical import write_table
 
 SUBJECTS = 1000

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rhoa.cohort import Hip, Manifest
-from rhoa.evaluation.report import OcclusionExample
-from rhoa.picture import encode_png
+from rhoa.evaluation.saliency import OcclusionExample
 from rhoa.radiograph import Radiograph
+from rhoa.raster import encode_png
 
 MODELS = {  # name: sources, size of X-rays, separation of the classes on (X-rays, CT-APs)
     "model-1": (["xray"], None, (2.6, 0.7)),

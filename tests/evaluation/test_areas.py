@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from rhoa.evaluation.areas import area_interval, roc_areas
+from rhoa.evaluation.intervals import area_interval, roc_areas
 
 Hips = tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.intp]]
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from rhoa.errors import RhoaError
-from rhoa.picture import resize
+from rhoa.raster import resize
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'rhoa[train]'")
 
-from rhoa.evaluation.attention import grad_cam  # noqa: E402
+from rhoa.evaluation.saliency import grad_cam  # noqa: E402
 from rhoa.learning import Model  # noqa: E402
-from rhoa.learning.dataset import as_input  # noqa: E402
+from rhoa.learning.data import as_input  # noqa: E402
 from rhoa.learning.network import build_network  # noqa: E402
 
 pytestmark = pytest.mark.torch

@@ -19,9 +19,9 @@ attribution = pytest.importorskip(
 )
 
 from rhoa.learning import Model  # noqa: E402
-from rhoa.learning.dataset import as_input  # noqa: E402
-from rhoa.learning.levels import WHITE  # noqa: E402
+from rhoa.learning.data import as_input  # noqa: E402
 from rhoa.learning.network import build_network  # noqa: E402
+from rhoa.learning.preprocessing import WHITE  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

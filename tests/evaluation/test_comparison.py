@@ -14,8 +14,8 @@ from scipy.stats import binomtest
 
 from rhoa import RhoaError
 from rhoa.evaluation import compare, evaluate
-from rhoa.evaluation.areas import roc_areas
 from rhoa.evaluation.comparison import COMPARED
+from rhoa.evaluation.intervals import roc_areas
 from tests.evaluation.cohorts import Population
 
 

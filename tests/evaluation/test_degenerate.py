@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rhoa.evaluation import compare, decision_curve, evaluate, reliability
-from rhoa.evaluation.bands import benefit_band, curve_band
 from rhoa.evaluation.comparison import COMPARED
-from rhoa.evaluation.intervals import bca_interval, percentile_interval
-from rhoa.evaluation.results import INTERVAL_METHODS
+from rhoa.evaluation.intervals import bca_interval, benefit_band, curve_band, percentile_interval
+from rhoa.evaluation.metrics import INTERVAL_METHODS
 
 HIP = st.tuples(  # label, scores of two models, patient
     st.integers(0, 1), st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.5, 1.0]),

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rhoa.evaluation import charts, evaluate, figures, overlays
-from rhoa.evaluation.bands import benefit_band, curve_band
-from rhoa.evaluation.decisions import decision_curve
+from rhoa.evaluation import evaluate, saliency
+from rhoa.evaluation.decision_curves import decision_curve
+from rhoa.evaluation.intervals import benefit_band, curve_band
 from rhoa.hips import Box
 from rhoa.pose import Landmarks, from_landmarks
 from rhoa.radiograph import Radiograph
+from rhoa.report import charts, page
 from tests.evaluation.studies import occlusion_examples, radiograph
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'rhoa[train]'")
@@ -27,10 +28,10 @@ def test_an_overlay_mixes_grey_with_red_and_blue_by_strength() -> None:
     grey = np.array([[255, 255], [255, 0]], np.float32)
     influence = np.array([[2.0, -1.0], [0.0, 0.0]], np.float32)
 
-    pixels = np.rint(255 * imread(io.BytesIO(figures.overlay_png(grey, influence))))[..., :3]
+    pixels = np.rint(255 * imread(io.BytesIO(page.overlay_png(grey, influence))))[..., :3]
 
-    red = 0.3 * 255 + 0.7 * overlays.SUPPORTS
-    blue = 0.65 * 255 + 0.35 * overlays.OPPOSES
+    red = 0.3 * 255 + 0.7 * saliency.SUPPORTS
+    blue = 0.65 * 255 + 0.35 * saliency.OPPOSES
     expected = [[red, blue], [[255, 255, 255], [0, 0, 0]]]
     np.testing.assert_allclose(pixels, np.array(expected), atol=0.51)
 
@@ -40,7 +41,7 @@ def test_an_overlay_of_no_influence_is_the_grey_image() -> None:
 
     grey = np.arange(16, dtype=np.float32).reshape(4, 4) * 17
 
-    pixels = imread(io.BytesIO(figures.overlay_png(grey, np.zeros_like(grey))))[..., :3]
+    pixels = imread(io.BytesIO(page.overlay_png(grey, np.zeros_like(grey))))[..., :3]
 
     np.testing.assert_allclose(255 * pixels, np.repeat(grey[..., None], 3, axis=2), atol=1e-3)
 
@@ -49,7 +50,7 @@ def test_boxes_are_drawn_in_millimetres() -> None:
     """Rows of 2 mm and columns of 1 mm: edges (10, 20, 30, 60) span 40 x 40 mm."""
     box = Box("left", top=10, left=20, bottom=30, right=60)
 
-    drawn = figures.gallery([("one", radiograph(), {"left": box})])
+    drawn = page.image_gallery([("one", radiograph(), {"left": box})])
 
     assert 'viewBox="0 0 80.0 120.0"' in drawn
     assert '<rect x="20.0" y="20.0" width="40.0" height="40.0"/>' in drawn
@@ -61,8 +62,8 @@ def test_known_landmarks_give_both_boxes() -> None:
         np.zeros((200, 300), np.float32), (1.0, 1.0), (-150.0, 120.0), from_landmarks(points)
     )
 
-    assert figures.gallery([("posed", image)]).count("<rect") == 2
-    assert figures.gallery([("unposed", radiograph())]).count("<rect") == 0
+    assert page.image_gallery([("posed", image)]).count("<rect") == 2
+    assert page.image_gallery([("unposed", radiograph())]).count("<rect") == 0
 
 
 @given(

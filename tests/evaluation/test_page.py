@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rhoa.evaluation.report import write_report
+from rhoa.report.write import write_report
 from tests.evaluation.studies import (
     MODELS,
     make_manifest,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from rhoa.evaluation.proportions import (
+from rhoa.evaluation.intervals import (
     clopper_pearson,
     effective_size,
     mean_interval,

@@ -18,9 +18,10 @@ import pytest
 from rhoa.cohort import Manifest
 from rhoa.errors import ManifestError, ParameterError
 from rhoa.evaluation import compare, evaluate, fit_temperature
-from rhoa.evaluation.report import OcclusionExample, write_report
-from rhoa.evaluation.study import read_runs
-from rhoa.picture import encode_png
+from rhoa.evaluation.saliency import OcclusionExample
+from rhoa.raster import encode_png
+from rhoa.report.collect import read_runs
+from rhoa.report.write import write_report
 from tests.evaluation.studies import (
     hip_picture,
     hips_of,

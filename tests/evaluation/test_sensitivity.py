@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rhoa import RhoaError
-from rhoa.evaluation.sensitivity import occlusion
+from rhoa.evaluation.saliency import occlusion
 
 
 class Block:

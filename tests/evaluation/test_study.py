@@ -10,7 +10,7 @@ import pytest
 
 from rhoa.cohort import Manifest
 from rhoa.errors import ManifestError, MissingFileError
-from rhoa.evaluation.study import numbers, read_runs
+from rhoa.report.collect import numbers, read_runs
 from tests.evaluation.studies import hips_of, write_scores
 
 NO_IMAGE = Path("no-picture-is-read.png")

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rhoa.evaluation.weighted import NAMES, WeightedFigures, values_of
+from rhoa.evaluation.metrics import NAMES, WeightedFigures, values_of
 
 hip = st.tuples(st.booleans(), st.integers(0, 4), st.integers(0, 3))
 

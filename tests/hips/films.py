@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import uniform_filter
 
 from rhoa.hips import Box
-from rhoa.hips.coco import Shows
-from rhoa.hips.examples import halves_seen
+from rhoa.hips.annotations import Shows
+from rhoa.hips.detector_data import halves_seen
 from rhoa.radiograph import Radiograph
 from tests.hips.xrays import dx, write
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rhoa.errors import ParameterError
 from rhoa.hips import Box
-from rhoa.hips.agreement import agreement, iou_matrix
+from rhoa.hips.bounding_boxes import agreement, iou_matrix
 from tests.strategies import drawn_boxes
 
 Boxes = list[list[Box]]

@@ -13,7 +13,7 @@ import rhoa
 from rhoa.errors import ViewError
 from rhoa.hips import blades, content, halves, prepare, read_xray
 from rhoa.phantom import Anatomy, xray
-from rhoa.picture import encode_png
+from rhoa.raster import encode_png
 from tests.hips.films import MarkerFinder, pelvis, planted
 from tests.hips.xrays import dx, write
 
@@ -167,7 +167,7 @@ class TestShutters:
         assert read_xray(write(tmp_path, ShutterShape="RECTANGULAR")).shape == (70, 90)
 
     def test_films_with_corners_of_air_are_films(self, film: NDArray[np.float64]) -> None:
-        from rhoa.hips.borders import is_round
+        from rhoa.xray.margins import is_round
 
         framed = np.pad(film, 30)
         ellipse = self.disc(film[:, ::2], 0.5, 0).repeat(2, axis=1)

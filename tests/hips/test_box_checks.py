@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 import rhoa
 from rhoa.errors import ManifestError, ParameterError, ViewError
 from rhoa.hips import Box, LabelledImage, as_examples, read_coco, read_examples, write_coco
-from rhoa.hips.box_checks import BoxRules, checked_box
-from rhoa.hips.corrections import corrected
-from rhoa.hips.film import FilmHips
-from rhoa.picture import encode_png
+from rhoa.hips.annotations import corrected
+from rhoa.hips.bounding_boxes import BoxRules, checked_box
+from rhoa.raster import encode_png
+from rhoa.xray.film import FilmHips
 from tests.hips.films import BOXES
 
 SHAPE = (300, 400)

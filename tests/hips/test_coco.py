@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rhoa.errors import ManifestError, MissingFileError, ParameterError
 from rhoa.hips import Box
-from rhoa.hips.coco import LabelledImage, read_coco, read_matlab, write_coco
+from rhoa.hips.annotations import LabelledImage, read_coco, read_matlab, write_coco
 from tests.strategies import drawn_boxes
 
 LABEL_STUDIO: dict[str, Any] = {

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import rhoa
 from rhoa.errors import ManifestError, MissingFileError
 from rhoa.hips import Box, LabelledImage, write_coco
-from rhoa.hips.corrections import boxes_table, corrected, from_picture, in_picture, read_boxes
+from rhoa.hips.annotations import boxes_table, corrected, from_picture, in_picture, read_boxes
 
 LEFT, RIGHT = Box("left", 20, 60, 40, 80, 0.9), Box("right", 22, 10, 42, 30, 0.4)
 HEAD = "image,side,left,top,right,bottom,score,rows,columns"

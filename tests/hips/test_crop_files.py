@@ -16,11 +16,11 @@ from PIL.PngImagePlugin import PngInfo
 
 import rhoa
 from rhoa.errors import ManifestError, MissingFileError, PixelDataError, ViewError
-from rhoa.evaluation.figures import read_grey
 from rhoa.hips import Box, read_crop, write_crop
 from rhoa.hips.crop_files import CROP_REFUSALS, MOST_CROP_PIXELS, encode_crop, padded
-from rhoa.picture import encode_png, picture_label
-from rhoa.review.pictures import shown_crop
+from rhoa.raster import encode_png, picture_label
+from rhoa.report.page import read_grey
+from rhoa.review.images import shown_crop
 from tests.hips.test_pictures import tiff
 from tests.learning.squares import squares
 from tests.pictures import levels_of, text_of
@@ -95,7 +95,7 @@ JPEGS = {
 
 def as_trained(folder: Path, content: bytes, *, side: str = "left", accept: str = "") -> np.ndarray:
     """The array that training sees of a file at its own size."""
-    dataset = pytest.importorskip("rhoa.learning.dataset", reason="needs torch (rhoa[train])")
+    dataset = pytest.importorskip("rhoa.learning.data", reason="needs torch (rhoa[train])")
     hip = next(hip for hip in squares(folder).hips if hip.side == side)
     hip.image.write_bytes(content)
     size = len(read_crop(hip.image, accept=CROP_REFUSALS))

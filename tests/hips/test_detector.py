@@ -12,7 +12,7 @@ import pytest
 import rhoa
 from rhoa.errors import ParameterError, WeightsError
 from rhoa.hips import Box
-from rhoa.hips.examples import Example
+from rhoa.hips.detector_data import Example
 
 pytestmark = pytest.mark.torch
 
@@ -117,7 +117,7 @@ class TestLearning:
             DetectorOptions(test_share=1)
 
     def test_the_default_is_torchvisions_at_the_size_it_was_made_for(self) -> None:
-        from rhoa.hips.detector_network import Architecture
+        from rhoa.hips.detector import Architecture
         from rhoa.hips.detector_training import DetectorOptions
 
         options, architecture = DetectorOptions(), Architecture()
@@ -131,8 +131,7 @@ class TestLearning:
 class TestDetecting:
     @pytest.mark.parametrize("backbone", BACKBONES)
     def test_an_untrained_network_finds_a_box_in_each_half(self, backbone: str) -> None:
-        from rhoa.hips.detector import HipDetector
-        from rhoa.hips.detector_network import Architecture
+        from rhoa.hips.detector import Architecture, HipDetector
 
         detector = HipDetector.untrained(Architecture(backbone, 64))  # type: ignore[arg-type]
         image = rhoa.Radiograph(np.random.default_rng(0).random((90, 141)), (1.5, 1.0))
@@ -154,8 +153,7 @@ class TestDetecting:
 
     def test_a_mirrored_pelvis_has_mirrored_boxes(self) -> None:
         """What is found on the left of an image is found on the right of its mirror image."""
-        from rhoa.hips.detector import HipDetector
-        from rhoa.hips.detector_network import Architecture
+        from rhoa.hips.detector import Architecture, HipDetector
 
         detector = HipDetector.untrained(Architecture(SMALL, 64))
         image = np.random.default_rng(1).random((90, 140))
@@ -175,7 +173,7 @@ class TestNetworks:
         """91 classes and 15 or 3 anchors a place there; here 2 classes, 3 anchors."""
         from torchvision.models import detection
 
-        from rhoa.hips.detector_network import Architecture, build_detector
+        from rhoa.hips.detector import Architecture, build_detector
 
         theirs = getattr(detection, f"fasterrcnn_{backbone}")(weights=None, weights_backbone=None)
         ours = build_detector(Architecture(backbone, 64))  # type: ignore[arg-type]
@@ -198,7 +196,7 @@ class TestNetworks:
         from safetensors.torch import save_file
         from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn as build
 
-        from rhoa.hips.detector_network import Architecture, build_detector
+        from rhoa.hips.detector import Architecture, build_detector
 
         theirs = build(weights=None, weights_backbone=None).state_dict()
         file = tmp_path / f"coco.{suffix}"
@@ -229,7 +227,7 @@ class TestNetworks:
         import torch
         from torchvision import models
 
-        from rhoa.hips.detector_network import Architecture, build_detector
+        from rhoa.hips.detector import Architecture, build_detector
 
         theirs = getattr(models, classifier)(weights=None).state_dict()
         torch.save(theirs, tmp_path / "imagenet.pth")
@@ -248,7 +246,7 @@ class TestNetworks:
         import torch
         from torchvision import models
 
-        from rhoa.hips.detector_network import Architecture, build_detector
+        from rhoa.hips.detector import Architecture, build_detector
 
         file = tmp_path / "resnet.pth"
         torch.save(models.resnet18(weights=None).state_dict(), file)
@@ -268,8 +266,7 @@ class TestSecondLooks:
         """A network that is sure between levels of 100 and 150 alone, as trained ones are."""
         import torch
 
-        from rhoa.hips.detector import HipDetector
-        from rhoa.hips.detector_network import Architecture
+        from rhoa.hips.detector import Architecture, HipDetector
 
         seen: list[float] = []
 
@@ -291,14 +288,12 @@ class TestSecondLooks:
 
 class TestFiles:
     def saved(self, folder: Path) -> Path:
-        from rhoa.hips.detector import HipDetector
-        from rhoa.hips.detector_network import Architecture
+        from rhoa.hips.detector import Architecture, HipDetector
 
         return HipDetector.untrained(Architecture(SMALL, 64)).save(folder / "run")
 
     def test_what_is_saved_finds_the_same(self, tmp_path: Path) -> None:
-        from rhoa.hips.detector import HipDetector
-        from rhoa.hips.detector_network import Architecture
+        from rhoa.hips.detector import Architecture, HipDetector
 
         image = np.random.default_rng(0).random((90, 140))
         first = HipDetector.untrained(Architecture("alexnet", 64, (20, 30), (0.9, 1.1)), seed=7)
@@ -395,6 +390,6 @@ def test_hips_do_not_import_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys, rhoa.hips, rhoa.hips.examples; sys.exit('torch' in sys.modules)"
+    code = "import sys, rhoa.hips, rhoa.hips.detector_data; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

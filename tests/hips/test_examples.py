@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 import rhoa
 from rhoa.errors import ManifestError, ParameterError, ReadError
 from rhoa.hips import Box, LabelledImage
-from rhoa.hips.examples import Example, as_examples, changed, halves_seen, read_examples
-from rhoa.picture import encode_png
+from rhoa.hips.detector_data import Example, as_examples, changed, halves_seen, read_examples
+from rhoa.raster import encode_png
 from tests.hips.xrays import write
 
 

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rhoa
+from rhoa._types import SIDES
 from rhoa.errors import ParameterError, RhoaWarning
 from rhoa.hips import Box, boxes, joints, located
 from rhoa.phantom import ABDOMEN, Anatomy, Phantom, Surroundings, ct
-from rhoa.phantom.surroundings import PLAIN
+from rhoa.phantom.anatomy import PLAIN
 from rhoa.pose import from_landmarks, from_volume
-from rhoa.pose.depths import HIP_REACH_MM
 from rhoa.pose.population import FEMORAL_HEAD_RADIUS_MM as RADIUS_MM
-from rhoa.pose.sides import SIDES
+from rhoa.projection.grid import HIP_REACH_MM
 from tests.pose.painted import painted
 from tests.pose.pelves import experts, heads
 from tests.pose.scans import cut, measured, with_ball

@@ -16,7 +16,7 @@ from PIL import Image
 import rhoa
 from rhoa.errors import PixelDataError, ReadError, ViewError
 from rhoa.hips import read_xray
-from rhoa.picture import encode_png
+from rhoa.raster import encode_png
 from tests.hips.xrays import truth
 
 LEVELS = truth(80, 100)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import rhoa
 from rhoa.hips import Box, crop, halves, prepare, read_xray
 from rhoa.phantom import Anatomy, write_xray, xray
-from rhoa.phantom.xray import XRay
+from rhoa.phantom.radiography import XRay
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from rhoa.hips.sheet import Entry, sheet, write_card
-from rhoa.hips.views import Mark, View
+from rhoa.hips.contact_sheet import Entry, Mark, View, sheet, write_card
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4)
 MARKS = (

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import rhoa
 from rhoa.cohort import build
-from rhoa.cohort.scans import COLUMNS
+from rhoa.cohort.builder import COLUMNS
 from rhoa.hips import Box, boxes, crop, joints, model_crop, prepare, squared
 from rhoa.phantom import Anatomy, ct
-from rhoa.picture import encode_png, resampling_matrix
+from rhoa.raster import encode_png, resampling_matrix
 from tests.commands import run
 from tests.hips.xrays import dx, write
 from tests.pictures import levels_of

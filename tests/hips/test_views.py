@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import rhoa
+from rhoa._types import SIDES
 from rhoa.hips import boxes, joints
-from rhoa.hips.views import Mark, View, frontal, lateral
+from rhoa.hips.contact_sheet import Mark, View, frontal, lateral
 from rhoa.phantom import Anatomy, Phantom, ct
 from rhoa.pose import from_landmarks
-from rhoa.pose.sides import SIDES
 from tests.pose.scans import with_ball
 from tests.strategies import stored
 

@@ -589,7 +589,7 @@ class TestDamage:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = write(tmp_path, syntax=uid.JPEG2000Lossless)
-        monkeypatch.setattr("rhoa.reading.worker.decoder_of", lambda _: None)
+        monkeypatch.setattr("rhoa.dicom.codec_worker.decoder_of", lambda _: None)
 
         with pytest.raises(MissingExtraError, match=r"xray\.dcm: .*pip install 'rhoa\[codecs\]'"):
             read_xray(path)

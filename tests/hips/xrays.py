@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from rhoa.testing.images import CANARIES, save
+from rhoa.testing.synthetic import CANARIES, save
 
 ROWS, COLUMNS = 70, 90
 BITS = 12

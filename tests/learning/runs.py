@@ -14,8 +14,8 @@ from tests.learning.squares import QUICK
 
 def write_run(folder: Path, *, seed: int = 1) -> Path:
     """A run folder with ``model.safetensors`` and ``model.json``, inputs of 40 pixels."""
-    from rhoa.learning.inference import save_model
     from rhoa.learning.network import build_network
+    from rhoa.learning.torch_model import save_model
 
     folder.mkdir(parents=True, exist_ok=True)
     save_model(build_network(seed=seed), folder, recipe=QUICK, seed=seed, notes={})

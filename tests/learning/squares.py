@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rhoa.learning import Augmentation, Recipe
-from rhoa.picture import encode_png
+from rhoa.raster import encode_png
 
 STILL = Augmentation(rotation_deg=0, translation_px=0, scale=(1, 1))
 QUICK = Recipe(

@@ -44,7 +44,7 @@ def test_a_run_says_which_network_it_is_and_loads_as_trained(run: Path) -> None:
 
 
 def test_it_is_exported_and_explained(run: Path, tmp_path: Path) -> None:
-    from rhoa.evaluation.attention import grad_cam
+    from rhoa.evaluation.saliency import grad_cam
 
     image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
     model = load_model(run, device="cpu", runtime="torch")

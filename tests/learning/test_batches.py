@@ -17,7 +17,7 @@ SOME = replace(recipes["model-1"], batch=4)
 
 @given(images=st.integers(2, 60), seed=st.integers(0, 2**40), epoch=st.integers(1, 99))
 def test_an_epoch_shows_no_image_twice(images: int, seed: int, epoch: int) -> None:
-    from rhoa.learning.batches import batches
+    from rhoa.learning.data import batches
 
     made = batches(SOME, images, seed=seed, epoch=epoch)
 
@@ -28,7 +28,7 @@ def test_an_epoch_shows_no_image_twice(images: int, seed: int, epoch: int) -> No
 
 
 def test_an_images_changes_depend_neither_on_its_batch_nor_on_how_many_there_are() -> None:
-    from rhoa.learning.batches import batches
+    from rhoa.learning.data import batches
 
     def changes_of(size: int) -> dict[int, list[float]]:
         recipe = replace(SOME, batch=size)
@@ -43,7 +43,7 @@ def test_an_images_changes_depend_neither_on_its_batch_nor_on_how_many_there_are
 
 
 def test_epochs_and_seeds_differ_and_repeat() -> None:
-    from rhoa.learning.batches import batches
+    from rhoa.learning.data import batches
 
     def order(seed: int, epoch: int) -> list[int]:
         made = batches(SOME, 40, seed=seed, epoch=epoch)
@@ -55,7 +55,7 @@ def test_epochs_and_seeds_differ_and_repeat() -> None:
 
 def test_a_fixed_number_of_iterations_shuffles_again_and_changes_anew() -> None:
     """10 batches of 4 from 16 images: each is seen two or three times, never twice the same."""
-    from rhoa.learning.batches import batches
+    from rhoa.learning.data import batches
 
     made = batches(replace(SOME, epoch_iterations=10), 16, seed=0, epoch=1)
 
@@ -69,7 +69,7 @@ def test_a_fixed_number_of_iterations_shuffles_again_and_changes_anew() -> None:
 
 @given(size=st.integers(1, 3))
 def test_the_parts_of_a_team_are_the_batch(size: int) -> None:
-    from rhoa.learning.batches import batches
+    from rhoa.learning.data import batches
 
     batch = batches(replace(SOME, batch=11), 11, seed=0, epoch=1)[0]
     parts = [batch.part(rank, size) for rank in range(size)]

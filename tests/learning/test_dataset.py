@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rhoa.errors import ManifestError
 from rhoa.learning import Augmentation
-from rhoa.picture import encode_png
+from rhoa.raster import encode_png
 from tests.learning.squares import STILL, squares
 
 pytestmark = pytest.mark.torch
@@ -22,7 +22,7 @@ PAPER = Augmentation()
 
 class TestReading:
     def test_a_crop_of_the_input_size_is_read_as_it_is(self, tmp_path: Path) -> None:
-        from rhoa.learning.dataset import read_crops
+        from rhoa.learning.data import read_crops
 
         levels = np.arange(40 * 40).reshape(40, 40).astype(np.uint8)
         hip = squares(tmp_path).hips[0]
@@ -33,7 +33,7 @@ class TestReading:
         np.testing.assert_array_equal(crops.numpy(), levels[None])
 
     def test_crops_of_any_size_become_one(self, tmp_path: Path) -> None:
-        from rhoa.learning.dataset import read_crops
+        from rhoa.learning.data import read_crops
 
         hips = squares(tmp_path).hips[:3]
         for hip, shape in zip(hips, [(10, 10), (97, 97), (200, 200)], strict=True):
@@ -45,7 +45,7 @@ class TestReading:
         assert crops.shape == (3, 32, 32)
 
     def test_an_absent_crop_is_named(self, tmp_path: Path) -> None:
-        from rhoa.learning.dataset import read_crops
+        from rhoa.learning.data import read_crops
 
         hip = replace(squares(tmp_path).hips[0], image=tmp_path / "gone.png")
 
@@ -56,7 +56,7 @@ class TestReading:
         "content", [b"", b"no picture", encode_png(np.zeros((4, 4), np.uint16))]
     )
     def test_what_is_no_8_bit_grey_picture_is_refused(self, tmp_path: Path, content: bytes) -> None:
-        from rhoa.learning.dataset import read_crops
+        from rhoa.learning.data import read_crops
 
         hip = squares(tmp_path).hips[0]
         hip.image.write_bytes(content)
@@ -70,7 +70,7 @@ class TestAugmentation:
     def test_changes_stay_within_the_recipe(self, seed: int) -> None:
         import torch
 
-        from rhoa.learning.warping import draw
+        from rhoa.learning.data import draw
 
         angle, down, across, scale = draw(PAPER, 500, torch.Generator().manual_seed(seed)).T
 
@@ -82,7 +82,7 @@ class TestAugmentation:
     def test_changes_fill_the_range_evenly_and_independently(self) -> None:
         import torch
 
-        from rhoa.learning.warping import draw
+        from rhoa.learning.data import draw
 
         changes = draw(PAPER, 20_000, torch.Generator().manual_seed(1)).numpy()
         low, high = np.array([-5, -5, -5, 0.75]), np.array([5, 5, 5, 1.2])
@@ -94,7 +94,7 @@ class TestAugmentation:
     def test_the_seed_decides(self) -> None:
         import torch
 
-        from rhoa.learning.warping import augment
+        from rhoa.learning.data import augment
 
         images = torch.rand((3, 16, 16), generator=torch.Generator().manual_seed(0))
         first, again, other = (
@@ -107,7 +107,7 @@ class TestAugmentation:
     def test_nothing_changes_when_every_range_is_empty(self) -> None:
         import torch
 
-        from rhoa.learning.warping import augment, warp
+        from rhoa.learning.data import augment, warp
 
         images = torch.rand((2, 9, 13), generator=torch.Generator().manual_seed(0))
 
@@ -123,7 +123,7 @@ class TestAugmentation:
     ) -> None:
         import torch
 
-        from rhoa.learning.warping import warp
+        from rhoa.learning.data import warp
 
         image = np.random.default_rng(0).random((rows, 12)).astype(np.float32)
         padded = np.pad(image, 5)
@@ -136,7 +136,7 @@ class TestAugmentation:
     def test_a_quarter_turn_is_anticlockwise(self) -> None:
         import torch
 
-        from rhoa.learning.warping import warp
+        from rhoa.learning.data import warp
 
         image = np.random.default_rng(0).random((11, 11)).astype(np.float32)
 
@@ -147,7 +147,7 @@ class TestAugmentation:
     def test_scale_two_doubles_distances_from_the_centre(self) -> None:
         import torch
 
-        from rhoa.learning.warping import warp
+        from rhoa.learning.data import warp
 
         image = torch.zeros((1, 21, 21))
         image[0, 10, 13] = 1.0
@@ -161,7 +161,7 @@ class TestAugmentation:
         """A point three pixels right of the centre comes to lie three pixels above it."""
         import torch
 
-        from rhoa.learning.warping import warp
+        from rhoa.learning.data import warp
 
         image = torch.zeros((1, 21, 31))
         image[0, 10, 18] = 1.0
@@ -174,7 +174,7 @@ class TestAugmentation:
 def test_the_network_sees_three_equal_channels_in_imagenet_units() -> None:
     import torch
 
-    from rhoa.learning.dataset import as_input
+    from rhoa.learning.data import as_input
 
     colours = as_input(torch.full((2, 4, 5), 0.5))
 

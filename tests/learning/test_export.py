@@ -116,7 +116,7 @@ def test_what_is_not_installed_is_named(
         "sys.exit(cli.main(sys.argv[1:]))"
     )
     crop = exported[0] / "crop.png"
-    from rhoa.picture import encode_png
+    from rhoa.raster import encode_png
 
     crop.write_bytes(encode_png(crops(1)[0]))
     model = exported[0] if folder == "run" else exported[1]

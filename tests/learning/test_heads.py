@@ -22,7 +22,7 @@ def test_the_loss_of_grades_is_that_of_three_yes_or_no_questions() -> None:
     """-log sigmoid(z) is softplus(-z), -log(1 - sigmoid(z)) is softplus(z)."""
     import torch
 
-    from rhoa.learning.heads import loss_of
+    from rhoa.learning.network import loss_of
 
     outputs = torch.tensor([[0.5, -1.0, -2.0], [0.5, -1.0, -2.0], [1.5, 1.0, 0.0]])
     kl, label = torch.tensor([0, 3, 4]), torch.tensor([0, 1, 1])
@@ -38,7 +38,7 @@ def test_the_loss_of_grades_is_that_of_three_yes_or_no_questions() -> None:
 def test_a_hip_without_a_grade_answers_the_first_question_alone() -> None:
     import torch
 
-    from rhoa.learning.heads import UNGRADED, loss_of
+    from rhoa.learning.network import UNGRADED, loss_of
 
     outputs = torch.tensor([[0.5, 9.0, -9.0]])
     kl = torch.tensor([UNGRADED])
@@ -52,7 +52,7 @@ def test_smoothed_labels_are_spread_evenly() -> None:
     """Both heads: a share of 0.2 leaves 0.9 of the loss of the label, 0.1 of the other one's."""
     import torch
 
-    from rhoa.learning.heads import UNGRADED, loss_of
+    from rhoa.learning.network import UNGRADED, loss_of
 
     kl, label = torch.tensor([UNGRADED]), torch.tensor([1])
     expected = 0.9 * softplus(-0.5) + 0.1 * softplus(0.5)
@@ -66,8 +66,7 @@ def test_smoothed_labels_are_spread_evenly() -> None:
 def test_an_ordinal_network_becomes_two_classes_of_the_same_probability() -> None:
     import torch
 
-    from rhoa.learning.heads import class_logits, with_classes, with_head
-    from rhoa.learning.network import build_network
+    from rhoa.learning.network import build_network, class_logits, with_classes, with_head
 
     images = torch.randn((3, 3, 32, 32), generator=torch.Generator().manual_seed(0))
     plain = build_network(seed=1).eval()
@@ -92,7 +91,7 @@ def test_grades_stay_in_order_whatever_the_features() -> None:
     import torch
     from torch import nn
 
-    from rhoa.learning.heads import OrdinalHead
+    from rhoa.learning.network import OrdinalHead
 
     head = OrdinalHead(nn.Linear(7, 2))
     with torch.no_grad():
@@ -104,8 +103,7 @@ def test_grades_stay_in_order_whatever_the_features() -> None:
 
 
 def test_the_stem_is_frozen_where_the_recipe_says_so_and_thaws_in_the_end() -> None:
-    from rhoa.learning.heads import with_classes, with_head
-    from rhoa.learning.network import build_network
+    from rhoa.learning.network import build_network, with_classes, with_head
 
     network = with_head(build_network(), replace(recipes["model-1"], frozen_stem=True))
 

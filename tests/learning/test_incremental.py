@@ -12,9 +12,9 @@ pytest.importorskip("torchvision", reason="torchvision is not installed")
 
 from torchvision.models import resnet18, resnet50  # noqa: E402
 
-from rhoa.learning.incremental import Incremental, can_be_incremental  # noqa: E402
-from rhoa.learning.inference import forward  # noqa: E402
+from rhoa.learning.incremental_inference import Incremental, can_be_incremental  # noqa: E402
 from rhoa.learning.network import build_network  # noqa: E402
+from rhoa.learning.torch_model import forward  # noqa: E402
 
 pytestmark = pytest.mark.torch
 CPU = torch.device("cpu")

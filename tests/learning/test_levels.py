@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rhoa import RhoaError
-from rhoa.learning.levels import prepare, require_grey
+from rhoa.learning.preprocessing import prepare, require_grey
 
 
 def test_xray_size_removes_what_is_finer_than_its_pixels() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rhoa.learning.onnx_graph import doubt
+from rhoa.learning.loading import doubt
 
 pytestmark = pytest.mark.torch  # whose extra brings the writer of ONNX files
 

@@ -11,9 +11,7 @@ pytestmark = pytest.mark.torch
 
 def test_the_head_learns_as_much_faster_as_the_code_says() -> None:
     """Of the paper's code: weights of the new layer x1920, biases x1000, so 0.192 and 0.1."""
-    from rhoa.learning.heads import with_head
-    from rhoa.learning.network import build_network
-    from rhoa.learning.optimizers import build_optimizer, set_learning_rate
+    from rhoa.learning.network import build_network, build_optimizer, set_learning_rate, with_head
 
     recipe = as_coded(recipes["model-3"])
     network = with_head(build_network(), recipe)
@@ -35,8 +33,7 @@ def test_the_head_learns_as_much_faster_as_the_code_says() -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("model-1", "Adam"), ("modern", "AdamW")])
 def test_the_recipe_names_the_optimizer(name: str, kind: str) -> None:
-    from rhoa.learning.network import build_network
-    from rhoa.learning.optimizers import build_optimizer
+    from rhoa.learning.network import build_network, build_optimizer
 
     optimizer = build_optimizer(build_network(), recipes[name])
 

@@ -46,10 +46,8 @@ def averaged_weights(cohort: Squares, *, seed: int) -> dict[str, object]:
     import torch
     from torch.nn import functional
 
-    from rhoa.learning.batches import batches
-    from rhoa.learning.dataset import as_input, read_crops
+    from rhoa.learning.data import as_input, batches, read_crops, warp
     from rhoa.learning.network import build_network
-    from rhoa.learning.warping import warp
 
     recipe = replace(recipes["model-3"], **SETTINGS)
     hips = [hip for hip in cohort.hips if hip.partition == "train"]
@@ -116,8 +114,8 @@ def test_two_processes_average_their_gradients(
 
 
 def test_a_batch_too_small_for_the_team_is_refused() -> None:
-    from rhoa.learning.stages import require_parts
-    from rhoa.learning.teams import Team
+    from rhoa.learning.trainer import require_parts
+    from rhoa.torch_runtime import Team
 
     recipe = replace(recipes["model-1"], batch=6)
 

@@ -17,7 +17,7 @@ import pytest
 from rhoa import RhoaError
 from rhoa.errors import ManifestError, WeightsError
 from rhoa.learning import Execution, Recipe, recipes
-from rhoa.picture import encode_png, resize
+from rhoa.raster import encode_png, resize
 from tests.learning.squares import QUICK, STILL, Squares, squares
 from tests.pictures import levels_of
 
@@ -242,7 +242,7 @@ class TestRunFolder:
         assert all(0 <= float(row["score"]) <= 1 for row in predictions)
 
     def test_reports_leave_training_hips_out(self, run: Path) -> None:
-        from rhoa.evaluation.study import _read_predictions
+        from rhoa.report.collect import _read_predictions
 
         said = _read_predictions(run / "predictions.csv")
 
@@ -295,7 +295,7 @@ class TestRunFolder:
     def test_the_record_has_hashes_of_images_and_of_the_split_and_no_names(
         self, cohort: Squares, run: Path
     ) -> None:
-        from rhoa.learning.records import run_hashes
+        from rhoa.learning.run_folder import run_hashes
 
         record = json.loads((run / "run.json").read_text())
 

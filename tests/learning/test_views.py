@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhoa.learning import Augmentation
-from rhoa.learning.views import draw_changes, warp_levels
+from rhoa.learning.preprocessing import draw_changes, warp_levels
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (3, 8, 8)).astype(np.uint8)
 

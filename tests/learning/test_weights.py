@@ -33,7 +33,7 @@ def sha256(path: Path) -> str:
 
 
 def test_published_weights_are_fetched_once_and_verified_each_time(published: Path) -> None:
-    from rhoa.learning.weights import Published, imagenet
+    from rhoa.learning.network import Published, imagenet
 
     offer = Published(published.as_uri(), sha256(published))
     first = imagenet(offer)
@@ -46,7 +46,7 @@ def test_published_weights_are_fetched_once_and_verified_each_time(published: Pa
 def test_a_download_of_another_hash_is_refused_and_not_kept(
     published: Path, tmp_path: Path
 ) -> None:
-    from rhoa.learning.weights import Published, imagenet
+    from rhoa.learning.network import Published, imagenet
 
     with pytest.raises(WeightsError, match="invalid hash value"):
         imagenet(Published(published.as_uri(), "0" * 64))
@@ -56,7 +56,7 @@ def test_a_download_of_another_hash_is_refused_and_not_kept(
 
 def test_a_cached_file_that_was_changed_is_refused(published: Path) -> None:
     """A prefix of the sha256, as torch compares, would not do."""
-    from rhoa.learning.weights import Published, imagenet
+    from rhoa.learning.network import Published, imagenet
 
     digest = sha256(published)
     imagenet(Published(published.as_uri(), digest))
@@ -68,7 +68,7 @@ def test_a_cached_file_that_was_changed_is_refused(published: Path) -> None:
 def test_the_folder_of_a_hospital_machine_needs_no_network(
     published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rhoa.learning.weights import Published, imagenet
+    from rhoa.learning.network import Published, imagenet
 
     monkeypatch.setenv("RHOA_WEIGHTS_DIR", str(published.parent))
 
@@ -78,7 +78,7 @@ def test_the_folder_of_a_hospital_machine_needs_no_network(
 
 
 def test_the_pinned_hash_is_the_one_that_the_file_is_named_after() -> None:
-    from rhoa.learning.weights import IMAGENET
+    from rhoa.learning.network import IMAGENET
 
     assert IMAGENET.file == f"resnet18-{IMAGENET.sha256[:8]}.pth"
     assert len(IMAGENET.sha256) == 64

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 import rhoa
+from rhoa._types import Side
 from rhoa.phantom import ABDOMEN, LABELS, Anatomy, Phantom, Surroundings, ct
-from rhoa.pose.sides import Side
 
 SUBJECT = Anatomy.random(3)
 ANGLES = (6.0, 1.0, -2.0)

@@ -15,7 +15,7 @@ from scipy.ndimage import binary_fill_holes, gaussian_filter
 import rhoa
 from rhoa.phantom import Anatomy, ct
 from rhoa.pose import Alignment, Landmarks
-from rhoa.pose.masks import surface_points
+from rhoa.pose.bone import surface_points
 
 LANDMARKS = ("asis_left", "asis_right", "pubic_tubercle_left", "pubic_tubercle_right")
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 import rhoa
 from rhoa.errors import PoseError
-from rhoa.pose.bone import body_of, bone_of, edges
-from rhoa.pose.coarse import along_patient, coarse
+from rhoa.pose.bone import along_patient, body_of, bone_of, coarse, edges
 
 
 def test_a_block_of_voxels_becomes_its_mean() -> None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 import rhoa
 from rhoa.errors import ParameterError, PoseError, RhoaError
 from rhoa.pose import from_mask
-from rhoa.pose.masks import TOTALSEGMENTATOR, surface_points
+from rhoa.pose.anterior_plane import TOTALSEGMENTATOR
+from rhoa.pose.bone import surface_points
 from tests.pose.pelves import digital_bone, turn_deg
 
 VOLUME, BONE, LANDMARKS = digital_bone()

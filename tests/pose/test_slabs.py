@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from rhoa.parallel import by_slabs
 from rhoa.pose.bone import RANGE_HU, SMOOTHING_VOXELS, smoothed
-from rhoa.pose.slabs import by_slabs
 
 
 @given(

@@ -11,7 +11,7 @@ from pydicom import uid
 from pydicom.dataset import FileDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from rhoa.testing.images import (
+from rhoa.testing.synthetic import (
     INTERCEPT,
     PATIENT_POSITIONS,
     ROOT,

@@ -13,9 +13,10 @@ import pytest
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
+from rhoa.dicom import codecs
+from rhoa.dicom.header import PixelFormat
 from rhoa.errors import PixelDataError
-from rhoa.reading import codecs, read_ct
-from rhoa.reading.headers import PixelFormat
+from rhoa.reading import read_ct
 from tests.reading.series import Grid, write_series
 
 GRID = Grid(shape=(5, 33, 34))  # JPEG 2000 needs 32 pixels a side

@@ -18,15 +18,16 @@ from pydicom.dataset import FileDataset
 
 import rhoa
 from rhoa import errors
-from rhoa.reading import read_ct, worker
-from rhoa.reading.headers import PixelFormat
-from rhoa.reading.stored import (
+from rhoa.dicom import codec_worker
+from rhoa.dicom.header import PixelFormat
+from rhoa.dicom.pixels import (
     TooLargeForInt16Error,
     padding_mask,
     stored_values,
     to_hu,
     to_hu_in_place,
 )
+from rhoa.reading import read_ct
 from tests.reading.series import SYNTAXES, Grid, image_dataset, ramp, save, set_pixels, write_series
 
 Edit = Callable[[int, FileDataset], object]
@@ -102,7 +103,9 @@ class TestSyntaxes:
     def test_a_syntax_without_decoder_names_itself_and_the_remedy(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(worker.DECODERS, uid.JPEGLosslessSV1, ("a decoder that is not there",))
+        monkeypatch.setitem(
+            codec_worker.DECODERS, uid.JPEGLosslessSV1, ("a decoder that is not there",)
+        )
         paths = write_series(tmp_path, syntax=uid.RLELossless)
         for path in paths:
             image = pydicom.dcmread(path)

@@ -15,9 +15,9 @@ import rhoa
 from rhoa import errors
 from rhoa.reading import read_ct
 from rhoa.testing import DEFECTS, NIFTI_DEFECTS, Series, make_nifti, make_series
-from rhoa.testing.draft import CATALOGUE
-from rhoa.testing.images import (
+from rhoa.testing.synthetic import (
     CANARIES,
+    CATALOGUE,
     PATIENT_POSITIONS,
     ROOT,
     Grid,

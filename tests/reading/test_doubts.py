@@ -12,9 +12,9 @@ from pydicom.dataset import FileDataset
 
 import rhoa
 from rhoa import errors
+from rhoa.dicom.codecs import stream_signed
 from rhoa.phantom import Anatomy, ct
 from rhoa.reading import inspect, read_ct
-from rhoa.reading.streams import stream_signed
 from rhoa.testing import make_series
 from tests.reading.series import Grid, set_pixels, write_series
 

@@ -20,8 +20,8 @@ from pydicom.encaps import encapsulate, generate_frames
 
 import rhoa
 from rhoa import errors
+from rhoa.dicom.multiframe import MOST_HEADER_BYTES
 from rhoa.reading import inspect, read_ct
-from rhoa.reading.enhanced import MOST_HEADER_BYTES
 from tests.reading.enhanced import (
     enhanced_dataset,
     frame_order,

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from rhoa.dicom.header import Plane
 from rhoa.errors import GeometryError
-from rhoa.reading.geometry import Plane, coincident, orientation_name
-from rhoa.reading.stacking import stack
+from rhoa.reading.geometry import coincident, orientation_name, stack
 from tests.strategies import rotation, rotations
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydicom import uid
 
 from rhoa import errors
+from rhoa.dicom.header import SkippedFileError, read_header
 from rhoa.reading import read_ct
-from rhoa.reading.headers import SkippedFileError, read_header
 from tests.reading.series import Grid, write_series
 
 GRID = Grid(shape=(5, 32, 33))  # JPEG 2000 needs 32 pixels a side

@@ -18,9 +18,9 @@ import pytest
 from pydicom import uid
 from pydicom.dataset import FileDataset
 
-from rhoa import errors
-from rhoa.reading import files, inspect, read_ct
-from rhoa.reading.bounded import shown
+from rhoa import errors, files
+from rhoa.files import shown
+from rhoa.reading import inspect, read_ct
 from tests.reading.bombs import BOMBS, GRID, LONG_EXTENSION, Bomb, nifti_file, with_value
 from tests.reading.series import write_series
 
@@ -30,7 +30,7 @@ ADDRESS_SPACE = 2 << 30
 READ = f"""
 import contextlib, json, os, resource, sys
 import rhoa, pydicom
-from rhoa.reading import nifti, series
+from rhoa.reading import volume_files as nifti, reader as series
 with contextlib.suppress(ImportError):
     import nibabel
 resource.setrlimit(resource.RLIMIT_AS, ({ADDRESS_SPACE}, {ADDRESS_SPACE}))
@@ -161,7 +161,7 @@ class TestFolders:
             def __exit__(self, *_: object) -> None:
                 pass
 
-        monkeypatch.setattr("rhoa.reading.files.os.scandir", lambda _: Endless())
+        monkeypatch.setattr("rhoa.files.os.scandir", lambda _: Endless())
 
         with pytest.raises(errors.ReadError, match="more than 200000 files"):
             read_ct(tmp_path)

@@ -10,11 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rhoa.errors import PixelDataError
+from rhoa.errors import Findings, PixelDataError
 from rhoa.phantom import Anatomy, ct
-from rhoa.reading.findings import Findings
-from rhoa.reading.hounsfield import doubt_of, is_plausible
-from rhoa.reading.looks import judge, judge_volume, look
+from rhoa.reading.quality import doubt_of, is_plausible, judge, judge_volume, look
 from rhoa.volume import Volume
 
 SPACING = (3.0, 2.0, 2.0)

@@ -176,7 +176,7 @@ class TestPlaces:
         mask = painted(grid((60, 60, 60), (1, 1, 1), rotation(10, 20, 30)))
         whole = rhoa.resample_mask(mask, SCAN)
 
-        monkeypatch.setattr("rhoa.reading.mask_resampling.BLOCK_VOXELS", 2000)
+        monkeypatch.setattr("rhoa.reading.masks.BLOCK_VOXELS", 2000)
 
         np.testing.assert_array_equal(rhoa.resample_mask(mask, SCAN), whole)
 

@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import uid
 
-from rhoa.reading.headers import WANTED, Header, read_header
-from rhoa.reading.plain import ELEMENTS as PLAIN
-from rhoa.reading.plain import HEAD_BYTES, NotPlainError, plain_elements
+from rhoa.dicom.header import ELEMENTS as PLAIN
+from rhoa.dicom.header import HEAD_BYTES, WANTED, Header, NotPlainError, plain_elements, read_header
 from rhoa.testing import DEFECTS, make_series
 from tests.reading.series import write_series
 
@@ -28,7 +27,7 @@ def by_pydicom(path: Path, monkeypatch: pytest.MonkeyPatch) -> Header:
         raise NotPlainError
 
     with monkeypatch.context() as patched:
-        patched.setattr("rhoa.reading.headers.plain_elements", never)
+        patched.setattr("rhoa.dicom.header.plain_elements", never)
         return read_header(path)
 
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 import rhoa
 from rhoa import errors
+from rhoa.dicom.codecs import decompressors
+from rhoa.dicom.header import read_header
+from rhoa.dicom.pixels import stored_values
+from rhoa.errors import Findings
 from rhoa.reading import inspect, read_ct
-from rhoa.reading.codecs import decompressors
 from rhoa.reading.decoding import raw_samples
-from rhoa.reading.findings import Findings
-from rhoa.reading.headers import read_header
-from rhoa.reading.looks import judge, look
-from rhoa.reading.stored import stored_values
+from rhoa.reading.quality import judge, look
 
 pytestmark = pytest.mark.real
 

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 import rhoa
 from rhoa import errors
 from rhoa.reading import read_ct
-from rhoa.reading.repairs import REPAIRS
-from rhoa.testing.images import ROOT, Grid, decimals, image_dataset, save, set_pixels
+from rhoa.reading.geometry import REPAIRS
+from rhoa.testing.synthetic import ROOT, Grid, decimals, image_dataset, save, set_pixels
 
 SPACING_MM = 2.0
 SHAPE = (4, 5)

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from rhoa.reading.streams import stream_size
+from rhoa.dicom.codecs import stream_size
 
 
 def jpegls(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from rhoa.review.actions import (
+from rhoa.review.events import (
     FEATURES,
     REASONS,
     Boxed,

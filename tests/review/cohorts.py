@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import rhoa
+from rhoa._types import SIDES
 from rhoa.phantom import Anatomy, ct, write_dicom
-from rhoa.picture import encode_png
-from rhoa.pose.sides import SIDES
+from rhoa.raster import encode_png
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 
 from rhoa.errors import ReviewError
-from rhoa.review.actions import as_action, as_fields
+from rhoa.review.events import as_action, as_fields
 from tests.review.actions import DONE, KEYS, STARTED
 
 if TYPE_CHECKING:
-    from rhoa.review.actions import Action
+    from rhoa.review.events import Action
 
 GRADE = {"do": "grade", "case": KEYS[0], "side": "left", "reading": 1, "kl": 2}
 BOX = {"do": "box", "case": KEYS[0], "side": "left", "box": [0, 0, 9, 9]}

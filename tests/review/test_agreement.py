@@ -10,7 +10,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from rhoa.errors import ParameterError
 from rhoa.evaluation.intervals import resampled_weights
-from rhoa.review.agreement import bland_altman, kappa, mean, ratio, specific_agreement
+from rhoa.evaluation.reader_agreement import bland_altman, kappa, mean, ratio, specific_agreement
 
 READINGS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=40)
 NAMES = {"none": None, "linear": "linear", "quadratic": "quadratic"}

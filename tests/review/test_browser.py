@@ -10,7 +10,7 @@ import pytest
 
 import rhoa
 from rhoa.review import journals_in, read_cohort
-from rhoa.review.actions import Boxed, Graded, Judged, Posed
+from rhoa.review.events import Boxed, Graded, Judged, Posed
 from tests.review.cohorts import PATIENT, make_cohort
 from tests.review.serving import served
 

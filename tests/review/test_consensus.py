@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from rhoa.review.actions import Graded
-from rhoa.review.consensus import Label, disputed_hips, labels
-from rhoa.review.state import Reading, State
+from rhoa.review.events import Graded, Label, Reading, State, disputed_hips, labels
 
 CASE = "0" * 16
 HIP = (CASE, "left")

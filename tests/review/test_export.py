@@ -12,10 +12,10 @@ import pytest
 
 import rhoa
 from rhoa.errors import ReviewError
+from rhoa.evaluation.reader_agreement import agreement_notes
 from rhoa.hips import Box, crop, read_coco, read_examples
 from rhoa.pose import from_landmarks
 from rhoa.review import Session, Sitting, agreement_of, export, journals_in, read_cohort, states_of
-from rhoa.review.notes import agreement_notes
 from tests.commands import run
 from tests.pictures import levels_of
 from tests.review.cohorts import PATIENT, make_manifest

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhoa.errors import ReviewError, WriteError
-from rhoa.review.actions import Graded
-from rhoa.review.journal import Journal, journals_in, read_journal
+from rhoa.review.events import Graded, Journal, journals_in, read_journal
 
 GRADE = Graded("0123456789abcdef", "left", 1, kl=2)
 
@@ -126,8 +125,8 @@ def test_a_full_disk_is_told_and_leaves_the_journal_as_it_was(
 def test_what_was_confirmed_survives_a_kill(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
-from rhoa.review.actions import Graded
-from rhoa.review.journal import Journal
+from rhoa.review.events import Graded
+from rhoa.review.events import Journal
 journal = Journal(Path({str(tmp_path)!r}), "anna")
 while True:
     entry = journal.append(Graded("0123456789abcdef", "left", 1, kl=2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rhoa.review.order import reading_order
+from rhoa.review.events import reading_order
 
 HIPS = st.integers(1, 60).map(lambda count: [(f"{n:016x}", "left") for n in range(count)])
 

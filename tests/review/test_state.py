@@ -8,15 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhoa.hips import Box
-from rhoa.review.actions import Boxed, BoxesAccepted, Graded, Judged, Posed, Started, Undone
-from rhoa.review.journal import Entry
-from rhoa.review.state import CaseState, Reading, fold, last_of
+from rhoa.review.events import (
+    Boxed,
+    BoxesAccepted,
+    CaseState,
+    Entry,
+    Graded,
+    Judged,
+    Posed,
+    Reading,
+    Started,
+    Undone,
+    fold,
+    last_of,
+)
 from tests.review.actions import DONE, KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rhoa.review.actions import Action
+    from rhoa.review.events import Action
 
 A = KEYS[0]
 

@@ -16,8 +16,7 @@ from rhoa import cli, cohort
 from rhoa.cohort import Hip, Manifest
 from rhoa.errors import ParameterError
 from rhoa.study import Plan, conduct
-from rhoa.study.conducting import prepare
-from rhoa.study.jobs import require_trainable, train_all
+from rhoa.study.runner import prepare, require_trainable, train_all
 from tests.learning.squares import QUICK, squares
 
 pytestmark = pytest.mark.torch

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from rhoa import errors
 from rhoa.testing import DEFECTS, NIFTI_DEFECTS, Series, make_nifti, make_series
-from rhoa.testing.draft import CATALOGUE
-from rhoa.testing.images import PATIENT_POSITIONS
+from rhoa.testing.synthetic import CATALOGUE, PATIENT_POSITIONS
 
 CASES = {f"{n:02d}" for n in range(1, 48)}
 """The numbered rows of the table of failure modes."""

@@ -12,7 +12,7 @@ import pytest
 import rhoa
 from rhoa.hips import crop, prepare, read_coco, write_coco
 from rhoa.phantom import Anatomy, ct, write_dicom, write_xray, xray
-from rhoa.picture import stretch
+from rhoa.raster import stretch
 from tests.commands import run
 from tests.pictures import levels_of
 
@@ -207,8 +207,7 @@ class TestDetector:
     @pytest.fixture
     def detector(self, tmp_path: Path) -> Path:
         """Untrained: it finds something in every half."""
-        from rhoa.hips.detector import HipDetector
-        from rhoa.hips.detector_network import Architecture
+        from rhoa.hips.detector import Architecture, HipDetector
 
         return HipDetector.untrained(Architecture(SMALL, 64)).save(tmp_path / "run")
 
@@ -234,8 +233,7 @@ class TestDetector:
         """A detector that is sure of nothing: its scores are pressed below 0.05."""
         import torch
 
-        from rhoa.hips.detector import HipDetector
-        from rhoa.hips.detector_network import Architecture
+        from rhoa.hips.detector import Architecture, HipDetector
 
         blind = HipDetector.untrained(Architecture(SMALL, 64))
         with torch.no_grad():

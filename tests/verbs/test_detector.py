@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rhoa.hips import Box, LabelledImage, write_coco
-from rhoa.hips.corrections import boxes_table
-from rhoa.picture import encode_png
+from rhoa.hips.annotations import boxes_table
+from rhoa.raster import encode_png
 from tests.commands import run
 
 pytestmark = pytest.mark.torch

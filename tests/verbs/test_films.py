@@ -11,8 +11,8 @@ import pytest
 
 import rhoa
 from rhoa.hips import read_xray
-from rhoa.picture import encode_png
 from rhoa.prediction import hips_in
+from rhoa.raster import encode_png
 from tests.commands import run
 from tests.hips.films import MarkerFinder, film, pelvis, planted
 from tests.pictures import levels_of

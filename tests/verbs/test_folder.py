@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from rhoa.cli.batch import name_scans
+from rhoa.cli.common import distinct_names
 from rhoa.cohort import Pseudonyms
 from rhoa.errors import ParameterError
 from rhoa.testing import make_series
-from rhoa.verbs.folder import name_scans
-from rhoa.verbs.inputs import distinct_names
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from PIL import Image
 
 import rhoa
 from rhoa.hips.crop_files import encode_crop, padded
-from rhoa.picture import encode_png
+from rhoa.raster import encode_png
 from tests.commands import run
 from tests.learning.runs import brightness, write_onnx_run, write_run
 from tests.learning.squares import squares

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import rhoa
-from rhoa.cohort.scans import COLUMNS
+from rhoa.cohort.builder import COLUMNS
 from rhoa.phantom import Anatomy, Surroundings, ct, write_dicom, write_xray, xray
-from rhoa.picture import encode_png
+from rhoa.raster import encode_png
 from tests.commands import run
 from tests.learning.runs import brightness, write_onnx_run
 from tests.pictures import levels_of
@@ -49,7 +49,7 @@ def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def expected(crop: np.ndarray, size: int = 40) -> float:
-    from rhoa.learning.levels import prepare
+    from rhoa.learning.preprocessing import prepare
 
     seen = prepare(crop.astype(np.float32), image_size=size, xray_size=None)
     return float(brightness(seen[None])[0, 1])
@@ -228,7 +228,7 @@ class TestOfOthers:
     ) -> None:
         """Cropped as `rhoa.cohort.build` crops the same boxes, to the pixel."""
         from rhoa.hips import HipDetector
-        from rhoa.hips.detector_network import Architecture
+        from rhoa.hips.detector import Architecture
 
         write_xray(xray(Anatomy.random(2), pixel_mm=1.0), tmp_path / "film.dcm")
         detector = HipDetector.untrained(Architecture(SMALL, 64))

@@ -12,7 +12,7 @@ import pytest
 import rhoa
 from rhoa.hips import content, halves, read_xray
 from rhoa.phantom import Anatomy, write_xray, xray
-from rhoa.picture import encode_png
+from rhoa.raster import encode_png
 from tests.commands import run
 from tests.hips.xrays import dx, truth, write
 
@@ -192,8 +192,7 @@ class TestDetector:
     @pytest.fixture
     def detector(self, tmp_path: Path) -> Path:
         """Untrained: it finds something in every half, of a score near a half or below."""
-        from rhoa.hips.detector import HipDetector
-        from rhoa.hips.detector_network import Architecture
+        from rhoa.hips.detector import Architecture, HipDetector
 
         return HipDetector.untrained(Architecture(SMALL, 64)).save(tmp_path / "run")
 

@@ -9,8 +9,8 @@ import pytest
 import rhoa
 from rhoa import RhoaError
 from rhoa.cli import parser
+from rhoa.cli.study import recipe_of
 from rhoa.learning import Augmentation, Recipe, as_coded
-from rhoa.verbs.training import recipe_of
 
 
 def named(*words: str) -> Recipe:

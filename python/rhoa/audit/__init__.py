@@ -6,15 +6,22 @@
 'impossible'
 """
 
-from rhoa.audit.matching import Audit, Match, check, confusions
-from rhoa.audit.predictions import Compared, compare, read_predictions
-from rhoa.audit.readings import meaning
-from rhoa.audit.remarks import remarks
-from rhoa.audit.repairs import Repair
-from rhoa.audit.tables import PublishedRow, TableAudit, read_table, table
+from rhoa.audit.reconstruction import Audit, Match, Repair, check, confusions, meaning
+from rhoa.audit.tables import (
+    AuditedRow,
+    Compared,
+    PublishedRow,
+    TableAudit,
+    compare,
+    read_predictions,
+    read_table,
+    remarks,
+    table,
+)
 
 __all__ = [
     "Audit",
+    "AuditedRow",
     "Compared",
     "Match",
     "PublishedRow",

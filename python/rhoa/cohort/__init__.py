@@ -1,17 +1,21 @@
 """Cohorts: tables of hips, partitions that share no subject, their audit, crops from scans."""
 
-from rhoa.cohort.accounts import ImageFlow, Intake, TableFlow
-from rhoa.cohort.balance import Balance
-from rhoa.cohort.build import build
-from rhoa.cohort.cases import Case, Outcome, Pool, run_cases
-from rhoa.cohort.flow import Flow
-from rhoa.cohort.intake import Codes
-from rhoa.cohort.leaks import Leak, Leaks, leaks, require_no_leaks
-from rhoa.cohort.manifest import Hip, Manifest, read
-from rhoa.cohort.pools import dask, processes
+from rhoa.cohort.batch import Case, Outcome, Pool, dask, processes, run_cases
+from rhoa.cohort.builder import build
+from rhoa.cohort.leakage import Leak, Leaks, leaks, require_no_leaks
+from rhoa.cohort.manifest import Flow, Hip, Manifest, read
+from rhoa.cohort.partition import Balance, Share, balance, folds, require_disjoint, split
 from rhoa.cohort.pseudonyms import Pseudonyms
-from rhoa.cohort.split import balance, folds, require_disjoint, split
-from rhoa.cohort.studies import CheckColumns, OaiColumns, check, oai
+from rhoa.cohort.study_import import (
+    CheckColumns,
+    Codes,
+    ImageFlow,
+    Intake,
+    OaiColumns,
+    TableFlow,
+    check,
+    oai,
+)
 
 __all__ = [
     "Balance",
@@ -29,6 +33,7 @@ __all__ = [
     "Outcome",
     "Pool",
     "Pseudonyms",
+    "Share",
     "TableFlow",
     "balance",
     "build",

@@ -1,4 +1,4 @@
-"""The table of hips that models are trained and evaluated on."""
+"""The table of hips that models are trained on; why hips are left out, and how many."""
 
 from __future__ import annotations
 
@@ -10,18 +10,90 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from rhoa.cohort.flow import RULES, STATED, Flow, rule_of
-from rhoa.cohort.split import PARTITIONS, balance, folds, require_disjoint, split
+from rhoa._types import SIDES, Side
+from rhoa.cohort.partition import PARTITIONS, balance, folds, require_disjoint, split
 from rhoa.errors import ManifestError, MissingFileError, require_count
-from rhoa.pose.sides import SIDES, Side
-from rhoa.writing import atomic_write, csv_text
+from rhoa.files import atomic_write, csv_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
-    from rhoa.cohort.balance import Balance
-    from rhoa.cohort.flow import Exclusion
+    from rhoa.cohort.partition import Balance
+
+
+# Why hips are left out, and how many at each step: numbers that add up.
+
+Exclusion = Literal["prosthesis", "quality", "kl1", "not graded", "not labelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A reason to leave hips out: its name in tables, in words, and whose reason it is."""
+
+    name: Exclusion
+    words: str
+    fits: Callable[[Hip], bool]
+
+
+# In this order; the first that fits is the reason.
+RULES = (
+    Rule("prosthesis", "prosthesis", lambda hip: hip.exclusion == "prosthesis"),
+    Rule("quality", "quality", lambda hip: hip.exclusion == "quality"),
+    Rule("kl1", "KL 1", lambda hip: hip.kl == 1),
+    Rule("not graded", "not graded", lambda hip: hip.kl is None),
+    Rule("not labelled", "not labelled", lambda _: True),
+)
+# What a table may say; the other rules follow from the grade.
+STATED = ("prosthesis", "quality")
+
+
+def rule_of(hip: Hip) -> Rule | None:
+    """The rule by which a hip is left out; None where it has a label."""
+    if hip.label is not None:
+        return None
+    return next(rule for rule in RULES if rule.fits(hip))
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Hips at the start, left out by each rule, and left: ``start`` is the sum of the others.
+
+    Examples
+    --------
+    >>> print(Flow(start=12, excluded={"prosthesis": 1, "KL 1": 3}, left=8))
+    12 hips
+     1 excluded: prosthesis
+     3 excluded: KL 1
+     8 left
+    """
+
+    start: int
+    excluded: Mapping[str, int]
+    left: int
+
+    @classmethod
+    def of(cls, hips: Iterable[Hip]) -> Flow:
+        """Of hips, each left out once, for the first rule that fits; idle rules are not told."""
+        reasons = [rule_of(hip) for hip in hips]
+        counts = {rule.words: reasons.count(rule) for rule in RULES}
+        return cls(
+            start=len(reasons),
+            excluded={words: count for words, count in counts.items() if count},
+            left=reasons.count(None),
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain types, for JSON."""
+        return {"start": self.start, "excluded": dict(self.excluded), "left": self.left}
+
+    def __str__(self) -> str:
+        width = len(str(self.start))
+        lines = [f"{count:{width}} excluded: {words}" for words, count in self.excluded.items()]
+        return "\n".join([f"{self.start} hips", *lines, f"{self.left:{width}} left"])
+
+
+# The table of hips that models are trained and evaluated on.
 
 Source = Literal["ct", "xray"]
 Partition = Literal["train", "val", "test"]
@@ -115,7 +187,7 @@ class Manifest:
         return dict(sorted(self.flow().excluded.items()))
 
     def flow(self) -> Flow:
-        """Hips at the start, excluded by each of ``rhoa.cohort.flow.RULES`` in turn, and left."""
+        """Hips at the start, excluded by each of ``rhoa.cohort.manifest.RULES`` in turn, and left."""
         return Flow.of(self.hips)
 
     def hashed(self) -> Manifest:

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rhoa.dicom.header import elements_of, text_of
 from rhoa.errors import AmbiguousSeriesError, ParameterError, ReadError, WriteError
-from rhoa.reading.bounded import shown
-from rhoa.reading.elements import text_of
-from rhoa.reading.files import list_files
-from rhoa.reading.headers import elements_of
+from rhoa.files import list_files, shown
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -1,17 +1,26 @@
 """How good a model is: metrics with intervals that resample patients."""
 
-from rhoa.evaluation.calibration import Temperature, fit_temperature, reliability
-from rhoa.evaluation.comparison import Comparison, compare
-from rhoa.evaluation.decisions import OperatingPoint, choose_threshold, decision_curve
+from rhoa.evaluation.calibration import ReliabilityBin, Temperature, fit_temperature, reliability
+from rhoa.evaluation.comparison import AnswerTest, AreaTest, Comparison, compare
+from rhoa.evaluation.decision_curves import (
+    NetBenefit,
+    OperatingPoint,
+    choose_threshold,
+    decision_curve,
+)
 from rhoa.evaluation.metrics import Baseline, Confusion, Estimate, Evaluation, evaluate
 
 __all__ = [
+    "AnswerTest",
+    "AreaTest",
     "Baseline",
     "Comparison",
     "Confusion",
     "Estimate",
     "Evaluation",
+    "NetBenefit",
     "OperatingPoint",
+    "ReliabilityBin",
     "Temperature",
     "choose_threshold",
     "compare",

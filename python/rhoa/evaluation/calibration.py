@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from rhoa.errors import require_choice, require_count, require_positive, warn_user
-from rhoa.evaluation.checks import (
+from rhoa.evaluation.intervals import proportion_interval
+from rhoa.evaluation.metrics import (
     require_both_classes,
     require_groups,
     require_labels,
     require_scores,
     require_validation,
 )
-from rhoa.evaluation.proportions import proportion_interval
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

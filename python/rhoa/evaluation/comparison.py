@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rhoa.errors import require_count
-from rhoa.evaluation.areas import roc_areas
-from rhoa.evaluation.checks import (
+from rhoa.evaluation.intervals import (
+    bca_interval,
+    left_out_weights,
+    resampled_weights,
+    roc_areas,
+    strata_of,
+    student,
+)
+from rhoa.evaluation.metrics import (
+    NAMES,
+    Estimate,
+    WeightedFigures,
     require_groups,
     require_labels,
     require_scores,
     require_threshold,
 )
-from rhoa.evaluation.intervals import (
-    bca_interval,
-    left_out_weights,
-    resampled_weights,
-    strata_of,
-)
-from rhoa.evaluation.metrics import Estimate
-from rhoa.evaluation.proportions import student
-from rhoa.evaluation.weighted import NAMES, WeightedFigures
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

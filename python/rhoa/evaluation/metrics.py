@@ -1,48 +1,438 @@
-"""Figures of merit of a two-class model, each with a 95 % interval.
+"""Metrics of a two-class model, each with a 95 % interval, by every definition in use.
 
 The positive class is rHOA (label 1); a hip whose score reaches the threshold is called rHOA.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from rhoa.errors import require_choice, require_count
-from rhoa.evaluation.areas import area_interval
-from rhoa.evaluation.checks import (
-    require_groups,
-    require_labels,
-    require_scores,
-    require_threshold,
-)
+from rhoa.errors import ParameterError, require_choice, require_count
 from rhoa.evaluation.intervals import (
+    area_interval,
     bca_interval,
     left_out_weights,
+    mean_interval,
     percentile_interval,
+    proportion_interval,
     resampled_weights,
     strata_of,
 )
-from rhoa.evaluation.proportions import mean_interval, proportion_interval
-from rhoa.evaluation.results import (
-    DEFINITIONS,
-    INTERVAL_METHODS,
-    SMALL_CLASS,
-    Baseline,
-    Confusion,
-    Estimate,
-    Evaluation,
-)
-from rhoa.evaluation.weighted import NAMES, WeightedFigures
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from rhoa.evaluation.proportions import ProportionMethod
-    from rhoa.evaluation.results import Definitions, IntervalMethod
+    from rhoa.evaluation.intervals import ProportionMethod
 
-__all__ = ["Baseline", "Confusion", "Estimate", "Evaluation", "evaluate"]
+    Counts = NDArray[np.float64]
+
+
+# What an evaluation holds: figures with intervals, counts, a baseline, and warnings.
+
+IntervalMethod = Literal["auto", "exact", "bca", "percentile"]
+INTERVAL_METHODS: tuple[IntervalMethod, ...] = ("auto", "exact", "bca", "percentile")
+Definitions = Literal["standard", "paper"]
+DEFINITIONS: tuple[Definitions, ...] = ("standard", "paper")
+
+# With fewer hips than this in a class, one hip moves recall or specificity by over three points.
+SMALL_CLASS = 30
+
+
+class Estimate(NamedTuple):
+    """A value and its 95 % interval; NaN where undefined."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Confusion(NamedTuple):
+    """Numbers of hips: true negative, false positive, false negative, true positive."""
+
+    tn: int
+    fp: int
+    fn: int
+    tp: int
+
+
+class Baseline(NamedTuple):
+    """What the same answer for every hip scores: ``answer`` is the label of the larger class."""
+
+    answer: int
+    accuracy: float
+    balanced_accuracy: float
+    precision: float
+    recall: float
+    specificity: float
+    f1: float
+    roc_auc: float
+    pr_auc: float
+    brier: float
+
+    @classmethod
+    def of(cls, share: float) -> Baseline:
+        """Of who gives every hip the share of rHOA as score, and calls the larger class."""
+        positive, both = share >= 0.5, 0 < share < 1
+        return cls(
+            answer=int(positive),
+            accuracy=max(share, 1 - share),
+            balanced_accuracy=0.5 if both else math.nan,
+            precision=share if positive else math.nan,
+            recall=float(positive) if share > 0 else math.nan,
+            specificity=float(not positive) if share < 1 else math.nan,
+            f1=2 * share / (1 + share) if positive else (0.0 if share > 0 else math.nan),
+            roc_auc=0.5 if both else math.nan,
+            pr_auc=share if both else math.nan,
+            brier=share * (1 - share),
+        )
+
+
+def finite(value: float | None) -> float | None:
+    """``value`` for JSON, which knows no NaN: None where it is undefined."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """How good a set of scores is; every figure is an `Estimate` and, but for MCC, a share of one.
+
+    ``precision`` = tp / (tp + fp), ``recall`` = ``sensitivity`` = tp / (tp + fn), ``specificity`` =
+    tn / (tn + fp), ``balanced_accuracy`` = (recall + specificity) / 2, ``f1`` = 2 tp / (2 tp + fp +
+    fn), ``mcc`` is Matthews' correlation of label and answer. ``pr_auc`` is the average precision:
+    the sum over thresholds of precision times the gain in recall. ``roc_auc`` counts a tie as half.
+    ``brier`` is the mean squared difference of score and label; ``ece`` the expected calibration
+    error: the mean absolute difference of mean score and share of rHOA, over ten equal bins of the
+    score, weighted by their hips. Scores of few hips make it larger than it is.
+
+    ``groups`` is the number of patients (or hips, where none were given), ``excluded`` the number
+    of resamples left out because one class was not drawn. ``baseline`` is what the larger class as
+    the answer for all would score, ``warnings`` what a reader must be told with these figures.
+    ``standard`` is None, or where ``definitions`` is ``"paper"`` the evaluation by the standard
+    definitions.
+    """
+
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    precision: Estimate
+    recall: Estimate
+    specificity: Estimate
+    f1: Estimate
+    mcc: Estimate
+    roc_auc: Estimate
+    pr_auc: Estimate
+    brier: Estimate
+    ece: Estimate
+    confusion: Confusion
+    baseline: Baseline
+    hips: int
+    groups: int
+    threshold: float
+    interval: IntervalMethod
+    resamples: int
+    excluded: int = 0
+    warnings: tuple[str, ...] = ()
+    definitions: Definitions = "standard"
+    standard: Evaluation | None = None
+
+    @property
+    def sensitivity(self) -> Estimate:
+        """Another name of the standard recall, whatever ``definitions`` says."""
+        return (self.standard or self).recall
+
+    @property
+    def average_precision(self) -> Estimate:
+        """Another name of the standard PR AUC, whatever ``definitions`` says."""
+        return (self.standard or self).pr_auc
+
+
+# Figures of a confusion matrix, by every definition that papers use.
+#
+# All functions take counts, or arrays of counts, and divide as they are defined: a figure is NaN
+# where its denominator is zero.
+
+
+class Rates(NamedTuple):
+    """Figures with one meaning; ``ppv`` and ``npv`` are shares of the hips called either way."""
+
+    accuracy: Counts
+    balanced_accuracy: Counts
+    sensitivity: Counts
+    specificity: Counts
+    ppv: Counts
+    npv: Counts
+    mcc: Counts
+
+
+class Averages(NamedTuple):
+    """Precision, recall and F1 under one averaging of the two classes."""
+
+    precision: Counts
+    recall: Counts
+    f1: Counts
+
+
+def ratio(top: Counts, bottom: Counts) -> Counts:
+    """``top / bottom``, NaN where ``bottom`` is zero."""
+    top, bottom = np.broadcast_arrays(np.asarray(top, np.float64), np.asarray(bottom, np.float64))
+    quotient: Counts = np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom != 0)
+    return quotient
+
+
+def harmonic_mean(first: Counts, second: Counts) -> Counts:
+    """Of two figures; NaN where their sum is zero."""
+    return ratio(2 * first * second, first + second)
+
+
+def rates(tn: Counts, fp: Counts, fn: Counts, tp: Counts) -> Rates:
+    """The figures whose names leave no doubt about their definition."""
+    sensitivity, specificity = ratio(tp, tp + fn), ratio(tn, tn + fp)
+    margins = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+    return Rates(
+        accuracy=ratio(tp + tn, tp + fp + tn + fn),
+        balanced_accuracy=(sensitivity + specificity) / 2,
+        sensitivity=sensitivity,
+        specificity=specificity,
+        ppv=ratio(tp, tp + fp),
+        npv=ratio(tn, tn + fn),
+        mcc=ratio(tp * tn - fp * fn, np.sqrt(margins)),
+    )
+
+
+def of_positives(tn: Counts, fp: Counts, fn: Counts, tp: Counts) -> Averages:
+    """Precision, recall and F1 of the positive class: the standard ones; ``tn`` plays no part."""
+    del tn
+    return Averages(ratio(tp, tp + fp), ratio(tp, tp + fn), ratio(2 * tp, 2 * tp + fp + fn))
+
+
+def macro(tn: Counts, fp: Counts, fn: Counts, tp: Counts) -> Averages:
+    """Means over both classes; F1 is the mean of the two classes' F1."""
+    return _mean(of_positives(tn, fp, fn, tp), of_positives(tp, fn, fp, tn), 0.5)
+
+
+def weighted(tn: Counts, fp: Counts, fn: Counts, tp: Counts) -> Averages:
+    """Means over both classes, weighted by how many hips are of each."""
+    share = ratio(tp + fn, tp + fn + tn + fp)
+    return _mean(of_positives(tn, fp, fn, tp), of_positives(tp, fn, fp, tn), share)
+
+
+def _mean(positive: Averages, negative: Averages, share: Counts | float) -> Averages:
+    return Averages(
+        *(share * one + (1 - share) * two for one, two in zip(positive, negative, strict=True))
+    )
+
+
+def of_averages(averages: Averages) -> Averages:
+    """The same with F1 as the harmonic mean of the averaged precision and recall."""
+    f1 = harmonic_mean(averages.precision, averages.recall)
+    return averages._replace(f1=f1)
+
+
+def swapped(averages: Averages) -> Averages:
+    """The same with precision printed as recall, and recall as precision."""
+    return averages._replace(precision=averages.recall, recall=averages.precision)
+
+
+def of_paper(tn: Counts, fp: Counts, fn: Counts, tp: Counts) -> Averages:
+    """What the tables of Gebre et al. 2022 follow: macro recall printed as precision and so on.
+
+    Their precision is the macro recall, their recall the macro precision, and their F1 the harmonic
+    mean of the two.
+    """
+    return swapped(of_averages(macro(tn, fp, fn, tp)))
+
+
+# All figures for many weightings of the hips at once.
+#
+# The value of a figure has all weights one, a bootstrap resample has the number of times each hip
+# was drawn, a jackknife has zeros for the patient that is left out.
+
+CALIBRATION_BINS = 10
+
+NAMES = (
+    *("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "mcc"),
+    *("roc_auc", "pr_auc", "brier", "ece"),
+    *("paper_precision", "paper_recall", "paper_f1", "paper_pr_auc"),
+)
+
+
+class WeightedFigures:
+    """The figures of fixed labels and scores as a function of the hips' weights.
+
+    Hips must be given in descending order of score.
+    """
+
+    def __init__(
+        self, labels: NDArray[np.bool_], scores: NDArray[np.float64], threshold: float
+    ) -> None:
+        self.labels = labels
+        self.positive = labels.astype(np.float64)
+        called = scores >= threshold
+        cells = [~called & ~labels, called & ~labels, ~called & labels, called & labels]
+        self.cells = np.stack(cells, axis=1).astype(np.float64)  # hips x (tn, fp, fn, tp)
+        bins = np.minimum((scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+        error = scores - self.positive
+        self.errors = np.zeros((scores.size, 1 + CALIBRATION_BINS))  # squared, then by bin
+        self.errors[:, 0] = error**2
+        self.errors[np.arange(scores.size), 1 + bins] = error
+        first = np.r_[True, scores[1:] != scores[:-1]]
+        self.first_of_tie = np.flatnonzero(first)
+
+    def __call__(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Figures ``(rows, NAMES)`` for ``weights`` ``(rows, hips)``."""
+        cells = self.confusion(weights)
+        plain, standard, paper = rates(*cells), of_positives(*cells), of_paper(*cells)
+        roc_auc, pr_auc, paper_pr_auc = self._areas(weights)
+        errors, total = weights @ self.errors, weights.sum(axis=1)
+        columns = [
+            *(plain.accuracy, plain.balanced_accuracy, standard.precision, standard.recall),
+            *(plain.specificity, standard.f1, plain.mcc, roc_auc, pr_auc),
+            *(ratio(errors[:, 0], total), ratio(np.abs(errors[:, 1:]).sum(axis=1), total)),
+            *(paper.precision, paper.recall, paper.f1, paper_pr_auc),
+        ]
+        return np.stack(columns, axis=1)
+
+    def confusion(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Weighted hips ``(tn, fp, fn, tp)``, one column per row of weights."""
+        cells: NDArray[np.float64] = (weights @ self.cells).T
+        return cells
+
+    def has_every_class(self, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether each row weighs every class that the labels have."""
+        positive, total = weights @ self.positive, weights.sum(axis=1)
+        present = np.ones(len(weights), bool)
+        if self.labels.any():
+            present &= positive > 0
+        return present if self.labels.all() else present & (positive < total)
+
+    def _areas(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        """ROC AUC, average precision and the paper's PR area; equal scores enter together."""
+        gained, entered = weights * self.positive, weights
+        if self.first_of_tie.size < weights.shape[1]:
+            gained = np.add.reduceat(gained, self.first_of_tie, axis=1)
+            entered = np.add.reduceat(entered, self.first_of_tie, axis=1)
+        above, called = gained.cumsum(axis=1), entered.cumsum(axis=1)
+        positives, negatives = above[:, -1], called[:, -1] - above[:, -1]
+        precision = np.divide(above, called, out=np.zeros_like(above), where=called > 0)
+        # Pairs in the wrong order: of each positive and the negatives that entered before it.
+        lost = _row_sums(gained, called) - _row_sums(gained, above)
+        lost -= (_row_sums(gained, entered) - _row_sums(gained, gained)) / 2
+        roc_auc = 1 - ratio(lost, positives * negatives)
+        average = ratio(_row_sums(gained, precision), positives)
+        average[negatives == 0] = np.nan
+        return roc_auc, average, self._without_first_segment(gained, precision, called)
+
+    @staticmethod
+    def _without_first_segment(
+        gained: NDArray[np.float64], precision: NDArray[np.float64], called: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Trapezoids under the PR curve from its first threshold on, not from recall 0."""
+        heights = precision[:, 1:] + precision[:, :-1]
+        heights[called[:, :-1] == 0] = 0
+        positives = gained.sum(axis=1)
+        area = ratio(_row_sums(gained[:, 1:], heights), 2 * positives)
+        area[positives == called[:, -1]] = np.nan
+        return area
+
+
+def _row_sums(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.float64]:
+    sums: NDArray[np.float64] = np.einsum("ij,ij->i", one, two)
+    return sums
+
+
+def values_of(
+    labels: NDArray[np.bool_], scores: NDArray[np.float64], threshold: float
+) -> dict[str, float]:
+    """Every figure of `NAMES`, each hip counted once."""
+    order = np.argsort(-scores, kind="stable")
+    figures = WeightedFigures(labels[order], scores[order], threshold)
+    (values,) = figures(np.ones((1, labels.size)))
+    return dict(zip(NAMES, values.tolist(), strict=True))
+
+
+# Labels, scores and groups as arrays, or an error that says what is wrong with them.
+
+
+def require_labels(y_true: ArrayLike) -> NDArray[np.bool_]:
+    """``y_true`` as one truth value a hip."""
+    labels = np.asarray(y_true)
+    if labels.ndim != 1 or labels.size == 0:
+        raise ParameterError(f"y_true must be a list of labels; got shape {labels.shape}.")
+    if labels.dtype.kind not in "buif" or not np.isin(labels, (0, 1)).all():
+        raise ParameterError("y_true must hold 0 (no rHOA) and 1 (rHOA) only.")
+    return labels.astype(bool)
+
+
+def require_both_classes(labels: NDArray[np.bool_], purpose: str) -> None:
+    """Check that hips of either class are there."""
+    if labels.all() or not labels.any():
+        raise ParameterError(
+            f"{purpose} needs hips of both classes; all {labels.size} are "
+            f"{'rHOA' if labels.all() else 'no rHOA'}."
+        )
+
+
+def require_scores(
+    y_score: ArrayLike, hips: int | None = None, *, name: str = "y_score"
+) -> NDArray[np.float64]:
+    """``y_score`` as one probability a hip, of as many hips as there are labels."""
+    scores = np.asarray(y_score)
+    if scores.ndim != 1 or scores.dtype.kind not in "buif":
+        raise ParameterError(
+            f"{name} must be a list of numbers, the probability of rHOA of each hip; "
+            f"got dtype {scores.dtype}, shape {scores.shape}."
+        )
+    scores = scores.astype(np.float64)
+    if hips is not None and scores.size != hips:
+        raise ParameterError(f"y_true and {name} must be as long; got {hips} and {scores.size}.")
+    wrong = int((~((scores >= 0) & (scores <= 1))).sum())  # counts NaN too
+    if wrong:
+        raise ParameterError(
+            f"{name} must lie in [0, 1]; {wrong} of {scores.size} scores are NaN or outside."
+        )
+    return scores
+
+
+def require_groups(groups: ArrayLike | None, hips: int) -> NDArray[np.intp]:
+    """Patient of each hip as 0, 1, ... without gaps; each hip its own where none are given."""
+    if groups is None:
+        return np.arange(hips)
+    names = np.asarray(groups)
+    if names.shape != (hips,):
+        raise ParameterError(
+            f"groups must name the patient of each of the {hips} hips; got shape {names.shape}."
+        )
+    return np.unique(names.astype(str), return_inverse=True)[1]
+
+
+def require_threshold(threshold: object) -> float:
+    """``threshold`` as a probability."""
+    if not isinstance(threshold, int | float | np.number) or not 0 <= threshold <= 1:
+        raise ParameterError(f"threshold must be a number in [0, 1]; got {threshold!r}.")
+    return float(threshold)
+
+
+def require_validation(partition: ArrayLike | None, hips: int, purpose: str) -> None:
+    """Check that all hips are of the validation set, where partitions are given."""
+    if partition is None:
+        return
+    names = np.asarray(partition)
+    if names.shape != (hips,):
+        raise ParameterError(
+            f"partition must name that of each of the {hips} hips; got shape {names.shape}."
+        )
+    others = sorted({str(name) for name in names} - {"val"})
+    if others:
+        raise ParameterError(
+            f"{purpose} is chosen on validation hips (val) only; "
+            f"{int((names.astype(str) != 'val').sum())} of {hips} hips are of {', '.join(others)}."
+        )
+
+
+# Figures of merit of a two-class model, each with a 95 % interval.
 
 _FIGURES = tuple(name for name in NAMES if not name.startswith("paper_"))
 _PAPER = ("precision", "recall", "f1", "pr_auc")

@@ -8,17 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rhoa.errors import require_extra
-from rhoa.hips.agreement import Agreement, agreement, iou_matrix
-from rhoa.hips.borders import Content, blades, content
-from rhoa.hips.boxes import Box, boxes, crop, squared
-from rhoa.hips.coco import LabelledImage, read_coco, read_matlab, write_coco
+from rhoa.hips.annotations import LabelledImage, read_coco, read_matlab, write_coco
+from rhoa.hips.bounding_boxes import Agreement, agreement, boxes, iou_matrix, model_crop
 from rhoa.hips.crop_files import read_crop, write_crop
-from rhoa.hips.examples import Example, as_examples, read_examples
+from rhoa.hips.detector_data import Example, as_examples, read_examples
+from rhoa.hips.dicom_report import structured_report
 from rhoa.hips.extraction import ExtractedHips, HipCrop, extract
-from rhoa.hips.joints import Joint, joints, located
-from rhoa.hips.model_crops import model_crop
-from rhoa.hips.preparation import halves, prepare
-from rhoa.hips.xray import read_xray
+from rhoa.hips.hip_joints import Joint, joints, located
+from rhoa.radiograph import Box, crop, squared
+from rhoa.xray.margins import Content, blades, content
+from rhoa.xray.preparation import halves, prepare
+from rhoa.xray.reader import read_xray
 
 if TYPE_CHECKING:
     from rhoa.hips.detector import HipDetector
@@ -54,6 +54,7 @@ __all__ = [
     "read_matlab",
     "read_xray",
     "squared",
+    "structured_report",
     "train_detector",
     "write_coco",
     "write_crop",

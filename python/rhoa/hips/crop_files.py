@@ -2,7 +2,7 @@
 
 A crop that rhoa writes says in text fields of its PNG that it is one (``kind``), of what
 (``source``), of which ``side``, whether it is ``mirrored``, and, where that is known, its
-``pixel_mm``. Other pictures of rhoa say what they are, too (`rhoa.picture.picture_label`).
+``pixel_mm``. Other pictures of rhoa say what they are, too (`rhoa.raster.picture_label`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rhoa._types import SIDES
 from rhoa.errors import PixelDataError, ViewError, require_choice, require_names
-from rhoa.hips.boxes import squared
-from rhoa.hips.pictures import read_picture
-from rhoa.picture import KIND, SOFTWARE, encode_png, picture_label
-from rhoa.pose.sides import SIDES
-from rhoa.radiograph import UNKNOWN_SIZE
-from rhoa.reading.bounded import shown
-from rhoa.writing import atomic_write
+from rhoa.files import atomic_write, shown
+from rhoa.radiograph import UNKNOWN_SIZE, squared
+from rhoa.raster import KIND, SOFTWARE, encode_png, picture_label
+from rhoa.xray.reader import read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -28,11 +26,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rhoa.hips.boxes import Box
-    from rhoa.hips.model_crops import Source
-    from rhoa.hips.pictures import Picture
-    from rhoa.pose.sides import Side
-    from rhoa.radiograph import Radiograph
+    from rhoa._types import Side
+    from rhoa.hips.bounding_boxes import Source
+    from rhoa.radiograph import Box, Radiograph
+    from rhoa.xray.reader import Picture
 
 CROP_REFUSALS: Mapping[str, str] = MappingProxyType(
     {

@@ -1,4 +1,4 @@
-"""A detector of hips in X-rays and CT-APs: Faster R-CNN on halves that look like left hips."""
+"""A detector of hips in X-rays and CT-APs: Faster R-CNN on halves like left hips."""
 
 from __future__ import annotations
 
@@ -6,34 +6,286 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 import torchvision
 from safetensors.torch import save
+from torch import nn
+from torchvision.models import alexnet, mobilenet_v3_large
+from torchvision.models.detection import (
+    FasterRCNN,
+    fasterrcnn_mobilenet_v3_large_320_fpn,
+    fasterrcnn_resnet50_fpn_v2,
+)
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.rpn import RPNHead
+from torchvision.ops import MultiScaleRoIAlign
 
 from rhoa._core import __version__
-from rhoa.devices import choose_device
-from rhoa.errors import ParameterError, WeightsError
-from rhoa.hips.boxes import Box, squared
-from rhoa.hips.detector_network import MEAN, STD, WHITE, Architecture, as_input, build_detector
-from rhoa.hips.examples import halves_seen
-from rhoa.radiograph import Radiograph
-from rhoa.reading.bounded import shown
-from rhoa.sealed import read_card, read_sealed
-from rhoa.weights import read_safetensors
-from rhoa.writing import atomic_write
+from rhoa.errors import ParameterError, WeightsError, require_choice, require_count
+from rhoa.files import atomic_write, read_card, read_sealed, shown
+from rhoa.hips.detector_data import halves_seen
+from rhoa.radiograph import Box, Radiograph, squared
+from rhoa.torch_runtime import choose_device
+from rhoa.weights import read_safetensors, read_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
     from numpy.typing import ArrayLike, NDArray
-    from torch import nn
 
-    from rhoa.hips.coco import Shows
-    from rhoa.pose.sides import Side
+    from rhoa._types import Side
+    from rhoa.hips.annotations import Shows
+
+
+# Faster R-CNN for hips: a small network for CPUs, the paper's, and two of torchvision's.
+
+Backbone = Literal[
+    "mobilenet_v3_large_320_fpn", "mobilenet_v3_large_fpn", "alexnet", "resnet50_fpn_v2"
+]
+IMAGE_SIZES: dict[Backbone, int] = {
+    "mobilenet_v3_large_320_fpn": 320,
+    "mobilenet_v3_large_fpn": 128,
+    "alexnet": 128,
+    "resnet50_fpn_v2": 320,
+}
+"""Pixels of the shorter side of a half that each was made for."""
+BACKBONES = tuple(IMAGE_SIZES)
+WHITE = 255
+SMALLEST_IMAGE = 64
+CLASSES = 2  # nothing, and hip
+
+# ImageNet's colours, which pretrained weights expect.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LEAST_SCORE = 0.05
+ALEXNET_CHANNELS, SMALL_CHANNELS = 256, 64
+SMALL_LAYERS = 13
+"""Of MobileNet, up to strides of 16: hips fill a third of a half; coarser levels are of no use."""
+SMALL_WIDTH = 256
+POOL = 7
+# A half has one hip: a few regions are enough, and train faster than torchvision's thousands.
+REGIONS_TRAIN, REGIONS_TEST = 100, 50
+SAMPLES_RPN, SAMPLES_HEAD = 64, 32
+LIMITS: dict[str, Any] = {
+    "rpn_pre_nms_top_n_train": 4 * REGIONS_TRAIN,
+    "rpn_pre_nms_top_n_test": 4 * REGIONS_TEST,
+    "rpn_post_nms_top_n_train": REGIONS_TRAIN,
+    "rpn_post_nms_top_n_test": REGIONS_TEST,
+    "rpn_batch_size_per_image": SAMPLES_RPN,
+    "rpn_score_thresh": 0.0,
+    "box_batch_size_per_image": SAMPLES_HEAD,
+    "box_score_thresh": LEAST_SCORE,
+    "box_detections_per_img": 10,
+}
+_BODY = "backbone."
+_OWN_HEADS = ("rpn.head.cls_logits.", "rpn.head.bbox_pred.", "roi_heads.box_predictor.")
+"""Of rhoa's anchors and classes: weights of others do not fit them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What a detector's network is made of.
+
+    Parameters
+    ----------
+    backbone
+        ``"mobilenet_v3_large_320_fpn"`` and ``"resnet50_fpn_v2"``: those that torchvision builds
+        under these names, which take its COCO weights; ``"mobilenet_v3_large_fpn"``: MobileNet up
+        to strides of 16 with a narrow pyramid and head, which learns in a minute or two on a CPU;
+        ``"alexnet"``, the paper's.
+    image_size
+        Pixels of the shorter side of a half, as the network sees it. Torchvision's networks have
+        strides of 32 and were made for 320 and more.
+    anchors_px
+        Sides of the anchors, at that size; each on every level.
+    aspects
+        Height over width of the anchors.
+    """
+
+    backbone: Backbone = BACKBONES[0]
+    image_size: int = IMAGE_SIZES[BACKBONES[0]]
+    anchors_px: tuple[int, ...] = (100, 140, 200)
+    aspects: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        require_choice("backbone", self.backbone, BACKBONES)
+        require_count("image_size", self.image_size, least=SMALLEST_IMAGE)
+        for pixels in self.anchors_px:
+            require_count("anchors_px", pixels)
+        if not self.anchors_px or not self.aspects or min(self.aspects) <= 0:
+            raise ParameterError("anchors need sizes and positive aspects; got none.")
+
+
+def build_detector(
+    architecture: Architecture, *, weights: Path | None = None, seed: int = 2020
+) -> FasterRCNN:
+    """The network, for nothing and hip, with anchors of its own.
+
+    Parameters
+    ----------
+    architecture
+        What it is made of.
+    weights
+        A ``.safetensors`` file or a PyTorch state dict with torchvision's names: of the whole
+        detector (COCO), or of the classifier that its backbone was taken from (ImageNet). What
+        belongs to other classes and anchors is left out. None: all weights are random.
+    seed
+        Of random weights.
+
+    Raises
+    ------
+    WeightsError
+        If the weights are absent, damaged, not safe to load, or of another network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        network = _BUILDERS[architecture.backbone](architecture)
+    network.transform.image_mean, network.transform.image_std = list(MEAN), list(STD)
+    if weights is not None:
+        start_from(network, weights)
+    return network
+
+
+def as_input(pixels: NDArray[np.uint8]) -> torch.Tensor:
+    """Grey levels as three equal colours in 0 to 1."""
+    return (torch.from_numpy(pixels).float() / WHITE).expand(3, -1, -1)
+
+
+def _small(architecture: Architecture) -> FasterRCNN:
+    body = BackboneWithFPN(
+        mobilenet_v3_large(weights=None).features[:SMALL_LAYERS],
+        {"6": "0", "12": "1"},
+        [40, 112],
+        SMALL_CHANNELS,
+    )
+    return FasterRCNN(
+        body,
+        rpn_anchor_generator=_anchors(architecture, levels=3),
+        box_roi_pool=MultiScaleRoIAlign(["0", "1"], POOL, sampling_ratio=2),
+        box_head=TwoMLPHead(SMALL_CHANNELS * POOL**2, SMALL_WIDTH),
+        box_predictor=FastRCNNPredictor(SMALL_WIDTH, CLASSES),
+        **_sizes(architecture),
+        **LIMITS,
+    )
+
+
+def _mobilenet(architecture: Architecture) -> FasterRCNN:
+    network: FasterRCNN = fasterrcnn_mobilenet_v3_large_320_fpn(
+        weights=None,
+        weights_backbone=None,
+        num_classes=CLASSES,
+        **_sizes(architecture),
+        **LIMITS,
+    )
+    return _with_anchors(network, architecture, levels=3)
+
+
+def _resnet(architecture: Architecture) -> FasterRCNN:
+    network: FasterRCNN = fasterrcnn_resnet50_fpn_v2(
+        weights=None,
+        weights_backbone=None,
+        num_classes=CLASSES,
+        **_sizes(architecture),
+        **LIMITS,
+    )
+    return _with_anchors(network, architecture, levels=5, depth=2)
+
+
+def _alexnet(architecture: Architecture) -> FasterRCNN:
+    body = alexnet(weights=None).features[:-1]  # without the last pooling: strides of 16
+    for layer in body:  # torchvision leaves AlexNet's random weights too small to learn from
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    body.out_channels = ALEXNET_CHANNELS
+    return FasterRCNN(
+        body,
+        CLASSES,
+        rpn_anchor_generator=_anchors(architecture, levels=1),
+        box_roi_pool=MultiScaleRoIAlign(["0"], POOL, sampling_ratio=2),
+        **_sizes(architecture),
+        **LIMITS,
+    )
+
+
+_BUILDERS = {
+    "mobilenet_v3_large_fpn": _small,
+    "mobilenet_v3_large_320_fpn": _mobilenet,
+    "resnet50_fpn_v2": _resnet,
+    "alexnet": _alexnet,
+}
+
+
+def _sizes(architecture: Architecture) -> dict[str, int]:
+    return {"min_size": architecture.image_size, "max_size": 8 * architecture.image_size}
+
+
+def _with_anchors(
+    network: FasterRCNN, architecture: Architecture, *, levels: int, depth: int = 1
+) -> FasterRCNN:
+    """The network with the anchors of the architecture on each level."""
+    anchors = _anchors(architecture, levels)
+    count = anchors.num_anchors_per_location()[0]
+    network.rpn.anchor_generator = anchors
+    network.rpn.head = RPNHead(network.backbone.out_channels, count, conv_depth=depth)
+    return network
+
+
+def _anchors(architecture: Architecture, levels: int) -> AnchorGenerator:
+    return AnchorGenerator((architecture.anchors_px,) * levels, (architecture.aspects,) * levels)
+
+
+def start_from(network: FasterRCNN, path: Path) -> None:
+    """Copy the weights of a torchvision detector, or of a classifier's features, where they fit.
+
+    Raises
+    ------
+    WeightsError
+        If the file is absent or damaged, or weights that are needed are not in it.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            f"{shown(path)}: no such weights file; pass a .safetensors file or a PyTorch state "
+            "dict with torchvision's names."
+        )
+    own = network.state_dict()
+    body = "backbone.body." if any(name.startswith("backbone.body.") for name in own) else _BODY
+    given = _renamed(read_tensors(path, where=shown(path)), body)
+    whole = any(name.startswith("roi_heads.") for name in given)
+    needed = {
+        name
+        for name in own
+        if (whole or name.startswith(body))
+        and not name.startswith(_OWN_HEADS)
+        and not name.endswith("num_batches_tracked")  # in no formula; frozen layers lack it
+    }
+    wrong = sorted(
+        name for name in needed if name not in given or given[name].shape != own[name].shape
+    )
+    if wrong:
+        raise WeightsError(
+            f"{shown(path)}: {len(wrong)} of {len(needed)} tensors are missing or misshapen "
+            f"(first: {wrong[0]}); weights of torchvision's network of the same name are needed."
+        )
+    network.load_state_dict(own | {name: given[name] for name in needed})
+
+
+def _renamed(given: Mapping[str, Any], body: str) -> dict[str, torch.Tensor]:
+    """Tensors under the names that they have in a detector."""
+    tensors = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
+    if any(name.startswith(_BODY) for name in tensors):
+        return tensors
+    # A classifier calls its layers features.0 and so on; ResNet-50 calls them layer1.
+    return {body + name.removeprefix("features."): value for name, value in tensors.items()}
+
+
+# A detector of hips in X-rays and CT-APs: Faster R-CNN on halves that look like left hips.
 
 CARD_FILE = "detector.json"
 WEIGHTS_FILE = "detector.safetensors"
@@ -49,7 +301,7 @@ class HipDetector:
     Examples
     --------
     >>> import numpy as np
-    >>> from rhoa.hips.detector_network import Architecture
+    >>> from rhoa.hips.detector import Architecture
     >>> untrained = HipDetector.untrained(Architecture("alexnet", 64))
     >>> sorted(untrained.detect(np.random.default_rng(0).normal(size=(90, 140))))
     ['left', 'right']

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from rhoa.devices import choose_device
 from rhoa.errors import (
     ParameterError,
     RhoaError,
@@ -20,17 +19,18 @@ from rhoa.errors import (
     require_count,
     require_positive,
 )
-from rhoa.hips.agreement import agreement
-from rhoa.hips.detector import HipDetector
-from rhoa.hips.detector_network import (
+from rhoa.files import shown
+from rhoa.hips.bounding_boxes import agreement
+from rhoa.hips.detector import (
     BACKBONES,
     IMAGE_SIZES,
     Architecture,
+    HipDetector,
     as_input,
     build_detector,
 )
-from rhoa.hips.examples import Example, changed
-from rhoa.reading.bounded import shown
+from rhoa.hips.detector_data import Example, changed
+from rhoa.torch_runtime import choose_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from torchvision.models.detection import FasterRCNN
 
-    from rhoa.hips.detector_network import Backbone
+    from rhoa.hips.detector import Backbone
 
     Progress = Callable[[int, int, str], None]
 
@@ -55,7 +55,7 @@ class DetectorOptions:
     Parameters
     ----------
     backbone
-        The network, one of `rhoa.hips.detector_network.BACKBONES`.
+        The network, one of `rhoa.hips.detector.BACKBONES`.
     image_size
         Pixels of the shorter side of the halves it sees; None: 320 for torchvision's two networks,
         128 for the others.

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from rhoa._types import SIDES, Side
 from rhoa.errors import ParameterError, PoseError, require_choice, require_names, warn_user
-from rhoa.hips.boxes import MOST_OUTSIDE, Box, box_of_joint, squared
-from rhoa.hips.joints import Joint, joints, located
-from rhoa.hips.model_crops import model_crop
+from rhoa.hips.bounding_boxes import MOST_OUTSIDE, box_of_joint, model_crop
+from rhoa.hips.hip_joints import Joint, joints, located
 from rhoa.pose import (
     Alignment,
     Coverage,
@@ -28,10 +28,10 @@ from rhoa.pose import (
     from_volume,
     tilted,
 )
-from rhoa.pose.functional import pelvis_angles
-from rhoa.pose.sides import SIDES, Side
-from rhoa.pose.verdict import HIP_REFUSALS, HIP_WARNINGS
+from rhoa.pose.alignment import pelvis_angles
+from rhoa.pose.scan_coverage import HIP_REFUSALS, HIP_WARNINGS
 from rhoa.projection import ctap
+from rhoa.radiograph import Box, squared
 from rhoa.reading import as_volume
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from rhoa.pose import Difference
     from rhoa.radiograph import Radiograph
-    from rhoa.reading import Scan
+    from rhoa.reading.reader import Scan
     from rhoa.volume import Volume
 
 LOW_CONFIDENCE = 0.5
@@ -243,7 +243,7 @@ def extract(
         Drawn by a person, in pixel edges of the image: see `ExtractedHips.with_boxes`.
     accept
         Flags that a person has looked at and that forbid nothing: names of
-        `rhoa.pose.verdict.HIP_REFUSALS`, such as ``"implant"``, or ``"pose_not_used"`` for a pose
+        `rhoa.pose.scan_coverage.HIP_REFUSALS`, such as ``"implant"``, or ``"pose_not_used"`` for a pose
         that is flagged; of both hips, or by side. A pose that swaps sides or turns the head down is
         never used.
     tilt_offset_deg

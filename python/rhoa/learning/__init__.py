@@ -10,17 +10,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 from rhoa.errors import require_extra
-from rhoa.learning.augmentations import Augmentation
-from rhoa.learning.catalogue import as_coded, recipes
-from rhoa.learning.execution import Execution
-from rhoa.learning.recipes import Recipe
+from rhoa.learning.recipe import Augmentation, Execution, Recipe, as_coded, recipes
 
 if TYPE_CHECKING:
-    from rhoa.learning.export import export_onnx
     from rhoa.learning.grader import Draws, Ensemble, Grader
-    from rhoa.learning.inference import Model
     from rhoa.learning.loading import load_ensemble, load_model
-    from rhoa.learning.training import train
+    from rhoa.learning.onnx_export import export_onnx
+    from rhoa.learning.torch_model import Model
+    from rhoa.learning.trainer import train
 
 __all__ = [
     "Augmentation",
@@ -45,7 +42,7 @@ _LIGHT = {
     "load_ensemble": "loading",
     "load_model": "loading",
 }
-_HEAVY = {"Model": "inference", "export_onnx": "export", "train": "training"}
+_HEAVY = {"Model": "torch_model", "export_onnx": "onnx_export", "train": "trainer"}
 
 
 def __getattr__(name: str) -> object:

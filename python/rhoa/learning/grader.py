@@ -1,4 +1,4 @@
-"""Grading crops of hips: probabilities, and how far several looks at one hip differ.
+"""Grading crops of hips: probabilities, and how far several looks differ; the model card.
 
 Nothing here needs torch: what computes the probabilities of a batch is up to the model.
 """
@@ -12,17 +12,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa.errors import ParameterError, WeightsError, require_count
-from rhoa.learning.augmentations import Augmentation
-from rhoa.learning.levels import prepare, require_grey
-from rhoa.learning.views import draw_changes, warp_levels
+from rhoa.files import printable, read_card, shown
+from rhoa.learning.preprocessing import (
+    draw_changes,
+    prepare,
+    preprocessing,
+    require_grey,
+    warp_levels,
+)
+from rhoa.learning.recipe import BACKBONE, Augmentation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
     Levels = NDArray[np.uint8]
     Probabilities = NDArray[np.float64]
+
+
+# Grading crops of hips: probabilities, and how far several looks at one hip differ.
 
 CLASSES = ("no rHOA", "rHOA")
 IMAGES_AT_ONCE = 64
@@ -270,3 +280,41 @@ class Ensemble(Grader):
             for member in self.members
         ]
         return Draws(np.concatenate([one.samples for one in found]))
+
+
+# The card of a run folder, ``model.json``: what a model is, read without trusting it.
+
+CARD_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
+LARGEST_INPUT = 2048
+_LARGEST_XRAY = 16384
+
+
+def read_model_card(folder: Path) -> dict[str, Any]:
+    """What ``model.json`` of a run folder says.
+
+    Raises
+    ------
+    WeightsError
+        If it is absent or damaged, or describes another network or preparation than rhoa's.
+    """
+    kinds = {
+        "architecture": str,
+        "image_size": int,
+        "xray_size": int | None,
+        "weights_sha256": str,
+    }
+    card = read_card(folder, CARD_FILE, kinds, what="a run folder")
+    where = f"{shown(folder)}/{CARD_FILE}"
+    size, xray_size = card["image_size"], card["xray_size"]
+    sizes_fit = 1 <= size <= LARGEST_INPUT and 1 <= (xray_size or 1) <= _LARGEST_XRAY
+    if not BACKBONE.fullmatch(card["architecture"]) or not sizes_fit:
+        raise WeightsError(
+            f"{where}: a resnet18, or a network of timm, with sizes in pixels, at most "
+            f"{LARGEST_INPUT}, is needed; got "
+            f"{printable(card['architecture'], most=40)!r}, image_size "
+            f"{printable(str(size), most=20)}, xray_size {printable(str(xray_size), most=20)}."
+        )
+    applied = preprocessing(image_size=size, xray_size=xray_size)
+    if card.get("preprocessing", applied) != applied:
+        raise WeightsError(f"{where}: its preprocessing is not the one that rhoa applies.")
+    return card

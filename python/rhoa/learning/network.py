@@ -1,25 +1,295 @@
-"""The network of a recipe, with two outputs, and its weights."""
+"""The network of a recipe: backbone, last layer, loss, optimizer, and weights to start from."""
 
 from __future__ import annotations
 
+import difflib
+import hashlib
+import os
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torchvision.models import resnet18
+from torch import nn
+from torch.nn import functional
+from torchvision.models import ResNet18_Weights, resnet18
 
-from rhoa.errors import WeightsError
-from rhoa.learning.backbones import HEAD, Backbone
-from rhoa.learning.grader import CLASSES
-from rhoa.learning.recipes import RESNET18, TIMM
-from rhoa.learning.weights import IMAGENET, imagenet, read_weights
-from rhoa.reading.bounded import printable, shown
+from rhoa.errors import ParameterError, WeightsError, require_extra
+from rhoa.files import MOST_WEIGHTS_BYTES, printable, read_bounded, read_inside, shown
+from rhoa.learning.grader import CLASSES, WEIGHTS_FILE
+from rhoa.learning.recipe import RESNET18, TIMM
+from rhoa.weights import read_safetensors, read_state_dict, read_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from rhoa.learning.recipe import Recipe
+
+
+# Networks of timm by name, with the last layer that rhoa's ResNet18 has.
+
+MOST_PARAMETERS = 500_000_000
+"""Four bytes each, they fill the largest file of weights that is read."""
+TRIED_PX = 64
+HEAD = ("fc.weight", "fc.bias")
+
+
+class Backbone(nn.Module):
+    """A convolutional network of timm up to its pooled features, then one layer of two classes.
+
+    Parameters
+    ----------
+    name
+        Of a recipe: ``"timm/"`` and timm's name.
+
+    Raises
+    ------
+    MissingExtraError
+        If timm is not installed.
+    ParameterError
+        If timm has no such network, or it is not convolutional or too large.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        timm = require_extra("timm", extra="timm", purpose=f"the network {name}")
+        own = _require_known(timm, name.removeprefix(TIMM))
+        self.body = timm.create_model(own, pretrained=False, num_classes=0)
+        self.maps = nn.Identity()  # whose output Grad-CAM looks at
+        self.fc = nn.Linear(self.body.head_hidden_size, len(CLASSES))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Outputs ``(n, 2)`` of ``images`` ``(n, 3, rows, columns)``."""
+        features = self.body.forward_head(self.maps(self.body.forward_features(images)))
+        outputs: Tensor = self.fc(features)
+        return outputs
+
+    def named_as_here(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors under this network's names; those of timm's own files lose their last layer."""
+        if any(key.startswith("body.") for key in given):
+            return dict(given)
+        last = str(self.body.pretrained_cfg["classifier"])
+        kept = {f"body.{k}": value for k, value in given.items() if not k.startswith(f"{last}.")}
+        return kept | {key: self.state_dict()[key] for key in HEAD}
+
+
+def _require_known(timm: Any, name: str) -> str:  # noqa: ANN401  # a module
+    """``name``, if timm knows it as a convolutional network of bearable size."""
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        like = f"; it has {', '.join(near)}" if near else ""
+        raise ParameterError(f"timm has no network {name!r}{like}: see timm.list_models().")
+    with torch.device("meta"):
+        network = timm.create_model(name, pretrained=False).train(mode=False)
+        if sum(parameter.numel() for parameter in network.parameters()) > MOST_PARAMETERS:
+            raise ParameterError(f"{name!r} has over {MOST_PARAMETERS} weights; choose a smaller.")
+        try:
+            maps = network.forward_features(torch.zeros(1, 3, TRIED_PX, TRIED_PX)).shape
+        except (AssertionError, RuntimeError, ValueError):
+            maps = ()
+    if len(maps) != 4 or maps[1] != network.num_features:
+        raise ParameterError(
+            f"{name!r} is no convolutional network for images of any size; choose one, "
+            "such as convnext_tiny or efficientnet_b0."
+        )
+    return name
+
+
+# The last layer: classes, or grades in order; their losses.
+
+ORDINAL_GRADES = (2, 3, 4)
+"""Thresholds of KL; the first parts rHOA from no rHOA. No labelled hip has KL 1."""
+UNGRADED = -1
+
+
+class OrdinalHead(nn.Module):
+    """Logits ``(n, 3)`` of KL >= 2, 3 and 4: a weight for each feature, a bias for each threshold.
+
+    It begins with the difference of a two-class layer's outputs, which is the logit of rHOA.
+    """
+
+    def __init__(self, classes: nn.Linear) -> None:
+        super().__init__()
+        weight, bias = (parameter.detach() for parameter in (classes.weight, classes.bias))
+        self.weight = nn.Parameter(weight[1:] - weight[:1])
+        self.bias = nn.Parameter((bias[1] - bias[0]).repeat(len(ORDINAL_GRADES)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits of features ``(n, f)``."""
+        return functional.linear(features, self.weight) + self.bias
+
+    def as_classes(self) -> nn.Linear:
+        """The two-class layer whose softmax gives the same probability of KL >= 2."""
+        layer = nn.Linear(self.weight.shape[1], 2)
+        with torch.no_grad():
+            layer.weight.copy_(torch.cat([torch.zeros_like(self.weight), self.weight]))
+            layer.bias.copy_(torch.stack([torch.zeros_like(self.bias[0]), self.bias[0]]))
+        return layer.to(self.weight.device)
+
+
+def with_head(network: nn.Module, recipe: Recipe) -> nn.Module:
+    """``network`` of two classes, in place, with the head and the frozen layers of ``recipe``."""
+    if recipe.head == "ordinal" and isinstance(network.fc, nn.Linear):
+        network.fc = OrdinalHead(network.fc)
+    if recipe.frozen_stem:
+        for layer in ("conv1", "bn1"):
+            getattr(network, layer).requires_grad_(requires_grad=False)
+    return network
+
+
+def with_classes(network: nn.Module) -> nn.Module:
+    """``network``, in place, with two classes: the inverse of `with_head`."""
+    if isinstance(network.fc, OrdinalHead):
+        network.fc = network.fc.as_classes()
+    return network.requires_grad_()
+
+
+def class_logits(outputs: Tensor, recipe: Recipe) -> Tensor:
+    """Logits ``(n, 2)`` of no rHOA and rHOA."""
+    if recipe.head == "classes":
+        return outputs
+    rhoa = outputs[:, 0]
+    return torch.stack([torch.zeros_like(rhoa), rhoa], dim=1)
+
+
+def loss_of(
+    outputs: Tensor, labels: Tensor, grades: Tensor, recipe: Recipe, *, smoothing: float = 0.0
+) -> Tensor:
+    """Mean loss of a batch; ``labels`` are 0 or 1, ``grades`` KL or `UNGRADED`, both ``(n,)``.
+
+    Of classes: cross-entropy. Of grades: binary cross-entropy of each threshold, averaged over the
+    thresholds, of which a hip that has a label but no grade knows the first alone.
+    """
+    if recipe.head == "classes":
+        return functional.cross_entropy(outputs, labels, label_smoothing=smoothing)
+    thresholds = torch.tensor(ORDINAL_GRADES, device=grades.device)
+    ungraded = grades[:, None] == UNGRADED
+    passed = torch.where(ungraded, labels[:, None] == 1, grades[:, None] >= thresholds)
+    known = ~ungraded | (thresholds == ORDINAL_GRADES[0])
+    targets = passed * (1 - smoothing) + smoothing / 2
+    losses = functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
+    return ((losses * known).sum(dim=1) / known.sum(dim=1)).mean()
+
+
+# The optimizer of a recipe, and what a learning rate is for each of its groups.
+
+
+def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Adam or AdamW over what is not frozen; a group for each learning rate and weight decay."""
+    factors = {"fc.weight": recipe.head_weight_factor, "fc.bias": recipe.head_bias_factor}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+            groups[factors.get(name, 1.0), decay].append(parameter)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(
+        [
+            {"params": members, "factor": factor, "weight_decay": decay}
+            for (factor, decay), members in groups.items()
+        ],
+        lr=recipe.learning_rate,
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group its share."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
+
+
+# Weights to start a model from: ImageNet's, or those of a file or a run folder.
+
+WEIGHTS_FOLDER_VARIABLE = "RHOA_WEIGHTS_DIR"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A file of weights that anybody can fetch, and its sha256."""
+
+    url: str
+    sha256: str
+
+    @property
+    def file(self) -> str:
+        """Its name."""
+        return self.url.rpartition("/")[2]
+
+
+IMAGENET = Published(
+    url=ResNet18_Weights.IMAGENET1K_V1.url,
+    sha256="f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+)
+
+
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a ``.safetensors`` file, a run folder, or a PyTorch state dict.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such file, it is damaged, larger than 2 GiB, or holds more than tensors.
+    """
+    if path.is_dir():
+        where = f"{shown(path)}/{WEIGHTS_FILE}"
+        if not (path / WEIGHTS_FILE).exists():
+            raise WeightsError(f"{shown(path)}: no {WEIGHTS_FILE} in it; pass a run folder.")
+        content = read_inside(path, WEIGHTS_FILE, most_bytes=MOST_WEIGHTS_BYTES)
+        return read_safetensors(content, where=where)
+    where = shown(path)
+    if not path.is_file():
+        raise WeightsError(
+            f'{where}: no such weights file; pass "imagenet", "none", a .safetensors file, '
+            "a run folder or a PyTorch state dict."
+        )
+    return read_tensors(path, where=where)
+
+
+def imagenet(published: Published = IMAGENET) -> Mapping[str, Tensor]:
+    """Weights from ImageNet: of RHOA_WEIGHTS_DIR, else of torch's cache, else downloaded into it.
+
+    Raises
+    ------
+    WeightsError
+        If they are nowhere, or the file is another one.
+    """
+    folder = os.environ.get(WEIGHTS_FOLDER_VARIABLE)
+    if folder and (Path(folder) / published.file).is_file():
+        return _verified(Path(folder) / published.file, published)
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / published.file
+    if not cached.is_file():
+        try:
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(
+                published.url, str(cached), hash_prefix=published.sha256, progress=False
+            )
+        except (OSError, RuntimeError) as error:
+            raise WeightsError(
+                f"{published.file}: the ImageNet weights are neither in the folder "
+                f"{folder or '(unset)'} of {WEIGHTS_FOLDER_VARIABLE} nor could they be downloaded "
+                f"({error}); fetch {published.url} elsewhere and set {WEIGHTS_FOLDER_VARIABLE} to "
+                f"the folder that holds {published.file}, pass weights=PATH, or train from nothing "
+                'with weights="none".'
+            ) from None
+    return _verified(cached, published)
+
+
+def _verified(path: Path, published: Published) -> Mapping[str, Tensor]:
+    content = read_bounded(path, where=published.file, most_bytes=MOST_WEIGHTS_BYTES)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != published.sha256:
+        raise WeightsError(
+            f"{published.file}: its sha256 begins with {digest[:8]}, not {published.sha256[:8]}: "
+            f"the file is damaged or another one; fetch {published.url} again."
+        )
+    return read_state_dict(content, where=published.file)
+
+
+# The network of a recipe, with two outputs, and its weights.
 
 
 def build_network(

@@ -1,9 +1,9 @@
-"""Phantoms as files: a DICOM series, an X-ray, and a whole cohort as a user's would lie."""
+"""Phantoms as files: a DICOM series, an X-ray, a cohort; and images with the box of each hip."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -14,24 +14,33 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from rhoa.cohort.scans import COLUMNS
-from rhoa.errors import ParameterError, require_count
+from rhoa._types import SIDES
+from rhoa.cohort.builder import COLUMNS
+from rhoa.errors import ParameterError, require_choice, require_count, require_positive
+from rhoa.files import atomic_write, csv_text
+from rhoa.hips.bounding_boxes import boxes
+from rhoa.hips.hip_joints import joints
 from rhoa.phantom.anatomy import Anatomy
-from rhoa.phantom.pelvis import ct
-from rhoa.phantom.xray import xray
-from rhoa.pose.sides import SIDES
-from rhoa.writing import atomic_write, csv_text
+from rhoa.phantom.radiography import xray
+from rhoa.phantom.voxelize import ct
+from rhoa.pose import from_landmarks
+from rhoa.projection import ctap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from os import PathLike
 
     from pydicom.uid import UID
 
-    from rhoa.phantom.xray import XRay
+    from rhoa._types import Side
+    from rhoa.phantom.radiography import XRay
+    from rhoa.radiograph import Box, Radiograph
     from rhoa.volume import Volume
 
     Row = dict[str, object]
+
+
+# Phantoms as files: a DICOM series, an X-ray, and a whole cohort as a user's would lie.
 
 INTERCEPT_HU = -1024
 # How often each KL grade is met in a cohort, and how alike the hips of one subject are.
@@ -246,3 +255,70 @@ def _uid(subject: str, seed: int, what: str) -> UID:
 def _decimals(values: object) -> list[str]:
     """DICOM decimal strings of at most 16 characters."""
     return [f"{float(value):.8g}"[:16] for value in np.asarray(values).ravel()]
+
+
+# Images of digital pelves with the box of each hip: labels that nobody had to draw.
+
+Kind = Literal["xray", "ctap"]
+KINDS: tuple[Kind, ...] = ("xray", "ctap")
+PIXEL_MM: dict[Kind, float] = {"xray": 0.8, "ctap": 2.0}
+"""Coarse, so that an image is made in seconds; detectors see hips no finer."""
+
+
+class PhantomLabel(NamedTuple):
+    """An image of a digital pelvis and its hips."""
+
+    radiograph: Radiograph
+    boxes: Mapping[Side, Box]
+    subject: str
+
+
+def phantom_labels(
+    count: int, *, seed: int = 0, kind: Kind = "xray", pixel_mm: float | None = None
+) -> Iterator[PhantomLabel]:
+    """Images of ``count`` digital subjects, each with the boxes of both hips.
+
+    Boxes of X-rays are those that the phantom knows; boxes of CT-APs are found in the CT
+    (`rhoa.hips.joints`), as those of a patient's would be: a CT labels its own CT-AP.
+
+    Parameters
+    ----------
+    count
+        Of subjects.
+    seed
+        Of the first; subject ``n`` is ``Anatomy.random(seed + n)``.
+    kind
+        ``"xray"`` or ``"ctap"``.
+    pixel_mm
+        Of the X-ray, or voxel size of the CT. Default: 0.8 and 2 mm.
+
+    Raises
+    ------
+    ParameterError
+        If an option is out of its range.
+
+    Examples
+    --------
+    >>> (label,) = phantom_labels(1, kind="ctap", pixel_mm=4)
+    >>> label.subject, sorted(label.boxes)
+    ('phantom-0', ['left', 'right'])
+    """
+    require_count("count", count, least=0)
+    require_count("seed", seed, least=0)
+    require_choice("kind", kind, KINDS)
+    size = PIXEL_MM[kind] if pixel_mm is None else require_positive("pixel_mm", pixel_mm)
+    for number in range(seed, seed + count):
+        anatomy = Anatomy.random(number)
+        subject = f"phantom-{number}"
+        if kind == "xray":
+            made = xray(anatomy, pixel_mm=size, seed=number)
+            yield PhantomLabel(made.radiograph, made.boxes, subject)
+        else:
+            yield _labelled_ctap(anatomy, size, subject)
+
+
+def _labelled_ctap(anatomy: Anatomy, voxel_mm: float, subject: str) -> PhantomLabel:
+    patient = ct(anatomy, spacing_mm=(voxel_mm, voxel_mm, voxel_mm))
+    pose = from_landmarks(patient.landmarks)
+    image = ctap(patient.volume, pose=pose)
+    return PhantomLabel(image, boxes(image, joints=joints(patient.volume, pose)), subject)

@@ -3,17 +3,17 @@
 from rhoa.pose.alignment import (
     Alignment,
     Angles,
+    Difference,
     Landmarks,
+    difference,
     from_landmarks,
+    tilted,
     usable_alignment,
 )
-from rhoa.pose.automatic import from_volume
-from rhoa.pose.choice import Difference, alignment_for, difference
-from rhoa.pose.estimate import from_points
-from rhoa.pose.functional import tilted
-from rhoa.pose.inside import coverage
-from rhoa.pose.masks import from_mask
-from rhoa.pose.verdict import Coverage, HipCoverage
+from rhoa.pose.anterior_plane import from_mask, from_points
+from rhoa.pose.automatic import alignment_for, from_volume
+from rhoa.pose.scan_coverage import Coverage, HipCoverage, coverage
+from rhoa.pose.slice_quality import SliceFinding
 
 __all__ = [
     "Alignment",
@@ -22,6 +22,7 @@ __all__ = [
     "Difference",
     "HipCoverage",
     "Landmarks",
+    "SliceFinding",
     "alignment_for",
     "coverage",
     "difference",

@@ -1,8 +1,9 @@
-"""Landmarks of the pelvis and the anterior pelvic frame they define."""
+"""Landmarks, the anterior pelvic frame they define, how two differ, and functional tilt."""
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from rhoa._types import SIDES
 from rhoa.errors import (
     LandmarkError,
     MissingFileError,
@@ -18,13 +20,17 @@ from rhoa.errors import (
     require_point,
     warn_user,
 )
-from rhoa.writing import atomic_write
+from rhoa.files import atomic_write
+from rhoa.pose.population import HIP_CENTRE_MM, measured_centre
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
     from numpy.typing import ArrayLike, NDArray
+
+
+# Landmarks of the pelvis and the anterior pelvic frame they define.
 
 # Hard limits of a plausible adult supine pelvis: outside them an alignment is flagged, never used
 # unasked. Spread of real pelves: ASIS to ASIS 188-258 mm, height 74-111 mm, tubercles 7-49 mm.
@@ -315,3 +321,173 @@ def _flags(alignment: Alignment, tubercles: NDArray[np.float64]) -> frozenset[st
     if abs(tilt) > TILT_LIMIT_DEG or max(map(abs, turns)) > TURN_LIMIT_DEG:
         flags.add("extreme_pose")
     return frozenset(flags)
+
+
+# Functional pose: the pelvis tipped about its hips, as when a patient stands up.
+
+
+def tilted(alignment: Alignment, offset_deg: float) -> Alignment:
+    """The frame in which the aligned pelvis is tipped by ``offset_deg`` about its hip axis.
+
+    Parameters
+    ----------
+    alignment
+        As found or read.
+    offset_deg
+        Above zero tips the ASIS forward (anterior tilt), in degrees. From lying to standing most
+        pelves tip backward, by 5 deg on average with a spread of 10: about -5.
+
+    Returns
+    -------
+    Alignment
+        The midpoint of the hip centres keeps its place; so do the landmarks. The flag
+        ``functional_tilt`` and ``quality["tilt_offset_deg"]`` tell that the frame is no longer the
+        anterior pelvic plane; offsets add up.
+
+    Raises
+    ------
+    ParameterError
+        If the offset is no finite number within 35 deg.
+
+    Examples
+    --------
+    >>> import rhoa
+    >>> points = rhoa.Landmarks((120, 0, 90), (-120, 0, 90), (25, 0, 0), (-25, 0, 0))
+    >>> standing = rhoa.pose.tilted(rhoa.pose.from_landmarks(points), -5)
+    >>> round(standing.angles.tilt, 6), standing.ok
+    (5.0, False)
+    """
+    try:
+        offset = float(offset_deg)
+    except (TypeError, ValueError):
+        offset = math.nan
+    if not abs(offset) <= TILT_LIMIT_DEG:
+        raise ParameterError(
+            f"offset_deg must be a number within {TILT_LIMIT_DEG:g} deg; got {offset_deg!r}."
+        )
+    turn, axis = _turn(offset), _hip_axis(alignment)
+    total = alignment.quality.get("tilt_offset_deg", 0.0) + offset
+    return replace(
+        alignment,
+        matrix=turn @ alignment.matrix,
+        origin=alignment.to_lps(axis - turn.T @ axis),
+        quality={**_moved(alignment.quality, turn, axis), "tilt_offset_deg": total},
+        flags=alignment.flags | {FUNCTIONAL_TILT},
+    )
+
+
+def pelvis_angles(alignment: Alignment) -> Angles:
+    """How the pelvis of an alignment lies, degrees; where it was tipped, with its new tilt.
+
+    ``alignment.angles`` are those of the frame, which turns the other way when the pelvis tips.
+    """
+    offset = alignment.quality.get("tilt_offset_deg", 0.0)
+    if not offset:
+        return alignment.angles
+    return Alignment(_turn(-2 * offset) @ alignment.matrix, alignment.origin).angles
+
+
+def tipped(points: NDArray[np.float64], alignment: Alignment) -> NDArray[np.float64]:
+    """AP points ``(..., 3)`` of a pelvis, where they are in a frame that was tipped on purpose.
+
+    The same points where it was not.
+    """
+    offset = alignment.quality.get("tilt_offset_deg", 0.0)
+    if not offset:
+        return points
+    axis = _hip_axis(alignment)
+    moved: NDArray[np.float64] = (points - axis) @ _turn(offset).T + axis
+    return moved
+
+
+def _turn(offset_deg: float) -> NDArray[np.float64]:
+    """What tips AP points of the pelvis, its ASIS forward."""
+    cosine, sine = math.cos(math.radians(offset_deg)), math.sin(math.radians(offset_deg))
+    return np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+
+
+def _hip_axis(alignment: Alignment) -> NDArray[np.float64]:
+    """Midpoint of both hip centres in the frame; the population's where they were not measured."""
+    left, right = (measured_centre(alignment, side) for side in SIDES)
+    if left is None or right is None:
+        return np.array([0.0, *HIP_CENTRE_MM[1:]])
+    middle: NDArray[np.float64] = (left + right) / 2
+    return middle
+
+
+def _moved(
+    quality: Mapping[str, float], turn: NDArray[np.float64], axis: NDArray[np.float64]
+) -> dict[str, float]:
+    """The quality with its hip centres where they are in the tipped frame."""
+    moved = dict(quality)
+    for side in SIDES:
+        names = [f"hip_{side}_{name}_mm" for name in "xyz"]
+        if all(name in moved for name in names):
+            centre = np.array([moved[name] for name in names])
+            values = (turn @ (centre - axis) + axis).tolist()
+            moved |= dict(zip(names, values, strict=True))
+    return moved
+
+
+DIFFERENCE_LIMIT_DEG = 3.0
+"""Two readings of one pelvis that differ by more deserve a look."""
+
+
+class Difference(NamedTuple):
+    """By how much one alignment differs from another, degrees and millimetres."""
+
+    tilt_deg: float
+    obliquity_deg: float
+    rotation_deg: float
+    turn_deg: float
+    """Angle of the rotation from one frame to the other, never below zero."""
+    plane_deg: float
+    """Angle between the anterior pelvic planes."""
+    landmarks_mm: float | None
+    """Largest distance between the same landmark of both; None where one has no landmarks."""
+
+    @property
+    def large(self) -> bool:
+        """Whether it is above 3 deg."""
+        return self.turn_deg > DIFFERENCE_LIMIT_DEG
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.turn_deg:.1f} deg (tilt {self.tilt_deg:+.1f}, obliquity "
+            f"{self.obliquity_deg:+.1f}, rotation {self.rotation_deg:+.1f})"
+        )
+        if self.landmarks_mm is not None:
+            text += f", landmarks up to {self.landmarks_mm:.0f} mm"
+        return text
+
+
+def difference(one: Alignment, other: Alignment) -> Difference:
+    """How ``one`` reading of a pelvis differs from an ``other`` of the same scan.
+
+    Examples
+    --------
+    >>> import rhoa
+    >>> points = rhoa.Landmarks((120, 0, 90), (-120, 0, 90), (25, 0, 0), (-25, 0, 0))
+    >>> read = rhoa.pose.from_landmarks(points)
+    >>> print(rhoa.pose.difference(rhoa.pose.tilted(read, 2), read))
+    2.0 deg (tilt -2.0, obliquity +0.0, rotation +0.0), landmarks up to 0 mm
+    """
+    angles = np.subtract(one.angles, other.angles)
+    tilt, obliquity, rotation = ((angles + 180) % 360 - 180).tolist()
+    cosine = (np.trace(one.matrix @ other.matrix.T) - 1) / 2
+    away = None
+    if one.landmarks is not None and other.landmarks is not None:
+        apart = one.landmarks.as_array() - other.landmarks.as_array()
+        away = float(np.linalg.norm(apart, axis=1).max())
+    return Difference(
+        tilt,
+        obliquity,
+        rotation,
+        _degrees(cosine),
+        _degrees(one.matrix[1] @ other.matrix[1]),
+        away,
+    )
+
+
+def _degrees(cosine: float) -> float:
+    return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from rhoa.errors import LandmarkError, PoseError, require_choice
+from rhoa.errors import LandmarkError, ParameterError, PoseError, require_choice
 from rhoa.pose.alignment import (
     LANDMARKS_OUTSIDE,
     MODEL_LANDMARKS,
     Alignment,
     Landmarks,
     from_landmarks,
+    usable_alignment,
 )
-from rhoa.pose.bone import bone_of
-from rhoa.pose.candidates import facet_of
-from rhoa.pose.coarse import coarse, finer
-from rhoa.pose.estimate import PUBES
-from rhoa.pose.faces import Faces
-from rhoa.pose.refine import angle_deg, refined
+from rhoa.pose.anterior_plane import PUBES, angle_deg, facet_of, refined
+from rhoa.pose.bone import Faces, bone_of, coarse, finer
+from rhoa.pose.femoral_heads import settled
 from rhoa.pose.registration import LANDMARKS, SACRUM, BoneEdges, registered_pelvis
-from rhoa.pose.spheres import settled
 from rhoa.reading import as_volume
 
 if TYPE_CHECKING:
@@ -30,12 +27,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rhoa.pose.anterior_plane import Pubis
     from rhoa.pose.bone import Bone
-    from rhoa.pose.refine import Pubis
     from rhoa.pose.registration import Fit, Registration
-    from rhoa.reading import Scan
+    from rhoa.reading.reader import Scan
 
     Points = NDArray[np.float64]
+
 
 LEAST_SUPPORT, SURE_SUPPORT = 0.27, 0.28
 LEAST_MARGIN, SURE_MARGIN = 0.06, 0.10
@@ -334,3 +332,40 @@ def _of_numbers(frame: Alignment, voxel_mm: float) -> set[str]:
         "large_turn": max(obliquity, rotation) > LARGE_TURN_DEG,
     }
     return {name for name, holds in known.items() if holds}
+
+
+# Which alignment a scan is looked at in: the one given, or the one found in it; how two differ.
+
+Pose = Alignment | Landmarks | Literal["auto"] | None
+
+
+def alignment_for(volume: Scan, pose: Pose) -> Alignment:
+    """The alignment that ``pose`` means for a scan, if its sides can be trusted.
+
+    Parameters
+    ----------
+    volume
+        The scan, or its path.
+    pose
+        An `Alignment`, the `Landmarks` of one, or ``"auto"`` for what `from_volume` finds.
+
+    Warns
+    -----
+    RhoaWarning
+        If it is flagged.
+
+    Raises
+    ------
+    ParameterError
+        If ``pose`` is none of these.
+    PoseError
+        If no pelvis is found, or the pose swaps left and right or turns the head down.
+    """
+    if isinstance(pose, str):
+        if pose != "auto":
+            raise ParameterError(
+                f'pose must be None, "auto", a rhoa.Landmarks or a rhoa.Alignment; got {pose!r}. '
+                "A file of landmarks is read with rhoa.Landmarks.from_json."
+            )
+        pose = from_volume(volume)
+    return usable_alignment(pose)

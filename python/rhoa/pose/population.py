@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from rhoa._types import Side
     from rhoa.pose.alignment import Alignment
-    from rhoa.pose.sides import Side
 
 HIP_CENTRE_MM = np.array([83.0, 49.0, 18.0])
 """Centre of the femoral head: mean of A. It is not scaled by the size of the pelvis: with the

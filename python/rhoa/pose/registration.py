@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rhoa.parallel import side_by_side
 from rhoa.pose.alignment import Alignment, Landmarks, from_landmarks
-from rhoa.pose.bone import edges
-from rhoa.pose.cloud import thinned
-from rhoa.pose.spheres import round_places
-from rhoa.threads import side_by_side
+from rhoa.pose.bone import edges, thinned
+from rhoa.pose.femoral_heads import round_places
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:

@@ -10,13 +10,12 @@ import math
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rhoa.errors import PixelDataError, ReadError
-from rhoa.reading.codecs import (
+from rhoa.dicom.codecs import (
     MAY_NOT_END,
     check_frame,
     check_packing,
@@ -24,12 +23,19 @@ from rhoa.reading.codecs import (
     encapsulated,
     require_codec,
 )
-from rhoa.reading.extent import check_extent
-from rhoa.reading.headers import inflate, unreadable
-from rhoa.reading.looks import Look, look
-from rhoa.reading.stored import (
+from rhoa.dicom.header import (
+    DEFLATED,
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    UNCOMPRESSED,
+    inflate,
+    unreadable,
+)
+from rhoa.dicom.pixels import (
     DENSEST_PADDING_HU,
     TooLargeForInt16Error,
+    check_extent,
     padding_mask,
     rescales_to_whole,
     stored_values,
@@ -37,26 +43,21 @@ from rhoa.reading.stored import (
     to_hu_in_place,
     wrapped,
 )
-from rhoa.reading.syntaxes import (
-    DEFLATED,
-    EXPLICIT_BIG,
-    EXPLICIT_LITTLE,
-    IMPLICIT_LITTLE,
-    UNCOMPRESSED,
-)
-from rhoa.threads import thread_count
+from rhoa.errors import Findings, PixelDataError, ReadError
+from rhoa.parallel import thread_count
+from rhoa.reading.quality import Look, is_plausible, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from rhoa.reading.codecs import Decompress
-    from rhoa.reading.files import Progress
-    from rhoa.reading.findings import Findings
-    from rhoa.reading.headers import Header
+    from rhoa.dicom.codecs import Decompress
+    from rhoa.dicom.header import Header
+    from rhoa.files import Progress
 
     Fill = Callable[[NDArray[Any], int], "Tally"]
+
 
 MOST_PIXELS_A_SIDE = 8192
 LARGEST_RESCALE = 2.0**31
@@ -369,3 +370,49 @@ def warn_of_padding(headers: Sequence[Header], findings: Findings) -> None:
                 PixelDataError,
             )
             return
+
+
+# Series that do not tell how stored values become Hounsfield units.
+
+_SAMPLED = 5  # slices
+_MOST_A_SIDE = 128  # pixels of them
+
+
+def assume_hounsfield(headers: Sequence[Header], findings: Findings) -> tuple[Header, ...]:
+    """Headers without any rescaling get slope 1 and intercept 0 where the values are like HU.
+
+    Some converters store Hounsfield units and no rescaling. Where air lies at -1000 and soft tissue
+    between 0 and 100 in the stored values, they are taken as they are, with a warning. Other
+    headers are given back as they came, to be refused by `check_pixels`.
+
+    Raises
+    ------
+    ReadError
+        If the pixels cannot be decoded, for whatever other reason.
+    """
+    if any((h.format.slope, h.format.intercept) != (None, None) for h in headers):
+        return tuple(headers)
+    assumed = tuple(replace(h, format=replace(h.format, slope=1.0, intercept=0.0)) for h in headers)
+    for header in assumed:
+        check_pixels(header, Findings())
+    few = {int(n) for n in np.linspace(0, len(headers) - 1, _SAMPLED)}
+    if not _are_like_hounsfield([assumed[n] for n in sorted(few)]):
+        return tuple(headers)
+    findings.warn(
+        "RescaleSlope and RescaleIntercept are missing; air and soft tissue lie where Hounsfield "
+        "units have them, so the stored values were taken as they are.",
+        PixelDataError,
+    )
+    return assumed
+
+
+def _are_like_hounsfield(headers: Sequence[Header]) -> bool:
+    syntaxes = {header.pixels.syntax for header in headers if header.pixels is not None}
+    found = []
+    with decompressors(1, 1, apart=not MAY_NOT_END.isdisjoint(syntaxes)) as (decompress, _):
+        for header in headers:
+            step = -(-max(header.format.rows, header.format.columns) // _MOST_A_SIDE)
+            raw = raw_samples(header, decompress)[::step, ::step]
+            values, padding = stored_values(raw, header.format), padding_mask(raw, header.format)
+            found.append(values.ravel() if padding is None else values[~padding])
+    return is_plausible(np.concatenate(found))

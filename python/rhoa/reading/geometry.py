@@ -1,4 +1,4 @@
-"""Where slices lie: what every one must state, what all must share, which are at one position.
+"""Slice geometry: order, spacing, gaps, tilt; the volume's grid; repairs and resampling.
 
 Only Image Position (Patient), Image Orientation (Patient) and Pixel Spacing count: slice thickness,
 instance number and the tilt tag are not for computation.
@@ -6,19 +6,31 @@ instance number and the tilt tag are not for computation.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rhoa.errors import GeometryError
+from rhoa.dicom.header import DEFLATED, UNCOMPRESSED, inflate, unreadable
+from rhoa.dicom.multiframe import pixel_items
+from rhoa.dicom.pixels import AIR_HU, check_extent
+from rhoa.errors import Findings, GeometryError, PixelDataError, require_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from rhoa.dicom.header import Header, Plane
+    from rhoa.reading.series_index import Series
+
+
+# Where slices lie: what every one must state, what all must share, which are at one position.
 
 UNIT_TOLERANCE = 1e-3
 """Deviation of direction cosines from unit length and from a right angle."""
@@ -31,20 +43,6 @@ TILT_LIMIT_DEG = 0.1
 FARTHEST_MM = 1e6
 """No coordinate or pixel size of a scan is larger."""
 SMALLEST_PIXEL_MM = 1e-4
-
-
-@dataclass(frozen=True, slots=True)
-class Plane:
-    """One slice in patient LPS mm, as its file states it; None where the file does not."""
-
-    name: str
-    position_mm: tuple[float, ...] | None
-    orientation: tuple[float, ...] | None
-    """Direction of growing column index, then of growing row index."""
-    pixel_mm: tuple[float, ...] | None
-    """Row step, column step."""
-    rows: int
-    columns: int
 
 
 def check_planes(planes: Sequence[Plane]) -> None:
@@ -213,3 +211,624 @@ def place_of(position: NDArray[np.float64], normal: NDArray[np.float64]) -> str:
 
 def _listed(numbers: Sequence[float] | None) -> str:
     return ", ".join(f"{number:.6g}" for number in numbers or ())
+
+
+# Along the normal: which slices the volume has, and of which scanned ones each is made.
+
+UNEVEN_RATIO = 0.05
+"""Distances between slices that are further off than the tolerance, but not than this, are a
+warning."""
+DRIFT_TOLERANCE_RATIO = 0.25
+"""Distance of a slice from the even grid, in slice spacings."""
+PART_RATIO = 10.0
+"""Parts of one stack do not differ more in their spacing."""
+_MOST_PLACES = 4  # that a message names
+_SAME_LEVEL = 1e-3  # of a spacing: a slice so near to a level lies on it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Levels:
+    """The slices of the volume, evenly spaced, made of scanned ones."""
+
+    step_mm: float
+    below: NDArray[np.intp]
+    """For every slice of the volume, the scanned one at or below it."""
+    share: NDArray[np.float64]
+    """The weight of the next scanned slice."""
+    filled: tuple[int, ...] = ()
+    """Slices of the volume in the place of a missing one."""
+    resampled: dict[str, Any] | None = None
+    """The record of the repair "spacing", where it was needed."""
+    doubt: str = ""
+    """What deserves a warning."""
+
+    def records(self, affine: NDArray[np.float64]) -> list[dict[str, Any]]:
+        """What the report tells of the repairs "spacing" and "gaps"."""
+        records = [] if self.resampled is None else [self.resampled]
+        if self.filled:
+            places = affine[:3, 3] + np.outer(self.filled, affine[:3, 0])
+            records.append(
+                {
+                    "name": "gaps",
+                    "what": "missing slices were interpolated linearly between their neighbours",
+                    "slices": list(self.filled),
+                    "positions_mm": places.round(3).tolist(),
+                }
+            )
+        return records
+
+
+def find_levels(
+    positions: NDArray[np.float64], normal: NDArray[np.float64], repairs: Collection[str]
+) -> Levels | str:
+    """The slices of the volume, or what is wrong with the distances between the scanned ones.
+
+    Parameters
+    ----------
+    positions
+        Of the scanned slices, ascending along ``normal``.
+    """
+    scan = _Scan(positions, normal)
+    if "spacing" in repairs and (scan.is_uneven or scan.drifts or scan.has_parts):
+        return scan.resampled(gaps="gaps" in repairs)
+    if scan.off > max(UNEVEN_RATIO * scan.usual, scan.tolerance):
+        return (
+            f"the slice spacing varies from {scan.range} mm (uneven by more than "
+            f"{max(UNEVEN_RATIO * scan.usual, scan.tolerance):.2g} mm); read_ct needs even "
+            f"spacing; read a reconstruction with even spacing{scan.remedy}"
+        )
+    if scan.whole.max() > (2 if "gaps" in repairs else 1):
+        return scan.describe_gaps(asked="gaps" in repairs)
+    if scan.drifts:
+        return (
+            f"the slice spacing drifts from {scan.range} mm, up to {scan.drift:.2g} mm off an even "
+            f"grid; read a reconstruction with even spacing{scan.remedy}"
+        )
+    return scan.on_slots()
+
+
+class _Scan:
+    """Sorted slices and the distances between them."""
+
+    def __init__(self, positions: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
+        self.positions, self.normal = positions, normal
+        self.along: NDArray[np.float64] = positions @ normal
+        self.steps = np.diff(self.along)
+        self.usual = usual_step(self.steps)
+        self.tolerance = tolerance_of(self.usual)
+        self.whole = np.maximum(1, np.rint(self.steps / self.usual))
+        self.off = float((np.abs(self.steps - self.whole * self.usual) / self.whole).max())
+        """Largest deviation of a distance from a whole number of spacings, in mm a spacing."""
+        self.slots = np.concatenate([[0], self.whole.cumsum()]).astype(np.intp)
+        even = np.interp(self.slots, self.slots[[0, -1]], self.along[[0, -1]])
+        self.drift = float(np.abs(self.along - even).max())
+
+    @property
+    def is_uneven(self) -> bool:
+        return self.off > self.tolerance
+
+    @property
+    def drifts(self) -> bool:
+        return self.drift > max(DRIFT_TOLERANCE_RATIO * self.usual, SPACING_TOLERANCE_MM)
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether the stack has parts with wider spacing, rather than gaps."""
+        return bool((self._spacing_around() > self.usual + self.tolerance).any())
+
+    @property
+    def range(self) -> str:
+        return f"{self.steps.min():.4g} to {self.steps.max():.4g}"
+
+    @property
+    def remedy(self) -> str:
+        """What a message about uneven spacing may offer."""
+        for names, gaps in (("spacing", False), ("spacing,gaps", True)):
+            if not self._too_wide(gaps=gaps).any():
+                return f', or pass repair="{names}" to resample the slices'
+        return ""
+
+    def _spacing_around(self) -> NDArray[np.float64]:
+        """The spacing of the part of the stack in which, or beside which, each distance lies.
+
+        A part is four slices or more with like distances.
+        """
+        around = np.full(len(self.steps), self.usual)
+        for n in range(len(self.steps) - 2):
+            three = self.steps[n : n + 3]
+            spacing = float(three.mean())
+            if self.usual < spacing < PART_RATIO * self.usual and (
+                np.ptp(three) <= tolerance_of(spacing)
+            ):
+                near = slice(max(0, n - 1), n + 4)
+                around[near] = np.maximum(around[near], spacing)
+        return around
+
+    def _too_wide(self, *, gaps: bool) -> NDArray[np.bool_]:
+        """Distances that no interpolation may span; a single missing slice only with ``gaps``."""
+        around = self._spacing_around()
+        wide: NDArray[np.bool_] = self.steps > 2 * (
+            around + (self.tolerance if gaps else -self.tolerance)
+        )
+        return wide
+
+    def describe_gaps(self, *, asked: bool) -> str:
+        """The message about missing slices."""
+        gaps = [
+            f"{int(self.whole[n]) - 1} between {self._place(n)} and {self._place(n + 1)}"
+            for n in np.flatnonzero(self.whole > 1).tolist()
+        ]
+        remedy = ""
+        if asked:
+            remedy = '; repair="gaps" fills single ones only'
+        elif self.whole.max() == 2:
+            remedy = ', or pass repair="gaps" to interpolate them'
+        if not asked and self.has_parts:
+            remedy += '; if the spacing changes there, pass repair="spacing"'
+        return (
+            f"slices are missing: {_listed_places(gaps)}; read_ct needs even spacing (here "
+            f"{self.usual:.4g} mm); restore the missing files, or pass the list of files on one "
+            f"side of the gap{remedy}"
+        )
+
+    def on_slots(self) -> Levels:
+        """Slices where they are, and interpolated ones in single gaps."""
+        count = int(self.slots[-1]) + 1
+        level = np.arange(count)
+        below = np.searchsorted(self.slots, level, side="right") - 1
+        widths = np.append(self.whole, 1)
+        share = (level - self.slots[below]) / widths[below]
+        doubt = ""
+        if self.is_uneven:
+            doubt = (
+                f"The slice spacing varies from {self.range} mm, by more than "
+                f"{self.tolerance:.2g} mm; slices were taken as evenly spaced."
+            )
+        return Levels(
+            step_mm=float(self.along[-1] - self.along[0]) / (count - 1),
+            below=below,
+            share=share,
+            filled=tuple(np.flatnonzero(share).tolist()),
+            doubt=doubt,
+        )
+
+    def resampled(self, *, gaps: bool) -> Levels | str:
+        """Slices on an even grid of the usual spacing from the first slice on."""
+        wide = np.flatnonzero(self._too_wide(gaps=gaps)).tolist()
+        if wide:
+            remedy = ""
+            if not gaps and not self._too_wide(gaps=True).any():
+                remedy = '; pass repair="spacing,gaps" to interpolate single missing slices, too'
+            places = [
+                f"{self.steps[n]:.4g} mm between {self._place(n)} and {self._place(n + 1)}"
+                for n in wide
+            ]
+            return (
+                f'slices are too far apart for repair="spacing" ({_listed_places(places)}; the usual '
+                f"spacing is {self.usual:.4g} mm): some are missing; restore their files{remedy}"
+            )
+        length = float(self.along[-1] - self.along[0])
+        count = int(np.floor(length / self.usual + _SAME_LEVEL)) + 1
+        level = np.minimum(np.arange(count) * self.usual, length)
+        start = self.along - self.along[0]
+        below = np.clip(np.searchsorted(start, level, side="right") - 1, 0, len(start) - 2)
+        share = (level - start[below]) / self.steps[below]
+        on_level = np.abs(share - np.rint(share)) * self.steps[below] < _SAME_LEVEL * self.usual
+        share = np.where(on_level, np.rint(share), share)
+        single = self._too_wide(gaps=False)
+        record = {
+            "name": "spacing",
+            "what": "slices were resampled linearly to an even grid of the median spacing",
+            "spacing_mm": round(self.usual, 6),
+            "scanned_mm": [round(float(self.steps.min()), 6), round(float(self.steps.max()), 6)],
+            "largest_deviation_mm": round(float(np.abs(self.steps - self.usual).max()), 6),
+            "slices_before": len(start),
+            "slices_after": count,
+            "end_lost_mm": round(max(0.0, length - float(level[-1])), 6),
+        }
+        filled = np.flatnonzero(single[below] & (share > 0) & (share < 1))
+        return Levels(self.usual, below, share, tuple(filled.tolist()), record)
+
+    def _place(self, n: int) -> str:
+        return place_of(self.positions[n], self.normal)
+
+
+def _listed_places(places: list[str]) -> str:
+    return ", ".join(places[:_MOST_PLACES]) + (", ..." if len(places) > _MOST_PLACES else "")
+
+
+# From the places of slices to the grid of the volume, or the reason why there is none.
+#
+# Only Image Position (Patient), Image Orientation (Patient) and Pixel Spacing count: slice
+# thickness, instance number and the tilt tag are not for computation.
+
+LARGEST_TILT_DEG = 45.0
+"""No gantry tilts further than 30; beyond this no repair straightens a stack."""
+_WHOLE = 1e-3  # of a pixel: shifts so near to whole ones are whole
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """How the slices of a volume are made of those that were scanned."""
+
+    below: NDArray[np.intp]
+    """For every slice of the volume, the scanned one at or below it."""
+    share: NDArray[np.float64]
+    """The weight of the next scanned slice; that of the one below is what is left of 1."""
+    shifts: NDArray[np.float64]
+    """For every scanned slice, how many rows and columns into the volume its own begin."""
+    shape: tuple[int, int, int]
+
+
+class Stack(NamedTuple):
+    """Slices that form a volume."""
+
+    order: tuple[int, ...]
+    """Indices of the slices, ascending along the normal (row x column direction)."""
+    affine: NDArray[np.float64]
+    """From ``(k, j, i, 1)`` to patient LPS mm."""
+    layout: Layout | None = None
+    """How the volume is resampled; None where its slices are those that were scanned."""
+    repairs: tuple[dict[str, Any], ...] = ()
+    """What was put right, for the report."""
+    doubt: str = ""
+    """What deserves a warning."""
+
+
+def stack(planes: Sequence[Plane], repairs: Collection[str] = ()) -> Stack:
+    """The order and affine of slices that form a volume, by themselves or by the given repairs.
+
+    Raises
+    ------
+    GeometryError
+        If there are fewer than two slices, or they lack or differ in geometry, share positions,
+        leave gaps, are unevenly spaced or sheared (gantry tilt), and no repair may help.
+    """
+    check_planes(planes)
+    if len(planes) < 2:
+        raise GeometryError(
+            f"{planes[0].name}: one slice is no volume; read_ct needs two or more; "
+            "pass the folder that holds the whole series."
+        )
+    for group in coincident(planes):
+        raise GeometryError(describe_coincident(planes, group))
+    order = sorted_along(planes)
+    positions = np.array([planes[n].position_mm for n in order])
+    levels = find_levels(positions, np.cross(*directions(planes[order[0]])), repairs)
+    lean = _lean(positions, planes[order[0]], repairs)
+    if isinstance(levels, str) or isinstance(lean, str):
+        raise GeometryError("; ".join(p for p in (levels, lean) if isinstance(p, str)) + ".")
+    return _stack(order, positions, planes[order[0]], levels, lean)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lean:
+    """How sorted slices lie beside each other."""
+
+    axis: NDArray[np.float64]
+    """The way from slice to slice of the volume, for each mm along the normal."""
+    shifts: NDArray[np.float64]
+    """Rows and columns by which each slice lies further than the first."""
+    tilt_deg: float = 0.0
+
+
+def _lean(positions: NDArray[np.float64], plane: Plane, repairs: Collection[str]) -> _Lean | str:
+    """The sideways places of sorted slices, or what is wrong with them."""
+    rows, columns = directions(plane)
+    normal = np.cross(rows, columns)
+    along = positions @ normal
+    way = (positions[-1] - positions[0]) / (along[-1] - along[0])
+    tilt = math.degrees(math.atan(np.linalg.norm(way - normal)))
+    straightens = tilt <= LARGEST_TILT_DEG
+    if tilt > TILT_LIMIT_DEG and not (straightens and "tilt" in repairs):
+        remedy = ', or pass repair="tilt" to resample the slices' if straightens else ""
+        return (
+            f"the slices are sheared by {tilt:.1f} deg (gantry tilt): their origins do not "
+            "follow the slice normal; read_ct needs a rectangular stack; read a reconstruction "
+            f"without tilt{remedy}"
+        )
+    pixel = np.array(plane.pixel_mm)
+    beside = positions - positions[0] - np.outer(along - along[0], way)
+    shift = float(np.linalg.norm(beside, axis=1).max())
+    if shift > max(SPACING_TOLERANCE_MM, 0.1 * float(pixel.min())):
+        return (
+            f"slices lie up to {shift:.2g} mm beside the line through the first and the last; "
+            "read_ct needs one field of view; read a reconstruction with one"
+        )
+    if tilt <= TILT_LIMIT_DEG:
+        return _Lean(way, np.zeros((len(positions), 2)))
+    shifts = (positions - positions[0]) @ np.stack([columns, rows], axis=1) / pixel
+    whole = np.rint(shifts)
+    return _Lean(normal, np.where(np.abs(shifts - whole) < _WHOLE, whole, shifts), tilt)
+
+
+def _stack(
+    order: list[int],
+    positions: NDArray[np.float64],
+    plane: Plane,
+    levels: Levels,
+    lean: _Lean,
+) -> Stack:
+    """The grid around all slices: rows and columns grow where slices are shifted."""
+    rows, columns = directions(plane)
+    down, across = plane.pixel_mm or (math.nan, math.nan)
+    start, end = np.floor(lean.shifts.min(axis=0)), np.ceil(lean.shifts.max(axis=0))
+    more_rows, more_columns = (end - start).astype(int).tolist()
+    affine = np.eye(4)
+    affine[:3, 0] = lean.axis * levels.step_mm
+    affine[:3, 1] = columns * down
+    affine[:3, 2] = rows * across
+    affine[:3, 3] = positions[0] + affine[:3, 1] * start[0] + affine[:3, 2] * start[1]
+    records = levels.records(affine)
+    if lean.tilt_deg:
+        records.append(
+            {
+                "name": "tilt",
+                "what": "slices were shifted within their planes, with linear weights; what "
+                "no slice covers, and up to one pixel at the rim of each, is air",
+                "tilt_deg": round(lean.tilt_deg, 3),
+                "largest_shift_mm": round(float(np.abs(lean.shifts * [down, across]).max()), 3),
+                "rows_added": more_rows,
+                "columns_added": more_columns,
+            }
+        )
+    layout: Layout | None = None
+    if records:
+        shape = (len(levels.below), plane.rows + more_rows, plane.columns + more_columns)
+        layout = Layout(levels.below, levels.share, lean.shifts - start, shape)
+    return Stack(tuple(order), affine, layout, tuple(records), levels.doubt)
+
+
+# Repairs by name: what `rhoa.read_ct` puts right only when it is asked to, and records.
+
+REPAIRS: Mapping[str, str] = MappingProxyType(
+    {
+        "gaps": "interpolates single slices that are missing or blank, from their two neighbours",
+        "tilt": "shifts the slices of a sheared stack (gantry tilt) onto a rectangular one",
+        "spacing": "resamples unevenly spaced slices to an even grid of their median spacing",
+        "drop": "leaves out files that are cut short or state no position",
+        "monochrome1": "takes the values of MONOCHROME1 slices as they are stored",
+    }
+)
+"""Every repair, and what it does. Interpolation is linear; where nothing was measured is air."""
+
+
+class Dropped(NamedTuple):
+    """A file that the repair "drop" left out."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """The slices of a series that repairs leave."""
+
+    headers: tuple[Header, ...]
+    dropped: tuple[Dropped, ...]
+    """Files that were left out."""
+    monochrome1: int
+    """Slices that say they are MONOCHROME1."""
+
+
+def named(repair: str | Collection[str]) -> frozenset[str]:
+    """The repairs that ``repair`` names: one, several with commas between, or a collection.
+
+    Raises
+    ------
+    ParameterError
+        If there is no repair of such a name.
+    """
+    return require_names("repair", repair, REPAIRS, kind="repairs")
+
+
+def usable(headers: Sequence[Header], repairs: Collection[str]) -> Usable:
+    """The slices that can be read, after the repairs "drop" and "monochrome1" where asked for.
+
+    No slice is left out where fewer than two would remain: their own errors tell more.
+    """
+    dropped: tuple[Dropped, ...] = ()
+    kept = list(headers)
+    if "drop" in repairs:
+        faults = [_fault(header) for header in headers]
+        whole = [header for header, fault in zip(headers, faults, strict=True) if not fault]
+        if len(whole) >= 2:
+            kept = whole
+            dropped = tuple(
+                Dropped(header.name, fault)
+                for header, fault in zip(headers, faults, strict=True)
+                if fault
+            )
+    inverted = sum(header.photometric == "MONOCHROME1" for header in kept)
+    if "monochrome1" not in repairs or not inverted:
+        return Usable(tuple(kept), dropped, 0)
+    # PhotometricInterpretation tells how values are shown; PS3.3 C.11.1.1.2 rescales stored ones.
+    return Usable(
+        tuple(
+            replace(header, photometric="MONOCHROME2")
+            if header.photometric == "MONOCHROME1"
+            else header
+            for header in kept
+        ),
+        dropped,
+        inverted,
+    )
+
+
+def _fault(header: Header) -> str:
+    """Why "drop" leaves a slice out; empty where it does not."""
+    position = header.plane.position_mm
+    if position is None or not all(map(math.isfinite, position)):
+        return f"{header.name}: ImagePositionPatient is missing or no number."
+    try:
+        place = check_extent(header, Findings())
+        if place.syntax not in UNCOMPRESSED and not place.bare:
+            with header.path.open("rb") as file:
+                pixel_items(file, place, header.name)
+    except PixelDataError as error:
+        return str(error)
+    except OSError as error:
+        raise unreadable(header.name, error) from None
+    return ""
+
+
+def records_of(dropped: Sequence[Dropped], monochrome1: int) -> list[dict[str, Any]]:
+    """What the report tells of the repairs "drop" and "monochrome1"."""
+    records: list[dict[str, Any]] = []
+    if dropped:
+        records.append(
+            {
+                "name": "drop",
+                "what": f"{len(dropped)} files (or frames) were left out",
+                "files": [one.name for one in dropped],
+                "reasons": [one.reason for one in dropped],
+            }
+        )
+    if monochrome1:
+        records.append(
+            {
+                "name": "monochrome1",
+                "what": "values were taken as they are stored, not inverted",
+                "slices": monochrome1,
+            }
+        )
+    return records
+
+
+# The slices of one series in the order of the volume, without exact copies.
+
+_MOST_COMPARED_BYTES = 256 << 20  # the largest slice: 8192 x 8192 pixels of 32 bits
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """The slices of one series in the order of the volume."""
+
+    label: str
+    headers: tuple[Header, ...]
+    stack: Stack
+    copies: int
+    dropped: tuple[Dropped, ...]
+    monochrome1: int
+
+    def records(self, also_dropped: tuple[Dropped, ...]) -> list[dict[str, Any]]:
+        """What the report tells of repairs made before pixels are decoded."""
+        return records_of((*also_dropped, *self.dropped), self.monochrome1)
+
+
+def sort_slices(series: Series, repairs: Collection[str]) -> Sorted:
+    """The slices in ascending order along their normal.
+
+    Raises
+    ------
+    GeometryError
+        If they form no volume, and the given repairs do not help.
+    """
+    rest = usable(series.slices, repairs)
+    headers = rest.headers
+    planes = [header.plane for header in headers]
+    check_planes(planes)
+    copies = {
+        n
+        for first, *others in coincident(planes)
+        for n in others
+        if _is_copy(headers[first], headers[n])
+    }
+    kept = [header for n, header in enumerate(headers) if n not in copies]
+    stacked = stack_of(kept, series.label, repairs)
+    ordered = tuple(kept[n] for n in stacked.order)
+    return Sorted(series.label, ordered, stacked, len(copies), rest.dropped, rest.monochrome1)
+
+
+def stack_of(headers: Collection[Header], label: str, repairs: Collection[str]) -> Stack:
+    """The stack of some slices; messages begin with the series' label."""
+    try:
+        return stack([header.plane for header in headers], repairs)
+    except GeometryError as error:
+        raise GeometryError(f"{label}: {error}") from None
+
+
+def _is_copy(one: Header, other: Header) -> bool:
+    """Whether two slices at one position hold the same pixels at the same place."""
+    apart = np.subtract(one.plane.position_mm or (), other.plane.position_mm or ())
+    beside = float(np.linalg.norm(apart))
+    if beside > 2 * SPACING_TOLERANCE_MM or one.format != other.format:
+        return False
+    return _pixel_digest(one) == _pixel_digest(other)
+
+
+def _pixel_digest(header: Header) -> tuple[str, bytes]:
+    """What tells two slices' pixels apart; too large ones are never alike."""
+    place = header.pixels
+    if place is None:
+        return "", b""
+    left = min(place.available, place.available if place.length is None else place.length)
+    if left > _MOST_COMPARED_BYTES:
+        return place.syntax, os.fsencode(header.path)
+    digest = hashlib.blake2b()
+    try:
+        with header.path.open("rb") as file:
+            source = inflate(file) if place.syntax == DEFLATED else file
+            source.seek(place.offset)
+            while left > 0 and (block := source.read(min(left, _BLOCK_BYTES))):
+                digest.update(block)
+                left -= len(block)
+    except OSError as error:
+        raise unreadable(header.name, error) from None
+    return place.syntax, digest.digest()
+
+
+# From scanned slices to the slices of the volume, where a repair moves them; linear weights.
+
+
+def resample(hu: NDArray[Any], layout: Layout, scanned: Sequence[int]) -> NDArray[Any]:
+    """The volume of a layout, in the type of ``hu``.
+
+    Every voxel is made in one interpolation, of up to two slices, rows and columns; where one of
+    those was not scanned it is air. Padding is air in ``hu`` already.
+
+    Parameters
+    ----------
+    hu
+        Decoded slices.
+    scanned
+        Index in ``hu`` of every slice that the layout speaks of.
+    """
+    made: NDArray[Any] = np.full(layout.shape, AIR_HU, hu.dtype)
+    for k, (below, share) in enumerate(zip(layout.below, layout.share, strict=True)):
+        parts = [(n, weight) for n, weight in ((below, 1 - share), (below + 1, share)) if weight]
+        placed = [(_placed(hu[scanned[n]], layout.shifts[n]), weight) for n, weight in parts]
+        top, left = (max(place[axis] for (_, place), _ in placed) for axis in (0, 1))
+        bottom = max(top, min(place[0] + values.shape[0] for (values, place), _ in placed))
+        right = max(left, min(place[1] + values.shape[1] for (values, place), _ in placed))
+        cut = [
+            (values[top - place[0] : bottom - place[0], left - place[1] : right - place[1]], weight)
+            for (values, place), weight in placed
+        ]
+        mixed = cut[0][0] if len(cut) == 1 else _mixed(*cut[0], *cut[1])
+        if made.dtype.kind == "i" and mixed.dtype.kind == "f":
+            mixed = np.rint(mixed)  # between two int16 values: none is beyond
+        made[k, top:bottom, left:right] = mixed
+    return made
+
+
+def _placed(
+    plane: NDArray[Any], shift: NDArray[np.float64]
+) -> tuple[NDArray[Any], tuple[int, int]]:
+    """A slice moved by ``shift`` rows and columns: its values, and where on the grid they begin."""
+    first = [math.ceil(shift[0]), math.ceil(shift[1])]
+    ahead = [first[0] - shift[0], first[1] - shift[1]]
+    if ahead[0]:
+        plane = _mixed(plane[:-1], 1 - ahead[0], plane[1:], ahead[0])
+    if ahead[1]:
+        plane = _mixed(plane[:, :-1], 1 - ahead[1], plane[:, 1:], ahead[1])
+    return plane, (first[0], first[1])
+
+
+def _mixed(
+    one: NDArray[Any], weight: float, other: NDArray[Any], other_weight: float
+) -> NDArray[np.float32]:
+    mixed: NDArray[np.float32] = np.multiply(one, np.float32(weight), dtype=np.float32)
+    mixed += np.multiply(other, np.float32(other_weight), dtype=np.float32)
+    return mixed

@@ -1,25 +1,50 @@
 """Readers look at a cohort, correct and grade it on a local page; their agreement and consensus."""
 
-from rhoa.review.agreement import BlandAltman, bland_altman, kappa, specific_agreement
-from rhoa.review.cases import Case, Cohort, read_cohort
-from rhoa.review.consensus import Label, labels, states_of
-from rhoa.review.export import Exported, export
-from rhoa.review.journal import Journal, journals_in
-from rhoa.review.readers import Figure, agreement_of
+from rhoa.evaluation.reader_agreement import BlandAltman, bland_altman, kappa, specific_agreement
+from rhoa.review.cohort import Case, Cohort, read_cohort
+from rhoa.review.events import (
+    Boxed,
+    BoxesAccepted,
+    CaseState,
+    Entry,
+    Graded,
+    Journal,
+    Judged,
+    Label,
+    Posed,
+    Reading,
+    Started,
+    State,
+    Undone,
+    fold,
+    journals_in,
+    labels,
+    states_of,
+)
+from rhoa.review.exporting import Exported, Figure, agreement_of, export
 from rhoa.review.session import Session, Sitting
-from rhoa.review.state import State, fold
 
 __all__ = [
     "BlandAltman",
+    "Boxed",
+    "BoxesAccepted",
     "Case",
+    "CaseState",
     "Cohort",
+    "Entry",
     "Exported",
     "Figure",
+    "Graded",
     "Journal",
+    "Judged",
     "Label",
+    "Posed",
+    "Reading",
     "Session",
     "Sitting",
+    "Started",
     "State",
+    "Undone",
     "agreement_of",
     "bland_altman",
     "export",

@@ -8,35 +8,40 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rhoa._types import SIDES
 from rhoa.errors import ReviewError
 from rhoa.pose import from_landmarks
-from rhoa.pose.sides import SIDES
-from rhoa.review.actions import (
+from rhoa.review.events import (
     FEATURES,
     KINDS,
     REASONS,
     Boxed,
     BoxesAccepted,
     Graded,
+    Journal,
     Judged,
     Posed,
+    Reading,
     Started,
+    State,
     Undone,
     as_action,
+    disputed_hips,
+    fold,
+    journals_in,
+    last_of,
+    reading_order,
+    states_of,
 )
-from rhoa.review.consensus import disputed_hips, states_of
-from rhoa.review.journal import Journal, journals_in
-from rhoa.review.order import reading_order
-from rhoa.review.pictures import Pictures, from_shown, to_shown
-from rhoa.review.state import Reading, State, fold, last_of
+from rhoa.review.images import Pictures, from_shown, to_shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rhoa.pose.sides import Side
+    from rhoa._types import Side
     from rhoa.radiograph import Radiograph
-    from rhoa.review.cases import Case, Cohort
-    from rhoa.review.journal import Entry
+    from rhoa.review.cohort import Case, Cohort
+    from rhoa.review.events import Entry
 
 SEED, REPEAT = 2020, 0.1
 

@@ -1,7 +1,6 @@
 """Whole studies: several recipes, over seeds or folds, trained, measured and reported."""
 
-from rhoa.study.conducting import conduct
-from rhoa.study.plan import Plan, read_plan
-from rhoa.study.template import TEMPLATE
+from rhoa.study.plan import TEMPLATE, Plan, read_plan
+from rhoa.study.runner import conduct
 
 __all__ = ["TEMPLATE", "Plan", "conduct", "read_plan"]

@@ -13,9 +13,8 @@ error True
 
 from __future__ import annotations
 
-from rhoa.testing.draft import Difference, Series, Verdict
-from rhoa.testing.nifti import NIFTI_DEFECTS, make_nifti
-from rhoa.testing.series import DEFECTS, make_series
+from rhoa.testing.series import DEFECTS, NIFTI_DEFECTS, make_nifti, make_series
+from rhoa.testing.synthetic import Difference, Series, Verdict
 
 __all__ = [
     "DEFECTS",

@@ -21,9 +21,9 @@ from random import Random
 import numpy as np
 
 import rhoa
+from rhoa.dicom.codecs import MAY_NOT_END
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.reading import inspect, read_ct
-from rhoa.reading.codecs import MAY_NOT_END
 from tests.reading.fuzz.mutations import DICOM
 from tests.reading.fuzz.seeds import Seed
 from tests.reading.fuzz.volumes import NIFTI

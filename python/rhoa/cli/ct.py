@@ -1,0 +1,658 @@
+"""Verbs of CTs: `inspect`, `ctap`, `hips`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import textwrap
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import rhoa
+from rhoa import cohort, projection
+from rhoa._types import SIDES
+from rhoa.cli import _verb
+from rhoa.cli.batch import (
+    SHEET,
+    Picture,
+    captured_warnings,
+    drawn_boxes,
+    each,
+    name_scans,
+    pool_of,
+    refuse_landmarks,
+    scans_in,
+    veil,
+    wants_review,
+    write_review,
+)
+from rhoa.cli.common import Result, bar
+from rhoa.cli.options import (
+    accept_option,
+    folder_options,
+    repair_option,
+    review_options,
+    scan_options,
+)
+from rhoa.errors import ParameterError, PoseError, require_names, warn_user
+from rhoa.files import atomic_write
+from rhoa.hips import write_crop
+from rhoa.hips.annotations import corrected
+from rhoa.hips.contact_sheet import Entry, Verdict, frontal, lateral, sheet, write_card
+from rhoa.pose import Alignment, tilted
+from rhoa.pose.alignment import pelvis_angles
+from rhoa.pose.scan_coverage import HIP_REFUSALS
+from rhoa.raster import draw_box, encode_png, picture_label
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from rhoa import Radiograph, Volume
+    from rhoa._types import Side
+    from rhoa.cli import Stages
+    from rhoa.cli.common import Rows
+    from rhoa.cohort import Outcome
+    from rhoa.hips import Box, ExtractedHips, HipCrop, LabelledImage
+    from rhoa.hips.annotations import Correction
+    from rhoa.hips.extraction import Pose
+    from rhoa.reading.series_index import SeriesSummary
+
+
+# What ``--pose`` and ``--accept`` ask of the pose of a pelvis, and how its hips are printed.
+
+AUTO, FORCE = "auto", "force"
+FOUND = (AUTO, "standing")
+"""Poses that are found in the scan."""
+REMEDIES = {
+    "box_outside_image": "draw its box with --boxes",
+    "not_found": "draw its box with --boxes",
+    "pose_not_used": "pass --pose landmarks.json, or use the pose all the same with --pose force",
+}
+OTHER_REMEDY = "--accept {} crops it all the same"
+
+
+@dataclass(frozen=True, slots=True)
+class PoseRequest:
+    """A pose as `rhoa.hips.extract` takes it."""
+
+    pose: Pose
+    accept: frozenset[str] = field(default_factory=frozenset)
+    tilt_offset_deg: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        pose: str,
+        tilt_offset_deg: float | None = None,
+        accept: str | Collection[str] = (),
+    ) -> PoseRequest:
+        """Understand ``pose`` and read its landmarks, before anything that takes long.
+
+        Raises
+        ------
+        PoseError
+            If landmarks are flagged and not forced.
+        ParameterError
+            If the offset is no angle of a pelvis, or ``accept`` names what is no refusal.
+        """
+        if tilt_offset_deg is not None:
+            tilted(Alignment(np.eye(3), np.zeros(3)), tilt_offset_deg)
+        accepted = require_names("--accept", accept, sorted(HIP_REFUSALS), kind="refusals")
+        name = pose.removeprefix(f"{FORCE}:")
+        if name != pose or pose == FORCE:
+            accepted |= {"pose_not_used"}
+        if name == FORCE or name in FOUND:
+            return cls(AUTO if name == FORCE else name, accepted, tilt_offset_deg)  # type: ignore[arg-type]
+        landmarks = rhoa.Landmarks.from_json(name)
+        read = rhoa.pose.from_landmarks(landmarks)
+        if not read.ok and "pose_not_used" not in accepted:
+            remedy = f", or use them as they are with --pose {FORCE}:{name}" if read.upright else ""
+            raise PoseError(
+                f"{Path(name).name}: the landmarks are flagged {', '.join(sorted(read.flags))}; "
+                f"correct them (patient LPS: x to the patient's left){remedy}."
+            )
+        return cls(landmarks, accepted, tilt_offset_deg)
+
+    @property
+    def of_one_scan(self) -> bool:
+        """Whether landmarks were given, which are of one scan."""
+        return isinstance(self.pose, rhoa.Landmarks)
+
+
+def not_cropped(hips: Iterable[HipCrop]) -> list[str]:
+    """A line for each hip that has no crop: why, and what to do."""
+    lines = []
+    for hip in hips:
+        if not hip.usable:
+            remedies = {
+                REMEDIES.get(f, OTHER_REMEDY.format(f)): None for f in sorted(hip.hard_flags)
+            }
+            why, what = "; ".join(hip.refusals), "; ".join(remedies)
+            lines.append(f"{hip.side} hip not cropped: {why} ({what})")
+    return lines
+
+
+def write_pose(file: Path, found: ExtractedHips) -> None:
+    """Write ``pose.json``: the pose, and what the scan holds of both hips."""
+    text = json.dumps(without_nan(found.as_dict()), indent=2, allow_nan=False)
+    atomic_write(file, text + "\n")
+
+
+def without_nan(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
+    """The same with None where a number is not finite: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: without_nan(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [without_nan(one) for one in value]
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value
+
+
+# A CT-AP of one scan.
+
+IMAGE_SUFFIXES = (".png", ".npz", ".nii", ".nii.gz")
+COLUMNS = (
+    *("pixels", "pixel_mm", "tilt_deg", "obliquity_deg", "rotation_deg", "black", "white"),
+    *("pose", "pose_flags"),
+)
+OTHER_IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif", ".dcm", ".mha", ".nrrd")
+
+
+def ctap(options: Namespace) -> Result:
+    """A CT-AP, or one of every scan in a folder."""
+    out: Path = options.out
+    if out.suffix.lower() in OTHER_IMAGE_SUFFIXES:
+        raise ParameterError(
+            f"{out.name}: rhoa writes {', '.join(IMAGE_SUFFIXES)}, or all it can into a folder."
+        )
+    asked = _asked(options)
+    alone = out.name.lower().endswith(IMAGE_SUFFIXES)
+    if options.each:
+        if alone:
+            raise ParameterError(f"{out.name}: --each writes many images; name a folder.")
+        if asked is not None:
+            refuse_landmarks(asked)
+        return each(options, partial(_ctap_case, options), table="ct-aps.csv", columns=COLUMNS)
+    image, found, _ = _made(options, options.scan, asked)
+    if alone:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        image.save(out)
+        files = [out]
+    else:
+        files = [out / name for name in _written(out, image, found)]
+    lines = [] if found is None else ["", *str(found).splitlines(), ""]
+    if found is not None and not found.pose_used:
+        lines.append(f"the pose was not used: {found.note} ({REMEDIES['pose_not_used']})")
+    return Result([_described(image, found)], [*lines, *(f"wrote {f}" for f in files)])
+
+
+def _asked(options: Namespace) -> PoseRequest | None:
+    """What the options ask of the pose; None where the image is to be as scanned."""
+    if options.pose is None:
+        return None
+    return PoseRequest.of(options.pose, options.tilt_offset)
+
+
+def _made(
+    options: Namespace, scan: str | Path, asked: PoseRequest | None, *, quiet: bool = False
+) -> tuple[Radiograph, ExtractedHips | None, Volume | None]:
+    """The image; the hips and the volume where a pose is asked for."""
+    style = {name: getattr(options, name) for name in ("method", "order", "reduce", "transform")}
+    if asked is None:
+        return _as_scanned(options, scan, style, quiet=quiet), None, None
+    volume = volume_of(options, scan, quiet=quiet)
+    found = extracted(volume, asked, options, **style)
+    return found.image, found, volume
+
+
+def _written(folder: Path, image: Radiograph, found: ExtractedHips | None) -> list[str]:
+    """The names of the files that were written into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ["ct-ap.png", "ct-ap.npz"]
+    for name in names:
+        image.save(folder / name)
+    if found is not None:
+        names.append("pose.json")
+        write_pose(folder / "pose.json", found)
+    return names
+
+
+def _ctap_case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
+    """One scan of a folder: its files, its row, and its part of the page."""
+    with captured_warnings(veil(scan, options)) as warned:
+        image, found, volume = _made(options, scan, _asked(options), quiet=True)
+    _written(folder, image, found)
+    alignment = None if found is None else found.alignment
+    views, flags, facts = [frontal(image, alignment, {}, {})], list[str](), list[tuple[str, str]]()
+    verdict: Verdict = "look" if warned else "fine"
+    if found is not None and volume is not None:
+        views.append(lateral(volume, alignment, found.joints))
+        verdict = verdict if found.pose_used else "not used"
+    if alignment is not None:
+        flags, facts = sorted(alignment.flags), [("pose", str(pelvis_angles(alignment)))]
+    card = write_card(Entry(options.names[scan], verdict, facts, flags, warned, views), folder)
+    row = _described(image, found) | {"pose_flags": flags}
+    return {"verdict": verdict, "rows": [row], "card": card}
+
+
+def volume_of(options: Namespace, scan: str | Path, *, quiet: bool = False) -> Volume:
+    """The volume of a scan, read as the options say."""
+    progress = None if quiet else bar()
+    return rhoa.read_ct(scan, series=options.series, repair=options.repair, progress=progress)
+
+
+def _as_scanned(
+    options: Namespace, path: str | Path, style: Mapping[str, Any], *, quiet: bool
+) -> Radiograph:
+    """The image that needs no pelvis; slices are projected while they are read."""
+    from rhoa.reading.reader import open_scan
+
+    if _measured(options):
+        raise ParameterError(
+            "--depth, --pixel-mm and --tilt-offset are measured in the AP frame: pass --pose."
+        )
+    progress = None if quiet else bar()
+    scan = open_scan(path, series=options.series, repair=options.repair, progress=progress)
+    image: Radiograph = projection.ctap(
+        scan, window=_window(options), threads=options.threads, **style
+    )
+    return image
+
+
+def extracted(
+    volume: Volume,
+    asked: PoseRequest,
+    options: Namespace,
+    **style: Any,  # noqa: ANN401  # options of the image
+) -> ExtractedHips:
+    """The hips of a scan as the options ask for them."""
+    found = rhoa.hips.extract(
+        volume,
+        pose=asked.pose,
+        accept=asked.accept,
+        tilt_offset_deg=asked.tilt_offset_deg,
+        window=_window(options),
+        depth=_depth(options.depth),
+        pixel_mm=options.pixel_mm,
+        threads=options.threads,
+        **style,
+    )
+    if not found.pose_used and _measured(options):
+        warn_user(
+            "--depth, --pixel-mm and --tilt-offset were left out, for they are measured in the AP "
+            "frame."
+        )
+    return found
+
+
+def _measured(options: Namespace) -> bool:
+    """Whether an option needs the AP frame."""
+    return (
+        options.depth != ["all"] or options.pixel_mm is not None or options.tilt_offset is not None
+    )
+
+
+def _window(options: Namespace) -> tuple[float, float] | None:
+    return None if options.window is None else (options.window[0], options.window[1])
+
+
+def _depth(words: list[str]) -> Any:  # noqa: ANN401  # checked by ctap
+    if len(words) == 1:
+        return words[0]
+    try:
+        return tuple(float(word) for word in words)
+    except ValueError:
+        return tuple(words)
+
+
+def _described(image: Radiograph, found: ExtractedHips | None) -> dict[str, Any]:
+    described: dict[str, Any] = {"pixels": list(image.shape), "pixel_mm": list(image.pixel_mm)}
+    if image.alignment is not None:
+        angles = pelvis_angles(image.alignment)._asdict()
+        described |= {f"{name}_deg": round(value, 2) for name, value in angles.items()}
+    described["black"], described["white"] = float(image.pixels.min()), float(image.pixels.max())
+    if found is not None:
+        described["pose"] = image.provenance["pose"]
+    return described
+
+
+# The hips of one scan, of every scan in a folder, or of a table of scans.
+
+HIP_COLUMNS = (
+    *("side", "usable", "refused", "flags", "top", "left", "bottom", "right", "confidence"),
+    *("head_radius_mm", "inside_fraction", "joint_fraction", "margin_mm", "metal_cm3", "change"),
+    *("pose_used", "pose_flags"),
+)
+PRINTED = ("side", "usable", "top", "left", "bottom", "right", "confidence", "flags", "change")
+PICTURE = "ct-ap.png"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CroppedScan:
+    """The hips of one scan, with the boxes that somebody corrected."""
+
+    volume: Volume
+    found: ExtractedHips
+    changes: Sequence[Correction] = ()
+
+    @property
+    def rows(self) -> Rows:
+        """A row for each hip, in pixels of the picture."""
+        changed = {one.side: one.change for one in self.changes}
+        return [row | {"change": changed.get(row["side"], "")} for row in self.found.rows]
+
+    def write(self, folder: Path) -> list[str]:
+        """The files that were written into ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        image = self.found.image
+        image.save(folder / PICTURE)
+        image.save(folder / "ct-ap.npz")
+        write_pose(folder / "pose.json", self.found)
+        atomic_write(folder / "boxes.png", _picture_of(image, self.found.boxes))
+        text = json.dumps(without_nan(self.rows), indent=2)
+        atomic_write(folder / "boxes.json", text + "\n")
+        names = [PICTURE, "ct-ap.npz", "pose.json", "boxes.png", "boxes.json"]
+        for side in SIDES:
+            file = folder / f"hip-{side}.png"
+            hip = self.found.hips.get(side)
+            if hip is None or hip.crop is None or hip.box is None:
+                file.unlink(missing_ok=True)
+                continue
+            write_crop(file, hip.crop, hip.box, image, source="ct")
+            names.append(file.name)
+        return names
+
+
+def hips(options: Namespace) -> Result:
+    """Crops of one scan, of every scan in a folder, or of a table of scans."""
+    if str(options.scan).lower().endswith(".csv"):
+        return _of_table(options)
+    asked = PoseRequest.of(options.pose or AUTO, options.tilt_offset, options.accept)
+    if options.each:
+        refuse_landmarks(asked)
+        return _of_folder(options)
+    drawn = drawn_boxes(options, [PICTURE]).get(PICTURE)
+    scan = cropped(volume_of(options, options.scan), asked, options, drawn)
+    names = scan.write(options.out)
+    refused = not_cropped(scan.found.hips.values())
+    lines = ["", *str(scan.found).splitlines(), ""]
+    lines += [*refused, *(f"wrote {options.out / name}" for name in names)]
+    if wants_review(options):
+        lines += _review_of_one(scan, options)
+    shown = [{name: row.get(name) for name in PRINTED} for row in scan.rows]
+    return Result(scan.rows, lines, rejected=bool(refused), shown=shown)
+
+
+def cropped(
+    volume: Volume, asked: PoseRequest, options: Namespace, drawn: LabelledImage | None = None
+) -> CroppedScan:
+    """The hips of a scan; boxes that were ``drawn`` on its picture take the place of those found.
+
+    A hip whose box was taken away has no row.
+
+    Raises
+    ------
+    ManifestError
+        If what was drawn does not fit the picture.
+    """
+    found = extracted(volume, asked, options)
+    if not found.pose_used:  # one pixel grid for the picture, its boxes and every table
+        found = replace(found, image=found.image.square())
+    if drawn is None:
+        return CroppedScan(volume, found)
+    boxes, changes = corrected(found.image, found.boxes, drawn)
+    changed = {one.side: one.change for one in changes}
+    kept = {side: hip for side, hip in found.hips.items() if changed.get(side) != "removed"}
+    moved = {side: box for side, box in boxes.items() if side in changed}
+    return CroppedScan(volume, replace(found, hips=kept).with_boxes(moved), changes)
+
+
+def _of_folder(options: Namespace) -> Result:
+    """Every scan of a folder."""
+    scans, _ = scans_in(Path(options.scan))
+    named = name_scans({scan.name: scan for scan in scans}, options)
+    drawn = drawn_boxes(options, [f"{name}/{PICTURE}" for name in named])
+    by_scan = {name.rpartition("/")[0]: labelled for name, labelled in drawn.items()}
+
+    def review(found: Sequence[Outcome], part: str) -> list[str]:
+        pictures = [one.record["picture"] for one in found if "picture" in one.record]
+        return write_review(options.out, [*map(Picture.from_dict, pictures)], options, part=part)
+
+    return each(
+        options,
+        partial(_hips_case, options, by_scan),
+        table="hips.csv",
+        columns=HIP_COLUMNS,
+        wishes={name: repr(labelled.boxes) for name, labelled in by_scan.items()},
+        review=review if wants_review(options) else None,
+    )
+
+
+def _review_of_one(cut: CroppedScan, options: Namespace) -> list[str]:
+    """The page of one scan, and its boxes to correct."""
+    out: Path = options.out
+    scan = Path(options.scan).resolve()
+    (called,) = name_scans({scan.name: scan}, options)
+    entry = _entry(called, cut)
+    card = write_card(entry, out, place=".")
+    atomic_write(out / SHEET, sheet([(entry.verdict, card)], title=f"Hips of {entry.name}"))
+    picture = Picture.of(PICTURE, cut.found.image, cut.found.boxes, cut.changes)
+    return [f"wrote {out / SHEET}", *write_review(out, [picture], options)]
+
+
+def _of_table(options: Namespace) -> Result:
+    names = (
+        *("pose", "series", "repair", "pixel_mm", "tilt_offset", "threads", "each", "window"),
+        *("review", "boxes", "shard", "accept"),
+    )
+    if any(getattr(options, name) for name in names) or options.depth != ["all"]:
+        raise ParameterError(
+            "a table of scans names its own landmarks, boxes and what it accepts, and is made with "
+            "the defaults; leave out --each, --shard, --review, --boxes, --pose, --accept, "
+            "--series, --repair, --window, --depth, --pixel-mm, --tilt-offset and --threads."
+        )
+    pool = pool_of(options)
+    key = options.pseudonyms
+    pseudonyms = None if key is None else cohort.Pseudonyms.load(key)
+    manifest = cohort.build(
+        options.scan, options.out, pseudonyms=pseudonyms, pool=pool, progress=bar()
+    )
+    rejected = options.out / "rejected.csv"
+    lines = [f"wrote {options.out / 'manifest.csv'}: {len(manifest)} hips"]
+    lines += [f"{count} hips excluded: {why}" for why, count in manifest.excluded.items()]
+    rows = [{"manifest": str(options.out / "manifest.csv"), "hips": len(manifest)}]
+    return Result(rows, lines, rejected.exists())
+
+
+def _hips_case(
+    options: Namespace, drawn: Mapping[str, LabelledImage], scan: Path, folder: Path
+) -> dict[str, Any]:
+    """One scan of a folder: its files, its rows, and its part of the page."""
+    asked = PoseRequest.of(options.pose or AUTO, options.tilt_offset, options.accept)
+    called = options.names[scan]
+    with captured_warnings(veil(scan, options)) as warned:
+        volume = volume_of(options, scan, quiet=True)
+        cut = cropped(volume, asked, options, drawn.get(called))
+    cut.write(folder)
+    entry = _entry(called, cut, warned)
+    picture = Picture.of(f"{called}/{PICTURE}", cut.found.image, cut.found.boxes, cut.changes)
+    return {
+        "picture": picture.as_dict(),
+        "verdict": entry.verdict,
+        "rows": without_nan(cut.rows),
+        "card": write_card(entry, folder),
+    }
+
+
+def _entry(name: str, cut: CroppedScan, warned: Sequence[str] = ()) -> Entry:
+    """What the page shows of a scan."""
+    found = cut.found
+    flags = [] if found.alignment is None else sorted(found.alignment.flags)
+    hips = list(found.hips.values())
+    verdict: Verdict = "fine"
+    if not found.pose_used:
+        verdict = "not used"
+    elif flags or found.coverage.flags or any(hip.flags or not hip.usable for hip in hips):
+        verdict = "look"
+    views = (
+        frontal(found.image, found.alignment, found.joints, found.boxes),
+        lateral(cut.volume, found.alignment, found.joints),
+    )
+    facts = [
+        ("pose" if line.startswith("pose") else "scan", line.removeprefix("pose: "))
+        for line in str(replace(found, hips={})).splitlines()
+    ]
+    facts[1:1] = [(f"{hip.side} hip", str(hip).partition(": ")[2]) for hip in hips]
+    return Entry(name, verdict, facts, flags, [*not_cropped(hips), *warned], views)
+
+
+def _picture_of(image: Radiograph, boxes: Mapping[Side, Box]) -> bytes:
+    """The image with the boxes drawn on it."""
+    grey = image.to_uint8()
+    for box in boxes.values():
+        grey = draw_box(grey, box.top, box.left, box.bottom, box.right)
+    return encode_png(grey, pixel_mm=image.pixel_mm[0], text=picture_label("picture"))
+
+
+# The series of a path: what they are, what becomes of them, and what to type next.
+
+TERMINAL = 98  # columns that a text may take
+SHORT_SYNTAX = {
+    "Implicit VR Little Endian": "implicit",
+    "Explicit VR Little Endian": "explicit",
+    "Explicit VR Big Endian": "big endian",
+    "Deflated Explicit VR Little Endian": "deflated",
+    "RLE Lossless": "RLE",
+    "JPEG 2000 Image Compression (Lossless Only)": "JPEG 2000",
+    "JPEG 2000 Image Compression": "JPEG 2000 loss",
+    "JPEG-LS Lossless Image Compression": "JPEG-LS",
+    "JPEG-LS Lossy (Near-Lossless) Image Compression": "JPEG-LS loss",
+}
+
+
+def inspect(options: Namespace) -> Result:
+    """The series of a path, what becomes of each and why, and what to type next."""
+    from rhoa.reading import inspect as list_series
+
+    series = list_series(options.scan, repair=options.repair, progress=bar())
+    rows = [dataclasses.asdict(summary) for summary in series]
+    lines = ["", *(line for summary in series for line in _remarks(summary))]
+    lines += [""] * (len(lines) > 1) + [_next_step(series, options.scan)]
+    return Result(rows, lines, shown=[_row_of(summary) for summary in series])
+
+
+def _row_of(series: SeriesSummary) -> dict[str, Any]:
+    """A row of the table, in which no cell makes it wider than a terminal."""
+    syntaxes = ", ".join(SHORT_SYNTAX.get(name, name) for name in series.syntax.split(", "))
+    return {
+        "index": series.index,
+        "modality": series.modality[:8] or "-",
+        "slices": series.slices,
+        "pixels": f"{series.rows}x{series.columns}",
+        "spacing_mm": "x".join(f"{step:.3g}" for step in series.spacing_mm or ()) or "-",
+        "plane": series.orientation or "-",
+        "kernel": _cut(series.kernel, 10) or "-",
+        "syntax": _cut(syntaxes, 14) or "-",
+        "verdict": series.verdict,
+    }
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 2]}.."
+
+
+def _remarks(series: SeriesSummary) -> list[str]:
+    """Why a series is refused, or what deserves a look in it."""
+    remarks = [f"refused: {series.reason}"] if series.reason else []
+    remarks += [f"warning: {warning}" for warning in series.warnings]
+    remarks += [f"part: {series.part}"] if series.part else []
+    return [
+        textwrap.fill(
+            remark,
+            width=TERMINAL,
+            initial_indent=f"{series.index:>5}  ",
+            subsequent_indent=" " * 7,
+            break_on_hyphens=False,
+        )
+        for remark in remarks
+    ]
+
+
+def _next_step(series: Sequence[SeriesSummary], scan: str) -> str:
+    """The command that makes something of the volume, where there is one."""
+    volumes = [summary for summary in series if summary.verdict == "volume"]
+    if not volumes:
+        return "no series here can be read as a CT volume"
+    chosen = "" if len(volumes) == 1 else f" --series {volumes[0].index}"
+    several = "" if len(volumes) == 1 else f"   (one of the {len(volumes)} volumes)"
+    return f"next: rhoa ctap {shlex.quote(scan)}{chosen} -o out{several}"
+
+
+def add_inspect(stages: Stages) -> None:
+    verb = _verb(stages, "inspect", "List the series of a folder and what becomes of each", inspect)
+    verb.add_argument("scan", help="a folder or file of DICOM, or a NIfTI, NRRD or MetaImage file")
+    verb.epilog = (
+        "A series is a volume where `rhoa ctap` would read it, as far as headers tell: pixels are "
+        "not decoded. Exit code 0 also where series are refused, for that is an answer; 1 where "
+        "there is no image at all, or a file is damaged. --json has whole UIDs; neither has data "
+        "of the patient."
+    )
+    repair_option(verb)
+
+
+def add_ctap(stages: Stages) -> None:
+    verb = _verb(stages, "ctap", "Project a CT to a radiograph-like image", ctap)
+    verb.add_argument(
+        "scan",
+        help="a folder or file of CT DICOM, a NIfTI, NRRD or MetaImage file, or a folder of scans "
+        "(with --each)",
+    )
+    verb.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        help="a folder (gets ct-ap.png and ct-ap.npz), or a .png, .npz or .nii.gz file",
+    )
+    folder_options(verb, "ct-aps.csv")
+    scan_options(verb)
+    verb.add_argument(
+        "--method",
+        choices=["shear", "reslice"],
+        default="shear",
+        help="with --pose: shear-warp with cubic splines, one pass (default), or the sum of every "
+        "re-sliced coronal slice",
+    )
+    verb.add_argument(
+        "--order", type=int, choices=[1, 3], default=1, help="of reslice: 1 trilinear, 3 cubic"
+    )
+    verb.add_argument(
+        "--reduce",
+        choices=["sum", "mean", "max"],
+        default="sum",
+        help="sum of HU along each ray (default), their mean, or the largest (MIP)",
+    )
+    verb.add_argument(
+        "--transform",
+        choices=["hu", "attenuation", "transmission"],
+        default="hu",
+        help="sum HU (default), X-ray attenuation, or exp(-attenuation); the latter two in a "
+        "window of -1000 3071 unless --window says otherwise",
+    )
+
+
+def add_hips(stages: Stages) -> None:
+    verb = _verb(stages, "hips", "Find and crop both hips of a CT, of many, or of a table", hips)
+    verb.add_argument(
+        "scan", help="a CT (folder or file), a folder of scans (with --each), or scans.csv"
+    )
+    verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
+    folder_options(verb, "hips.csv", many="--each or scans.csv")
+    review_options(verb, "the scan's geometry gives")
+    scan_options(verb, default=" (default: auto)")
+    accept_option(verb)

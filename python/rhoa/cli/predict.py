@@ -1,0 +1,394 @@
+"""Verbs of trained models: `predict`, `export`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rhoa
+from rhoa.cli import _verb
+from rhoa.cli.batch import (
+    Asked,
+    captured_warnings,
+    each_of,
+    name_scans,
+    refuse_landmarks,
+    scans_in,
+    veil,
+)
+from rhoa.cli.common import Result, bar, distinct_names, in_words_of_shell, write_table
+from rhoa.cli.ct import AUTO, PoseRequest, without_nan
+from rhoa.cli.options import folder_options, predict_options
+from rhoa.cohort import Pseudonyms
+from rhoa.cohort.pseudonyms import patient_of
+from rhoa.dicom.secondary_capture import Study, write_dicom
+from rhoa.errors import ParameterError, warn_user
+from rhoa.files import atomic_write, shown
+from rhoa.hips import write_crop
+from rhoa.hips.contact_sheet import Entry, Verdict, frontal, write_card
+from rhoa.hips.dicom_report import HipFinding, structured_report
+from rhoa.learning.grader import CARD_FILE
+from rhoa.prediction import graded, hips_in, kind_of, load_grader
+from rhoa.prediction import predict as predict_all
+from rhoa.xray.film import hips_of
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Mapping, Sequence
+
+    from rhoa.cli import Stages
+    from rhoa.cli.common import Rows
+    from rhoa.hips.bounding_boxes import Source
+    from rhoa.learning import Grader
+    from rhoa.prediction import FoundHips
+
+
+# What `rhoa predict --dicom` writes: the image and the findings, for an archive.
+
+IMAGE, REPORT = "image.dcm", "findings.dcm"
+
+
+def require_consistent(options: Namespace) -> None:
+    """Check that it is clear whose the files are to be.
+
+    Raises
+    ------
+    ParameterError
+        If options contradict each other.
+    """
+    if options.identified and not options.dicom:
+        raise ParameterError("--identified says whose the files of --dicom are: pass --dicom too.")
+    if options.identified and options.pseudonyms is not None:
+        raise ParameterError("--identified and --pseudonyms contradict each other: pass one.")
+    if options.dicom and options.out is None:
+        raise ParameterError("--dicom writes files: pass -o OUT.")
+
+
+def study_of(scan: Path, options: Namespace) -> Study:
+    """Nobody's, unless the options name the patient, or give a pseudonym."""
+    if options.identified:
+        return Study.of(scan)
+    patient = None if options.pseudonyms is None else patient_of(scan)
+    if patient is None:
+        return Study()
+    return Study(patient_id=Pseudonyms.load(options.pseudonyms).of(patient))
+
+
+def write_dicom_findings(
+    folder: Path, found: FoundHips, rows: Rows, *, models: Sequence[str], study: Study
+) -> list[str]:
+    """Write image and report into ``folder``; the names of the files, none without a pose."""
+    if found.image is None or (found.extracted is not None and not found.extracted.pose_used):
+        return []
+    hips = [_finding(row, found) for row in rows]
+    modality = "CT" if found.source == "ct" else "XR"
+    written = structured_report(found.image, hips, models=models, modality=modality, study=study)
+    for name, dataset in zip((IMAGE, REPORT), written, strict=True):
+        write_dicom(dataset, folder / name)
+    return [IMAGE, REPORT]
+
+
+def _finding(row: Mapping[str, Any], found: FoundHips) -> HipFinding:
+    return HipFinding(
+        side=row["side"],
+        box=found.boxes.get(row["side"]),
+        probability=row["probability"],
+        spread=row.get("spread"),
+        flags=row["flags"],
+        not_graded=row["refused"],
+    )
+
+
+# Grades of hips: of CTs, of X-rays, or of crops that are ready.
+
+COLUMNS = (
+    *("side", "source", "probability", "spread", "disagreement_nats", "usable", "refused"),
+    *("top", "left", "bottom", "right", "confidence", "head_radius_mm", "flags"),
+    *("inside_fraction", "joint_fraction", "margin_mm", "metal_cm3", "pose_used", "pose_flags"),
+)
+PREDICTION_FILE = "prediction.json"
+TABLE = "predictions.csv"
+SHORT = ("scan", "side", "probability", "spread", "refused", "flags")
+
+
+def predict(options: Namespace) -> Result:
+    """Probabilities of the hips of scans, X-rays and crops."""
+    places = [Path(scan) for scan in options.scans]
+    require_consistent(options)
+    if options.each:
+        return _each(places, options)
+    kinds = [kind_of(place, has_detector=options.detector is not None) for place in places]
+    crops = [place for place, kind in zip(places, kinds, strict=True) if kind == "crop"]
+    if crops and options.dicom:
+        raise ParameterError("--dicom tells of scans; a ready crop has no place in one.")
+    scans = [place for place, kind in zip(places, kinds, strict=True) if kind != "crop"]
+    if crops and scans:
+        raise ParameterError(
+            f"{shown(crops[0])} is a ready crop and {shown(scans[0])} a scan; grade them apart, or "
+            "pass --detector FOLDER where pictures are whole X-rays."
+        )
+    if crops:
+        return _of_crops(crops, options)
+    if len(scans) > 1:
+        _require_out(options)
+        request = PoseRequest.of(options.pose or AUTO)
+        refuse_landmarks(request)
+        return _of_scans(distinct_names(scans), options)
+    return _of_one(scans[0], options)
+
+
+def _each(places: Sequence[Path], options: Namespace) -> Result:
+    if len(places) != 1:
+        raise ParameterError("--each takes one folder of scans.")
+    _require_out(options)
+    refuse_landmarks(PoseRequest.of(options.pose or AUTO))
+    scans, loose = scans_in(places[0])
+    result = _of_scans({path.name: path for path in scans}, options)
+    lines = [f"{loose} other files beside the scans were not looked at"] if loose else []
+    return replace(result, lines=[*result.lines, *lines])
+
+
+def _require_out(options: Namespace) -> None:
+    if options.out is None:
+        raise ParameterError("several scans need a folder for what becomes of them: pass -o OUT.")
+
+
+def _of_scans(scans: Mapping[str, Path], options: Namespace) -> Result:
+    # A model that cannot be loaded fails everything, and no scan; another model grades all anew.
+    options.graders = _described(options)
+    named = name_scans(scans, options)
+    work = partial(_case, options)
+    asked = {name: Asked(scan) for name, scan in named.items()}
+    result = each_of(asked, options, work, table=TABLE, columns=COLUMNS)
+    return _result(result.rows, list(result.lines), rejected=result.rejected)
+
+
+def _of_one(scan: Path, options: Namespace) -> Result:
+    (called,) = name_scans({shown(scan): scan}, options)
+    found, rows, warned = _graded(scan, options, quiet=False)
+    for text in warned:
+        warn_user(text)
+    named: Rows = [{"scan": called, **row} for row in rows]
+    lines = []
+    if options.out is not None:
+        _write_prediction(options.out, found, rows, warned, model=_described(options))
+        names = ["prediction.json", *_write_dicom(options.out, scan, found, rows, options)]
+        lines = [_write_rows(options.out, named), *(f"wrote {options.out / n}" for n in names)]
+    return _result(named, lines)
+
+
+def _of_crops(crops: Sequence[Path], options: Namespace) -> Result:
+    """Ready crops, all of them in batches."""
+    words = {"views": options.views, "accept": options.accept}
+    rows = predict_all([str(crop) for crop in crops], _grader(options), **words)
+    for row, crop in zip(rows, crops, strict=True):
+        row["scan"], row["refused"] = str(crop), in_words_of_shell(row["refused"], options)
+    lines = [] if options.out is None else [_write_rows(options.out, rows)]
+    return _result(rows, lines)
+
+
+def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
+    """One scan of several: its files, its row, and its part of the page."""
+    found, rows, warned = _graded(scan, options, quiet=True)
+    _write_prediction(folder, found, rows, warned, model=options.graders)
+    _write_dicom(folder, scan, found, rows, options)
+    of_ct = found.extracted
+    alignment = None if of_ct is None else of_ct.alignment
+    joints = {} if of_ct is None else of_ct.joints
+    views = [] if found.image is None else [frontal(found.image, alignment, joints, found.boxes)]
+    verdict: Verdict = "fine"
+    if of_ct is not None and not of_ct.pose_used:
+        verdict = "not used"
+    elif warned or any(row["refused"] or row["flags"] for row in rows):
+        verdict = "look"
+    facts = [(f"{row['side']} hip", _sentence(row)) for row in rows]
+    flags = [] if alignment is None else sorted(alignment.flags)
+    entry = Entry(options.names[scan], verdict, facts, flags, warned, views)
+    return {"verdict": verdict, "rows": rows, "card": write_card(entry, folder)}
+
+
+def _write_dicom(
+    folder: Path, scan: Path, found: FoundHips, rows: Rows, options: Namespace
+) -> list[str]:
+    """The names of the DICOM files that were written, if any were asked for."""
+    if not options.dicom:
+        return []
+    models = [str(one["weights_sha256"]) for one in _described(options)["members"]]
+    study = study_of(scan, options)
+    return write_dicom_findings(folder, found, rows, models=models, study=study)
+
+
+def _graded(scan: Path, options: Namespace, *, quiet: bool) -> tuple[FoundHips, Rows, list[str]]:
+    """The hips of a scan, their graded rows, and the warnings given meanwhile."""
+    grader = _grader(options)
+    detector = None
+    if options.detector is not None:
+        detector = _loaded_detector(options.detector, options.device)
+    with captured_warnings(veil(scan, options)) as warned:
+        request = PoseRequest.of(options.pose or AUTO)
+        of_ct = kind_of(scan, has_detector=detector is not None) == "ct"
+        found = hips_in(
+            scan,
+            pose=request.pose,
+            detector=detector,
+            accept=[*(request.accept if of_ct else ()), *options.accept.split(",")],
+            side=options.side,
+            threads=options.threads,
+            series=options.series,
+            repair=options.repair,
+            progress=None if quiet else bar(),
+        )
+    warned = [in_words_of_shell(text, options) for text in warned]
+    return found, graded([found], grader, views=options.views), warned
+
+
+def _write_prediction(
+    folder: Path,
+    found: FoundHips,
+    rows: Rows,
+    warned: Sequence[str],
+    *,
+    model: Mapping[str, Any],
+) -> None:
+    """Write ``prediction.json``, the image and the crops of one scan into ``folder``."""
+    content: dict[str, Any] = {
+        "rhoa": rhoa.__version__,
+        "research_use_only": True,
+        "model": dict(model),
+        "hips": rows,
+        "notes": list(warned),
+    }
+    if found.extracted is not None:
+        content["pose"] = found.extracted.as_dict()
+    if found.source == "xray" and found.image is not None:
+        content["shows"] = hips_of(found.image)._asdict()
+    folder.mkdir(parents=True, exist_ok=True)
+    if found.image is not None:
+        found.image.save(folder / ("ct-ap.png" if found.source == "ct" else "xray.png"))
+    for row, crop in zip(rows, found.crops, strict=True):
+        file = folder / f"hip-{row['side']}.png"
+        if crop is None or found.image is None:
+            file.unlink(missing_ok=True)
+        else:
+            source: Source = "ct" if found.source == "ct" else "xray"
+            write_crop(file, crop, found.boxes[row["side"]], found.image, source=source)
+    text = json.dumps(without_nan(content), indent=2, allow_nan=False)
+    atomic_write(folder / PREDICTION_FILE, text + "\n")
+
+
+def _grader(options: Namespace) -> Grader:
+    cards = [Path(folder) / CARD_FILE for folder in options.model]
+    written = tuple(card.stat().st_mtime_ns for card in cards if card.is_file())
+    return _loaded(tuple(map(str, options.model)), options.device, options.runtime, written)
+
+
+@lru_cache(maxsize=1)
+def _loaded(
+    folders: tuple[str, ...],
+    device: str,
+    runtime: Any,  # noqa: ANN401  # checked there
+    written: tuple[int, ...],  # noqa: ARG001  # a run that was trained again is another model
+) -> Grader:
+    """The models, once a process."""
+    return load_grader(folders, device=device, runtime=runtime)
+
+
+@lru_cache(maxsize=1)
+def _loaded_detector(folder: Path, device: str) -> Any:  # noqa: ANN401  # needs torch
+    return rhoa.hips.HipDetector.load(folder, device=device)
+
+
+def _described(options: Namespace) -> dict[str, Any]:
+    """What graded: no paths, for those may name a patient's folder."""
+    grader = _grader(options)
+    return {
+        "views": options.views,
+        "members": [
+            {
+                "runtime": type(member).__name__,
+                **{key: member.card.get(key) for key in ("recipe", "seed", "weights_sha256")},
+            }
+            for member in grader.members
+        ],
+    }
+
+
+def _result(rows: Rows, lines: list[str], *, rejected: bool = False) -> Result:
+    """The table of all hips; why some have no grade."""
+    columns = [name for name in SHORT if any(name in row for row in rows)]
+    refused = [row for row in rows if row["refused"]]
+    shown_rows = [
+        {name: row.get(name) for name in columns} | {"refused": "yes" if row["refused"] else "no"}
+        for row in rows
+    ]
+    reasons = [
+        f"{row['scan']}{', ' + row['side'] + ' hip' if row.get('side') else ''}: not graded: "
+        f"{row['refused']}"
+        for row in refused
+    ]
+    return Result(rows, [*reasons, *lines], rejected or bool(refused), shown=shown_rows)
+
+
+def _sentence(row: Mapping[str, Any]) -> str:
+    if row["refused"]:
+        return f"not graded: {row['refused']}"
+    spread = f" +- {row['spread']:.3f}" if row.get("spread") is not None else ""
+    return f"probability of rHOA {row['probability']:.3f}{spread}"
+
+
+def _write_rows(out: Path, rows: Rows) -> str:
+    out.mkdir(parents=True, exist_ok=True)
+    columns = ("scan", *(name for name in COLUMNS if any(name in row for row in rows)))
+    write_table(out / TABLE, columns, rows)
+    return f"wrote {out / TABLE}"
+
+
+# A trained model as ONNX.
+
+
+def export(options: Namespace) -> Result:
+    """A run's classifier as ONNX, checked against torch."""
+    from rhoa.learning import export_onnx
+
+    out = export_onnx(options.run_folder, options.out)
+    card = json.loads((out / "model.json").read_text(encoding="utf-8"))
+    difference = card["onnx"]["largest_difference_from_torch"]
+    row = {"model": str(out / "model.onnx"), "largest difference from torch": difference}
+    return Result([row], [f"grade with `rhoa predict SCAN --model {out}`; it needs no torch"])
+
+
+def add_export(stages: Stages) -> None:
+    verb = _verb(
+        stages, "export", "Write a trained model as ONNX, which runs without torch", export
+    )
+    verb.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of `rhoa train`")
+    verb.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        help="folder for model.onnx and model.json, all that `rhoa predict` needs (default: RUN); "
+        "nothing is written where it differs from torch by more than 1e-5",
+    )
+
+
+def add_predict(stages: Stages) -> None:
+    verb = _verb(
+        stages, "predict", "Probability of hip osteoarthritis for both hips of scans", predict
+    )
+    verb.add_argument(
+        "scans",
+        nargs="+",
+        metavar="SCAN",
+        help="a CT (folder of DICOM, or a volume file), a DICOM X-ray (with --detector), or ready "
+        "crops (PNG, right hips mirrored, as `rhoa hips` writes them); with --each a folder of CTs",
+    )
+    predict_options(verb)
+    folder_options(verb, "predictions.csv")
+    verb.epilog = (
+        "A hip is not graded where the pose of its pelvis is flagged, where the scan lacks part of "
+        "the joint, or where an implant or bad slices cross it; the table says why, and the exit "
+        "code is 4. Crops are made as those that models are trained on. Not a medical device."
+    )

@@ -1,0 +1,646 @@
+"""Verbs of studies: `split`, `train`, `evaluate`, `explain`, `study`, `audit`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import rhoa
+from rhoa import cohort
+from rhoa.cli import _verb
+from rhoa.cli.common import Result, bar, figures_of_test
+from rhoa.cli.options import crop_option
+from rhoa.cohort import leakage
+from rhoa.errors import ParameterError, require_extra
+from rhoa.files import atomic_write
+from rhoa.learning import Execution, Recipe, as_coded
+from rhoa.study import TEMPLATE, conduct, read_plan
+from rhoa.study.runner import prepare
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from rhoa.audit import Audit, PublishedRow, TableAudit
+    from rhoa.cli import Stages
+    from rhoa.cli.common import Rows
+    from rhoa.learning import Model
+    from rhoa.study.runner import Job
+    from rhoa.study.runner import Result as Figure
+
+
+# What follows the images: partitions, models, their figures; and the demo.
+
+EXPLAINED_PIXELS = 400
+"""Of a side of an occlusion map; the score is that of the whole crop."""
+
+
+def split(options: Namespace) -> Result:
+    """A manifest with partitions, or one a fold, or what leaks between its partitions."""
+    manifest = cohort.read(options.manifest)
+    out: Path = options.out or options.manifest
+    if options.fold is not None:
+        return _write_folds(manifest.folds(options.fold, seed=options.seed), out)
+    parted = any(hip.partition is not None for hip in manifest)
+    if options.audit:
+        done = manifest if parted else manifest.split(seed=options.seed)
+        return _audit(done, None if parted else out)
+    manifest = manifest.split(seed=options.seed)
+    manifest.write(out)
+    rows = _counts(manifest)
+    shown = [{key: value for key, value in row.items() if "wanted" not in key} for row in rows]
+    for line, row in zip(shown, rows, strict=True):
+        for key, reached in line.items():
+            if row.get(f"{key} wanted", reached) != reached:
+                line[key] = f"{reached} ({row[f'{key} wanted']} wanted)"
+    difference = manifest.balance().largest_difference
+    near = (
+        "as many hips as wanted everywhere"
+        if difference == 0
+        else f"within {difference} hip{'s' if difference > 1 else ''} of what is wanted: subjects "
+        "stay whole"
+    )
+    return Result(rows, [*str(manifest.flow()).splitlines(), near, f"wrote {out}"], shown=shown)
+
+
+def _counts(manifest: cohort.Manifest) -> Rows:
+    """Reached and wanted hips of each source and class, a row for each partition."""
+    names = {"1": "rHOA", "0": "no rHOA"}
+    shares = manifest.balance().shares
+    rows: Rows = []
+    for part in ("train", "val", "test"):
+        row: dict[str, Any] = {"partition": part}
+        for source in ("xray", "ct"):
+            for label, name in names.items():
+                key = (source, label, part)
+                mine = [s for s in shares if (s.stratum, s.label, s.partition) == key]
+                row[f"{source} {name}"] = sum(share.reached for share in mine)
+                row[f"{source} {name} wanted"] = sum(share.wanted for share in mine)
+        rows.append(row)
+    return rows
+
+
+def _write_folds(folds: tuple[cohort.Manifest, ...], out: Path) -> Result:
+    rows, lines = [], []
+    for number, manifest in enumerate(folds, start=1):
+        path = out.with_name(f"{out.stem}-fold-{number}{out.suffix}")
+        manifest.write(path)
+        lines.append(f"wrote {path}")
+        for part in ("train", "val", "test"):
+            hips = [hip for hip in manifest.labelled if hip.partition == part]
+            positive = sum(hip.label == 1 for hip in hips)
+            counts = {"rHOA": positive, "no rHOA": len(hips) - positive}
+            rows.append({"fold": number, "partition": part, **counts})
+    return Result(rows, lines)
+
+
+def _audit(manifest: cohort.Manifest, out: Path | None) -> Result:
+    """What leaks; the manifest is written where nothing does and it was split just now."""
+    found = leakage.leaks(manifest, progress=bar())
+    rows: Rows = [leak.as_dict() for leak in found]
+    if rows:
+        shown = [
+            {**row, "lines": " and ".join(map(str, row["lines"]))}
+            | {"partitions": " and ".join(row["partitions"])}
+            for row in rows
+        ]
+        many = len(rows) > 1
+        line = f"{len(rows)} pair{'s' * many} of rows leak{'s' * (not many)} from one partition "
+        line += "into another; remove copies, or give them one subject, and split again; where a "
+        line += "look shows two different hips, write yes into the column distinct of both lines"
+        return Result(rows, [line], failed=True, shown=shown)
+    lines = [str(found)]
+    if out is not None:
+        manifest.write(out)
+        lines.append(f"wrote {out}")
+    return Result(rows, lines)
+
+
+def evaluate(options: Namespace) -> Result:
+    """A report, and the test figures of each model."""
+    from rhoa.evaluation.reader_agreement import agreement_notes
+    from rhoa.report.write import write_study_report
+
+    manifest = cohort.read(options.manifest)
+    notes = agreement_notes(options.manifest.parent)
+    report = write_study_report(options.out, manifest, options.runs, notes=notes)
+    return Result(figures_of_test(options.out / "metrics.json"), [f"wrote {report}"])
+
+
+def explain(options: Namespace) -> Result:
+    """An occlusion map, or Grad-CAM, over its crop."""
+    require_extra("torch", extra="train", purpose="rhoa explain")
+    from rhoa.evaluation.saliency import grad_cam
+    from rhoa.report.page import overlay_png, shrunk
+
+    model = rhoa.load_model(options.model)
+    levels = rhoa.hips.read_crop(options.crop, accept=options.accept)
+    crop = shrunk(levels, EXPLAINED_PIXELS)
+    if options.method == "grad-cam":
+        influence = grad_cam(cast("Model", model), crop)
+    else:
+        influence = rhoa.occlusion(
+            model, crop, patch=options.patch, stride=options.stride, spread=options.method
+        )
+    atomic_write(options.out, overlay_png(crop, influence))
+    score = float(model.predict_proba([levels])[0, 1])
+    return Result([{"image": str(options.crop), "rHOA": round(score, 6)}], [f"wrote {options.out}"])
+
+
+# Training a model: the options of ``rhoa train``, and what it does.
+
+EPILOG = """\
+Started again with the same words, it goes on from its last checkpoint (OUT/unfinished), on a CPU to
+the same bits; the learning curves are there while it runs. Several GPUs, or processes, train one
+model together:
+
+  torchrun --nproc-per-node 4 -m rhoa train study/manifest.csv -o runs/model-3
+
+Any field of a recipe can be set, by its name in rhoa.learning.Recipe:
+
+  rhoa train study/manifest.csv -o runs/mine --recipe modern --set head=ordinal --set epochs=40 \\
+      --set augmentation.rotation_deg=10"""
+
+
+def train_options(verb: argparse.ArgumentParser) -> None:
+    """Of ``rhoa train``."""
+    verb.formatter_class = argparse.RawDescriptionHelpFormatter
+    verb.epilog = EPILOG
+    verb.add_argument("manifest", type=Path, help="manifest.csv with partitions")
+    verb.add_argument(
+        "--recipe", default="model-3", help=f"{', '.join(rhoa.recipes)} (default: model-3)"
+    )
+    verb.add_argument("-o", "--out", type=Path, required=True, help="run folder to write")
+    verb.add_argument(
+        "--weights", default="imagenet", metavar="imagenet|none|FILE", help="where to start from"
+    )
+    verb.add_argument("--epochs", type=int, help="default: the recipe's")
+    verb.add_argument("--image-size", type=int, help="network input, pixels (default: 224)")
+    verb.add_argument(
+        "--as-coded",
+        action="store_true",
+        help="the recipe as the paper's code has it where that differs from its text",
+    )
+    verb.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_field,
+        metavar="FIELD=VALUE",
+        help="another value of a field of the recipe (and of the one trained before it)",
+    )
+    verb.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
+    verb.add_argument("--seed", type=int, default=2020)
+    verb.add_argument(
+        "--precision",
+        default="auto",
+        metavar="auto|float32|bfloat16|float16",
+        help="of training steps (default: half precision on a GPU, float32 on a CPU)",
+    )
+    crop_option(verb)
+    verb.add_argument("--compile", action="store_true", help="torch.compile the training step")
+    verb.add_argument(
+        "--checkpoint-minutes", type=float, default=5.0, help="between checkpoints (default: 5)"
+    )
+    verb.add_argument(
+        "--restart", action="store_true", help="begin anew, whatever the folder holds"
+    )
+    verb.add_argument(
+        "--tensorboard", action="store_true", help="also write curves for TensorBoard"
+    )
+
+
+def _field(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form FIELD=VALUE")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def train(options: argparse.Namespace) -> Result:
+    """A trained model."""
+    recipe = recipe_of(options)  # a wrong word is told before a long table is read
+    run = rhoa.train(
+        cohort.read(options.manifest),
+        recipe,
+        options.out,
+        weights=options.weights,
+        device=options.device,
+        seed=options.seed,
+        progress=bar(),
+        execution=Execution(
+            precision=options.precision,
+            compile=options.compile,
+            checkpoint_minutes=options.checkpoint_minutes,
+            resume=not options.restart,
+            tensorboard=options.tensorboard,
+        ),
+        accept=options.accept,
+    )
+    return Result([{"run": str(run)}], [f"wrote {run}; measure it with `rhoa evaluate`"])
+
+
+def recipe_of(options: argparse.Namespace) -> Recipe:
+    """The recipe that the options name, and what they change of it.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such recipe or field, or a value is out of its range.
+    """
+    if options.recipe not in rhoa.recipes:
+        raise ParameterError(
+            f"there is no recipe {options.recipe!r}; choose one of {', '.join(rhoa.recipes)}."
+        )
+    recipe = rhoa.recipes[options.recipe]
+    if options.as_coded:
+        recipe = as_coded(recipe)
+    changes: dict[str, Any] = {"epochs": options.epochs, "image_size": options.image_size}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    augmentation = {}
+    for name, value in options.set:
+        whole, _, part = name.partition(".")
+        if whole == "augmentation" and part in recipe.as_dict()[whole]:
+            augmentation[part] = value
+        elif name in recipe.as_dict() and name not in {"first", "augmentation"}:
+            changes[name] = value
+        else:
+            raise ParameterError(
+                f"{name!r} is no field of a recipe that can be set; rhoa.learning.Recipe has "
+                f"{', '.join(recipe.as_dict())}."
+            )
+    if augmentation:
+        changes["augmentation"] = replace(recipe.augmentation, **augmentation)
+    return recipe.varied(**changes)
+
+
+# A study from a TOML file: what it will train, and what it found.
+
+SETS = (("xray", "X-ray"), ("ct", "CT-AP"))
+PARTS = (("val", "validation"), ("test", "test"))
+
+
+def study_options(verb: argparse.ArgumentParser) -> None:
+    """Of `rhoa study`."""
+    verb.formatter_class = argparse.RawDescriptionHelpFormatter
+    verb.add_argument("plan", type=Path, nargs="?", help="a TOML file; --template prints one")
+    task = verb.add_mutually_exclusive_group()
+    task.add_argument("--template", action="store_true", help="print a plan with comments, and end")
+    task.add_argument(
+        "--list", action="store_true", help="print the runs and what is done of them, and end"
+    )
+    task.add_argument(
+        "--redo",
+        action="store_true",
+        help="train anew what was trained otherwise before; without it, such runs are refused",
+    )
+    verb.epilog = """\
+A plan names images, recipes, and the seeds or folds of each:
+
+  manifest = "study/manifest.csv"
+  out = "results"
+  recipes = ["model-1", "model-3", "model-5"]
+  seeds = [2020, 2021, 2022]
+  [every-recipe]
+  epochs = 30
+
+  rhoa study --template > study.toml           a plan with every option explained
+  rhoa study study.toml --list                 what it will train
+  rhoa study study.toml                        all of it; started again, what is not done
+
+Its folder gets report.html (each hip measured with the mean of its scores), results.csv (each
+figure's mean and spread over runs, and its interval), and a run folder for each model."""
+
+
+def study(options: argparse.Namespace) -> Result:
+    """Everything that a plan names, trained and measured; or a plan to begin with."""
+    if options.template:
+        return Result([], TEMPLATE.splitlines())
+    if options.plan is None:
+        raise ParameterError("name a plan; `rhoa study --template > study.toml` begins one.")
+    plan = read_plan(options.plan)
+    rejected = plan.out / "images" / "rejected.csv"
+    if options.list:
+        jobs = prepare(plan, progress=bar())
+        return Result(_listed(jobs), rejected=rejected.is_file())
+    findings = conduct(plan, redo=options.redo, progress=bar())
+    lines = ["ROC AUC: mean over runs +- standard deviation, [95 % interval of their mean scores]"]
+    lines += [f"every figure is in {plan.out / 'results.csv'}", f"open {findings.report}"]
+    shown = _areas(findings.results)
+    rows = [figure.as_dict() for figure in findings.results]
+    return Result(rows, lines, rejected=rejected.is_file(), shown=shown)
+
+
+def _listed(jobs: list[Job]) -> Rows:
+    return [
+        {
+            "recipe": job.recipe.name,
+            "run": job.name,
+            "images seen": sum(job.stages),
+            "state": job.state,
+        }
+        for job in jobs
+    ]
+
+
+def _areas(figures: tuple[Figure, ...]) -> Rows:
+    """One line a recipe: its ROC AUC on each set of hips."""
+    rows: dict[str, dict[str, Any]] = {}
+    for figure in figures:
+        if figure.figure == "roc_auc":
+            column = f"{dict(SETS)[figure.source]} {dict(PARTS)[figure.partition]}"
+            rows.setdefault(figure.recipe, {"recipe": figure.recipe})[column] = _told(figure)
+    return list(rows.values())
+
+
+def _told(figure: Figure) -> str:
+    """``0.912 +- 0.013 [0.85-0.96]``."""
+    spread = "" if figure.spread is None else f" +- {figure.spread:.3f}"
+    low, high = figure.together[1:3]
+    interval = f" [{low:.2f}-{high:.2f}]" if math.isfinite(low) else ""
+    return f"{figure.mean:.3f}{spread}{interval}"
+
+
+# A published table on the command line: what it can come from, and what scores make of it.
+
+FIGURES = (
+    *("accuracy", "balanced_accuracy", "precision", "recall", "f1"),
+    *("sensitivity", "specificity", "ppv", "npv", "mcc", "roc_auc", "pr_auc"),
+)
+TERMINAL = 98  # columns that a text may take
+SHOWN = 3  # matrices and repairs of a row that are printed; --json has all
+
+EXAMPLES = """\
+One row, figures as they are printed (digits count: 0.80 is not 0.8):
+
+  rhoa audit --positives 15 --negatives 9 --accuracy 50.0 --balanced-accuracy 60.0 \\
+      --precision 0.60 --recall 0.71 --f1 0.65
+
+A whole table, table.csv, one row a model; cells that were not printed stay empty:
+
+  name,positives,negatives,accuracy,balanced_accuracy,precision,recall,f1,roc_auc
+  Model 1,15,9,50.0,60.0,0.60,0.71,0.65,0.73 [0.49-0.89]
+
+  rhoa audit table.csv
+
+Your own scores (columns label and score) beside what was printed of them:
+
+  rhoa audit table.csv --row "Model 1" --predictions run/predictions.csv --partition test
+
+Precision, recall and F1 are tried as of the positive class, of the negative one, as plain and as
+weighted means over both, with F1 as the mean of two or the harmonic mean of the means, and with
+precision and recall swapped. Verdicts: consistent; rounded twice (78.89 -> .79 -> 79.0);
+contradictory (no definition fits all figures); impossible (accuracy, balanced accuracy and other
+figures of one meaning have no confusion matrix of these sizes). Exit code 1 unless all are
+consistent, or unless the scores print as published."""
+
+
+def audit_options(verb: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `audit`."""
+    verb.formatter_class = argparse.RawDescriptionHelpFormatter
+    verb.epilog = EXAMPLES
+    verb.add_argument(
+        "table", nargs="?", type=Path, help="CSV of printed rows; or give one row by options"
+    )
+    verb.add_argument("--row", metavar="NAME", help="of the table, the only row to look at")
+    row = verb.add_argument_group("one row, as printed")
+    for size in ("positives", "negatives"):
+        row.add_argument(f"--{size}", type=int, metavar="N", help=f"how many {size} there are")
+    for figure in FIGURES:
+        name = figure.replace("_", "-")
+        row.add_argument(f"--{name}", dest=f"printed_{figure}", metavar="PRINTED", help="")
+    scores = verb.add_argument_group("scores of your own")
+    scores.add_argument(
+        "--predictions", type=Path, metavar="CSV", help="columns label (0, 1) and score"
+    )
+    scores.add_argument("--partition", metavar="NAME", help="rows of this partition only")
+    scores.add_argument("--source", metavar="NAME", help="rows of this source (xray, ct) only")
+    scores.add_argument("--threshold", type=float, default=0.5, help="default: 0.5")
+
+
+def audit(options: Namespace) -> Result:
+    """What each row can come from, or how scores compare with one row."""
+    from rhoa.audit import table
+
+    rows = _rows(options)
+    if options.predictions is not None:
+        return _compared(options, rows)
+    found = table(rows)
+    lines = [line for row in found.rows for line in _remarks(row.name, row.audit, found)]
+    return Result(
+        [_everything(row.name, row.audit) for row in found.rows],
+        ["", *lines, *_summary(found)],
+        failed=not found.sound,
+        shown=[_shown(row.name, row.audit) for row in found.rows],
+    )
+
+
+def _rows(options: Namespace) -> list[PublishedRow]:
+    from rhoa.audit import PublishedRow, read_table
+    from rhoa.audit.tables import row_named
+
+    printed = {name: getattr(options, f"printed_{name}") for name in FIGURES}
+    printed = {name: text for name, text in printed.items() if text is not None}
+    sizes = options.positives, options.negatives
+    if options.table is not None:
+        if printed or sizes != (None, None):
+            raise ParameterError("give a table, or one row by options, not both.")
+        rows = read_table(options.table)
+        return rows if options.row is None else [row_named(rows, options.row)]
+    if options.row is not None:
+        raise ParameterError("--row names a row of a table; there is none.")
+    if options.predictions is not None and sizes == (None, None):
+        return [PublishedRow("as printed", 0, 0, printed)]
+    if None in sizes:
+        raise ParameterError(
+            "give table.csv, or --positives, --negatives and figures as printed; "
+            "`rhoa audit --help` has examples."
+        )
+    return [PublishedRow("as printed", *sizes, printed)]
+
+
+def _compared(options: Namespace, rows: list[PublishedRow]) -> Result:
+    from rhoa.audit import compare, meaning, read_predictions
+    from rhoa.audit.tables import shared_definitions
+
+    if len(rows) != 1:
+        raise ParameterError(
+            f"the table has {len(rows)} rows; name the one these scores are of: --row NAME."
+        )
+    only = {"partition": options.partition, "source": options.source}
+    labels, scores = read_predictions(
+        options.predictions, only={name: text for name, text in only.items() if text is not None}
+    )
+    (row,) = rows
+    found = compare(labels, scores, row.printed, threshold=options.threshold)
+    shared = shared_definitions(found)
+    sizes = int(labels.sum()), int((labels == 0).sum())
+    lines = ["", f"{sizes[0]} positives and {sizes[1]} negatives in {options.predictions.name}"]
+    alike = sizes == (row.positives, row.negatives) or (row.positives, row.negatives) == (0, 0)
+    if not alike:
+        lines.append(f"printed of {row.positives} positives and {row.negatives} negatives")
+    lines += [f"all of precision, recall and F1 fit {name}: {meaning(name)}" for name in shared]
+    shown = [
+        {
+            "figure": one.figure,
+            "printed": one.printed,
+            "computed": round(one.value, 4),
+            "agrees under": ", ".join(one.definitions[:SHOWN]) or "nothing",
+        }
+        for one in found
+    ]
+    everything = [one._asdict() for one in found]
+    failed = not alike or any(not one.definitions for one in found)
+    return Result(everything, lines, failed=failed, shown=shown)
+
+
+def _shown(name: str, audit: Audit) -> dict[str, Any]:
+    matrices = [f"({tp}, {tn})" for tp, tn in audit.matrices]
+    more = f" and {len(matrices) - SHOWN} more" if len(matrices) > SHOWN else ""
+    return {
+        "row": name,
+        "sizes": f"{audit.positives}+ {audit.negatives}-",
+        "verdict": audit.verdict,
+        "(tp, tn)": " ".join(matrices[:SHOWN]) + more if matrices else "none",
+        "definitions": len(audit.definitions),
+    }
+
+
+def _everything(name: str, audit: Audit) -> dict[str, Any]:
+    from rhoa.audit import remarks
+
+    return {
+        "row": name,
+        "positives": audit.positives,
+        "negatives": audit.negatives,
+        "printed": {figure: printed.text for figure, printed in audit.printed.items()},
+        "verdict": audit.verdict,
+        "rounded_twice": list(audit.rounded_twice),
+        "matches": [match._asdict() for match in audit.matches],
+        "repairs": [
+            {
+                "definition": repair.definition,
+                "figures": list(repair.figures),
+                "values": [list(values) for values in repair.values],
+                "matrices": [list(matrix) for matrix in repair.matrices],
+            }
+            for repair in audit.repairs
+        ],
+        "remarks": remarks(audit),
+    }
+
+
+def _remarks(name: str, audit: Audit, table: TableAudit) -> list[str]:
+    """What to know of a row, folded to the terminal."""
+    from rhoa.audit import remarks
+    from rhoa.audit.tables import repair_in_words
+
+    said = remarks(audit)
+    if audit.rounded_twice:
+        said.append(f"{' and '.join(audit.rounded_twice)} rounded to a fraction, then printed in %")
+    fitting = [one for one in audit.repairs if one.definition == table.definition]
+    said += [
+        f"to repair: {repair_in_words(one, audit)}" for one in (fitting or audit.repairs)[:SHOWN]
+    ]
+    return [
+        textwrap.fill(
+            f"{name}: {remark}", width=TERMINAL, subsequent_indent="    ", break_on_hyphens=False
+        )
+        for remark in said
+    ]
+
+
+def _summary(table: TableAudit) -> list[str]:
+    from rhoa.audit import meaning
+
+    count = len(table.rows)
+    sound = sum(bool(row.audit.matches) for row in table.rows)
+    lines = ["", f"{sound} of {count} rows can come from a confusion matrix"]
+    if table.definition is not None:
+        explained = table.explained[table.definition]
+        lines.append(
+            textwrap.fill(
+                f"{explained} of {count} rows fit {table.definition}: {meaning(table.definition)}",
+                width=TERMINAL,
+                subsequent_indent="    ",
+            )
+        )
+    return lines
+
+
+def add_split(stages: Stages) -> None:
+    verb = _verb(stages, "split", "Part a manifest by subject: training, validation, test", split)
+    verb.add_argument(
+        "manifest", type=Path, help="manifest.csv, as `rhoa hips scans.csv` writes it"
+    )
+    verb.add_argument("-o", "--out", type=Path, help="default: the manifest itself")
+    verb.add_argument("--seed", type=int, default=2020)
+    task = verb.add_mutually_exclusive_group()
+    task.add_argument(
+        "--audit",
+        action="store_true",
+        help="look for subjects and copies of images (mirrored, resized, rewindowed, cropped) that "
+        "leak between partitions, and exit with 1 if there are; partitions that the manifest has "
+        "are left as they are, and nothing that leaks is written",
+    )
+    task.add_argument(
+        "--fold",
+        type=int,
+        metavar="K",
+        help="write K manifests for cross-validation, OUT-fold-1.csv and so on: in each another "
+        "fold is test, and the next one val",
+    )
+
+
+def add_train(stages: Stages) -> None:
+    train_options(_verb(stages, "train", "Train one model", train))
+
+
+def add_evaluate(stages: Stages) -> None:
+    verb = _verb(stages, "evaluate", "Measure trained models, with intervals, and report", evaluate)
+    verb.add_argument("runs", nargs="+", type=Path, help="run folders of `rhoa train`")
+    verb.add_argument(
+        "--manifest", type=Path, required=True, help="the manifest they were trained on"
+    )
+    verb.add_argument("-o", "--out", type=Path, required=True, help="folder for report.html")
+
+
+def add_explain(stages: Stages) -> None:
+    verb = _verb(stages, "explain", "Show which parts of a crop a model looks at", explain)
+    verb.add_argument("crop", type=Path, help="a crop of a hip, right hips mirrored (rhoa hips)")
+    verb.add_argument("--model", type=Path, required=True, help="run folder of `rhoa train`")
+    verb.add_argument("-o", "--out", type=Path, required=True, help="PNG to write")
+    crop_option(verb)
+    verb.add_argument(
+        "--patch", type=int, default=20, help="occluding square, pixels (default: 20)"
+    )
+    verb.add_argument("--stride", type=int, default=5, help="its step, pixels (default: 5)")
+    verb.add_argument(
+        "--method",
+        choices=["matlab", "mean", "grad-cam"],
+        default="matlab",
+        help="occlusion as MATLAB draws it (default); each pixel the mean of the squares over it; "
+        "or Grad-CAM, coarse and quick",
+    )
+
+
+def add_study(stages: Stages) -> None:
+    verb = _verb(stages, "study", "Train, measure and report all that a plan names", study)
+    study_options(verb)
+
+
+def add_audit(stages: Stages) -> None:
+    verb = _verb(
+        stages,
+        "audit",
+        "Find what a published table of figures can come from",
+        audit,
+    )
+    audit_options(verb)

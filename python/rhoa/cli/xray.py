@@ -1,0 +1,510 @@
+"""Verbs of X-rays: `xray`, `detector`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rhoa._types import SIDES
+from rhoa.cli import _verb
+from rhoa.cli.batch import SHEET, Picture, drawn_boxes, wants_review, write_review
+from rhoa.cli.common import Result, bar, in_words_of_shell
+from rhoa.cli.options import detector_options, review_options, side_option
+from rhoa.cohort.tables import open_table
+from rhoa.errors import (
+    ManifestError,
+    MissingExtraError,
+    ParameterError,
+    RhoaError,
+    RhoaWarning,
+    warn_user,
+)
+from rhoa.files import atomic_write, csv_text, list_files, shown
+from rhoa.hips import (
+    LabelledImage,
+    as_examples,
+    halves,
+    prepare,
+    read_coco,
+    read_examples,
+    read_matlab,
+    read_xray,
+    write_crop,
+)
+from rhoa.hips.annotations import corrected, read_boxes
+from rhoa.hips.contact_sheet import OF_XRAYS, Entry, sheet, write_card
+from rhoa.hips.contact_sheet import film as film_view
+from rhoa.xray.film import REFUSALS, accepted, hips_of, require_known, settled
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rhoa import Radiograph
+    from rhoa._types import Side
+    from rhoa.cli import Stages
+    from rhoa.cli.common import Rows
+    from rhoa.hips import Box, DetectorOptions, Example, HipDetector
+    from rhoa.hips.annotations import Correction
+
+
+# X-rays of a file or folder: each as a picture, its values, both halves, and its hips.
+
+SHORT_SOURCE = {
+    "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor": "Imager / magnification",
+}
+PICTURE = "xray.png"
+UNSURE = 0.5
+"""A hip of a lower score deserves a look."""
+FACTS = (
+    "pixel_mm_from",
+    "photometric",
+    "inverted",
+    "modality_lut",
+    "voi",
+    "sides",
+    "hip",
+    "hip_from",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Film:
+    """What became of one X-ray."""
+
+    name: str
+    """Of its file, within the folder that was asked for."""
+    image: Radiograph | None = None
+    hips: Mapping[Side, Box] | None = None
+    """None where nobody looked for any."""
+    changes: Sequence[Correction] = ()
+    told: Sequence[str] = ()
+    """What was noticed on the way; of a file that was refused, why."""
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """All that is known of it, for JSON."""
+        if self.image is None:
+            return {"file": self.name, "verdict": "refused", "reason": self.told[0]}
+        facts = {fact: self.image.provenance[fact] for fact in FACTS}
+        alone = hips_of(self.image).alone
+        return {
+            "file": self.name,
+            "pixels": list(self.image.shape),
+            "pixel_mm": [round(step, 6) for step in self.image.pixel_mm],
+            **facts,
+            "content_px": self.image.provenance["content_px"],
+            **({} if self.hips is None else {"hips": places(self.hips)}),
+            "warnings": list(self.told),
+            "verdict": f"read, {alone} hip alone ({facts['hip_from']})" if alone else "read",
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reader:
+    """What is asked of every X-ray."""
+
+    options: Namespace
+    detector: HipDetector | None
+    drawn: Mapping[str, LabelledImage]
+
+    def read(self, path: Path, name: str, folder: Path) -> tuple[Film, list[Path]]:
+        """An X-ray, and the files that were written of it into ``folder``."""
+        drawn = self.drawn.get(_picture(name, self.options))
+        image, told = _read(path, self.options)
+        if drawn is not None:
+            image = _of_drawn(image, drawn, self.options)
+        require_known(image, name.rpartition("/")[2])
+        hips = {} if self.detector is None else self.detector.detect(image)
+        changes: list[Correction] = []
+        if drawn is not None:
+            hips, changes = corrected(image, hips, drawn, accept=self.options.accept)
+        files = _write(image, folder)
+        if self.detector is None and drawn is None:
+            return Film(name, image, told=told), files
+        files += _write_hips(image, hips, folder)
+        told += _doubts(name, image, hips, changes)
+        return Film(name, image, hips, changes, told), files
+
+
+def xray(options: Namespace) -> Result:
+    """One X-ray, or every file of a folder."""
+    path, out = Path(options.xray), Path(options.out)
+    if options.review and options.detector is None and options.boxes is None:
+        raise ParameterError(
+            "--review shows the boxes of hips: pass --detector RUN, which finds them, or --boxes."
+        )
+    if os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises where a name is too long
+        return _of_folder(path, out, options)
+    name = shown(path)
+    reader = Reader(options, _detector(options), drawn_boxes(options, [PICTURE]))
+    film, files = reader.read(path, name, out)
+    lines = [f"wrote {file}" for file in files]
+    if wants_review(options):
+        lines += review_films([film], out, options)
+    for message in film.told:
+        warn_user(message)
+    return Result([film.row], lines, shown=[_short(film.row)])
+
+
+def _of_folder(folder: Path, out: Path, options: Namespace) -> Result:
+    files = [file for file in list_files(folder) if _counts(file, out)]
+    names = [file.relative_to(folder).as_posix() for file in files]
+    known = [_picture(shown_path(name), options) for name in names]
+    reader = Reader(options, _detector(options), drawn_boxes(options, known))
+    films: list[Film] = []
+    show = bar()
+    for done, (file, name) in enumerate(zip(files, names, strict=True)):
+        show(done, len(files), "reading X-rays")
+        try:
+            films.append(reader.read(file, shown_path(name), out / name)[0])
+        except (RhoaError, MissingExtraError) as error:
+            films.append(Film(shown_path(name), told=[in_words_of_shell(error, options)]))
+    show(len(files), len(files), "reading X-rays")
+    refused = [(film.name, film.told[0]) for film in films if film.image is None]
+    _write_rejected(refused, out)
+    lines = ["", f"{len(films) - len(refused)} of {len(films)} files read into {out}"]
+    lines += [f"warning: {text}" for film in films if film.image is not None for text in film.told]
+    lines += [f"refused: {reason}" for _, reason in refused]
+    if wants_review(options):
+        lines += review_films(films, out, options)
+    rows = [film.row for film in films]
+    return Result(rows, lines, bool(refused), shown=[_short(row) for row in rows])
+
+
+def _picture(name: str, options: Namespace) -> str:
+    """What the table of boxes calls the picture of an X-ray."""
+    return f"{name}/{PICTURE}" if os.path.isdir(options.xray) else PICTURE  # noqa: PTH112  # as above
+
+
+def review_films(films: Sequence[Film], out: Path, options: Namespace) -> list[str]:
+    """Write the page of X-rays and their boxes to correct; what there is to say of it."""
+    alone = not os.path.isdir(options.xray)  # noqa: PTH112  # as above
+    cards, pictures = [], []
+    for film in films:
+        entry = _entry(film)
+        folder = out if alone or film.image is None else out / film.name
+        cards.append((entry.verdict, write_card(entry, folder, place="." if alone else None)))
+        if film.image is not None:
+            name = _picture(film.name, options)
+            pictures.append(Picture.of(name, film.image, film.hips or {}, film.changes))
+    page = out / SHEET
+    title = f"Hips of {len(films)} X-rays"
+    atomic_write(page, sheet(cards, title=title, legend=OF_XRAYS, what="X-rays"))
+    return [f"wrote {page}", *write_review(out, pictures, options)]
+
+
+def _entry(film: Film) -> Entry:
+    if film.image is None:
+        return Entry(film.name, "failed", notes=film.told)
+    hips, changes = film.hips or {}, {one.side: one.change for one in film.changes}
+    facts = [
+        (
+            f"{side} hip",
+            f"{changes[side]} by hand"
+            if side in changes
+            else f"score {hips[side].confidence or 0:.2f}"
+            if side in hips
+            else "none",
+        )
+        for side in SIDES
+    ]
+    view = film_view(film.image, hips)
+    return Entry(film.name, "look" if film.told else "fine", facts, (), film.told, [view])
+
+
+def shown_path(name: str) -> str:
+    """A path within a folder as one line that prints."""
+    return "/".join(shown(part) for part in name.split("/"))
+
+
+def _counts(file: Path, out: Path) -> bool:
+    """Whether a file is one of the user's: neither hidden nor written by this verb."""
+    return not file.name.startswith(".") and not file.resolve().is_relative_to(out.resolve())
+
+
+def _read(path: Path, options: Namespace) -> tuple[Radiograph, list[str]]:
+    """The X-ray, and what was noticed on the way."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RhoaWarning)
+        image = read_xray(
+            path,
+            pixel_mm=options.pixel_mm,
+            side=options.side,
+            voi=options.voi,
+            accept=options.accept,
+        )
+    return image, list(dict.fromkeys(in_words_of_shell(one.message, options) for one in caught))
+
+
+def _of_drawn(image: Radiograph, drawn: LabelledImage, options: Namespace) -> Radiograph:
+    """The X-ray, which shows the hips that somebody drew on it where nothing else tells."""
+    named = {box.side: "its drawn box" for box in drawn.boxes}
+    hips = settled(image, named, accept=accepted(options.accept))
+    shows = "" if hips.shows == "both" else hips.shows
+    told = dict(image.provenance) | {"hip": shows, "hip_from": hips.source}
+    return replace(image, provenance=told)
+
+
+def _write(image: Radiograph, folder: Path) -> list[Path]:
+    """The files that were written into ``folder``."""
+    parts = {"xray": image}
+    if hips_of(image).shows == "both":
+        parts |= {f"half-{side}": half for side, half in halves(image).items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{name}.png" for name in parts]
+    for file, part in zip(files, parts.values(), strict=True):
+        part.save(file)
+    values = folder / "xray.npz"
+    image.save(values)
+    return [*files, values]
+
+
+def _detector(options: Namespace) -> HipDetector | None:
+    """The one that was asked for; torch is brought in for it alone."""
+    if options.detector is None:
+        return None
+    from rhoa.hips import HipDetector
+
+    return HipDetector.load(options.detector)
+
+
+def _write_hips(image: Radiograph, hips: Mapping[Side, Box], folder: Path) -> list[Path]:
+    """Crops of the hips, and where they are; the files that were written into ``folder``."""
+    files = []
+    for side in SIDES:
+        file = folder / f"hip-{side}.png"
+        if side in hips:
+            write_crop(file, prepare(image, hips[side]), hips[side], image, source="xray")
+            files.append(file)
+        else:
+            file.unlink(missing_ok=True)
+    file = folder / "boxes.json"
+    atomic_write(file, json.dumps(places(hips), indent=2) + "\n")
+    return [*files, file]
+
+
+def places(hips: Mapping[Side, Box]) -> Rows:
+    """A row for each box, in the pixel edges of ``xray.npz``."""
+    return [
+        {
+            "side": side,
+            **{edge: round(getattr(box, edge), 2) for edge in ("top", "left", "bottom", "right")},
+            "confidence": None if box.confidence is None else round(box.confidence, 3),
+        }
+        for side, box in hips.items()
+    ]
+
+
+def _doubts(
+    name: str, image: Radiograph, hips: Mapping[Side, Box], changes: Sequence[Correction]
+) -> list[str]:
+    alone = hips_of(image).alone
+    looked_at = {one.side for one in changes}
+    sides = [side for side in SIDES if alone in {None, side} and side not in looked_at]
+    lost = [f"{name}: no {side} hip was found; look at it." for side in sides if side not in hips]
+    unsure = [
+        f"{name}: the {side} hip scores {box.confidence:.2f}; look at its crop."
+        for side, box in hips.items()
+        if box.confidence is not None and box.confidence < UNSURE
+    ]
+    return lost + unsure
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the table."""
+    source = row.get("pixel_mm_from")
+    return {
+        "file": row["file"],
+        "pixels": row.get("pixels"),
+        "pixel_mm": row.get("pixel_mm"),
+        "from": None if source is None else SHORT_SOURCE.get(source, source),
+        "photometric": row.get("photometric"),
+        "verdict": row["verdict"],
+    }
+
+
+def _write_rejected(rejected: Sequence[tuple[str, str]], out: Path) -> None:
+    file = out / "rejected.csv"
+    if not rejected:
+        file.unlink(missing_ok=True)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    atomic_write(file, csv_text(("file", "reason"), rejected))
+
+
+# A hip detector, trained on boxes that people drew or corrected, or on digital pelves.
+
+MEASURED = ("average_precision", "f1", "precision", "recall", "iou_mean", "iou_sd")
+
+
+def detector(options: Namespace) -> Result:
+    """Train a hip detector, measure it on the subjects that were held out, and save it."""
+    from rhoa.hips import DetectorOptions, train_detector
+
+    if not options.labels and not options.phantoms:
+        raise ParameterError(
+            "there is nothing to learn from: pass files of boxes (COCO JSON, boxes.csv of "
+            "--review, or a table of MATLAB), or --phantoms N for digital pelves."
+        )
+    asked = {
+        name: getattr(options, name)
+        for name in ("backbone", "image_size", "epochs", "batch", "learning_rate", "test_share")
+        if getattr(options, name) is not None
+    }
+    settings = DetectorOptions(**asked)
+    examples = [*_drawn(options, settings), *_phantoms(options, settings)]
+    made = train_detector(
+        examples,
+        settings,
+        weights=options.weights,
+        seed=options.seed,
+        device=options.device,
+        progress=bar(),
+    )
+    folder = made.save(options.out)
+    row = _row(made)
+    lines = [f"wrote {folder}", f"find hips with it: rhoa xray FILMS -o OUT --detector {folder}"]
+    return Result([row], lines)
+
+
+def _drawn(options: Namespace, settings: DetectorOptions) -> Iterator[Example]:
+    """The halves of the labelled pictures, grouped by subject."""
+    owners = None if options.subjects is None else _owners(options.subjects)
+    for path in options.labels:
+        labelled = _labelled(path, options)
+        groups = None if owners is None else _groups(labelled, owners, options.subjects)
+        yield from read_examples(
+            labelled, image_size=settings.side_px, groups=groups, accept=options.accept
+        )
+
+
+def _owners(path: Path) -> dict[Path, str]:
+    """The subject of each picture, as a table with the columns image and subject tells."""
+    table = open_table(path)
+    columns = table.require(("image", "subject"), "a row names a picture and whose it is")
+    owners: dict[Path, str] = {}
+    for row in table.rows(columns):
+        where = f"{shown(path)}, {row.where}"
+        image, subject = (row.cells[column].text for column in columns)
+        if not image or not subject:
+            raise ManifestError(f"{where}: image or subject is empty; name both.")
+        if owners.setdefault((path.parent / image).resolve(), subject) != subject:
+            raise ManifestError(f"{where}: the picture has another subject above.")
+    return owners
+
+
+def _groups(labelled: list[LabelledImage], owners: Mapping[Path, str], path: Path) -> list[str]:
+    """The subject of each labelled picture; none may be missing."""
+    absent = [image.path for image in labelled if image.path.resolve() not in owners]
+    if absent:
+        raise ManifestError(
+            f"{shown(path)}: {len(absent)} of {len(labelled)} labelled pictures have no subject, "
+            f"{shown(absent[0])} first; list every picture, by its path from this table's folder."
+        )
+    return [owners[image.path.resolve()] for image in labelled]
+
+
+def _labelled(path: Path, options: Namespace) -> list[LabelledImage]:
+    """The pictures of a file of boxes, whichever of the three kinds it is."""
+    if path.suffix.lower() == ".json":
+        return read_coco(path, shows=options.shows)
+    if _first_column(path) == "imagefilename":
+        return read_matlab(path, shows=options.shows)
+    if options.shows != "pelvis":
+        raise ParameterError(f"{path.name}: boxes.csv is of whole pictures; leave out --shows.")
+    return [
+        replace(image, path=path.parent / image.path) for image in read_boxes(path, None).values()
+    ]
+
+
+def _first_column(path: Path) -> str:
+    """The name of the first column of a CSV; empty where it cannot be read: its reader tells."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return next(csv.reader(file), [""])[0].strip().casefold()
+    except (OSError, UnicodeDecodeError, csv.Error, IndexError):
+        return ""
+
+
+def _phantoms(options: Namespace, settings: DetectorOptions) -> Iterator[Example]:
+    """The halves of X-rays and CT-APs of digital subjects."""
+    from rhoa.phantom import phantom_labels
+    from rhoa.phantom.export import KINDS
+
+    show, total = bar(), len(KINDS) * options.phantoms
+    for number, kind in enumerate(KINDS):
+        made = phantom_labels(options.phantoms, seed=options.seed, kind=kind)
+        for done, label in enumerate(made, number * options.phantoms + 1):
+            show(done, total, "making digital pelves")
+            yield from as_examples(
+                label.radiograph,
+                label.boxes.values(),
+                image_size=settings.side_px,
+                group=label.subject,
+            )
+
+
+def _row(made: HipDetector) -> dict[str, Any]:
+    """What was learnt from, and what the held-out halves gave."""
+    halves, test = made.notes["halves"], made.notes["test"]
+    row: dict[str, Any] = {
+        "backbone": made.architecture.backbone,
+        "trained on": halves["train"],
+        "held out": halves["test"],
+    }
+    return row | {
+        name.replace("_", " "): None if test[name] is None else round(test[name], 3)
+        for name in MEASURED
+    }
+
+
+def add_xray(stages: Stages) -> None:
+    verb = _verb(stages, "xray", "Read X-rays of hips: picture, values and both halves", xray)
+    verb.add_argument("xray", help="a DICOM, PNG, TIFF or JPEG file, or a folder of them")
+    verb.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        help="folder to write: xray.png, xray.npz and, of films of both hips, half-left.png and "
+        "half-right.png (mirrored); of a folder, a subfolder for each file, and rejected.csv",
+    )
+    verb.add_argument(
+        "--pixel-mm",
+        type=_millimetres,
+        metavar="MM|file",
+        help="pixel size; pictures need it: file trusts the resolution that a picture states",
+    )
+    verb.add_argument(
+        "--detector",
+        type=Path,
+        metavar="RUN",
+        help="folder of a trained hip detector: also writes hip-left.png and hip-right.png "
+        "(mirrored) and boxes.json, with scores (rhoa[train])",
+    )
+    review_options(verb, "the detector finds; without --detector every box is told as added")
+    verb.add_argument(
+        "--voi", action="store_true", help="apply the file's VOI LUT or window, as viewers do"
+    )
+    verb.add_argument(
+        "--accept",
+        metavar="NAME,...",
+        default="",
+        help=f"refusals to overrule: {', '.join(REFUSALS)}",
+    )
+    side_option(verb)
+
+
+def add_detector(stages: Stages) -> None:
+    verb = _verb(stages, "detector", "Train a detector of hips in X-rays and CT-APs", detector)
+    detector_options(verb)
+
+
+def _millimetres(text: str) -> float | str:
+    return text if text == "file" else float(text)

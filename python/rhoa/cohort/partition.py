@@ -1,0 +1,463 @@
+"""Partitions and folds that share no subject, and how near they come to what was wanted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from rhoa.errors import ManifestError, ParameterError, require_choice, require_count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Counts = NDArray[np.int_]
+    Numbers = NDArray[np.float64]
+
+
+# Whole groups into partitions, every class as near to its wanted counts as they allow.
+
+# Groups with the same counts of each class are alike: the search sees how many of a kind lie where,
+# not which. Cohorts have tens of kinds. Of more than this many, the larger stay where they were
+# put first: the small ones are what fills the last places.
+MOST_KINDS = 256
+MOST_EXCHANGES = 4_000_000  # looked at together, which bounds memory where partitions are many
+MOST_WAYS = 3**8  # cohorts so small that every way of placing their groups is tried
+PATIENCE = 12  # shakes in a row that find nothing better, which end the search
+SHAKEN_GROUPS = 5
+
+
+def place(counts: Counts, targets: Numbers, random: np.random.Generator) -> Counts:
+    """The partition of each group, ``(groups,)``.
+
+    The sum of squared differences between reached and wanted counts is the least there is where
+    groups are few: eight in three partitions. Else it is descended by moving a group or exchanging
+    two, shaken, descended again, and the best kept. Which groups of a kind go where is drawn.
+
+    Parameters
+    ----------
+    counts
+        Members of each (group, class).
+    targets
+        Wanted members of each (class, partition); a class sums to its number of members.
+    random
+        Draws.
+    """
+    if targets.shape[1] ** len(counts) <= MOST_WAYS:
+        return _best_of_all(counts, targets, random)
+    kinds, kind_of, sizes = np.unique(counts, axis=0, return_inverse=True, return_counts=True)
+    by_size = np.argsort(kinds.sum(axis=1), kind="stable")
+    rank = np.argsort(by_size, kind="stable")
+    search = _Search(kinds[by_size], targets)
+    best = search.descend(_start(kinds[by_size], sizes[by_size], targets, random))
+    cost, least, idle = search.cost(best), search.least, 0
+    while cost > least + 1e-9 and idle < PATIENCE:
+        found = search.descend(_shaken(best, random))
+        idle += 1
+        if search.cost(found) < cost - 1e-9:
+            best, cost, idle = found, search.cost(found), 0
+    order = random.permutation(len(counts))
+    kind_of = rank[kind_of.reshape(-1)]
+    order = order[np.argsort(kind_of[order], kind="stable")]
+    assigned = np.empty(len(counts), int)
+    partitions = np.arange(targets.shape[1])
+    assigned[order] = np.repeat(np.tile(partitions, len(kinds)), best.ravel())
+    return assigned
+
+
+def _best_of_all(counts: Counts, targets: Numbers, random: np.random.Generator) -> Counts:
+    """One of the best of all ways of placing the groups, drawn."""
+    parts = targets.shape[1]
+    ways = np.stack(np.unravel_index(np.arange(parts ** len(counts)), (parts,) * len(counts)))
+    reached = np.stack([counts.T @ (ways == part) for part in range(parts)], axis=1)
+    costs = _cost(np.moveaxis(reached, 2, 0), targets)
+    chosen = int(random.choice(np.flatnonzero(costs <= costs.min() + 1e-9)))
+    return ways[:, chosen].astype(int)
+
+
+def _cost(reached: Counts, targets: Numbers) -> Numbers:
+    """Squared differences, and one for each class that misses a partition it should be in."""
+    missing = (reached == 0) & (targets >= 1)
+    costs: Numbers = ((reached - targets) ** 2 + missing).sum(axis=(-2, -1))
+    return costs
+
+
+def _start(kinds: Counts, sizes: Counts, targets: Numbers, random: np.random.Generator) -> Counts:
+    """Each kind by the shares of its classes; what is left over, largest first, where it fits best.
+
+    The result is groups of each (kind, partition).
+    """
+    shares = targets / np.maximum(targets.sum(axis=1, keepdims=True), 1)
+    wanted = kinds @ shares / kinds.sum(axis=1, keepdims=True) * sizes[:, None]
+    table: Counts = np.floor(wanted + 1e-9).astype(int)
+    left = np.repeat(np.arange(len(kinds)), sizes - table.sum(axis=1))
+    left = random.permutation(left)
+    left = left[np.argsort(-kinds[left].sum(axis=1), kind="stable")]
+    surplus = kinds.T @ table - targets
+    for kind in left:
+        part = int(np.argmin(kinds[kind] @ surplus))  # the least sum of squares afterwards
+        table[kind, part] += 1
+        surplus[:, part] += kinds[kind]
+    return table
+
+
+def _shaken(table: Counts, random: np.random.Generator) -> Counts:
+    """Two to five groups, each put into a partition that is drawn."""
+    table = table.copy()
+    parts = table.shape[1]
+    for _ in range(int(random.integers(2, SHAKEN_GROUPS + 1))):
+        groups = table[:MOST_KINDS].ravel()
+        if not groups.any():
+            break
+        kind, part = divmod(int(random.choice(np.flatnonzero(groups))), parts)
+        table[kind, part] -= 1
+        table[kind, random.integers(parts)] += 1
+    return table
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Descent among tables of how many groups of each kind lie in each partition."""
+
+    kinds: Counts
+    targets: Numbers
+
+    def cost(self, table: Counts) -> float:
+        """Of the counts that a table reaches."""
+        return float(_cost(self.kinds.T @ table, self.targets))
+
+    @property
+    def least(self) -> float:
+        """The cost of largest remainders, which only single members can reach."""
+        rest = np.sort(self.targets - np.floor(self.targets + 1e-9), axis=1)[:, ::-1].clip(0)
+        raised = np.rint(rest.sum(axis=1, keepdims=True)) > np.arange(rest.shape[1])
+        return float((np.where(raised, 1 - rest, rest) ** 2).sum())
+
+    def descend(self, table: Counts) -> Counts:
+        """The table after the best exchange or move, again and again until none lowers the cost."""
+        table = table.copy()
+        first, second = np.triu_indices(table.shape[1], 1)
+        moved = min(MOST_KINDS, int((MOST_EXCHANGES / len(first)) ** 0.5))
+        # The last row is no group at all: an exchange with it is a move.
+        kinds = np.vstack([self.kinds[:moved], np.zeros_like(self.kinds[:1])])
+        present = np.ones((len(kinds), table.shape[1]), bool)
+        norms = (kinds**2).sum(axis=1)
+        # With D leaving p for q, squares grow by 2 D.D + 2 D.(surplus of q - surplus of p).
+        squares = 2.0 * (norms[:, None] + norms[None, :] - 2 * kinds @ kinds.T)
+        while True:
+            surplus = self.kinds.T @ table - self.targets
+            present[:-1] = table[:moved] > 0
+            pulls = 2.0 * kinds @ (surplus[:, second] - surplus[:, first])
+            out = np.where(present[:, first], pulls, np.inf).T
+            back = np.where(present[:, second], -pulls, np.inf).T
+            changes = squares + out[:, :, None] + back[:, None, :]
+            best = int(changes.argmin())
+            if changes.flat[best] > -1e-9:
+                return table
+            pair, leaving, coming = np.unravel_index(best, changes.shape)
+            p, q = first[pair], second[pair]
+            for kind, origin, goal in ((leaving, p, q), (coming, q, p)):
+                if kind < len(kinds) - 1:
+                    table[kind, origin] -= 1
+                    table[kind, goal] += 1
+
+
+# How near partitions come to what was wanted of them.
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One class in one partition: hips that were wanted there, and hips that are.
+
+    ``stratum`` is empty where there are no strata.
+    """
+
+    label: str
+    stratum: str
+    partition: str
+    wanted: int
+    reached: int
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Wanted and reached counts; printed, a line for each class and partition."""
+
+    shares: tuple[Share, ...]
+
+    @property
+    def largest_difference(self) -> int:
+        """Hips by which the worst share misses its wanted count."""
+        return max((abs(share.reached - share.wanted) for share in self.shares), default=0)
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain types, for JSON."""
+        return {
+            "largest_difference": self.largest_difference,
+            "shares": [asdict(share) for share in self.shares],
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{share.stratum or 'all'} {share.label} {share.partition}: "
+            f"{share.wanted} wanted, {share.reached} reached"
+            for share in self.shares
+        )
+
+
+PARTITIONS = ("train", "val", "test")
+MOST_FOLDS = 100
+PAPER = (0.55, 0.30, 0.15)
+Rule = Literal["paper", "largest"]
+Shares = tuple[float, float, float]
+
+
+def split(
+    labels: ArrayLike,
+    *,
+    groups: ArrayLike | None,
+    fractions: Shares | Mapping[str, Shares] = PAPER,
+    rule: Rule = "paper",
+    seed: int = 2020,
+    strata: ArrayLike | None = None,
+) -> NDArray[np.str_]:
+    """The partition of each hip ("train", "val", "test"), one for all hips of a group.
+
+    Each class is split by itself. Where every group is one hip, the counts are exactly the rule's;
+    where groups hold several hips, whole groups are moved and exchanged until no move brings the
+    counts nearer, and `balance` tells how near. The result depends on the seed and on which hips
+    belong to which group, not on their order.
+
+    Parameters
+    ----------
+    labels
+        Class of each hip.
+    groups
+        Subject of each hip. There is no default, for hips of one subject must stay together; None
+        says that every hip is of another subject.
+    fractions
+        Of training, validation and test; or those of each stratum, by its name.
+    rule
+        ``"paper"``: floor(train), round(test), the rest for validation, which gives the counts of
+        Table 1. ``"largest"``: largest remainders.
+    seed
+        Of the random order in which subjects are drawn.
+    strata
+        What else to split by itself, such as the source of each image. A subject of two strata
+        still stays in one partition.
+
+    Raises
+    ------
+    ParameterError
+        If lengths differ, a fraction is negative or they do not sum to one.
+
+    References
+    ----------
+    Gebre et al. 2022, Table 1.
+
+    Examples
+    --------
+    >>> parts = split([1] * 59, groups=None, fractions=(0.5, 0.25, 0.25))
+    >>> [int((parts == part).sum()) for part in ("train", "val", "test")]
+    [29, 15, 15]
+    """
+    require_choice("rule", rule, ["paper", "largest"])
+    require_count("seed", seed, least=0)
+    classes, codes = _classes(labels, strata)
+    counts, members = _counts(codes, groups, len(classes))
+    targets = _targets(classes, codes, fractions, rule)
+    assigned = place(counts, targets, np.random.default_rng(seed))
+    return np.array(PARTITIONS)[assigned[members]]
+
+
+def folds(
+    labels: ArrayLike,
+    *,
+    groups: ArrayLike | None,
+    count: int = 5,
+    seed: int = 2020,
+    strata: ArrayLike | None = None,
+) -> NDArray[np.int_]:
+    """The fold of each hip (0 to ``count`` - 1), one for all hips of a group.
+
+    Folds are alike in size and in the share of each class, as near as whole groups allow.
+
+    Parameters
+    ----------
+    labels
+        Class of each hip.
+    groups
+        Subject of each hip, or None where every hip is of another subject, as in `split`.
+    count
+        Of folds, from 2 to 100 and to the number of subjects.
+    seed
+        Of the random order in which subjects are drawn.
+    strata
+        What else to spread evenly, such as the source of each image.
+
+    Raises
+    ------
+    ParameterError
+        If lengths differ, or there are fewer subjects than folds or too many folds.
+
+    Examples
+    --------
+    >>> parts = folds([0, 1] * 10, groups=[n // 2 for n in range(20)], count=5)
+    >>> [int((parts == fold).sum()) for fold in range(5)]
+    [4, 4, 4, 4, 4]
+    """
+    if require_count("count", count, least=2) > MOST_FOLDS:
+        raise ParameterError(f"count must be at most {MOST_FOLDS} folds; got {count}.")
+    require_count("seed", seed, least=0)
+    classes, codes = _classes(labels, strata)
+    counts, members = _counts(codes, groups, len(classes))
+    if len(counts) < count:
+        raise ParameterError(
+            f"{count} folds need as many subjects; there are {len(counts)}; ask for fewer folds."
+        )
+    counts = np.hstack([counts, counts.sum(axis=1, keepdims=True)])  # their size counts too
+    targets = np.repeat(counts.sum(axis=0)[:, None] / count, count, axis=1)
+    return place(counts, targets, np.random.default_rng(seed))[members]
+
+
+def balance(
+    labels: ArrayLike,
+    partitions: ArrayLike,
+    *,
+    fractions: Shares | Mapping[str, Shares] = PAPER,
+    rule: Rule = "paper",
+    strata: ArrayLike | None = None,
+) -> Balance:
+    """Wanted and reached counts of each class in each partition.
+
+    Parameters
+    ----------
+    labels, fractions, rule, strata
+        As `split` was given them.
+    partitions
+        What it answered.
+
+    Raises
+    ------
+    ParameterError
+        If lengths differ or a partition is none of the three.
+
+    Examples
+    --------
+    >>> labels, groups = [0, 0, 1, 1, 0, 0, 0, 0], [1, 1, 2, 2, 3, 3, 4, 4]
+    >>> parts = split(labels, groups=groups, fractions=(0.5, 0.25, 0.25))
+    >>> balance(labels, parts, fractions=(0.5, 0.25, 0.25)).largest_difference
+    1
+    """
+    require_choice("rule", rule, ["paper", "largest"])
+    classes, codes = _classes(labels, strata)
+    parts = np.asarray(partitions).astype(str)
+    if parts.shape != codes.shape or not np.isin(parts, PARTITIONS).all():
+        raise ParameterError(
+            f"partitions must be train, val or test, one for each of {codes.size} labels."
+        )
+    targets = _targets(classes, codes, fractions, rule).astype(int)
+    return Balance(
+        tuple(
+            Share(label, stratum, part, int(wanted), int(((codes == code) & (parts == part)).sum()))
+            for code, (label, stratum) in enumerate(classes)
+            for part, wanted in zip(PARTITIONS, targets[code], strict=True)
+        )
+    )
+
+
+def require_disjoint(groups: ArrayLike, partitions: ArrayLike) -> None:
+    """Check that no group lies in two partitions.
+
+    Raises
+    ------
+    ManifestError
+        With the number of subjects that do; their names stay out of the message.
+    """
+    subjects, members = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    _, codes = np.unique(np.asarray(partitions).astype(str), return_inverse=True)
+    pairs = np.unique(np.stack([members, codes]), axis=1)
+    leaking = int((np.bincount(pairs[0], minlength=len(subjects)) > 1).sum())
+    if leaking:
+        raise ManifestError(
+            f"{leaking} of {len(subjects)} subjects lie in more than one partition: results would "
+            "be too good; split again with rhoa.cohort.split(labels, groups=subjects)."
+        )
+
+
+def _classes(
+    labels: ArrayLike, strata: ArrayLike | None
+) -> tuple[list[tuple[str, str]], NDArray[np.int_]]:
+    """What is split by itself, as (label, stratum), and the number of each hip's."""
+    named = np.asarray(labels, dtype=object).ravel()
+    if any(label is None for label in named):
+        raise ParameterError("labels must not be None; split the hips that have one.")
+    layers = [""] * named.size if strata is None else np.asarray(strata).astype(str).tolist()
+    if np.ndim(labels) != 1 or not named.size or len(layers) != named.size:
+        raise ParameterError(
+            "labels and strata must be as long, and not empty; "
+            f"got shape {np.shape(labels)} and {len(layers)}."
+        )
+    values = np.asarray(labels).astype(str).tolist()
+    pairs = list(zip(values, layers, strict=True))
+    classes = sorted(set(pairs), key=lambda pair: (pair[1], pair[0]))
+    codes = {pair: code for code, pair in enumerate(classes)}
+    return classes, np.array([codes[pair] for pair in pairs])
+
+
+def _counts(
+    codes: NDArray[np.int_], groups: ArrayLike | None, classes: int
+) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Hips of each (subject, class), and the subject of each hip."""
+    if groups is None:
+        members = np.arange(codes.size)
+    else:
+        members = np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
+    if members.shape != codes.shape:
+        raise ParameterError(
+            f"labels and groups must be as long; got {codes.size} and {members.size}."
+        )
+    counts = np.zeros((int(members.max()) + 1, classes), int)
+    np.add.at(counts, (members, codes), 1)
+    return counts, members
+
+
+def _targets(
+    classes: Sequence[tuple[str, str]],
+    codes: NDArray[np.int_],
+    fractions: Shares | Mapping[str, Shares],
+    rule: Rule,
+) -> NDArray[np.float64]:
+    """Wanted hips of each (class, partition)."""
+    sizes = []
+    for (_, stratum), total in zip(classes, np.bincount(codes).tolist(), strict=True):
+        if isinstance(fractions, Mapping):
+            if stratum not in fractions:
+                raise ParameterError(
+                    f"fractions must name every stratum; got {', '.join(map(repr, fractions))}, "
+                    f"but not {stratum!r}."
+                )
+            shares = fractions[stratum]
+        else:
+            shares = fractions
+        if np.shape(shares) != (3,) or min(shares) < 0 or not math.isclose(sum(shares), 1):
+            raise ParameterError(f"fractions must be three shares that sum to 1; got {shares}.")
+        sizes.append(_partition_sizes(total, shares, rule))
+    return np.array(sizes, float)
+
+
+def _partition_sizes(total: int, fractions: Shares, rule: Rule) -> list[int]:
+    exact = [fraction * total for fraction in fractions]
+    if rule == "paper":
+        train, test = math.floor(exact[0] + 1e-9), math.floor(exact[2] + 0.5)
+        return [train, total - train - test, test]
+    sizes = [math.floor(size + 1e-9) for size in exact]
+    order = sorted(range(3), key=lambda part: sizes[part] - exact[part])
+    for part in order[: total - sum(sizes)]:
+        sizes[part] += 1
+    return sizes

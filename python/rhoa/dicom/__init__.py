@@ -1,0 +1,1 @@
+"""DICOM files: headers, pixel data, codecs, multi-frame objects, Secondary Capture."""

@@ -1,0 +1,258 @@
+"""How well two readings agree: kappa, limits, means, with intervals that resample subjects.
+
+Bounds of an interval are NaN where resamples do not define it: of one subject, where the statistic
+is undefined in every resample, and where no two resamples differ, as of readers who agree on every
+hip.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from rhoa.errors import ParameterError, ReviewError, require_choice, require_count
+from rhoa.evaluation.intervals import percentile_interval, resampled_weights
+from rhoa.evaluation.metrics import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+# How well two readings agree, with intervals that resample subjects: kappa, limits, means.
+
+Weighting = Literal["none", "linear", "quadratic"]
+WEIGHTINGS: tuple[Weighting, ...] = ("none", "linear", "quadratic")
+RESAMPLES = 2000
+LIMIT_SD = 1.96
+"""Limits of agreement are the bias plus and minus this many standard deviations."""
+
+
+class BlandAltman(NamedTuple):
+    """Mean difference, and the limits between which 95 % of the differences are expected."""
+
+    bias: Estimate
+    lower: Estimate
+    upper: Estimate
+
+
+def kappa(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    groups: Sequence[Hashable],
+    categories: int = 5,
+    weighting: Weighting = "none",
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """Cohen's kappa of two readings: agreement beyond what their marginal shares would give.
+
+    Parameters
+    ----------
+    first, second
+        Category of each hip, 0 to ``categories - 1``.
+    groups
+        Subject of each hip: subjects are resampled, with all their hips.
+    categories
+        How many there are, such as 5 Kellgren-Lawrence grades.
+    weighting
+        Of a disagreement: ``"none"`` counts each alike, ``"linear"`` by the number of categories
+        between, ``"quadratic"`` by its square.
+    resamples
+        Of the percentile bootstrap.
+
+    Returns
+    -------
+    Estimate
+        NaN where both readings use the same single category. Resamples of which this holds are
+        left aside.
+
+    Raises
+    ------
+    ParameterError
+        If the lengths differ, a category is out of its range, or ``resamples`` is not at least 1.
+
+    References
+    ----------
+    Cohen 1960, Educational and Psychological Measurement 20:37-46. Cohen 1968, Psychological
+    Bulletin 70:213-220.
+
+    Examples
+    --------
+    >>> round(kappa([0, 0, 1, 1], [0, 0, 1, 0], groups=[1, 1, 2, 3], categories=2).value, 3)
+    0.5
+    """
+    require_choice("weighting", weighting, WEIGHTINGS)
+    one, other = (_categories(each, categories) for each in (first, second))
+    pairs = np.zeros((_length(one, other), categories * categories))
+    pairs[np.arange(len(pairs)), one * categories + other] = 1.0
+    apart = np.abs(np.subtract.outer(np.arange(categories), np.arange(categories)))
+    cost = {"none": apart > 0, "linear": apart, "quadratic": apart**2}[weighting].astype(np.float64)
+
+    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        table = (weights @ pairs).reshape(len(weights), categories, categories)
+        expected = table.sum(2)[:, :, None] * table.sum(1)[:, None, :]
+        total = weights.sum(1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            chance = (expected * cost).sum((1, 2))
+            return np.asarray(1 - total * (table * cost).sum((1, 2)) / chance)
+
+    return _estimate(statistic, groups, len(pairs), resamples)
+
+
+def specific_agreement(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    groups: Sequence[Hashable],
+    category: int,
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """Of hips that either reading puts into a category, weighted by both: how many the other does.
+
+    ``2 n_both / (n_first + n_second)``; NaN where neither uses the category.
+
+    References
+    ----------
+    Fleiss 1975, Biometrics 31:651-659 (proportions of specific agreement).
+    """
+    one, other = np.asarray(first) == category, np.asarray(second) == category
+    _length(one, other)
+    return ratio(2.0 * (one & other), one * 1.0 + other, groups=groups, resamples=resamples)
+
+
+def ratio(
+    parts: ArrayLike,
+    wholes: ArrayLike,
+    *,
+    groups: Sequence[Hashable],
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """The sum of ``parts`` over the sum of ``wholes``."""
+    part, whole = np.asarray(parts, np.float64), np.asarray(wholes, np.float64)
+
+    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray((weights @ part) / (weights @ whole))
+
+    return _estimate(statistic, groups, _length(part, whole), resamples)
+
+
+def mean(values: ArrayLike, *, groups: Sequence[Hashable], resamples: int = RESAMPLES) -> Estimate:
+    """The mean of ``values``."""
+    return ratio(values, np.ones_like(values, np.float64), groups=groups, resamples=resamples)
+
+
+def bland_altman(
+    differences: ArrayLike, *, groups: Sequence[Hashable], resamples: int = RESAMPLES
+) -> BlandAltman:
+    """Bias and limits of agreement of paired differences; of one difference no limits (NaN).
+
+    References
+    ----------
+    Bland and Altman 1986, Lancet 327:307-310.
+
+    Examples
+    --------
+    >>> round(bland_altman([-1.0, 0.0, 1.0], groups=[1, 2, 3]).upper.value, 2)
+    1.96
+    """
+    values = np.asarray(differences, np.float64)
+    middle = values.mean() if values.size else 0.0
+    centred = values - middle  # squares of large values differ by less than their rounding errors
+
+    def statistic(sds: float) -> Statistic:
+        def limit(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+            total = weights.sum(1)
+            shift = weights @ centred / total
+            with np.errstate(invalid="ignore"):
+                variance = (weights @ centred**2 - total * shift**2) / (total - 1)
+            return np.asarray(middle + shift + sds * np.sqrt(np.maximum(variance, 0.0)))
+
+        return limit
+
+    lower, upper = (
+        _estimate(statistic(sds), groups, len(values), resamples) for sds in (-LIMIT_SD, LIMIT_SD)
+    )
+    return BlandAltman(mean(values, groups=groups, resamples=resamples), lower, upper)
+
+
+def _estimate(
+    statistic: Statistic, groups: Sequence[Hashable], length: int, resamples: int
+) -> Estimate:
+    """The statistic of all hips, and its percentile interval over resampled subjects."""
+    require_count("resamples", resamples)
+    if len(groups) != length:
+        raise ParameterError(f"groups must be one for each of {length} hips; got {len(groups)}.")
+    if not length:
+        return Estimate(np.nan, np.nan, np.nan)
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    of = np.array([numbers[group] for group in groups], np.intp)
+    value = float(statistic(np.ones((1, length)))[0])
+    if len(numbers) < 2 or np.isnan(value):
+        return Estimate(value, np.nan, np.nan)
+    drawn = np.concatenate([statistic(w) for w in resampled_weights(of, resamples, seed=0)])
+    return Estimate(value, *percentile_interval(drawn))
+
+
+def _categories(values: ArrayLike, count: int) -> NDArray[np.intp]:
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.size and (array.min() < 0 or array.max() >= count)):
+        raise ParameterError(f"categories must be whole numbers from 0 to {count - 1}, one a hip.")
+    whole = array.astype(np.intp)
+    if not np.array_equal(whole, array):
+        raise ParameterError(f"categories must be whole numbers from 0 to {count - 1}, one a hip.")
+    return whole
+
+
+def _length(one: NDArray[np.generic], other: NDArray[np.generic]) -> int:
+    if one.shape != other.shape:
+        raise ParameterError(
+            f"both readings must be of the same hips; got {len(one)}, {len(other)}."
+        )
+    return len(one)
+
+
+# What a report says of its readers: how well they agree, from the file that an export leaves.
+
+FILE = "agreement.json"
+TOLD = ("KL, kappa (quadratic)", "rHOA, kappa")
+
+
+def agreement_notes(folder: Path) -> list[str]:
+    """Sentences about the readers of the grades in a folder; none where nobody wrote it down.
+
+    Raises
+    ------
+    ReviewError
+        If the file is damaged.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        return []
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        readers, figures = int(told["readers"]), list(told["figures"])
+        lines = [_sentence(one) for name in TOLD for one in figures if one["measure"] == name]
+    except (ValueError, KeyError, TypeError):
+        raise ReviewError(f"{FILE}: damaged; write it again with rhoa review --export.") from None
+    many = "one reader graded" if readers == 1 else f"{readers} readers graded"
+    return [f"Grades were read on rhoa's page: {many} the hips.", *lines]
+
+
+def _sentence(figure: dict[str, Any]) -> str:
+    number = "not defined" if figure["value"] is None else f"{figure['value']:.2f}"
+    if figure["value"] is not None:
+        low, high = figure["low"], figure["high"]
+        interval = "not defined" if low is None else f"{low:.2f} to {high:.2f}"
+        number += f" (95 % interval {interval})"
+    return (
+        f"Agreement, {figure['kind']} ({' and '.join(figure['readers'])}): {figure['measure']} "
+        f"{number}, {figure['count']} hips of {figure['subjects']} subjects."
+    )

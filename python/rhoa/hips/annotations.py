@@ -1,0 +1,684 @@
+"""Hip boxes that people drew: COCO JSON, MATLAB tables, and tables that people correct."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from rhoa._types import SIDES
+from rhoa.errors import ManifestError, MissingFileError, ParameterError, require_choice
+from rhoa.files import atomic_write, shown
+from rhoa.hips.bounding_boxes import MOST_OUTSIDE, BoxRules, checked_box
+from rhoa.radiograph import Box, squared
+from rhoa.xray.film import Extent, accepted, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from os import PathLike
+
+    from rhoa._types import Side
+    from rhoa.radiograph import Radiograph
+
+
+# Hip boxes that people drew: COCO JSON of annotation programs, and tables of MATLAB.
+
+Shows = Literal["pelvis", "half"]
+SHOWS: tuple[Shows, ...] = ("pelvis", "half")
+CATEGORY = "hip"
+MATLAB_EDGE = 0.5
+"""Where MATLAB's spatial coordinates begin: its pixel 1 covers 0.5 to 1.5."""
+
+_CORNERS = ("x", "y", "width", "height")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_BOXES = re.compile(r"\s*\[?[\s\d.,;eE+-]*\]?\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """An image file and the hip boxes that were drawn on it."""
+
+    path: Path
+    boxes: tuple[Box, ...]
+    """In pixel edges of the file. Of a half, every box is a left one: so it looks."""
+    shape: tuple[int, int] | None = None
+    """Rows and columns, where they are known."""
+    shows: Shows = "pelvis"
+
+
+class _Drawn(NamedTuple):
+    """A box as its file has it: what names its side, x, y, width, height, and where it stands."""
+
+    label: str
+    corners: tuple[float, ...]
+    where: str
+    score: float | None = None
+
+
+def read_coco(
+    path: str | PathLike[str], *, folder: str | PathLike[str] | None = None, shows: Shows = "pelvis"
+) -> list[LabelledImage]:
+    """The images of a COCO file with their hip boxes, in the file's order.
+
+    Taken are annotations of categories whose name has the word "hip"; where there is but one
+    category, of that, whatever its name. A box of a pelvis is of the side that its attribute
+    ``side`` tells, else its category's name ("hip left"). Where nothing does, it is of the half
+    that its middle lies in, if the image is a landscape, as pelves are; else, of two boxes, the one
+    at larger columns is the left. Images without boxes are kept.
+
+    Parameters
+    ----------
+    path
+        JSON with ``images``, ``annotations`` and ``categories``, as Label Studio and CVAT export
+        it; ``bbox`` is [x, y, width, height] from the corner of the image.
+    folder
+        What a relative ``file_name`` is relative to. Default: the folder of ``path``.
+    shows
+        ``"pelvis"``: both hips; ``"half"``: one hip that looks like a left one, as
+        `rhoa.hips.halves` makes it.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    ManifestError
+        If it is no COCO file, or an annotation is damaged, turned, of an unknown image or side.
+    """
+    require_choice("shows", shows, SHOWS)
+    path = Path(path)
+    content = _read_json(path)
+    base = path.parent if folder is None else Path(folder)
+    hips = _hip_categories(content, path)
+    images: dict[Any, LabelledImage] = {}
+    for number, image in enumerate(content["images"], 1):
+        where = f"{shown(path)}, image {number}"
+        identity, name = _field(image, "id", where), _field(image, "file_name", where)
+        if not isinstance(identity, int | str) or not isinstance(name, str) or not name:
+            raise ManifestError(f"{where}: its id or file_name is no name; export it again.")
+        if identity in images:
+            raise ManifestError(f"{where}: its id {identity!r} is another image's too.")
+        file = base / name.replace("\\", "/")
+        images[identity] = LabelledImage(file, (), _shape(image, where), shows)
+    drawn: dict[Any, list[_Drawn]] = {identity: [] for identity in images}
+    for number, annotation in enumerate(content["annotations"], 1):
+        where = f"{shown(path)}, annotation {number}"
+        category = _field(annotation, "category_id", where)
+        if category not in hips:
+            continue
+        identity = _field(annotation, "image_id", where)
+        if not isinstance(identity, int | str) or identity not in images:
+            raise ManifestError(f"{where}: no image has its image_id; export the file again.")
+        attributes = annotation.get("attributes") or {}
+        if attributes.get("rotation"):
+            raise ManifestError(
+                f"{where}: a box turned by {attributes['rotation']} degrees; draw it upright."
+            )
+        corners = _corners(_field(annotation, "bbox", where), where)
+        told = str(attributes.get("side", "")) + " " + hips[category]
+        if shows == "pelvis" and images[identity].shape is None and _named(told) is None:
+            told_by = "neither a side nor the width of its image is told"
+            raise ManifestError(f"{where}: {told_by}; export width and height.")
+        drawn[identity].append(_Drawn(told, corners, where, _score(annotation, where)))
+    return [_labelled(image, drawn[identity]) for identity, image in images.items()]
+
+
+def write_coco(
+    labelled: Iterable[LabelledImage],
+    path: str | PathLike[str],
+    *,
+    folder: str | PathLike[str] | None = None,
+) -> None:
+    """Write images and their hip boxes as COCO JSON, category "hip".
+
+    The side of a box is its attribute ``side``; its confidence, if any, its ``score``.
+
+    Parameters
+    ----------
+    labelled
+        Images whose ``shape`` is known.
+    path
+        The file to write.
+    folder
+        What file names are made relative to, where they lie in it. Default: that of ``path``.
+
+    Raises
+    ------
+    ParameterError
+        If an image has no ``shape``: annotation programs need it.
+    """
+    path = Path(path)
+    base = path.parent if folder is None else Path(folder)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image in labelled:
+        if image.shape is None:
+            raise ParameterError(f"{shown(image.path)}: COCO needs shape=(rows, columns).")
+        rows, columns = image.shape
+        inside = image.path.is_relative_to(base)
+        name = (image.path.relative_to(base) if inside else image.path).as_posix()
+        images.append({"id": len(images) + 1, "file_name": name, "width": columns, "height": rows})
+        for box in image.boxes:
+            annotation = {
+                "id": len(annotations) + 1,
+                "image_id": len(images),
+                "category_id": 1,
+                "bbox": [box.left, box.top, box.width, box.height],
+                "area": box.width * box.height,
+                "iscrowd": 0,
+                "attributes": {"side": box.side},
+            }
+            score = {} if box.confidence is None else {"score": box.confidence}
+            annotations.append(annotation | score)
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": CATEGORY}],
+    }
+    atomic_write(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_matlab(
+    path: str | PathLike[str], *, folder: str | PathLike[str] | None = None, shows: Shows = "pelvis"
+) -> list[LabelledImage]:
+    """The images of a table that MATLAB's ``writetable`` wrote of an image labeler's ground truth.
+
+    The first column, ``imageFilename``, names the file. Boxes are [x y width height] in one column
+    a label (several boxes with semicolons between), in four columns a label (``hip_1`` to
+    ``hip_4``), or in the columns ``x, y, width, height``. MATLAB counts pixels from 1 and puts
+    whole numbers in their middle: its x is ``x - 0.5`` in rhoa's pixel edges. An empty cell is an
+    image without a box.
+
+    Parameters
+    ----------
+    path
+        CSV with commas, as UTF-8.
+    folder
+        What a relative file name is relative to. Default: the folder of ``path``.
+    shows
+        ``"pelvis"``: a label whose name has the word "left" or "right" tells the side; without it,
+        of two boxes the one at larger columns is the left. Where a label has the word "hip", others
+        are left out. ``"half"``: every box is a left one.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    ManifestError
+        If a column is missing, or a row holds no box or one whose side is unknown.
+    """
+    require_choice("shows", shows, SHOWS)
+    path = Path(path)
+    rows = _read_rows(path)
+    base = path.parent if folder is None else Path(folder)
+    header = [name.strip() for name in rows[0][1]]
+    if header[0].casefold() != "imagefilename" or len(header) < 2:
+        raise ManifestError(
+            f"{shown(path)}: its first column must be imageFilename and boxes must follow; "
+            f"got {', '.join(header)}."
+        )
+    images: dict[str, list[_Drawn]] = {}
+    for line, cells in rows[1:]:
+        where = f"{shown(path)}, line {line}"
+        if len(cells) != len(header) or not cells[0].strip():
+            raise ManifestError(f"{where}: {len(header)} cells are needed; got {len(cells)}.")
+        boxes = images.setdefault(cells[0].strip().replace("\\", "/"), [])
+        boxes += [_Drawn(label, box, where) for label, box in _matlab_boxes(header, cells, where)]
+    if any(_is_hip(box.label) for drawn in images.values() for box in drawn):
+        images = {
+            name: [box for box in drawn if _is_hip(box.label)] for name, drawn in images.items()
+        }
+    return [
+        _labelled(LabelledImage(base / name, (), None, shows), drawn)
+        for name, drawn in images.items()
+    ]
+
+
+def _matlab_boxes(
+    header: Sequence[str], cells: Sequence[str], where: str
+) -> list[tuple[str, tuple[float, ...]]]:
+    """(label, corners in pixel edges) of a row."""
+    columns = dict(zip(header[1:], cells[1:], strict=True))
+    lower = {name.casefold(): name for name in columns}
+    if lower.keys() >= set(_CORNERS):
+        label = columns[lower["label"]] if "label" in lower else ""
+        texts = {label: " ".join(columns[lower[name]] for name in _CORNERS)}
+    else:
+        texts = dict(columns)
+        for label in [name[:-2] for name in columns if name.endswith("_1")]:
+            names = [f"{label}_{number}" for number in range(1, 5)]
+            if all(name in columns for name in names):
+                texts[label] = " ".join(texts.pop(name) for name in names)
+    found = []
+    for label, text in texts.items():
+        numbers = [float(number) for number in _NUMBER.findall(text)]
+        if text.strip(" []") in {"", "NaN NaN NaN NaN"}:
+            continue
+        if not _BOXES.fullmatch(text) or len(numbers) % 4 or not numbers:
+            raise ManifestError(f"{where}: [x y width height] is needed; got {text.strip()!r}.")
+        for start in range(0, len(numbers), 4):
+            x, y, width, height = numbers[start : start + 4]
+            corners = (x - MATLAB_EDGE, y - MATLAB_EDGE, width, height)
+            found.append((label, _corners(corners, where)))
+    return found
+
+
+def _labelled(image: LabelledImage, drawn: Sequence[_Drawn]) -> LabelledImage:
+    """The image with its boxes, each with its side."""
+    sides: list[Side | None] = [_named(box.label) for box in drawn]
+    middles = [box.corners[0] + box.corners[2] / 2 for box in drawn]
+    shape = image.shape
+    if image.shows == "half":
+        sides = ["left"] * len(drawn)
+    elif shape is not None and Extent(*shape, in_mm=False).holds == "both":
+        halves: list[Side] = ["left" if x >= shape[1] / 2 else "right" for x in middles]
+        sides = [side or half for side, half in zip(sides, halves, strict=True)]
+    elif len(drawn) == 2 and None in sides:
+        by_place = SIDES if middles[0] > middles[1] else SIDES[::-1]
+        sides = [side or placed for side, placed in zip(sides, by_place, strict=True)]
+    boxes = []
+    for side, box in zip(sides, drawn, strict=True):
+        if side is None:
+            raise ManifestError(
+                f"{box.where}: the side of its box is unknown; name the label hip_left or "
+                'hip_right, or pass shows="half" for halves that look like left hips.'
+            )
+        boxes.append(_box(side, box))
+    return replace(image, boxes=tuple(boxes))
+
+
+def _named(text: str) -> Side | None:
+    """The side that a name tells; None where it tells none, or both."""
+    sides = [side for side in SIDES if side in _words(text)]
+    return sides[0] if len(sides) == 1 else None
+
+
+def _words(text: str) -> set[str]:
+    """The words of a name as leftHip, left_hip or "Hip left"."""
+    return {word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", text)}
+
+
+def _is_hip(name: str) -> bool:
+    return bool(_words(name) & {"hip", "hips"})
+
+
+def _box(side: Side, drawn: _Drawn) -> Box:
+    x, y, width, height = drawn.corners
+    try:
+        return Box(side, y, x, y + height, x + width, drawn.score)
+    except ParameterError as error:
+        raise ManifestError(f"{drawn.where}: {error}") from None
+
+
+def _corners(value: object, where: str) -> tuple[float, ...]:
+    numbers = value if isinstance(value, list | tuple) else []
+    good = [n for n in numbers if isinstance(n, int | float) and math.isfinite(n)]
+    if len(numbers) != 4 or len(good) != 4 or good[2] <= 0 or good[3] <= 0:
+        raise ManifestError(
+            f"{where}: bbox must be [x, y, width, height], finite and not empty; got {value!r}."
+        )
+    return tuple(map(float, good))
+
+
+def _score(annotation: Mapping[str, Any], where: str) -> float | None:
+    score = annotation.get("score")
+    if score is None:
+        return None
+    if not isinstance(score, int | float) or not 0 <= score <= 1:
+        raise ManifestError(f"{where}: score must be from 0 to 1; got {score!r}.")
+    return float(score)
+
+
+def _shape(image: Mapping[str, Any], where: str) -> tuple[int, int] | None:
+    rows, columns = image.get("height"), image.get("width")
+    if rows is None and columns is None:
+        return None
+    if not all(isinstance(n, int) and n > 0 for n in (rows, columns)):
+        raise ManifestError(f"{where}: width and height must be pixels; got {columns!r}, {rows!r}.")
+    return int(rows or 0), int(columns or 0)
+
+
+def _field(entry: object, name: str, where: str) -> Any:  # noqa: ANN401  # of JSON
+    if not isinstance(entry, dict) or name not in entry:
+        raise ManifestError(f"{where}: it has no {name}; export the file again as COCO.")
+    return entry[name]
+
+
+def _hip_categories(content: Mapping[str, Any], path: Path) -> dict[Any, str]:
+    """Names of the categories that are hips, by their id."""
+    names = {}
+    for number, category in enumerate(content["categories"], 1):
+        where = f"{shown(path)}, category {number}"
+        names[_field(category, "id", where)] = str(_field(category, "name", where))
+    if len(names) == 1:
+        return names
+    hips = {number: name for number, name in names.items() if _is_hip(name)}
+    if not hips:
+        raise ManifestError(
+            f"{shown(path)}: none of its {len(names)} categories is named hip; rename one."
+        )
+    return hips
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ManifestError(f"{shown(path)}: not a JSON file ({error}).") from None
+    lists = ("images", "annotations", "categories")
+    absent = [
+        name
+        for name in lists
+        if not isinstance(content, dict) or not isinstance(content.get(name), list)
+    ]
+    if absent:
+        raise ManifestError(
+            f"{shown(path)}: no list of {', '.join(absent)}; export the boxes as COCO JSON."
+        )
+    return content
+
+
+def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """(line, cells) of each row that is not empty, the header first."""
+    reader = csv.reader(_text(path).splitlines())
+    try:
+        rows = [(reader.line_num, cells) for cells in reader if any(c.strip() for c in cells)]
+    except csv.Error as error:
+        raise ManifestError(f"{shown(path)}, line {reader.line_num}: {error}.") from None
+    if not rows:
+        raise ManifestError(f"{shown(path)}: an empty file; write the table again.")
+    return rows
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise MissingFileError(f"{shown(path)}: no such file; check the path.")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(
+            f"{shown(path)}: not a text in UTF-8 ({type(error).__name__})."
+        ) from None
+
+
+# Hip boxes of many pictures as a table that people correct, and what they changed.
+
+Change = Literal["moved", "added", "removed"]
+
+EDGES = ("left", "top", "right", "bottom")
+COLUMNS = ("image", "side", *EDGES, "score", "rows", "columns")
+NEEDED = ("image", "side", *EDGES)
+SAME_PX = 0.05
+"""Edges that differ by less were not moved: annotation programs round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One hip whose box somebody changed; edges are of the picture."""
+
+    side: Side
+    change: Change
+    found: Box | None
+    drawn: Box | None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain types, for tables: what it was, what it is, and how much they share."""
+        both = self.found is not None and self.drawn is not None
+        told: dict[str, object] = {"side": self.side, "change": self.change}
+        told["iou"] = round(self.found.iou(self.drawn), 4) if both else ""  # type: ignore[union-attr, arg-type]  # both are there
+        for name, box in (("found", self.found), ("drawn", self.drawn)):
+            for edge in EDGES:
+                told[f"{name}_{edge}"] = "" if box is None else round(getattr(box, edge), 2)
+        return told
+
+
+CORRECTION_COLUMNS = (
+    *("image", "side", "change", "iou"),
+    *(f"{name}_{edge}" for name in ("found", "drawn") for edge in EDGES),
+)
+
+
+def in_picture(image: Radiograph, boxes: Iterable[Box]) -> tuple[Box, ...]:
+    """Boxes of an image in the pixel edges of its picture, whose pixels are square."""
+    return tuple(_carried(box, image, image.square()) for box in boxes)
+
+
+def from_picture(image: Radiograph, boxes: Iterable[Box]) -> tuple[Box, ...]:
+    """Boxes of an image's picture in the pixel edges of the image."""
+    return tuple(_carried(box, image.square(), image) for box in boxes)
+
+
+def boxes_table(labelled: Iterable[LabelledImage]) -> str:
+    """The boxes as CSV: a row a hip; of a hip without a box, a row whose edges are empty.
+
+    Edges are pixel edges of the picture: its first pixel covers 0 to 1.
+
+    Examples
+    --------
+    >>> box = Box("left", 2, 30, 12, 40, 0.9)
+    >>> print(boxes_table([LabelledImage(Path("a.png"), (box,), (50, 60))]).rstrip())
+    image,side,left,top,right,bottom,score,rows,columns
+    a.png,left,30,2,40,12,0.9,50,60
+    a.png,right,,,,,,50,60
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for image in labelled:
+        by_side = {box.side: box for box in image.boxes}
+        shape = ("", "") if image.shape is None else image.shape
+        for side in SIDES:
+            box = by_side.get(side)
+            edges = ["" if box is None else f"{getattr(box, edge):.6g}" for edge in EDGES]
+            score = "" if box is None or box.confidence is None else f"{box.confidence:.3g}"
+            table.writerow([image.path.as_posix(), side, *edges, score, *shape])
+    return text.getvalue()
+
+
+def read_boxes(
+    path: str | PathLike[str], known: Collection[str] | None
+) -> dict[str, LabelledImage]:
+    """The pictures of a corrected file with their boxes, by name.
+
+    A picture that the file names has the boxes that the file gives it, no others: a row whose edges
+    are empty, or that was deleted, is a hip without a box. Pictures that it does not name are not
+    in the result.
+
+    Parameters
+    ----------
+    path
+        The CSV that `boxes_table` makes (commas, or semicolons as some spreadsheets save it; other
+        columns are left alone), or COCO JSON, where file names are those of the CSV.
+    known
+        The pictures that there are; None where any may be.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    ManifestError
+        With the line (of JSON: the number of the image), if a picture is unknown, a side is neither
+        left nor right, edges are no numbers or no box, a hip has two boxes, or the box of the left
+        hip lies to the left of the right hip's.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".json":
+        images = [
+            (f"{shown(path)}, image {number}", image)
+            for number, image in enumerate(read_coco(path, folder=Path()), 1)
+        ]
+    else:
+        images = _read_table(path)
+    drawn: dict[str, LabelledImage] = {}
+    for where, image in images:
+        name = image.path.as_posix()
+        if known is not None and name not in known:
+            raise ManifestError(
+                f"{where}: {name!r} is no picture of this run, which has {_some(known)}; leave "
+                "the names as they were written."
+            )
+        if name in drawn:
+            raise ManifestError(f"{where}: the picture {name!r} is listed twice.")
+        _require_sides(image.boxes, where)
+        drawn[name] = image
+    return drawn
+
+
+def corrected(
+    image: Radiograph,
+    found: Mapping[Side, Box],
+    drawn: LabelledImage,
+    *,
+    accept: str | Collection[str] = (),
+) -> tuple[dict[Side, Box], list[Correction]]:
+    """The boxes of an image as somebody drew them, in its own pixels, and what differs.
+
+    A box that was not moved stays as it was found. Others are clipped to squares, as crops are
+    square, and have no confidence: nothing measured them. ``accept`` overrules refusals of boxes by
+    name (half, outside, box), and that of an X-ray of another hip (side).
+
+    Raises
+    ------
+    ManifestError
+        If the drawn boxes are of a picture of another size, or one lies in the half of the other
+        side or outside the picture, or has not the size of a hip.
+    ViewError
+        If the image is an X-ray that shows another hip alone.
+    """
+    overruled = accepted(accept)
+    shape, name = image.square().shape, drawn.path.as_posix()
+    if drawn.shape not in {None, shape}:
+        raise ManifestError(
+            f"{name}: {shape[0]} x {shape[1]} pixels, and its boxes were drawn on "
+            f"{drawn.shape[0]} x {drawn.shape[1]}: correct the file of this run, not another's."
+        )
+    before = dict(zip(found, in_picture(image, found.values()), strict=True))
+    after = {box.side: box for box in drawn.boxes}
+    hips = settled(image, dict.fromkeys(after, f"the box of {name}"), accept=overruled)
+    rules = BoxRules.of(image.square(), hips)._replace(most_outside=MOST_OUTSIDE, accept=overruled)
+    if image.frame is not None:
+        rules = rules._replace(overrule="")  # of a CT, whose verbs accept nothing
+    boxes: dict[Side, Box] = {}
+    changes = []
+    for side in SIDES:
+        old, new = before.get(side), after.get(side)
+        if new is None:
+            if old is not None:
+                changes.append(Correction(side, "removed", old, None))
+            continue
+        if old is not None and _same(old, new):
+            boxes[side] = found[side]
+            continue
+        new = squared(checked_box(side, (new.top, new.left, new.bottom, new.right), rules, name))
+        (boxes[side],) = from_picture(image, [new])
+        changes.append(Correction(side, "added" if old is None else "moved", old, new))
+    return boxes, changes
+
+
+def _carried(box: Box, image: Radiograph, other: Radiograph) -> Box:
+    """A box of one image in the pixel edges of another of the same field."""
+    if image is other:
+        return box
+    top, left = other.to_pixel(*image.to_mm(box.top - 0.5, box.left - 0.5))
+    bottom, right = other.to_pixel(*image.to_mm(box.bottom - 0.5, box.right - 0.5))
+    return replace(box, top=top + 0.5, left=left + 0.5, bottom=bottom + 0.5, right=right + 0.5)
+
+
+def _same(box: Box, other: Box) -> bool:
+    return all(abs(getattr(box, edge) - getattr(other, edge)) < SAME_PX for edge in EDGES)
+
+
+def _require_sides(boxes: Sequence[Box], where: str) -> None:
+    by_side = {box.side: box for box in boxes}
+    if len(by_side) < len(boxes):
+        raise ManifestError(f"{where}: a hip has two boxes; leave one a side.")
+    if len(by_side) == 2 and by_side["left"].centre[1] <= by_side["right"].centre[1]:
+        raise ManifestError(
+            f"{where}: the left hip's box lies to the left of the right hip's; the patient's left "
+            "is on the right of the picture."
+        )
+
+
+def _read_table(path: Path) -> list[tuple[str, LabelledImage]]:
+    """(where, picture with its boxes) of each picture of the CSV."""
+    pictures: dict[str, tuple[str, list[Box], tuple[int, int] | None]] = {}
+    listed: dict[tuple[str, str], int] = {}
+    for line, row in _rows(path):
+        where = f"{shown(path)}, line {line}"
+        if row["side"] not in SIDES:
+            raise ManifestError(f"{where}: side must be left or right; got {row['side']!r}.")
+        first = listed.setdefault((row["image"], row["side"]), line)
+        if first != line:
+            raise ManifestError(
+                f"{where}: the {row['side']} hip of {row['image']!r} is listed in line {first} too."
+            )
+        box, shape = _corrected_box(row, where), _stated_shape(row, where)
+        _, boxes, stated = pictures.setdefault(row["image"], (where, [], shape))
+        if shape != stated:
+            raise ManifestError(f"{where}: rows and columns differ from those of its other hip.")
+        boxes += [] if box is None else [box]
+    return [
+        (where, LabelledImage(Path(name), tuple(boxes), shape))
+        for name, (where, boxes, shape) in pictures.items()
+    ]
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    if not path.is_file():
+        raise MissingFileError(f"{shown(path)}: no such file of boxes; check the path.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        delimiter = ";" if ";" in text.partition("\n")[0] else ","
+        table = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
+        absent = [name for name in NEEDED if name not in (table.fieldnames or ())]
+        if absent:
+            raise ManifestError(
+                f"{shown(path)}: lacks the columns {', '.join(absent)}; correct the boxes.csv that "
+                "--review wrote, or pass COCO JSON."
+            )
+        rows = []
+        for row in table:
+            cells = {key: (row[key] or "").strip() for key in row if key}
+            if delimiter == ";":  # spreadsheets that save so have decimal commas
+                cells |= {edge: cells[edge].replace(",", ".") for edge in EDGES}
+            if any(cells.values()):
+                rows.append((table.line_num, cells))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"{shown(path)}: not a CSV table in UTF-8 ({error}).") from None
+    return rows
+
+
+def _corrected_box(row: Mapping[str, str], where: str) -> Box | None:
+    """The box of a row; None where its edges are empty."""
+    texts = [row[edge] for edge in EDGES]
+    if not any(texts):
+        return None
+    try:
+        left, top, right, bottom = map(float, texts)
+        return Box("left" if row["side"] == "left" else "right", top, left, bottom, right)
+    except ParameterError as error:
+        raise ManifestError(f"{where}: {error}") from None
+    except ValueError:
+        raise ManifestError(
+            f"{where}: left, top, right and bottom must be numbers, or all empty for a hip without "
+            f"a box; got {', '.join(text or '(empty)' for text in texts)}."
+        ) from None
+
+
+def _stated_shape(row: Mapping[str, str], where: str) -> tuple[int, int] | None:
+    rows, columns = row.get("rows", ""), row.get("columns", "")
+    if not rows and not columns:
+        return None
+    if not (rows.isdecimal() and columns.isdecimal()):
+        raise ManifestError(f"{where}: rows and columns must be whole numbers; leave them alone.")
+    return int(rows), int(columns)
+
+
+def _some(names: Collection[str]) -> str:
+    first = sorted(names)[:3]
+    more = len(names) - len(first)
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "") if first else "none"

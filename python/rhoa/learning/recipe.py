@@ -1,0 +1,441 @@
+"""What a training run computes: every number, as one frozen recipe; the recipes by name."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from rhoa.errors import ParameterError, require_choice, require_count, require_positive
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+# How much training images are changed at random.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """Random changes of a training image, drawn anew, uniformly, each time it is seen.
+
+    Parameters
+    ----------
+    rotation_deg
+        Turned by up to this angle either way.
+    translation_px
+        Shifted by up to this many pixels of the network's input, down and across independently.
+    scale
+        Enlarged by a factor between these two.
+    """
+
+    rotation_deg: float = 5.0
+    translation_px: float = 5.0
+    scale: tuple[float, float] = (0.75, 1.2)
+
+    def __post_init__(self) -> None:
+        for name in ("rotation_deg", "translation_px"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+                raise ParameterError(f"{name} must be a finite number >= 0; got {value!r}.")
+        try:
+            least, most = (require_positive("scale", factor) for factor in self.scale)
+        except (TypeError, ValueError):
+            least, most = 1.0, 0.0
+        if least > most:
+            raise ParameterError(
+                f"scale must be (least, most), two positive factors in order; got {self.scale!r}."
+            )
+        object.__setattr__(self, "scale", (least, most))
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every image stays as it is."""
+        return self.rotation_deg == self.translation_px == 0 and self.scale == (1.0, 1.0)
+
+
+# What a training run computes: every number of it, as one frozen recipe.
+
+Source = Literal["xray", "ct"]
+SMALLEST_IMAGE = 32  # ResNet18 halves its input five times
+SMALLEST_BATCH = 2  # batch normalisation compares the images of a batch
+RESNET18, TIMM = "resnet18", "timm/"
+BACKBONE = re.compile(rf"{RESNET18}|{TIMM}[a-z0-9_]+")
+_CHOICES = {
+    "head": ("classes", "ordinal"),
+    "optimizer": ("adam", "adamw"),
+    "schedule": ("steps", "cosine"),
+    "best_by": ("val_loss", "val_auc"),
+    "keep": ("last", "best"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Every number of a training run; the defaults are what the paper's five models share.
+
+    `dataclasses.replace` makes variants, `varied` those of all stages.
+
+    Parameters
+    ----------
+    name, description
+        What the model is called, and one line about it.
+    sources
+        Whose hips it is trained and validated on: ``"xray"``, ``"ct"`` or both.
+    xray_size
+        Crops larger than this many pixels a side are first downsampled to it, as the paper did with
+        X-rays (CT-AP crops are that small already); None leaves them as cropped.
+    image_size
+        Side of the network's square input, in pixels; at least 32.
+    backbone
+        ``"resnet18"``, the paper's; ``"timm/NAME"``: a convolutional network of timm
+        (``rhoa[timm]``), such as ``"timm/convnext_tiny"``. All take ImageNet's colours.
+    head
+        ``"classes"``: one output a class, cross-entropy. ``"ordinal"``: one line through the
+        features with a threshold for each of KL >= 2, 3 and 4 (Cao et al. 2020, CORAL), so that
+        grades teach more than classes; saved, it is a two-class model as any other.
+    frozen_stem
+        Whether the weights of the first convolution and of its batch normalisation stay as they
+        are; what batch normalisation counts still moves.
+    head_weight_factor, head_bias_factor
+        The last layer's learning rates are these times the others'.
+    batch
+        Images per iteration; at least 2.
+    drop_last
+        Whether the images that do not fill a batch sit out the epoch. Where they would be all
+        images, the batch shrinks to the set. A single image left over joins the batch before it.
+    epochs
+        How often all images are seen.
+    epoch_iterations
+        Iterations of an epoch, of full batches, from as many shuffles as that takes; None: as many
+        as one shuffle fills.
+    optimizer
+        ``"adam"`` or ``"adamw"``, both with moments 0.9 and 0.999.
+    weight_decay
+        Of weights, not of biases nor of batch normalisation; Adam adds it to the gradient (L2).
+    learning_rate
+        In the first epoch.
+    schedule
+        ``"steps"``: times ``drop_factor`` every ``drop_period`` epochs. ``"cosine"``: down to
+        nearly zero along half a cosine.
+    drop_factor, drop_period
+        Of ``"steps"``.
+    label_smoothing
+        Share of each training label that is spread evenly; validation losses have none.
+    augmentation
+        Random changes of the training images.
+    augment_validation
+        Whether validation images are changed too where the run validates itself. Predictions of a
+        run are never of changed images.
+    validation_every
+        Iterations between validations; the last iteration is always validated.
+    best_by
+        A validation is the best so far by a lower ``"val_loss"``, or by a higher ``"val_auc"``
+        (area under the ROC curve; of equal ones, by the lower loss).
+    keep
+        Whether the run's model is that of the ``"last"`` iteration or of the ``"best"`` validation;
+        the other one is kept in a folder of that name inside.
+    patience
+        Validations in a row, none of them the best so far, after which training stops; None: never.
+    first
+        A recipe trained before this one, on the same manifest; this one begins with its weights.
+        Everything else of the recipe is about the last stage.
+
+    Raises
+    ------
+    ParameterError
+        If a number is out of its range.
+
+    References
+    ----------
+    Gebre et al. 2022, Training the deep learning model. Cao, Mirjalili and Raschka 2020, Rank
+    consistent ordinal regression for neural networks.
+
+    Examples
+    --------
+    >>> from rhoa.learning import recipes
+    >>> recipes["model-1"].iterations(3112)
+    8245
+    """
+
+    name: str
+    description: str
+    sources: tuple[Source, ...]
+    xray_size: int | None = None
+    image_size: int = 224
+    backbone: str = RESNET18
+    head: Literal["classes", "ordinal"] = "classes"
+    frozen_stem: bool = False
+    head_weight_factor: float = 1.0
+    head_bias_factor: float = 1.0
+    batch: int = 32
+    drop_last: bool = True
+    epochs: int
+    epoch_iterations: int | None = None
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = 0.0
+    learning_rate: float = 1e-4
+    schedule: Literal["steps", "cosine"] = "steps"
+    drop_factor: float = 0.1
+    drop_period: int = 10
+    label_smoothing: float = 0.0
+    augmentation: Augmentation = Augmentation()  # frozen
+    augment_validation: bool = False
+    validation_every: int
+    best_by: Literal["val_loss", "val_auc"] = "val_loss"
+    keep: Literal["last", "best"] = "last"
+    patience: int | None = None
+    first: Recipe | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sources", tuple(self.sources))
+        if not self.sources or len(set(self.sources)) < len(self.sources):
+            raise ParameterError(f"sources must name each source once; got {self.sources!r}.")
+        for source in self.sources:
+            require_choice("sources", source, ("xray", "ct"))
+        for name, choices in _CHOICES.items():
+            require_choice(name, getattr(self, name), choices)
+        self._require_numbers()
+        if not isinstance(self.augmentation, Augmentation):
+            raise ParameterError(
+                f"augmentation must be an Augmentation; got {self.augmentation!r}."
+            )
+        if self.first is not None and not isinstance(self.first, Recipe):
+            raise ParameterError(f"first must be a Recipe or None; got {self.first!r}.")
+        self._require_backbone()
+
+    def _require_backbone(self) -> None:
+        if not (isinstance(self.backbone, str) and BACKBONE.fullmatch(self.backbone)):
+            raise ParameterError(
+                f"backbone must be {RESNET18!r} or {TIMM!r} and a name of timm's, such as "
+                f'"{TIMM}convnext_tiny"; got {self.backbone!r}.'
+            )
+        if self.frozen_stem and self.backbone != RESNET18:
+            raise ParameterError(f"frozen_stem is of {RESNET18}; {self.backbone} has none.")
+        if self.first is not None and self.first.backbone != self.backbone:
+            raise ParameterError(
+                f"a stage begins with the weights of the one before it: backbone must be "
+                f"{self.first.backbone!r} as in first; got {self.backbone!r}."
+            )
+
+    def _require_numbers(self) -> None:
+        for name in ("epochs", "validation_every", "drop_period"):
+            require_count(name, getattr(self, name))
+        for name in ("xray_size", "epoch_iterations", "patience"):
+            if getattr(self, name) is not None:
+                require_count(name, getattr(self, name))
+        require_count("batch", self.batch, least=SMALLEST_BATCH)
+        require_count("image_size", self.image_size, least=SMALLEST_IMAGE)
+        for name in ("learning_rate", "head_weight_factor", "head_bias_factor"):
+            require_positive(name, getattr(self, name))
+        if require_positive("drop_factor", self.drop_factor) > 1:
+            raise ParameterError(f"drop_factor must be at most 1; got {self.drop_factor!r}.")
+        for name, most in (("weight_decay", math.inf), ("label_smoothing", 1.0)):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 <= value < most):
+                raise ParameterError(f"{name} must be at least 0 and below {most}; got {value!r}.")
+
+    def varied(self, **changes: Any) -> Recipe:  # noqa: ANN401  # any field's type
+        """The recipe with these fields changed, in each of its stages.
+
+        Examples
+        --------
+        >>> from rhoa.learning import recipes
+        >>> quick = recipes["model-6"].varied(epochs=2)
+        >>> quick.epochs, quick.first.epochs
+        (2, 2)
+        """
+        first = None if self.first is None else self.first.varied(**changes)
+        return replace(self, first=first, **changes)
+
+    def batch_sizes(self, images: int) -> list[int]:
+        """Sizes of the batches of one epoch over ``images`` training images."""
+        full, left = divmod(images, self.batch)
+        if self.epoch_iterations is not None:
+            return [min(self.batch, images)] * self.epoch_iterations
+        if full == 0:
+            return [images]
+        sizes = [self.batch] * full
+        if left and not self.drop_last:
+            if left < SMALLEST_BATCH:
+                sizes[-1] += left
+            else:
+                sizes.append(left)
+        return sizes
+
+    def iterations(self, images: int) -> int:
+        """Iterations of a whole run on ``images`` training images; of the last stage alone."""
+        return len(self.batch_sizes(images)) * self.epochs
+
+    def learning_rate_in(self, epoch: int) -> float:
+        """Learning rate in ``epoch`` (the first is 1)."""
+        if self.schedule == "cosine":
+            return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / self.epochs))
+        return self.learning_rate * self.drop_factor ** ((epoch - 1) // self.drop_period)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Recipe:
+        """The recipe that `as_dict` describes.
+
+        Raises
+        ------
+        ParameterError
+            If a field is missing, unknown or out of its range.
+        """
+        try:
+            augmentation = Augmentation(**fields["augmentation"])
+            first = None if fields.get("first") is None else cls.from_dict(fields["first"])
+            return cls(**{**fields, "augmentation": augmentation, "first": first})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ParameterError(f"recipe: not the fields of a recipe ({error}).") from None
+
+
+# How a training run is carried out: speed, safety, what is written while it runs.
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How a run is carried out; what it computes is in its `Recipe`.
+
+    Parameters
+    ----------
+    precision
+        Of the training steps' matrix products: ``"auto"`` is bfloat16 on GPUs that have it, float16
+        with scaled losses on others, float32 on a CPU. Weights, validation and predictions are
+        float32 always.
+    compile
+        Whether ``torch.compile`` makes the training step; it needs a C++ compiler, and its first
+        iterations are slow.
+    checkpoint_minutes
+        Between checkpoints, which are all that a run which is killed can lose; 0: every iteration.
+    resume
+        Whether a run goes on from its checkpoint, and a finished run is left as it is. Otherwise it
+        begins anew.
+    tensorboard
+        Whether curves are also written for TensorBoard (``rhoa[tensorboard]``).
+
+    Raises
+    ------
+    ParameterError
+        If a value is out of its range.
+    """
+
+    precision: Precision = "auto"
+    compile: bool = False
+    checkpoint_minutes: float = 5.0
+    resume: bool = True
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        require_choice("precision", self.precision, ("auto", "float32", "bfloat16", "float16"))
+        minutes = self.checkpoint_minutes
+        if not (isinstance(minutes, int | float) and minutes >= 0):
+            raise ParameterError(f"checkpoint_minutes must be a number >= 0; got {minutes!r}.")
+
+
+# The recipes by name: the paper's five models, the sixth it proposes, and one of today.
+
+_XRAY = Recipe(
+    name="model-1",
+    description="trained on X-rays",
+    sources=("xray",),
+    epochs=85,
+    validation_every=53,
+    drop_factor=0.05,
+)
+_CT = Recipe(
+    name="model-5",
+    description="trained on CT-APs",
+    sources=("ct",),
+    epochs=100,
+    validation_every=8,
+    drop_factor=0.1,
+)
+_BOTH = replace(
+    _XRAY,
+    name="model-3",
+    description="trained on CT-APs and X-rays",
+    sources=("xray", "ct"),
+    epochs=40,
+)
+_MODELS = (
+    _XRAY,
+    replace(
+        _XRAY,
+        name="model-2",
+        description="trained on X-rays downsampled to the size of CT-AP crops",
+        xray_size=100,
+    ),
+    _BOTH,
+    replace(
+        _BOTH,
+        name="model-4",
+        description="trained on CT-APs and X-rays downsampled to their size",
+        xray_size=100,
+    ),
+    _CT,
+    replace(
+        _CT,
+        name="model-6",
+        description="trained on X-rays as model 1, then on CT-APs as model 5",
+        first=_XRAY,
+    ),
+)
+_MODERN = Recipe(
+    name="modern",
+    description="trained on CT-APs and X-rays, stopped at the best validation AUC",
+    sources=("xray", "ct"),
+    epochs=30,
+    optimizer="adamw",
+    weight_decay=0.01,
+    learning_rate=3e-4,
+    schedule="cosine",
+    label_smoothing=0.1,
+    validation_every=49,
+    best_by="val_auc",
+    keep="best",
+    patience=10,
+)
+
+recipes: Mapping[str, Recipe] = MappingProxyType(
+    {recipe.name: recipe for recipe in (*_MODELS, _MODERN)}
+)
+"""``"model-1"`` to ``"model-5"`` of the paper, ``"model-6"``, which it proposes, ``"modern"``."""
+
+
+def as_coded(recipe: Recipe) -> Recipe:
+    """``recipe`` as the paper's published MATLAB code has it, where the code differs from the text.
+
+    The code trains 10 epochs, keeps the first convolution, lets the last layer learn 1920 (weights)
+    and 1000 (biases) times as fast, and validates on changed images; by MATLAB's defaults it drops
+    the learning rate to a tenth every 10 epochs and decays weights by 1e-4.
+
+    Examples
+    --------
+    >>> coded = as_coded(recipes["model-3"])
+    >>> coded.name, coded.epochs, coded.frozen_stem, coded.head_weight_factor
+    ('model-3-as-coded', 10, True, 1920.0)
+    """
+    first = None if recipe.first is None else as_coded(recipe.first)
+    return replace(
+        recipe,
+        name=f"{recipe.name}-as-coded",
+        description=f"{recipe.description}, as the paper's code has it",
+        epochs=10,
+        drop_factor=0.1,
+        drop_period=10,
+        weight_decay=1e-4,
+        frozen_stem=True,
+        head_weight_factor=1920.0,
+        head_bias_factor=1000.0,
+        augment_validation=True,
+        first=first,
+    )

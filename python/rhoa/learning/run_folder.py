@@ -1,0 +1,350 @@
+"""The run folder: what was run and what came of it, learning curves, checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from rhoa._core import __version__
+from rhoa.cohort.manifest import sha256_of
+from rhoa.errors import WeightsError, require_extra
+from rhoa.files import atomic_write, csv_text, replacing
+from rhoa.learning.recipe import RESNET18
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor, nn
+    from torch.amp import GradScaler
+
+    from rhoa.cohort import Hip
+    from rhoa.learning.recipe import Recipe
+
+
+# What a run folder tells beside the weights: what was run, on what, and what came of it.
+
+RUN_FILE = "run.json"
+HIP_COLUMNS = ("image", "subject", "side", "source", "visit", "partition", "kl", "label")
+_LIBRARIES = ("torch", "torchvision", "numpy", "safetensors")
+
+
+def run_record(
+    recipe: Recipe,
+    hips: Sequence[Hip],
+    *,
+    weights: str,
+    weights_sha256: str,
+    seed: int,
+    device: torch.device,
+    precision: str,
+    processes: int,
+) -> dict[str, Any]:
+    """What ``run.json`` holds: two runs with the same record compute the same.
+
+    On one machine; a GPU's last digits may differ. Names of patients are in no part of it.
+    """
+    return {
+        "recipe": recipe.as_dict(),
+        "seed": seed,
+        "weights": weights,
+        "weights_sha256": weights_sha256,
+        "device": device.type,
+        "precision": precision,
+        "processes": processes,
+        **run_hashes(hips),
+        "hips": _counts(hips),
+        "versions": {
+            "rhoa": __version__,
+            "python": platform.python_version(),
+            **{library: metadata.version(library) for library in _libraries(recipe)},
+        },
+    }
+
+
+def _libraries(recipe: Recipe) -> tuple[str, ...]:
+    return _LIBRARIES if recipe.backbone == RESNET18 else (*_LIBRARIES, "timm")
+
+
+def run_hashes(hips: Iterable[Hip]) -> dict[str, str]:
+    """SHA-256 of the labelled hips, images and all, and of who is in which partition."""
+    manifest, split = hashlib.sha256(), set()
+    for hip in hips:
+        names = ("subject", "side", "source", "visit", "kl", "label", "partition")
+        row = [sha256_of(hip.crop), *(getattr(hip, name) for name in names)]
+        manifest.update(json.dumps(row).encode() + b"\n")
+        split.add(json.dumps([hip.subject, hip.partition]))
+    parted = hashlib.sha256("\n".join(sorted(split)).encode())
+    return {"manifest_sha256": manifest.hexdigest(), "split_sha256": parted.hexdigest()}
+
+
+def _counts(hips: Iterable[Hip]) -> dict[str, dict[str, dict[str, int]]]:
+    """How many hips, by partition, source and label."""
+    counts: dict[str, dict[str, dict[str, int]]] = {}
+    for hip in hips:
+        labels = counts.setdefault(str(hip.partition), {}).setdefault(hip.source, {})
+        labels[str(hip.label)] = labels.get(str(hip.label), 0) + 1
+    return counts
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of all numbers and their names."""
+    digest = hashlib.sha256()
+    for name, value in tensors.items():
+        numbers = value.detach().cpu().contiguous()
+        digest.update(f"{name} {numbers.dtype} {tuple(numbers.shape)}\n".encode())
+        digest.update(numbers.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def prediction_rows(hips: Sequence[Hip], scores: Iterable[float]) -> list[list[object]]:
+    """Rows of ``predictions.csv``: `HIP_COLUMNS` and the score."""
+    return [
+        [*(getattr(hip, name) for name in HIP_COLUMNS), float(score)]
+        for hip, score in zip(hips, scores, strict=True)
+    ]
+
+
+# Learning curves: a row for each iteration, readable while the run goes on.
+
+HISTORY_CSV, HISTORY_JSONL = "history.csv", "history.jsonl"
+
+
+class Step(NamedTuple):
+    """One iteration: a row of ``history.csv``; validation is None between validations."""
+
+    iteration: int
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    val_auc: float | None = None
+
+
+def write_curves(folder: Path, history: Sequence[Step]) -> None:
+    """``history.csv`` and ``history.jsonl``, whole."""
+    atomic_write(folder / HISTORY_CSV, csv_text(Step._fields, history))
+    atomic_write(folder / HISTORY_JSONL, "".join(map(_json_line, history)))
+
+
+@contextmanager
+def growing(
+    folder: Path, history: Sequence[Step], *, tensorboard: Path | None
+) -> Iterator[Callable[[Step], None]]:
+    """A function that adds a step to the curves of ``folder``, which begin with ``history``."""
+    write_curves(folder, history)
+    board = None if tensorboard is None else _board(tensorboard, len(history))
+    with (
+        (folder / HISTORY_CSV).open("a", encoding="utf-8", newline="") as table,
+        (folder / HISTORY_JSONL).open("a", encoding="utf-8") as lines,
+    ):
+
+        def add(step: Step) -> None:
+            table.write(csv_text(map(_cell, step), []))
+            lines.write(_json_line(step))
+            table.flush()
+            lines.flush()
+            if board is not None:
+                for name, value in step._asdict().items():
+                    if value is not None and name != "iteration":
+                        board.add_scalar(name, value, step.iteration)
+
+        try:
+            yield add
+        finally:
+            if board is not None:
+                board.close()
+
+
+def _board(folder: Path, done: int) -> Any:  # noqa: ANN401  # an optional package's class
+    require_extra("tensorboard", extra="tensorboard", purpose="Execution(tensorboard=True)")
+    board = require_extra(
+        "torch.utils.tensorboard", extra="tensorboard", purpose="Execution(tensorboard=True)"
+    )
+    return board.SummaryWriter(folder, purge_step=done + 1)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else repr(value)
+
+
+def _json_line(step: Step) -> str:
+    return json.dumps(step._asdict(), allow_nan=False) + "\n"
+
+
+# Checkpoints: all that a run needs to go on to the bit, in one safetensors file.
+#
+# The tensors are those of the network, of its best validation so far, of the optimizer and of the
+# random number generators; the header holds the rest as JSON. Nothing in the file can run code.
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+_HEADER = "rhoa"
+_NETWORK, _BEST, _OPTIMIZER, _RANDOM = "network.", "best.", "optimizer.", "random."
+
+
+class Best(NamedTuple):
+    """The best validation so far."""
+
+    iteration: int
+    val_loss: float
+    val_auc: float | None
+
+
+@dataclass(slots=True)
+class State:
+    """How far a run has come."""
+
+    history: list[Step] = field(default_factory=list)
+    best: Best | None = None
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    stale: int = 0
+    """Validations since the best one."""
+
+    @property
+    def iteration(self) -> int:
+        """Iterations done."""
+        return len(self.history)
+
+
+class Learner(NamedTuple):
+    """What a step changes."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: GradScaler
+
+
+def save_checkpoint(
+    path: Path, learner: Learner, state: State, *, identity: Mapping[str, Any]
+) -> None:
+    """Write a checkpoint of the run that ``identity`` describes."""
+    tensors = {
+        **_named(_NETWORK, learner.network.state_dict()),
+        **_named(_BEST, state.best_weights),
+        **_named(_OPTIMIZER, _moments(learner.optimizer)),
+        **_named(_RANDOM, _random_states()),
+    }
+    header = {
+        "identity": identity,
+        "history": state.history,
+        "best": state.best,
+        "stale": state.stale,
+        "scaler": learner.scaler.state_dict(),
+    }
+    with replacing(path) as partial:
+        save_file(tensors, partial, metadata={_HEADER: json.dumps(header)})
+
+
+def load_checkpoint(path: Path, learner: Learner, *, identity: Mapping[str, Any]) -> State:
+    """Put ``learner`` and torch's random generators where the checkpoint left them.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged, a link, or of another run.
+    """
+    if path.is_symlink():
+        raise WeightsError(f"{path.name}: is a link; a checkpoint is a file of its own. Remove it.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_HEADER])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
+        _require_same(header["identity"], identity, path)
+        _restore(learner, tensors, header["scaler"])
+        best_weights = _under(_BEST, tensors)
+        if best_weights:
+            _require_shapes(best_weights, learner.network.state_dict())
+        return State(
+            history=[Step(*row) for row in header["history"]],
+            best=None if header["best"] is None else Best(*header["best"]),
+            best_weights=best_weights,
+            stale=int(header["stale"]),
+        )
+    except WeightsError:
+        raise
+    except (
+        *(OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError),
+        *(AttributeError, IndexError, RecursionError),
+    ) as error:
+        raise WeightsError(
+            f"{path.name}: not a checkpoint of this run ({type(error).__name__}); remove it, or "
+            "begin anew with resume=False (--restart)."
+        ) from None
+
+
+def _require_same(there: Mapping[str, Any], here: Mapping[str, Any], path: Path) -> None:
+    here = json.loads(json.dumps(here))
+    different = sorted(
+        name for name in {*there, *here} if there.get(name, ...) != here.get(name, ...)
+    )
+    if different:
+        raise WeightsError(
+            f"{path.name}: is of another run ({', '.join(different)} differ); choose another "
+            "folder, or begin anew with resume=False (--restart)."
+        )
+
+
+def _require_shapes(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    shapes, needed = ({k: v.shape for k, v in some.items()} for some in (given, own))
+    if shapes != needed:
+        raise ValueError("other tensors than the network has")
+
+
+def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": value.detach().contiguous() for name, value in tensors.items()}
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{number}.{name}": value
+        for number, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+
+
+def _random_states() -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _restore(learner: Learner, tensors: Mapping[str, Tensor], scaler: dict[str, Any]) -> None:
+    learner.network.load_state_dict(_under(_NETWORK, tensors))
+    optimizer = learner.optimizer
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in _under(_OPTIMIZER, tensors).items():
+        number, _, name = key.partition(".")
+        moments.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict(
+        {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            for name, value in optimizer.state.get(parameter, {}).items():
+                if value.ndim > 0:  # in the weight's own memory order
+                    optimizer.state[parameter][name] = torch.empty_like(parameter).copy_(value)
+    learner.scaler.load_state_dict(scaler)
+    random = _under(_RANDOM, tensors)
+    torch.set_rng_state(random["cpu"])
+    if "cuda" in random:
+        torch.cuda.set_rng_state(random["cuda"])

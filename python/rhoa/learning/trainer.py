@@ -1,0 +1,638 @@
+"""Training a model: what is asked of the hips, the stages, and the files they leave."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from sklearn.metrics import roc_auc_score
+
+from rhoa.cohort.leakage import require_no_leaks
+from rhoa.errors import ManifestError, ParameterError, RhoaError, require_count, require_names
+from rhoa.files import atomic_write, csv_text
+from rhoa.hips.crop_files import CROP_REFUSALS
+from rhoa.learning.data import as_input, augment, batches, read_crops, seeded, warp
+from rhoa.learning.grader import CARD_FILE, WEIGHTS_FILE
+from rhoa.learning.network import (
+    UNGRADED,
+    build_network,
+    build_optimizer,
+    class_logits,
+    loss_of,
+    set_learning_rate,
+    with_classes,
+    with_head,
+)
+from rhoa.learning.preprocessing import WHITE
+from rhoa.learning.recipe import SMALLEST_BATCH, Execution, Recipe
+from rhoa.learning.run_folder import (
+    CHECKPOINT_FILE,
+    HIP_COLUMNS,
+    RUN_FILE,
+    Best,
+    Learner,
+    State,
+    Step,
+    growing,
+    load_checkpoint,
+    prediction_rows,
+    run_record,
+    save_checkpoint,
+    tensors_sha256,
+    write_curves,
+)
+from rhoa.learning.torch_model import forward, probabilities, save_model
+from rhoa.torch_runtime import deterministic, gathered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from os import PathLike
+
+    from torch import Tensor, nn
+
+    from rhoa.cohort import Hip, Manifest
+    from rhoa.learning.data import Batch
+    from rhoa.torch_runtime import Team
+
+    Progress = Callable[[int, int, str], None]  # iterations done, of how many, what is done
+
+
+# The training loop: one, straight down.
+
+LINES_NAMED = 8
+
+
+class LabelledCrops(NamedTuple):
+    """Crops ``(n, size, size)``, uint8, with labels, KL grades and lines of the manifest, ``(n,)``.
+
+    All but the lines are on the device that computes.
+    """
+
+    images: Tensor
+    labels: Tensor
+    grades: Tensor
+    lines: Sequence[int]
+
+    def between(self, start: int, stop: int) -> LabelledCrops:
+        """Some of them, without a copy."""
+        some = slice(start, stop)
+        return LabelledCrops(
+            self.images[some], self.labels[some], self.grades[some], self.lines[some]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """What the loop works with.
+
+    ``forward`` is the network of ``learner``, compiled or averaged over a team where asked for.
+    """
+
+    learner: Learner
+    forward: nn.Module | Callable[[Tensor], Tensor]
+    recipe: Recipe
+    train_set: LabelledCrops
+    val_set: LabelledCrops
+    seed: int
+    team: Team
+    autocast: torch.dtype | None
+    channels_last: bool
+
+
+def fit(
+    fitting: Fitting,
+    state: State,
+    *,
+    record: Callable[[Step], None],
+    save: Callable[[], None],
+    save_every_s: float,
+) -> None:
+    """Train from ``state`` to the end of the recipe, or until its patience is over."""
+    recipe, learner = fitting.recipe, fitting.learner
+    images = len(fitting.train_set.lines)
+    total = recipe.iterations(images)
+    in_epoch = total // recipe.epochs
+    done, saved = state.iteration, time.monotonic()
+    for epoch in range(1 + done // in_epoch, recipe.epochs + 1):
+        rate = recipe.learning_rate_in(epoch)
+        set_learning_rate(learner.optimizer, rate)
+        missed = max(0, done - (epoch - 1) * in_epoch)
+        for batch in batches(recipe, images, seed=fitting.seed, epoch=epoch)[missed:]:
+            if recipe.patience is not None and state.stale >= recipe.patience:
+                return
+            loss, accuracy = train_step(fitting, batch)
+            step = Step(state.iteration + 1, epoch, rate, loss, accuracy)
+            _require_finite(step, batch, fitting, total)
+            if step.iteration % recipe.validation_every == 0 or step.iteration == total:
+                step = _validated(step, fitting, state)
+            state.history.append(step)
+            record(step)
+            if fitting.team.leads and time.monotonic() - saved >= save_every_s:
+                save()
+                saved = time.monotonic()
+
+
+def train_step(fitting: Fitting, batch: Batch) -> tuple[float, float]:
+    """One step of the optimizer; loss and accuracy of the batch as they were before it."""
+    recipe, (network, optimizer, scaler) = fitting.recipe, fitting.learner
+    team, whole = fitting.team, fitting.train_set
+    members, changes = batch.part(team.rank, team.size)
+    place = whole.images.device
+    members = members.to(place)
+    images = whole.images[members] / WHITE
+    if not recipe.augmentation.changes_nothing:
+        images = warp(images, changes)
+    inputs = as_input(images)
+    if fitting.channels_last:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    labels, grades = whole.labels[members], whole.grades[members]
+    network.train()
+    with torch.autocast(place.type, dtype=fitting.autocast, enabled=fitting.autocast is not None):
+        outputs = fitting.forward(inputs)
+    outputs = outputs.float()
+    loss = loss_of(outputs, labels, grades, recipe, smoothing=recipe.label_smoothing)
+    share = len(members) / len(batch.members)
+    optimizer.zero_grad()
+    # A team averages gradients over its processes, which may have parts of unequal size.
+    scaled: Tensor = scaler.scale(loss * (share * team.size))
+    torch.autograd.backward(scaled)
+    scaler.step(optimizer)
+    scaler.update()
+    with torch.no_grad():
+        hits = (class_logits(outputs, recipe).argmax(dim=1) == labels).float().mean()
+        figures = team.summed(torch.stack([loss.detach(), hits]) * share)
+    mean_loss, accuracy = figures.tolist()
+    return mean_loss, accuracy
+
+
+def _require_finite(step: Step, batch: Batch, fitting: Fitting, total: int) -> None:
+    if math.isfinite(step.train_loss):
+        return
+    lines = sorted(fitting.train_set.lines[member] for member in batch.members.tolist())
+    named = ", ".join(map(str, lines[:LINES_NAMED])) + (" ..." if len(lines) > LINES_NAMED else "")
+    recipe = fitting.recipe
+    raise RhoaError(
+        f"{recipe.name}, iteration {step.iteration} of {total}: the training loss is "
+        f"{step.train_loss} (batch: lines {named} of the manifest); use a smaller learning_rate "
+        f"than {recipe.learning_rate:g}, or other weights to begin with."
+    )
+
+
+def _validated(step: Step, fitting: Fitting, state: State) -> Step:
+    """``step`` with the leader's validation figures; ``state`` learns whether it is the best."""
+    val_set, recipe, network = fitting.val_set, fitting.recipe, fitting.learner.network
+    if not val_set.lines:
+        return step
+    figures = torch.zeros(3, dtype=torch.float64, device=val_set.images.device)
+    if fitting.team.leads:
+        values = validate(network, val_set, recipe, seed=fitting.seed)
+        figures.copy_(torch.tensor(values, dtype=torch.float64))
+    loss, accuracy, area = fitting.team.told(figures).tolist()
+    if not math.isfinite(loss):
+        raise RhoaError(
+            f"{recipe.name}, iteration {step.iteration}: the validation loss is {loss}; use a "
+            f"smaller learning_rate than {recipe.learning_rate:g}."
+        )
+    auc = None if math.isnan(area) else area
+    best = Best(step.iteration, loss, auc)
+    if state.best is None or _merit(best, recipe) > _merit(state.best, recipe):
+        state.best, state.stale = best, 0
+        state.best_weights = {k: v.clone() for k, v in network.state_dict().items()}
+    else:
+        state.stale += 1
+    return step._replace(val_loss=loss, val_accuracy=accuracy, val_auc=auc)
+
+
+def _merit(best: Best, recipe: Recipe) -> tuple[float, float]:
+    by_auc = recipe.best_by == "val_auc" and best.val_auc is not None
+    return (best.val_auc or 0.0) if by_auc else 0.0, -best.val_loss
+
+
+def validate(
+    network: nn.Module, val_set: LabelledCrops, recipe: Recipe, *, seed: int
+) -> tuple[float, float, float]:
+    """Loss, accuracy and area under the ROC curve (NaN where a class is absent)."""
+    images = val_set.images
+    if recipe.augment_validation:  # the same changes at each validation, so that curves compare
+        changed = augment(images / WHITE, recipe.augmentation, seeded(seed))
+        images = (changed * WHITE).round().to(torch.uint8)
+    outputs = forward(network, images, images.device)
+    logits = class_logits(outputs, recipe)
+    loss = loss_of(outputs, val_set.labels, val_set.grades, recipe)
+    accuracy = (logits.argmax(dim=1) == val_set.labels).double().mean()
+    labels = val_set.labels.cpu().numpy()
+    margin = (logits[:, 1] - logits[:, 0]).double().cpu().numpy()
+    both = 0 < labels.sum() < len(labels) and bool(torch.isfinite(logits).all())
+    return float(loss), float(accuracy), float(roc_auc_score(labels, margin)) if both else math.nan
+
+
+# The files of a finished run: models, predictions, curves, and the record that seals them.
+
+KEPT = ("last", "best")
+
+
+def finish(
+    folder: Path,
+    fitting: Fitting,
+    state: State,
+    *,
+    scored: tuple[Sequence[Hip], LabelledCrops],
+    record: Mapping[str, Any],
+) -> None:
+    """Write everything; ``run.json``, which says that the folder is whole, comes last.
+
+    The network is left with the kept weights.
+    """
+    recipe, network = fitting.recipe, fitting.learner.network
+    hips, crops = scored
+    weights = {"last": {k: v.clone() for k, v in network.state_dict().items()}}
+    iterations: dict[str, int] = {"last": state.iteration}
+    if state.best is not None:
+        weights["best"] = state.best_weights
+        iterations["best"] = state.best.iteration
+    _require_finite_weights(weights["last"], recipe.name)
+    kept = recipe.keep if recipe.keep in weights else "last"
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RUN_FILE).unlink(missing_ok=True)
+    for name in KEPT:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    notes = {
+        "pretrained": record["weights"],
+        "trained_hips": len(fitting.train_set.lines),
+        "iterations": state.iteration,
+        "best_iteration": None if state.best is None else state.best.iteration,
+        "best_val_loss": None if state.best is None else state.best.val_loss,
+        "best_val_auc": None if state.best is None else state.best.val_auc,
+    }
+    for name in sorted(weights, key=lambda name: name == kept):  # the kept one last
+        network.load_state_dict(weights[name])
+        place = folder if name == kept else folder / name
+        place.mkdir(exist_ok=True)
+        told = {**notes, "weights_of": name, "weights_iteration": iterations[name]}
+        classes = with_classes(copy.deepcopy(network))
+        save_model(classes, place, recipe=recipe, seed=fitting.seed, notes=told)
+    scores = probabilities(classes, crops.images, crops.images.device)[:, 1]
+    numbered = zip(crops.lines, prediction_rows(hips, scores), strict=True)
+    rows = [row for _, row in sorted(numbered, key=lambda pair: pair[0])]
+    atomic_write(folder / "predictions.csv", csv_text((*HIP_COLUMNS, "score"), rows))
+    write_curves(folder, state.history)
+    atomic_write(folder / "recipe.json", _json(recipe.as_dict()))
+    atomic_write(folder / RUN_FILE, _json(record))
+
+
+def is_finished(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Whether the run of ``record`` has left its whole folder there, with the weights it sealed."""
+    try:
+        if (folder / RUN_FILE).read_text(encoding="utf-8") != _json(record):
+            return False
+        card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+        with (folder / WEIGHTS_FILE).open("rb") as file:
+            return bool(hashlib.file_digest(file, "sha256").hexdigest() == card["weights_sha256"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
+def _require_finite_weights(weights: Mapping[str, Tensor], name: str) -> None:
+    strange = [key for key, value in weights.items() if not torch.isfinite(value).all()]
+    if strange:
+        raise RhoaError(
+            f"{name}: after the last iteration {len(strange)} tensors are not finite (first: "
+            f"{strange[0]}); use a smaller learning_rate, or other weights to begin with."
+        )
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, indent=2) + "\n"
+
+
+# One stage of a training run: a network fitted, and the run folder it leaves.
+
+UNFINISHED = "unfinished"
+_DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class LabelledHip(NamedTuple):
+    """A hip, and its line in the manifest's file."""
+
+    line: int
+    hip: Hip
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One recipe, where and how it is trained, and the folder to leave."""
+
+    recipe: Recipe
+    folder: Path
+    seed: int
+    team: Team
+    place: torch.device
+    execution: Execution
+    accept: str | Collection[str] = ()
+    """Refusals of `rhoa.hips.read_crop` to overrule."""
+
+    @property
+    def precision(self) -> str:
+        """``"float32"``, ``"bfloat16"`` or ``"float16"``."""
+        if self.execution.precision != "auto":
+            return self.execution.precision
+        if self.place.type != "cuda":
+            return "float32"
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
+def carry_out(
+    stage: Stage,
+    hips: Sequence[LabelledHip],
+    weights: str | PathLike[str],
+    progress: Progress | None,
+) -> None:
+    """Train ``stage`` from ``weights`` and write its folder, unless it is there already."""
+    recipe, team = stage.recipe, stage.team
+    network = with_head(build_network(weights, seed=stage.seed, backbone=recipe.backbone), recipe)
+    named = str(weights) if weights in {"imagenet", "none"} else Path(weights).name
+    record = run_record(
+        recipe,
+        [hip for _, hip in hips],
+        weights=named,
+        weights_sha256=tensors_sha256(network.state_dict()),
+        seed=stage.seed,
+        device=stage.place,
+        precision=stage.precision,
+        processes=team.size,
+    )
+    chosen = _in_order(hips, recipe)
+    total = recipe.iterations(len(chosen["train"]))
+    tell = _teller(stage, total, progress)
+    if stage.execution.resume and is_finished(stage.folder, record):
+        tell(total, "is there already")
+        return
+    require_parts(recipe, len(chosen["train"]), team)
+    everything = [one for some in chosen.values() for one in some]
+    with deterministic(stage.seed, stage.place):
+        crops = _labelled_crops(everything, stage)
+        fitting = _fitting(stage, network, crops, {k: len(v) for k, v in chosen.items()})
+        state = _train(stage, fitting, record, tell)
+        if state.iteration < total:
+            tell(total, f"stopped after {state.iteration} iterations")
+        if team.leads:
+            scored = [hip for _, hip in everything], crops
+            finish(stage.folder, fitting, state, scored=scored, record=record)
+            shutil.rmtree(stage.folder / UNFINISHED, ignore_errors=True)
+    team.wait()
+
+
+def _in_order(hips: Sequence[LabelledHip], recipe: Recipe) -> dict[str, list[LabelledHip]]:
+    """Hips that train, hips that validate, and the rest."""
+    parts: dict[str, list[LabelledHip]] = {"train": [], "val": [], "rest": []}
+    for one in hips:
+        seen = one.hip.source in recipe.sources and one.hip.partition in {"train", "val"}
+        parts[str(one.hip.partition) if seen else "rest"].append(one)
+    return parts
+
+
+def _labelled_crops(hips: Sequence[LabelledHip], stage: Stage) -> LabelledCrops:
+    recipe = stage.recipe
+    images = read_crops(
+        [hip for _, hip in hips],
+        image_size=recipe.image_size,
+        xray_size=recipe.xray_size,
+        accept=stage.accept,
+    )
+    grades = [UNGRADED if hip.kl is None else hip.kl for _, hip in hips]
+    return LabelledCrops(
+        images.to(stage.place),
+        torch.tensor([hip.label for _, hip in hips], device=stage.place),
+        torch.tensor(grades, device=stage.place),
+        [line for line, _ in hips],
+    )
+
+
+def _fitting(
+    stage: Stage, network: nn.Module, crops: LabelledCrops, counts: Mapping[str, int]
+) -> Fitting:
+    channels_last = stage.place.type == "cuda"
+    network.to(stage.place)
+    if channels_last:
+        network.to(memory_format=torch.channels_last)
+    step = stage.team.spread(network)
+    seen = counts["train"] + counts["val"]
+    precision = stage.precision
+    return Fitting(
+        learner=Learner(
+            network,
+            build_optimizer(network, stage.recipe),
+            torch.amp.GradScaler(stage.place.type, enabled=precision == "float16"),
+        ),
+        forward=torch.compile(step) if stage.execution.compile else step,
+        recipe=stage.recipe,
+        train_set=crops.between(0, counts["train"]),
+        val_set=crops.between(counts["train"], seen),
+        seed=stage.seed,
+        team=stage.team,
+        autocast=_DTYPES[precision],
+        channels_last=channels_last,
+    )
+
+
+def _train(
+    stage: Stage, fitting: Fitting, record: Mapping[str, Any], tell: Callable[[int, str], None]
+) -> State:
+    """The state after the last iteration, from the checkpoint if there is one."""
+    folder = stage.folder / UNFINISHED
+    checkpoint = folder / CHECKPOINT_FILE
+    learner, recipe = fitting.learner, stage.recipe
+    state = State()
+    if stage.execution.resume and (checkpoint.exists() or checkpoint.is_symlink()):
+        state = load_checkpoint(checkpoint, learner, identity=record)
+    stage.team.wait()  # all have read what the leader will replace
+    if stage.team.leads and not state.history:
+        checkpoint.unlink(missing_ok=True)
+
+    def save() -> None:
+        save_checkpoint(checkpoint, learner, state, identity=record)
+
+    with _curves(stage, folder, state) as add:
+
+        def show(step: Step) -> None:
+            add(step)
+            tell(step.iteration, f"epoch {step.epoch} of {recipe.epochs}")
+
+        fit(
+            fitting,
+            state,
+            record=show,
+            save=save,
+            save_every_s=60 * stage.execution.checkpoint_minutes,
+        )
+    return state
+
+
+@contextmanager
+def _curves(stage: Stage, folder: Path, state: State) -> Iterator[Callable[[Step], None]]:
+    if not stage.team.leads:
+        yield lambda _: None
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    board = stage.folder / "tensorboard" if stage.execution.tensorboard else None
+    with growing(folder, state.history, tensorboard=board) as add:
+        yield add
+
+
+def _teller(stage: Stage, total: int, progress: Progress | None) -> Callable[[int, str], None]:
+    def tell(done: int, what: str) -> None:
+        if progress is not None and stage.team.leads:
+            progress(done, total, f"{stage.recipe.name}: {what}")
+
+    return tell
+
+
+def require_parts(recipe: Recipe, images: int, team: Team) -> None:
+    """Check that each of a team gets images enough of every batch.
+
+    Raises
+    ------
+    ParameterError
+        If batch normalisation would have nothing to compare.
+    """
+    least = min(recipe.batch_sizes(images)) // team.size
+    if team.size > 1 and least < SMALLEST_BATCH:
+        raise ParameterError(
+            f"{recipe.name}: a batch leaves one of {team.size} processes {least} images; at least "
+            f"{SMALLEST_BATCH} each are needed: start fewer, or make batch larger."
+        )
+
+
+# Training a model: what is asked of the hips, and the stages one after the other.
+
+
+def train(
+    manifest: Manifest,
+    recipe: Recipe,
+    out: str | PathLike[str],
+    *,
+    weights: str | PathLike[str] = "imagenet",
+    device: str = "auto",
+    seed: int = 2020,
+    progress: Progress | None = None,
+    execution: Execution = Execution(),  # noqa: B008  # frozen
+    accept: str | Collection[str] = (),
+) -> Path:
+    """Train a model on a manifest's crops and write its run folder.
+
+    The folder holds ``model.safetensors`` and its card ``model.json``; ``last`` or ``best``, a
+    folder with the other of the last weights and those of the best validation; ``predictions.csv``,
+    a row per labelled hip of X-rays and of CT-APs, whatever the model was trained on;
+    ``history.csv`` and ``history.jsonl``, a row per iteration (training figures are of the batch;
+    validation ones are empty between validations); ``recipe.json``; and ``run.json``: what was run
+    on what. The stage before, where the recipe has one (``first``), leaves the run folder ``first``
+    inside.
+
+    While it runs, a folder ``unfinished`` holds a checkpoint and the curves so far; all else is
+    written at the end. Called again with the same arguments, it goes on from there, on a CPU to the
+    same bits as if nothing had happened; a run that is finished is left as it is. Started by
+    ``torchrun``, its processes train one model together: each takes its part of every batch.
+
+    Parameters
+    ----------
+    manifest
+        Labelled hips with partitions; hips without a label are left out.
+    recipe
+        One of `rhoa.recipes`, or a variant.
+    out
+        The run folder; made if absent.
+    weights
+        To begin with: ``"imagenet"``, ``"none"`` (random), or the path of a ``.safetensors`` file,
+        a state dict, or the run folder of another model.
+    device
+        ``"auto"``: a GPU where there is one; else a name that torch knows.
+    seed
+        Of random weights, order and augmentation. On one machine's CPU, one seed gives one set of
+        weights, to the bit.
+    progress
+        Called as ``progress(done, total, text)`` after each iteration.
+    execution
+        Precision, compilation, checkpoints, curves.
+    accept
+        Refusals of `rhoa.hips.read_crop` to overrule for every crop of the manifest, by name:
+        ``"label"``, ``"size"``, ``"shape"`` (pads what is not square), ``"colour"``.
+
+    Returns
+    -------
+    pathlib.Path
+        ``out``.
+
+    Raises
+    ------
+    ManifestError
+        If the manifest has no partitions, a subject or a copy of a crop lies in two of them
+        (`rhoa.cohort.leaks`), a crop is missing or refused, or the recipe's training hips lack a
+        class.
+    WeightsError
+        If ``weights`` are absent or do not fit, or the checkpoint is damaged or of another run.
+    RhoaError
+        If the loss is no longer finite; the message names the iteration and the batch.
+
+    References
+    ----------
+    Gebre et al. 2022, Training the deep learning model.
+    """
+    if not isinstance(recipe, Recipe):
+        raise ParameterError(
+            f'recipe must be a Recipe, as rhoa.recipes["model-3"]; got {recipe!r}.'
+        )
+    require_count("seed", seed, least=0)
+    overruled = require_names("accept", accept, CROP_REFUSALS, kind="refusals")
+    hips = _partitioned(manifest)
+    stages = [recipe]
+    while stages[0].first is not None:
+        stages.insert(0, stages[0].first)
+    for stage in stages:
+        _require_classes(hips, stage)
+    folder, start = Path(out), weights
+    with gathered(device) as (team, place):
+        for number, one in enumerate(stages, start=1):
+            inner = folder.joinpath(*["first"] * (len(stages) - number))
+            run = Stage(one, inner, seed, team, place, execution, overruled)
+            carry_out(run, hips, start, progress)
+            start = inner
+    return folder
+
+
+def _partitioned(manifest: Manifest) -> list[LabelledHip]:
+    """The labelled hips, all of which have a partition that nothing leaks into."""
+    hips = [
+        LabelledHip(line, hip)
+        for line, hip in enumerate(manifest.hips, start=2)
+        if hip.label is not None
+    ]
+    if not hips:
+        raise ManifestError("the manifest has no labelled hips; fill its kl or label column.")
+    bare = sum(hip.partition is None for _, hip in hips)
+    if bare:
+        raise ManifestError(
+            f"{bare} of {len(hips)} labelled hips have no partition; run `rhoa split` on the "
+            "manifest (or manifest.split()) first."
+        )
+    require_no_leaks(manifest)
+    return hips
+
+
+def _require_classes(hips: Sequence[LabelledHip], recipe: Recipe) -> None:
+    chosen = [hip for _, hip in hips if hip.partition == "train" and hip.source in recipe.sources]
+    counts = [sum(hip.label == label for hip in chosen) for label in (0, 1)]
+    if min(counts) == 0 or sum(counts) < SMALLEST_BATCH:
+        raise ManifestError(
+            f"{recipe.name} trains on {' and '.join(recipe.sources)} hips: {counts[0]} without and "
+            f"{counts[1]} with rHOA are marked train; at least one of each is needed."
+        )

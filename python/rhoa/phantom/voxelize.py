@@ -1,0 +1,537 @@
+"""The digital pelvis as a CT volume: skeleton, soft tissue, contents, and true landmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rhoa._types import SIDES
+from rhoa.errors import ParameterError, require_positive
+from rhoa.phantom import solids
+from rhoa.phantom.anatomy import PADDING_HU, PLAIN
+from rhoa.phantom.solids import Field, Grid, ball, below_plane, capsule
+from rhoa.pose import Landmarks
+from rhoa.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from rhoa._types import Side
+    from rhoa.phantom.anatomy import Anatomy, Surroundings
+    from rhoa.phantom.solids import Solid
+
+    Point = NDArray[np.float64]
+
+
+# What patients bring into a scan besides bone: bladder, bowel, ribs and metal, painted as HU.
+
+GAS_HU, METAL_HU, LINER_HU, SOFT_HU = -900.0, 3071.0, -50.0, 40.0
+BLADDER_RADIUS_MM = 26.0
+CONTRAST_HU, CONTRAST_RADIUS_MM = (300.0, 700.0), (8.0, 16.0)
+STOOL_HU, STOOL_RADIUS_MM, LUMPS = (400.0, 1300.0), 17.0, 24
+# The colon in the hollow of the left iliac wing of the mean pelvis, from below up, AP mm.
+COLON: tuple[tuple[int, int, int], ...] = ((80, 40, 72), (86, 34, 98), (96, 32, 124))
+# The last three pairs of ribs: height at the spine, how far they fall, and where they end, degrees
+# around the body from the back.
+RIBS = ((318.0, 50.0, 85.0), (350.0, 105.0, 115.0), (382.0, 140.0, 138.0))
+EDGE_MM = 2.5
+
+
+def add_bladder_and_gas(
+    hu: NDArray[np.float32],
+    grid: Grid,
+    anatomy: Anatomy,
+    random: np.random.Generator,
+    surroundings: Surroundings,
+) -> None:
+    """The bladder, and bubbles of bowel gas in front of the sacrum and in the flanks."""
+    bladder = anatomy.point("left", 0, 62, 30)
+    _fill(hu, grid, ball(bladder, BLADDER_RADIUS_MM), surroundings.bladder_hu)
+    for _ in range(surroundings.gas_bubbles):
+        where = random.uniform((-75, 25, 70), (75, 70, 190))
+        _fill(hu, grid, ball(where, float(random.uniform(5, 13))), GAS_HU)
+
+
+def add_bowel(
+    hu: NDArray[np.float32],
+    grid: Grid,
+    anatomy: Anatomy,
+    surroundings: Surroundings,
+    down: NDArray[np.float64],
+) -> None:
+    """Contrast and tagged stool; ``down`` is the AP direction in which things fall."""
+    random = np.random.default_rng([anatomy.seed, 88])
+    top = min(surroundings.reach_mm[2][1], 300.0) - 20
+    for _ in range(surroundings.contrast_loops):
+        where = random.uniform((-95, 15, 30), (95, 65, max(top, 31)))
+        radius, value = random.uniform(*CONTRAST_RADIUS_MM), random.uniform(*CONTRAST_HU)
+        _fill(hu, grid, ball(where, float(radius)), float(value))
+    for side in surroundings.tagged_stool:
+        middle = [anatomy.point(side, *place) for place in COLON]
+        for start, end in ((middle[0], middle[1]), (middle[1], middle[2])):
+            loop = capsule(start, end, STOOL_RADIUS_MM)
+            _fill(hu, grid, loop, GAS_HU)
+            level = (start + end) / 2 - 6 * down
+            # Lumps of unlike density.
+            seeds = random.uniform(loop.low, loop.high, (LUMPS, 3))
+            values = random.uniform(*STOOL_HU, LUMPS)
+            _fill(hu, grid, below_plane(loop, level, -down), (seeds, values))
+
+
+def add_ribs(field: Field, anatomy: Anatomy) -> None:
+    """The last three pairs of ribs, from the spine around the flanks."""
+    centre, s = anatomy.body_centre_mm, anatomy.size
+    wide, deep = 0.82 * anatomy.body_width / 2, 0.74 * anatomy.body_depth / 2
+    for start, drop, last in RIBS:
+        turns = np.radians(np.arange(12.0, last, 12.0))
+        for sign in (1, -1):
+            along = np.stack(
+                [
+                    sign * wide * np.sin(turns),
+                    centre + deep * np.cos(turns),
+                    s * (start - drop * turns / turns[-1]),
+                ],
+                axis=1,
+            )
+            for one, other in pairwise(along):
+                field.add(capsule(one, other, 5.0 * s), blend_mm=1)
+
+
+def add_implant(hu: NDArray[np.float32], grid: Grid, anatomy: Anatomy, side: Side) -> None:
+    """A total hip replacement: cup, liner, ball, neck and stem in place of head and cartilage."""
+    sign = 1 if side == "left" else -1
+    cup, s = solids.centre_of_cup(anatomy, side), anatomy.size
+    head = solids.centre_of_head(anatomy, side)
+    opening = np.array([0.80 * sign, -0.25, -0.55])
+    socket = anatomy.head_radius + anatomy.joint(side).joint_space_mm
+
+    def at(x: float, y: float, z: float) -> Point:
+        return head + s * np.array([sign * x, y, z])
+
+    parts: list[tuple[Solid, float]] = [
+        (below_plane(ball(cup, socket + 0.5), cup, opening), METAL_HU),
+        (below_plane(ball(cup, socket - 4), cup, opening), LINER_HU),
+        (below_plane(ball(cup, socket), cup, -opening), SOFT_HU),
+        (ball(cup, 14.0 * s), METAL_HU),
+        (capsule(cup, at(30, 1, -24), 6.5 * s, 7.5 * s), METAL_HU),
+        (capsule(at(30, 1, -24), at(39, 3, -62), 9.0 * s, 7.0 * s), METAL_HU),
+        (capsule(at(39, 3, -62), at(33, 4, -135), 7.0 * s, 4.5 * s), METAL_HU),
+    ]
+    for solid, value in parts:
+        _fill(hu, grid, solid, value)
+
+
+def _fill(
+    hu: NDArray[np.float32],
+    grid: Grid,
+    solid: Solid,
+    value: float | tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> None:
+    """Replace what is inside a solid by one HU, or by that of the nearest of some points."""
+    part = grid.around(solid.low - 4, solid.high + 4)
+    x, y, z = grid.points(part)
+    share = np.clip(0.5 - solid.distance(x, y, z) / EDGE_MM, 0, 1)
+    if isinstance(value, tuple):
+        nearest, level = np.full(share.shape, np.float32(np.inf)), np.zeros_like(share)
+        for (a, b, c), inside in zip(*value, strict=True):
+            away = (x - np.float32(a)) ** 2 + (y - np.float32(b)) ** 2 + (z - np.float32(c)) ** 2
+            level[away < nearest] = inside
+            np.minimum(nearest, away, out=nearest)
+    else:
+        level = np.float32(value)
+    hu[part] += share * (level - hu[part])
+
+
+# The skeleton in a CT: cortex around spongy bone, joints with what age has done to them.
+
+CORTEX_HU, CARTILAGE_HU = 1150.0, 90.0
+LABELS = {"sacrum": 25, "femur_left": 75, "femur_right": 76, "hip_left": 77, "hip_right": 78}
+"""Values of a label map of the bones, as TotalSegmentator gives them."""
+
+
+def add_bones(
+    hu: NDArray[np.float32],
+    grid: Grid,
+    anatomy: Anatomy,
+    voxel_mm: float,
+    surroundings: Surroundings,
+) -> NDArray[np.uint8]:
+    """Paint the skeleton into soft tissue; a map of `LABELS`."""
+    pelvis, sacrum, spine = Field(grid), Field(grid), Field(grid)
+    solids.add_pelvis(pelvis, anatomy, surroundings)
+    solids.add_sacrum(sacrum, anatomy, pelvis)
+    solids.add_spine(spine, anatomy, top_mm=surroundings.reach_mm[2][1])
+    if surroundings.ribs:
+        add_ribs(spine, anatomy)
+    np.maximum(spine.distance, 2.0 - sacrum.distance, out=spine.distance)
+    for field, cortex_mm, core_hu in (
+        (sacrum, 1.2, 190.0),
+        (spine, 1.2, 190.0),
+        (pelvis, 1.7, 230.0),
+    ):
+        _paint(hu, field, cortex_mm, core_hu, voxel_mm)
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[sacrum.distance < 0] = LABELS["sacrum"]
+    hips = np.nonzero(pelvis.distance < 0)
+    left = grid.start[0] + np.stack(hips, axis=1) @ grid.steps[:, 0] > 0
+    labels[hips] = np.where(left, LABELS["hip_left"], LABELS["hip_right"])
+    for side in surroundings.sides:
+        moved = grid.moved(surroundings.displacement(side))
+        femur = _add_femur(hu, moved, anatomy, side, pelvis, voxel_mm)
+        labels[femur.distance < 0] = LABELS[f"femur_{side}"]
+        if side == surroundings.implant:
+            add_implant(hu, moved, anatomy, side)
+        else:
+            _age_joint(hu, moved, anatomy, side, pelvis, femur)
+    return labels
+
+
+def _add_femur(
+    hu: NDArray[np.float32],
+    grid: Grid,
+    anatomy: Anatomy,
+    side: Side,
+    pelvis: Field,
+    voxel_mm: float,
+) -> Field:
+    femur = Field(grid)
+    solids.add_femur(femur, anatomy, side)
+    np.maximum(femur.distance, 0.25 - pelvis.distance, out=femur.distance)
+    part = grid.around(*_femur_box(anatomy, side))
+    # Toward the shaft the cortex grows thick and the core turns to marrow.
+    z = grid.points(part)[2] - solids.centre_of_head(anatomy, side)[2]
+    shaft = np.clip((-35 - z) / 45, 0, 1)
+    _paint(hu, femur, 1.5 + 5 * shaft, 320 - 330 * shaft, voxel_mm, part)
+    return femur
+
+
+def _femur_box(anatomy: Anatomy, side: Side) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    head = solids.centre_of_head(anatomy, side)
+    return head - np.array([110, 70, 400]), head + np.array([110, 70, 60])
+
+
+def _paint(
+    hu: NDArray[np.float32],
+    field: Field,
+    cortex_mm: float | NDArray[np.float32],
+    core_hu: float | NDArray[np.float32],
+    voxel_mm: float,
+    part: tuple[slice, slice, slice] = (slice(None), slice(None), slice(None)),
+) -> None:
+    """Replace soft tissue by bone: a cortical shell around a spongy core, with soft edges."""
+    distance, tissue = field.distance[part], hu[part]
+    near = distance < voxel_mm
+    d = distance[near]
+    cortex = np.broadcast_to(np.asarray(cortex_mm, np.float32), distance.shape)[near]
+    core = np.broadcast_to(np.asarray(core_hu, np.float32), distance.shape)[near]
+    bone = np.clip(0.5 - d / voxel_mm, 0, 1)
+    shell = np.clip((d + cortex) / voxel_mm + 0.5, 0, 1)
+    value = core + shell * (np.float32(CORTEX_HU) - core)
+    old = tissue[near]
+    tissue[near] = old + bone * (value - old)
+
+
+def _age_joint(
+    hu: NDArray[np.float32],
+    grid: Grid,
+    anatomy: Anatomy,
+    side: Side,
+    pelvis: Field,
+    femur: Field,
+) -> None:
+    """Cartilage in the joint space, sclerosis above and below it, and cysts."""
+    joint, sign = anatomy.joint(side), 1 if side == "left" else -1
+    cup, head = solids.centre_of_cup(anatomy, side), solids.centre_of_head(anatomy, side)
+    socket = anatomy.head_radius + joint.joint_space_mm
+    part = grid.around(cup - (socket + 20), cup + (socket + 20))
+    x, y, z = grid.points(part)
+    radius = np.sqrt((x - cup[0]) ** 2 + (y - cup[1]) ** 2 + (z - cup[2]) ** 2)
+    region, bone = hu[part], np.minimum(pelvis.distance[part], femur.distance[part])
+    space = (radius < socket) & (bone > 0) & (pelvis.distance[part] < 2 * joint.joint_space_mm)
+    region[space] = np.maximum(region[space], CARTILAGE_HU)
+    upward = ((x - cup[0]) * sign * 0.45 + (z - cup[2])) / np.maximum(radius, 1)
+    loaded = np.clip((upward - 0.35) / 0.4, 0, 1)
+    band = 3.5 + 4.0 * joint.sclerosis
+    depth = np.abs(radius - socket)
+    dense = loaded * np.clip(1.2 - depth / band, 0, 1) * np.clip(0.5 - bone / 2, 0, 1)
+    region += np.float32(650 * joint.sclerosis) * dense * np.clip(1.2 - region / 1400, 0, 1)
+    random = np.random.default_rng([anatomy.seed, 5, sign + 1])
+    for _ in range(joint.cysts):
+        angle, size = random.uniform(-0.5, 0.9), random.uniform(2.0, 4.2)
+        above = random.random() < 0.6
+        reach = socket + 5 if above else anatomy.head_radius - 5
+        centre = (cup if above else head) + reach * np.array(
+            [sign * np.sin(angle), random.uniform(-0.3, 0.3), np.cos(angle)]
+        )
+        d = np.sqrt((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
+        hollow = np.clip((size - d) / 1.5 + 0.5, 0, 1) * (bone < 0)
+        region += hollow * (np.float32(30) - region)
+
+
+# The body without bones: skin, fat, muscle, what the bowel and the bladder hold, the table.
+
+AIR_HU, FAT_HU, MUSCLE_HU, SKIN_HU = -1000.0, -100.0, 55.0, 0.0
+TEXTURE_VOXELS = 6
+SLAB = 8  # slices worked on at once, so that they stay in cache
+
+
+def soft_tissue(
+    grid: Grid,
+    anatomy: Anatomy,
+    random: np.random.Generator,
+    surroundings: Surroundings,
+    *,
+    table: bool,
+    down: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """HU of the body without bones; ``down`` is the AP direction in which things fall."""
+    hu = np.empty(grid.shape, np.float32)
+    texture = _Texture(random, grid.shape)
+    for start in range(0, grid.shape[0], SLAB):
+        part = (slice(start, min(start + SLAB, grid.shape[0])), *grid.everything[1:])
+        hu[part] = _layers(grid, part, anatomy, texture)
+        if table:
+            x, y, _ = grid.points(part)
+            _add_table(hu[part], x, y, anatomy.body_centre_mm + anatomy.body_depth / 2)
+    add_bladder_and_gas(hu, grid, anatomy, random, surroundings)
+    add_bowel(hu, grid, anatomy, surroundings, down)
+    return hu
+
+
+def _layers(
+    grid: Grid, part: tuple[slice, slice, slice], anatomy: Anatomy, texture: _Texture
+) -> NDArray[np.float32]:
+    x, y, z = grid.points(part)
+    half_wide, half_deep = np.float32(anatomy.body_width / 2), np.float32(anatomy.body_depth / 2)
+    # The trunk narrows a little toward the waist; below the crotch there are two thighs.
+    widen = 1 - 0.10 * np.clip((z - 20) / 150, 0, 1) - 0.04 * np.clip((-20 - z) / 60, 0, 1)
+    depth = (y - np.float32(anatomy.body_centre_mm)) / half_deep
+    # Flatter in front and behind than an ellipse, so that the iliac spines lie under the skin.
+    aside = np.abs(x / (half_wide * widen))
+    trunk = np.sqrt(aside * aside * aside + depth * depth)
+    body = (1 - trunk) * half_deep  # mm below the skin, about
+    body -= 6 * np.clip(9 - np.abs(x), 0, None) * np.clip((-45 - z) / 25, 0, 1)
+    fat_mm = 16 + 10 * np.clip(np.abs(depth), 0, 1)
+    hu = np.full(body.shape, AIR_HU, np.float32)
+    for limit, value in ((0.0, SKIN_HU), (2.0, FAT_HU), (fat_mm, MUSCLE_HU)):
+        share = np.clip((body - limit) / 2.5 + 0.5, 0, 1)
+        hu += share * (np.float32(value) - hu)
+    # Muscle is not all alike; there is fat between the muscles and around the bowel, at random.
+    inside = np.clip((body - fat_mm) / 6, 0, 1)
+    grain = texture.slab(part[0])
+    hu += inside * (6 * grain - 110 * np.clip(grain - 0.4, 0, 1))
+    return hu
+
+
+def _add_table(
+    hu: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32], back_mm: float
+) -> None:
+    """A curved shell of carbon fibre around foam, under the back."""
+    sag = x * x / np.float32(1400)
+    below = y - np.float32(back_mm + 3) + sag
+    within = (np.abs(x) < 200) & (below > 0)
+    hu[within & (below < 16)] = -900
+    hu[within & ((below < 3) | ((below > 13) & (below < 16)))] = -150
+
+
+class _Texture:
+    """Noise of unit spread that changes over a few voxels, by linear interpolation."""
+
+    def __init__(self, random: np.random.Generator, shape: tuple[int, int, int]) -> None:
+        coarse = [n // TEXTURE_VOXELS + 2 for n in shape]
+        noise = random.standard_normal(coarse, dtype=np.float32)
+        self.noise = _stretched(_stretched(noise, 1, range(shape[1])), 2, range(shape[2]))
+
+    def slab(self, along: slice) -> NDArray[np.float32]:
+        """The noise of some slices."""
+        return _stretched(self.noise, 0, range(along.start, along.stop))
+
+
+def _stretched(noise: NDArray[np.float32], axis: int, places: range) -> NDArray[np.float32]:
+    """``noise`` interpolated along an axis, `TEXTURE_VOXELS` new values for an old one."""
+    place = np.array(places, np.float32) / TEXTURE_VOXELS
+    low = place.astype(int)
+    share = (place - low).reshape([-1 if axis == n else 1 for n in range(noise.ndim)])
+    first = noise.take(low, axis)
+    first += share.astype(np.float32) * (noise.take(low + 1, axis) - first)
+    return first
+
+
+# The digital pelvis as a CT volume, with its true landmarks, hip centres and grades.
+
+LANDMARKS = tuple(field.name for field in fields(Landmarks))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Phantom:
+    """A CT of a digital pelvis and what is true of it; points in patient LPS mm."""
+
+    volume: Volume
+    landmarks: Landmarks
+    hip_centres: Mapping[Side, NDArray[np.float64]]
+    """Centres of the femoral heads."""
+    anatomy: Anatomy
+    labels: NDArray[np.uint8]
+    """Which voxel is which bone, with TotalSegmentator's values: `rhoa.phantom.LABELS`."""
+    surroundings: Surroundings = PLAIN
+    """What else the scan holds, such as the side of an implant."""
+
+    @property
+    def kl(self) -> Mapping[Side, int]:
+        """Kellgren-Lawrence grade of each hip."""
+        return {side: self.anatomy.joint(side).kl for side in SIDES}
+
+    @property
+    def half_boxes_mm(self) -> Mapping[Side, float]:
+        """Half the side of the square that a reader draws around each hip of the CT-AP, mm."""
+        return {side: solids.half_box_mm(self.anatomy, side) for side in SIDES}
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """What the scan does not show, beyond its reach or absent: landmarks, hip_left, hip_right.
+
+        Their positions are where they would be.
+        """
+        points = {name: getattr(self.landmarks, name) for name in LANDMARKS}
+        points |= {f"hip_{side}": self.hip_centres[side] for side in SIDES}
+        origin = self.volume.to_lps((0, 0, 0)) - self.surroundings.array_mm[:, 0]
+        low, high = np.array(self.surroundings.reach_mm, float).T
+        absent = self.surroundings.absent
+        return frozenset(
+            name
+            for name, point in points.items()
+            if name.endswith(f"_{absent}")
+            or (point - origin < low).any()
+            or (point - origin > high).any()
+        )
+
+
+def ct(
+    anatomy: Anatomy,
+    *,
+    spacing_mm: tuple[float, float, float] = (2.0, 2.0, 2.0),
+    angles: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    noise_hu: float = 20.0,
+    table: bool = True,
+    surroundings: Surroundings = PLAIN,
+) -> Phantom:
+    """A CT of the subject: int16 HU on axial slices, ``k`` superior, ``j`` posterior, ``i`` left.
+
+    Parameters
+    ----------
+    anatomy
+        The subject.
+    spacing_mm
+        Between slices, rows and columns.
+    angles
+        Tilt, obliquity and rotation of the pelvis in the scanner, degrees, with the signs of
+        `rhoa.pose.Angles`.
+    noise_hu
+        Standard deviation of the noise.
+    table
+        Whether the patient lies on a table.
+    surroundings
+        What else the scan holds (contrast, ribs, an implant, a hip out of place) and how far it
+        reaches.
+
+    Raises
+    ------
+    ParameterError
+        If a spacing is not positive or an angle not finite.
+
+    Examples
+    --------
+    >>> from rhoa.phantom import Anatomy, ct
+    >>> import rhoa
+    >>> pelvis = ct(Anatomy.random(1), spacing_mm=(6, 6, 6), angles=(5, 0, 0))
+    >>> round(rhoa.pose.from_landmarks(pelvis.landmarks).angles.tilt, 3)
+    5.0
+    """
+    spacing = tuple(require_positive("spacing_mm", step) for step in spacing_mm)
+    turn = _rotation(angles)  # AP to LPS
+    random = np.random.default_rng([anatomy.seed, 77])
+    origin = np.array(
+        [random.uniform(-20, 20), random.uniform(-180, -120), random.uniform(-900, 0)]
+    )
+    grid, affine = _grid(np.array(spacing), turn, origin, surroundings)
+    hu = soft_tissue(grid, anatomy, random, surroundings, table=table, down=turn[1])
+    labels = add_bones(hu, grid, anatomy, float(np.mean(spacing)), surroundings)
+    volume = Volume(_digitised(hu, noise_hu, random), affine)
+    if surroundings.beyond == "padding":
+        unseen = _beyond(volume, surroundings)
+        volume.hu[unseen], labels[unseen] = PADDING_HU, 0
+
+    def lps(place: Callable[[Anatomy, Side], NDArray[np.float64]], side: Side) -> Point:
+        point: Point = turn @ (place(anatomy, side) + surroundings.displacement(side)) + origin
+        return point
+
+    landmarks = Landmarks(
+        *(lps(solids.spine_tip, side) for side in SIDES),
+        *(lps(solids.tubercle_tip, side) for side in SIDES),
+    )
+    centres = {side: lps(solids.centre_of_head, side) for side in SIDES}
+    return Phantom(volume, landmarks, centres, anatomy, labels, surroundings)
+
+
+def _digitised(
+    hu: NDArray[np.float32], noise_hu: float, random: np.random.Generator
+) -> NDArray[np.int16]:
+    """Whole HU with noise, within what a 12-bit scanner stores."""
+    values = np.empty(hu.shape, np.int16)
+    for k, tissue in enumerate(hu):
+        noise = noise_hu * random.standard_normal(tissue.shape, dtype=np.float32)
+        values[k] = np.clip(np.rint(tissue + noise), -1024, 3071)
+    return values
+
+
+def _rotation(angles: tuple[float, float, float]) -> NDArray[np.float64]:
+    """AP axes in LPS, one a column: rotation about z, then obliquity, then tilt (Baker 2001)."""
+    if len(angles) != 3 or not np.isfinite(angles).all():
+        raise ParameterError(
+            f"angles must be (tilt, obliquity, rotation), finite, in degrees; got {angles!r}."
+        )
+    tilt, obliquity, rotation = np.radians(angles)
+    about_x = _turn(1, 2, tilt)
+    about_y = _turn(2, 0, -obliquity)
+    about_z = _turn(0, 1, rotation)
+    return about_z @ about_y @ about_x
+
+
+def _turn(first: int, second: int, angle: float) -> NDArray[np.float64]:
+    matrix = np.eye(3)
+    matrix[first, first] = matrix[second, second] = np.cos(angle)
+    matrix[second, first], matrix[first, second] = np.sin(angle), -np.sin(angle)
+    return matrix
+
+
+def _grid(
+    spacing: NDArray[np.float64],
+    turn: NDArray[np.float64],
+    origin: NDArray[np.float64],
+    surroundings: Surroundings,
+) -> tuple[Grid, NDArray[np.float64]]:
+    """The scanner's voxels: their AP positions, and their LPS affine."""
+    low, high = surroundings.array_mm.T
+    k, j, i = (int(count) for count in np.floor((high - low)[::-1] / spacing) + 1)
+    first_lps = origin + low
+    steps_lps = np.diag(spacing)[:, ::-1]  # rows: k up, j back, i left
+    affine = np.eye(4)
+    affine[:3, :3] = steps_lps.T
+    affine[:3, 3] = first_lps
+    return Grid((k, j, i), (first_lps - origin) @ turn, steps_lps @ turn), affine
+
+
+def _beyond(volume: Volume, surroundings: Surroundings) -> NDArray[np.bool_]:
+    """The voxels that the scan does not reach."""
+    unseen = np.zeros(volume.shape, bool)
+    ends = zip(surroundings.reach_mm[::-1], volume.spacing_mm, (2, 1, 0), strict=True)
+    for axis, ((low, high), step, lps) in enumerate(ends):
+        place = surroundings.array_mm[lps, 0] + step * np.arange(volume.shape[axis])
+        lost = (place < low - 1e-6) | (place > high + 1e-6)
+        unseen |= lost.reshape([-1 if other == axis else 1 for other in range(3)])
+    return unseen

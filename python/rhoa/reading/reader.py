@@ -1,0 +1,602 @@
+"""From a path to a `Volume`: `read_ct`, `inspect`, and CTs read a few slices at a time."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from rhoa.dicom.pixels import TooLargeForInt16Error
+from rhoa.errors import (
+    Findings,
+    GeometryError,
+    ParameterError,
+    PixelDataError,
+    require_count,
+    warn_user,
+)
+from rhoa.reading.decoding import decode, decoder, kinds, require_budget, shape_of, warn_of_padding
+from rhoa.reading.geometry import named, orientation_name, resample, sort_slices, stack_of
+from rhoa.reading.quality import judge, judge_volume
+from rhoa.reading.series_index import (
+    AUTO,
+    AUTO_RULE,
+    checked,
+    choose,
+    find,
+    note_left_out,
+    summarise,
+    syntax_names,
+)
+from rhoa.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from os import PathLike
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from rhoa.dicom.header import Header
+    from rhoa.files import PathOrPaths, Progress
+    from rhoa.reading.decoding import Fill
+    from rhoa.reading.geometry import Sorted
+    from rhoa.reading.quality import Look
+    from rhoa.reading.series_index import Found, Series, SeriesSummary
+
+    Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
+    Scan = Volume | str | PathLike[str] | Sequence[str | PathLike[str]]
+
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+
+
+def read_ct(
+    path: Paths,
+    *,
+    series: str | int | None = None,
+    repair: str | Collection[str] = (),
+    strict: bool = False,
+    max_bytes: int = 4 << 30,
+    progress: Callable[[int, int, str], object] | None = None,
+) -> Volume:
+    """Read one CT volume.
+
+    Order, side and spacing of the slices come from their positions and orientations alone; file
+    names, InstanceNumber and SliceThickness are not looked at. What forms no even stack of slices
+    of Hounsfield units is an error.
+
+    Parameters
+    ----------
+    path
+        A folder of CT DICOM files (nested, with other files among them), a list of files, one
+        enhanced (multi-frame) CT file, a NIfTI file (needs ``rhoa[nifti]``), or an NRRD or
+        MetaImage file (``.nrrd``, ``.nhdr``, ``.mha``, ``.mhd``; needs ``rhoa[itk]``).
+    series
+        Which series, where there are several: its UID, the start or end of it, or its index in
+        ``rhoa inspect``. Stacks, times and frame types of an enhanced file are told by index.
+        "auto" takes the readable one with the most axial slices, then the thinnest, then the one
+        with the softest kernel; where that tells no one apart, several are an error still.
+    repair
+        Repairs that may be made: names in a collection, or in a string with commas between. What
+        is not needed is not done; what is done is in ``report["repairs"]``.
+
+        * ``"gaps"``: single missing (or blank) slices are interpolated between their neighbours;
+          wider gaps stay an error.
+        * ``"tilt"``: slices that do not lie straight above each other (gantry tilt) are shifted
+          within their planes onto a rectangular grid, which has more rows or columns.
+        * ``"spacing"``: unevenly spaced slices, or parts with different spacing, are resampled to
+          an even grid of the median spacing.
+        * ``"drop"``: files that are cut short or state no position are left out; mostly "gaps" is
+          needed, too.
+        * ``"monochrome1"``: values of MONOCHROME1 slices are taken as they are stored: it tells
+          how to show values, not what they are.
+
+        All interpolation is linear, in one go; it needs memory for a second volume. Files of one
+        whole volume (NIfTI, NRRD, MetaImage) are not repaired.
+    strict
+        Whether what is otherwise a `RhoaWarning` (lossy compression, localizers among the slices,
+        metal, a body that the field of view cuts, a patient that moved) is an error.
+    max_bytes
+        Largest volume to allocate, in bytes.
+    progress
+        Called with (done, total, what is being done).
+
+    Returns
+    -------
+    Volume
+        ``hu[k, j, i]`` = (slice, row, column), slices in ascending order along the normal (row x
+        column direction), rows and columns as stored; int16, or float32 where that cannot hold
+        the values. Padding is -1024 HU. ``report`` tells what was found: ``metal_cm3``,
+        ``cut_body_share`` (of the slices), ``moved_slices`` and ``plausible_hu`` what was seen in
+        the voxels.
+
+    Raises
+    ------
+    ReadError
+        Of a kind that tells what is wrong (see `rhoa.errors`); it names the file.
+    MissingExtraError
+        If a decoder, nibabel or SimpleITK is not installed; it says what to install.
+
+    Examples
+    --------
+    >>> import tempfile, rhoa
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     try:
+    ...         rhoa.read_ct(folder)
+    ...     except rhoa.RhoaError as error:
+    ...         print(type(error).__name__)
+    NoSeriesError
+    """
+    from rhoa.files import shown
+
+    max_bytes = require_count("max_bytes", max_bytes)
+    repairs = named(repair)
+    findings = Findings(strict)
+    file = whole_volume(path)
+    if file is not None:
+        from rhoa.reading.volume_files import read_itk, read_nifti
+
+        if series is not None:
+            raise ParameterError(f"series= is for DICOM; {shown(file)} is one volume.")
+        read = read_nifti if is_nifti(file) else read_itk
+        volume = read(file, max_bytes=max_bytes, findings=findings, progress=progress)
+    else:
+        arranged = arrange(
+            path, series=series, repairs=repairs, findings=findings, progress=progress
+        )
+        volume = read_series(arranged, max_bytes=max_bytes, findings=findings, progress=progress)
+    for message in findings.warnings:
+        warn_user(message)
+    return volume
+
+
+def inspect(
+    path: Paths,
+    *,
+    repair: str | Collection[str] = (),
+    progress: Callable[[int, int, str], object] | None = None,
+) -> list[SeriesSummary]:
+    """What is at ``path``: one `SeriesSummary` a series, the largest first.
+
+    Pixels are not decoded: blank or undecodable slices are found by `read_ct` only.
+
+    Parameters
+    ----------
+    path, repair, progress
+        As in `read_ct`, which would read with these repairs.
+
+    Raises
+    ------
+    ParameterError
+        If there is no repair of such a name.
+    ReadError
+        If there is no image at all, or a DICOM file cannot be parsed.
+    """
+    repairs = named(repair)
+    file = whole_volume(path)
+    if file is not None:
+        from rhoa.reading.volume_files import summarise_itk, summarise_nifti
+
+        return [summarise_nifti(file) if is_nifti(file) else summarise_itk(file)]
+
+    return summarise(path, repairs=repairs, progress=progress)
+
+
+def as_volume(scan: Scan) -> Volume:
+    """A scan as a volume: it is one, or a path, or a list of paths, that `read_ct` reads.
+
+    Raises
+    ------
+    ParameterError
+        If it is none of these.
+    ReadError
+        As `read_ct`.
+
+    Examples
+    --------
+    >>> import numpy as np, rhoa
+    >>> volume = rhoa.Volume.from_array(np.zeros((3, 4, 5)), spacing_mm=(2, 1, 1))
+    >>> as_volume(volume) is volume
+    True
+    """
+    volume = read_if_path(scan)
+    if not isinstance(volume, Volume):
+        raise ParameterError(
+            f"volume must be a rhoa.Volume; got {type(scan).__name__}. "
+            "Build one with rhoa.Volume.from_array(hu, spacing_mm), or pass the path of a scan."
+        )
+    return volume
+
+
+def read_if_path(given: Scan | ArrayLike) -> Volume | ArrayLike:
+    """A scan as `as_volume`; what is neither volume nor path, as it is."""
+    paths = paths_in(given)
+    return cast("Volume | ArrayLike", given) if paths is None else read_ct(paths)
+
+
+def paths_in(given: object) -> Paths | None:
+    """A path, or a list of paths; None where it is something else."""
+    if isinstance(given, str | os.PathLike):
+        return given
+    if isinstance(given, list | tuple) and all(isinstance(p, str | os.PathLike) for p in given):
+        return given or None
+    return None
+
+
+def whole_volume(path: Paths) -> Path | None:
+    """The path of one NIfTI, NRRD or MetaImage file; None where ``path`` is something else."""
+    if not isinstance(path, str | os.PathLike):
+        return None
+    file = Path(path)
+    whole = file.name.lower().endswith(NIFTI_SUFFIXES + ITK_SUFFIXES)
+    folder = os.path.isdir(file)  # noqa: PTH112  # Path.is_dir raises where a name is too long
+    return file if whole and not folder else None
+
+
+def is_nifti(file: Path) -> bool:
+    """Whether a file is NIfTI by its suffix."""
+    return file.name.lower().endswith(NIFTI_SUFFIXES)
+
+
+# From decoded slices to the volume: blank slices left out, and repairs that move values made.
+
+AIR_BELOW_HU = -900
+"""The middle of a slice through a body is denser somewhere."""
+STILL_AIR_HU = 5.0
+"""Standard deviation below which air was never scanned: noise is larger."""
+FEWEST_PIXELS = 64
+"""Those of a smaller slice may be equal by chance."""
+_EVERY = 4  # pixel is looked at first
+_MOST_NAMED = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assembled:
+    """The voxels of a volume, and what was put right."""
+
+    hu: NDArray[Any]
+    affine: NDArray[np.float64]
+    blank_dropped: int
+    repairs: tuple[dict[str, Any], ...]
+
+
+def assemble(
+    hu: NDArray[Any],
+    ordered: Sorted,
+    repairs: Collection[str],
+    *,
+    max_bytes: int,
+    findings: Findings,
+) -> Assembled:
+    """The volume of decoded slices.
+
+    Blank slices at an end are left out. A blank slice inside the stack is a missing one: an error,
+    or interpolated by the repair "gaps".
+
+    Raises
+    ------
+    GeometryError
+        If blank slices interrupt the stack, or leave fewer than two slices.
+    """
+    kept = _kept(hu, ordered, repairs)
+    stacked = ordered.stack
+    inside = range(0)
+    if len(kept) < len(hu):
+        stacked = stack_of([ordered.headers[n] for n in kept], ordered.label, repairs)
+        inside = range(kept[0], kept[-1] + 1)
+    if stacked.doubt:
+        findings.warn(stacked.doubt, GeometryError)
+    ends = len(hu) - len(inside) if inside else 0
+    if stacked.layout is None:
+        return Assembled(hu[kept[0] : kept[-1] + 1], stacked.affine, ends, ())
+    require_budget(stacked.layout.shape, hu.dtype, max_bytes)
+    made = resample(hu, stacked.layout, kept)
+    blank = [ordered.headers[n].name for n in inside if n not in kept]
+    records = [
+        {**record, "blank_files": blank} if blank and record["name"] == "gaps" else record
+        for record in stacked.repairs
+    ]
+    return Assembled(made, stacked.affine, ends, tuple(records))
+
+
+def _kept(hu: NDArray[Any], ordered: Sorted, repairs: Collection[str]) -> list[int]:
+    """Indices of the slices that are not blank."""
+    headers = ordered.headers
+    blank, empty = blank_slices(hu, [header.format.intercept for header in headers])
+    if not empty.any():
+        return list(range(len(hu)))
+    seen = np.flatnonzero(~blank)
+    if len(seen) < 2:
+        raise PixelDataError(
+            f"{headers[0].name}: {int(blank.sum())} of {len(hu)} slices are blank (all pixels "
+            "equal), too many for a volume; export the original series."
+        )
+    solid = np.flatnonzero(~empty)
+    inside = [n for n in np.flatnonzero(empty).tolist() if len(solid) and solid[0] < n < solid[-1]]
+    if inside and "gaps" not in repairs:
+        single = not (np.diff(inside) == 1).any()
+        remedy = ', or pass repair="gaps" to interpolate it' if single else ""
+        names = ", ".join(headers[n].name for n in inside[:_MOST_NAMED])
+        raise GeometryError(
+            f"{names}: {len(inside)} blank slices inside the stack, which count as missing; "
+            f"export the original series{remedy}."
+        )
+    return [n for n in range(int(seen[0]), int(seen[-1]) + 1) if n not in inside]
+
+
+def blank_slices(
+    hu: NDArray[Any], zeros_hu: Sequence[float | None]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which slices are blank; which are that, or hold nothing but still air in their middle.
+
+    Blank are slices of equal pixels: air, or stored zeros, or anything where most slices differ.
+
+    Parameters
+    ----------
+    zeros_hu
+        What a stored zero is in every slice.
+    """
+    equal, void, still = blankness(hu, zeros_hu)
+    blank = equal if 2 * equal.sum() < len(hu) else void
+    return blank, blank | still
+
+
+def blankness(
+    hu: NDArray[Any], zeros_hu: Sequence[float | None]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which slices have equal pixels; which of them of air or zeros; which show still air."""
+    _, rows, columns = hu.shape
+    equal, void, still = (np.zeros(len(hu), bool) for _ in range(3))
+    if rows * columns < FEWEST_PIXELS:
+        return equal, void, still
+    middle = hu[:, rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
+    some = middle[:, ::_EVERY, ::_EVERY]
+    low, high = some.min(axis=(1, 2)), some.max(axis=(1, 2))
+    for k in np.flatnonzero((low == high) | (high <= AIR_BELOW_HU)).tolist():
+        equal[k] = hu[k].min() == hu[k].max()
+        void[k] = equal[k] and (low[k] <= AIR_BELOW_HU or low[k] == zeros_hu[k])
+        still[k] = middle[k].max() <= AIR_BELOW_HU and middle[k].std() < STILL_AIR_HU
+    return equal, void, still
+
+
+# The files of one DICOM series to a volume.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arranged:
+    """The slices of one CT volume, sorted and checked, whose pixels are still in their files."""
+
+    found: Found
+    chosen: Series
+    ordered: Sorted
+    headers: tuple[Header, ...]
+    """In the order of the volume, as they are to be decoded."""
+    left_out: Mapping[str, int]
+    repairs: Collection[str]
+    by_rule: bool
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """From ``(k, j, i, 1)`` to patient LPS mm, if no slice is blank."""
+        return self.ordered.stack.affine
+
+    def judge(self, looks: Mapping[int, Look], findings: Findings) -> dict[str, Any]:
+        """What is seen in the voxels of all slices, for the report; doubts become warnings."""
+        outline = Volume(np.empty((0, 0, 0), np.int16), self.affine)
+        facts = [looks[k] for k in range(len(self.headers))]
+        axial = outline.axes.superior == 0
+        return judge(facts, outline.spacing_mm, findings, axial=axial)
+
+
+def arrange(
+    path: PathOrPaths,
+    *,
+    series: str | int | None,
+    repairs: Collection[str],
+    findings: Findings,
+    progress: Progress | None,
+) -> Arranged:
+    """The slices of the CT volume among the files of ``path``; see `rhoa.read_ct`."""
+    found = find(path, repairs, progress)
+    chosen = choose(found, series, repairs)
+    ordered = sort_slices(chosen, repairs)
+    left_out = note_left_out(chosen.headers, findings)
+    headers = checked(ordered.headers, findings)
+    return Arranged(found, chosen, ordered, headers, left_out, repairs, series == AUTO)
+
+
+def read_series(
+    arranged: Arranged, *, max_bytes: int, findings: Findings, progress: Progress | None
+) -> Volume:
+    """The volume of slices that are arranged; see `rhoa.read_ct`."""
+    headers, ordered, repairs = arranged.headers, arranged.ordered, arranged.repairs
+    if ordered.stack.layout is not None:
+        require_budget(ordered.stack.layout.shape, np.dtype("i2"), max_bytes)
+    decoded = decode(headers, max_bytes=max_bytes, findings=findings, progress=progress)
+    made = assemble(decoded.hu, ordered, repairs, max_bytes=max_bytes, findings=findings)
+    volume = Volume(made.hu, made.affine)
+    first = headers[0]
+    moved = bool(made.repairs or made.blank_dropped)
+    if moved:
+        seen = judge_volume(made.hu, made.affine, findings)
+    else:
+        seen = arranged.judge(decoded.looks, findings)
+    report: dict[str, Any] = {
+        "files": arranged.found.files,
+        "skipped": dict(arranged.found.skipped),
+        "series": len(arranged.found.series),
+        "slices": volume.shape[0],
+        **arranged.left_out,
+        "copies_dropped": ordered.copies,
+        "blank_dropped": made.blank_dropped,
+        "repairs": [*ordered.records(arranged.found.dropped), *made.repairs],
+        "spacing_mm": list(volume.spacing_mm),
+        "orientation": orientation_name(first.plane),
+        "kernel": first.kernel,
+        "transfer_syntaxes": syntax_names(ordered.headers),
+        "rescale_varies": len({(h.format.slope, h.format.intercept) for h in ordered.headers}) > 1,
+        "padding_voxels": decoded.padding_voxels,
+        "hu_range": [float(made.hu.min()), float(made.hu.max())]
+        if moved
+        else list(decoded.hu_range),
+        **seen,
+        "warnings": list(findings.warnings),
+    }
+    if arranged.by_rule:
+        report["chosen"] = {"series": arranged.chosen.index, "by": AUTO_RULE}
+    return Volume(made.hu, made.affine, report)
+
+
+# A CT that is read a few slices at a time: what needs no whole volume never holds one.
+
+BLOCK_BYTES = 8 << 20
+"""Of slices that are decoded together: 16 of 512 x 512 pixels."""
+
+
+class BlankSliceError(Exception):
+    """A blank slice: whether it counts is known when all slices are. Never reaches the user."""
+
+
+class SliceSource:
+    """The slices of one CT, sorted and checked, decoded when they are asked for."""
+
+    def __init__(
+        self, arranged: Arranged, *, max_bytes: int, findings: Findings, progress: Progress | None
+    ) -> None:
+        self._arranged = arranged
+        self._max_bytes = max_bytes
+        self._findings = findings
+        self._progress = progress
+        self._kinds = kinds(arranged.headers)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all slices are needed at once: repairs may move them."""
+        return bool(self._arranged.repairs)
+
+    @property
+    def outline(self) -> Volume:
+        """A volume of this shape and place, whose voxels are all 0 and take no memory."""
+        zero = np.zeros((), self._kinds[0])
+        return Volume(
+            np.broadcast_to(zero, shape_of(self._arranged.headers)), self._arranged.affine
+        )
+
+    def blocks(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """The index of a first slice, and the HU of it and those after it, block by block.
+
+        Values are those of `read`, in int16 where that holds all of a block, else in float32. The
+        array is used again for the next block.
+
+        Raises
+        ------
+        ReadError
+            As `rhoa.read_ct`.
+        BlankSliceError
+            If a slice is blank, so that all have to be read.
+        """
+        headers = self._arranged.headers
+        total, rows, columns = shape_of(headers)
+        require_budget((total, rows, columns), np.dtype(self._kinds[0]), self._max_bytes)
+        most = max(1, BLOCK_BYTES // (rows * columns * 2))
+        buffers = {kind: np.empty((0, rows, columns), kind) for kind in self._kinds}
+        looks: dict[int, Look] = {}
+        with decoder(headers, self._progress) as fill:
+            for first in range(0, total, most):
+                count = min(most, total - first)
+                hu, seen = self._block(fill, buffers, first, count)
+                looks |= seen
+                zeros = [header.format.intercept for header in headers[first : first + count]]
+                equal, _, still = blankness(hu, zeros)
+                if (equal | still).any():
+                    raise BlankSliceError
+                yield first, hu
+        warn_of_padding(headers, self._findings)
+        doubt = self._arranged.ordered.stack.doubt
+        if doubt:
+            self._findings.warn(doubt, GeometryError)
+        self._arranged.judge(looks, self._findings)
+
+    def _block(
+        self, fill: Fill, buffers: dict[str, NDArray[Any]], first: int, count: int
+    ) -> tuple[NDArray[Any], dict[int, Look]]:
+        """One block in the smallest of the element types that holds it."""
+        *narrow, widest = self._kinds
+        for kind in narrow:
+            hu = _room(buffers, kind, count)
+            try:
+                return hu, fill(hu, first).looks
+            except TooLargeForInt16Error:
+                shape = shape_of(self._arranged.headers)
+                require_budget(shape, np.dtype(widest), self._max_bytes)
+        hu = _room(buffers, widest, count)
+        return hu, fill(hu, first).looks
+
+    def read(self) -> Volume:
+        """The whole volume, as `rhoa.read_ct` reads it."""
+        return read_series(
+            self._arranged,
+            max_bytes=self._max_bytes,
+            findings=self._findings,
+            progress=self._progress,
+        )
+
+    def warn(self) -> None:
+        """Warn of what was found so far."""
+        for message in self._findings.warnings:
+            warn_user(message)
+
+
+def open_scan(
+    path: PathOrPaths,
+    *,
+    series: str | int | None = None,
+    repair: str | Collection[str] = (),
+    progress: Progress | None = None,
+) -> SliceSource | Volume:
+    """What `rhoa.read_ct` would read: the slices of a DICOM series; else the volume, already read.
+
+    Raises
+    ------
+    ReadError
+        As `rhoa.read_ct`.
+    """
+    if whole_volume(path) is not None:
+        return read_ct(path, series=series, repair=repair, progress=progress)
+    return open_series(path, series=series, repair=repair, progress=progress)
+
+
+def open_series(
+    path: PathOrPaths,
+    *,
+    series: str | int | None = None,
+    repair: str | Collection[str] = (),
+    strict: bool = False,
+    max_bytes: int = 4 << 30,
+    progress: Progress | None = None,
+) -> SliceSource:
+    """A CT series whose slices are decoded when they are asked for; options as in `rhoa.read_ct`.
+
+    Headers are read, and checked, now.
+
+    Raises
+    ------
+    ReadError
+        As `rhoa.read_ct`.
+    """
+    findings = Findings(strict)
+    arranged = arrange(
+        path, series=series, repairs=named(repair), findings=findings, progress=progress
+    )
+    return SliceSource(arranged, max_bytes=max_bytes, findings=findings, progress=progress)
+
+
+def _room(buffers: dict[str, NDArray[Any]], kind: str, count: int) -> NDArray[Any]:
+    """A part of the buffer of that kind, which is made larger where it has to be."""
+    if len(buffers[kind]) < count:
+        buffers[kind] = np.empty((count, *buffers[kind].shape[1:]), kind)
+    return buffers[kind][:count]

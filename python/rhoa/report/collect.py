@@ -1,0 +1,445 @@
+"""The numbers of a study: its runs read back and measured, comparisons, calibration, failures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rhoa.cohort.partition import PARTITIONS
+from rhoa.errors import ManifestError, MissingFileError, RhoaWarning
+from rhoa.evaluation.calibration import fit_temperature
+from rhoa.evaluation.comparison import compare
+from rhoa.evaluation.decision_curves import choose_threshold
+from rhoa.evaluation.metrics import Baseline, Evaluation, evaluate, finite
+from rhoa.learning.recipe import RESNET18
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from os import PathLike
+
+    from numpy.typing import NDArray
+
+    from rhoa.cohort import Hip, Manifest
+    from rhoa.evaluation.metrics import Estimate
+
+    HipKey = tuple[str, str, str, str]
+
+
+# The numbers of a study: its hips counted, its models read back and measured on them.
+
+SOURCES = ("xray", "ct")  # in the order of the paper's tables
+CLASSES = ("rHOA", "no-rHOA")
+FIGURES = (
+    "accuracy",
+    "balanced_accuracy",
+    "precision",
+    "recall",
+    "specificity",
+    "f1",
+    "pr_auc",
+    "roc_auc",
+    "brier",
+    "ece",
+)
+SAME_ANSWER = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "pr_auc", "roc_auc")
+"""Figures of who gives every hip the same answer."""
+HISTORY = ("iteration", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+PREDICTIONS = ("subject", "side", "source", "visit", "label", "partition", "score")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What one model says of the hips of one source and partition."""
+
+    hips: Sequence[Hip]
+    truth: NDArray[np.int_]
+    score: NDArray[np.float64]
+    groups: NDArray[np.intp]
+    """Subject of each hip, as whole numbers 0, 1, ... without gaps."""
+    evaluation: Evaluation
+
+    @property
+    def has_both_classes(self) -> bool:
+        """Whether there are hips with rHOA and hips without."""
+        return 0 < int(self.truth.sum()) < self.truth.size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """A trained model: its recipe, its history, its scores by (source, partition)."""
+
+    name: str
+    recipe: Mapping[str, Any]
+    history: Mapping[str, NDArray[np.float64]]
+    sets: Mapping[tuple[str, str], Scores]
+    record: Mapping[str, Any]
+    """What ``run.json`` says: seed, device, versions, hashes; empty where there is none."""
+    card: Mapping[str, Any]
+    """What ``model.json`` says; empty where there is none."""
+
+
+def read_runs(folders: Iterable[str | PathLike[str]], hips: Sequence[Hip]) -> list[Run]:
+    """The runs of ``folders``, measured on ``hips``, which are all labelled and have partitions.
+
+    Raises
+    ------
+    MissingFileError
+        If a folder lacks a file.
+    ManifestError
+        If a file cannot be read, or predictions are of other hips, labels or partitions.
+    """
+    paths = [Path(folder) for folder in folders]
+    recipes = [_read_recipe(path) for path in paths]
+    names = [str(recipe["name"]) for recipe in recipes]
+    return [
+        Run(
+            _displayed(name if names.count(name) == 1 else f"{name} ({path.name})"),
+            recipe,
+            _read_history(path),
+            _read_sets(path, hips),
+            _read_json(path / "run.json"),
+            _read_json(path / "model.json"),
+        )
+        for path, recipe, name in zip(paths, recipes, names, strict=True)
+    ]
+
+
+def _displayed(name: str) -> str:
+    return name[:1].upper() + name[1:]
+
+
+def _read_recipe(folder: Path) -> dict[str, Any]:
+    path = _require_file(folder / "recipe.json")
+    recipe = _read_json(path)
+    if not {"name", "sources"} <= recipe.keys():
+        raise ManifestError(f"{_where(path)}: no recipe; pass folders written by rhoa.train.")
+    return recipe
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object of a JSON file; empty where there is no file, or no object in it."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ManifestError(f"{_where(path)}: not a JSON file ({error}).") from None
+    return content if isinstance(content, dict) else {}
+
+
+def _read_history(folder: Path) -> dict[str, NDArray[np.float64]]:
+    path = folder / "history.csv"
+    rows = _read_csv(path, HISTORY)
+    try:
+        return {
+            name: np.array([float(row[name] or "nan") for row in rows], np.float64)
+            for name in HISTORY
+        }
+    except ValueError as error:
+        raise ManifestError(f"{_where(path)}: not a table of numbers ({error}).") from None
+
+
+def _read_sets(folder: Path, hips: Sequence[Hip]) -> dict[tuple[str, str], Scores]:
+    """Scores by (source, partition), in the manifest's order of hips."""
+    path = folder / "predictions.csv"
+    said = _read_predictions(path)
+    known = {_key(hip): hip for hip in hips}
+    strange = sum(
+        key not in known or (str(known[key].label), known[key].partition) != (label, part)
+        for key, (label, part, _) in said.items()
+    )
+    if strange:
+        raise ManifestError(
+            f"{_where(path)}: {strange} of {len(said)} hips are absent from the manifest, or have "
+            "another label or partition there; report runs with the manifest they were trained on."
+        )
+    sets: dict[tuple[str, str], Scores] = {}
+    for source, part in sorted({(key[2], part) for key, (_, part, _) in said.items()}):
+        expected = [hip for hip in hips if (hip.source, hip.partition) == (source, part)]
+        present = [hip for hip in expected if _key(hip) in said]
+        if len(present) < len(expected):
+            raise ManifestError(
+                f"{_where(path)}: holds {len(present)} of the {len(expected)} {source} hips of "
+                f"partition {part}; train again on this manifest."
+            )
+        truth = np.array([hip.label for hip in present], int)
+        score = np.array([said[_key(hip)][2] for hip in present], np.float64)
+        groups = np.unique([hip.subject for hip in present], return_inverse=True)[1]
+        measured = evaluate(truth, score, groups=groups)
+        sets[source, part] = Scores(present, truth, score, groups, measured)
+    return sets
+
+
+def _read_predictions(path: Path) -> dict[HipKey, tuple[str, str, float]]:
+    """(label, partition, score) by hip; unlabelled hips and those of training are left out."""
+    rows = [
+        row
+        for row in _read_csv(path, PREDICTIONS)
+        if row["label"] and row["partition"] != PARTITIONS[0]
+    ]
+    said = {}
+    for number, row in enumerate(rows, start=1):
+        try:
+            score = float(row["score"])
+        except ValueError:
+            raise ManifestError(f"{_where(path)}: labelled hip {number} has no score.") from None
+        key = (row["subject"], row["side"], row["source"], row["visit"])
+        said[key] = (row["label"], row["partition"], score)
+    if len(said) < len(rows):
+        raise ManifestError(f"{_where(path)}: {len(rows) - len(said)} hips are listed twice.")
+    return said
+
+
+def _key(hip: Hip) -> HipKey:
+    return hip.subject, hip.side, hip.source, hip.visit
+
+
+def _read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    with _require_file(path).open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file, restval="")
+        rows = list(reader)
+    missing = [name for name in columns if name not in (reader.fieldnames or ())]
+    if missing:
+        raise ManifestError(f"{_where(path)}: lacks the columns {', '.join(missing)}.")
+    return rows
+
+
+def _require_file(path: Path) -> Path:
+    if not path.is_file():
+        raise MissingFileError(
+            f"{path.parent.name}: no {path.name} in it; pass folders written by rhoa.train."
+        )
+    return path
+
+
+def _where(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def numbers(manifest: Manifest, runs: Sequence[Run]) -> dict[str, Any]:
+    """Every number of the tables, for ``metrics.json``: plain types, None where undefined."""
+    hips = manifest.labelled.hips
+    return {
+        "cohort": _cohort(hips) | {"excluded": dict(manifest.excluded)},
+        "models": [_model(run) for run in runs],
+        "baselines": {
+            source: {part: _baseline(_members(hips, [source], [part])) for part in PARTITIONS}
+            for source in SOURCES
+        },
+    }
+
+
+def _members(hips: Iterable[Hip], sources: Iterable[str], parts: Iterable[str | None]) -> list[Hip]:
+    return [hip for hip in hips if hip.source in sources and hip.partition in parts]
+
+
+def _cohort(labelled: Sequence[Hip]) -> dict[str, Any]:
+    """Labelled hips by source, partition and class, and their subjects."""
+    partitions: dict[str, set[str | None]] = {}
+    for hip in labelled:
+        partitions.setdefault(hip.subject, set()).add(hip.partition)
+
+    def subjects(sources: Iterable[str], parts: Iterable[str]) -> int:
+        return len({hip.subject for hip in _members(labelled, sources, parts)})
+
+    return {
+        "hips": {
+            source: {part: _classes(_members(labelled, [source], [part])) for part in PARTITIONS}
+            for source in SOURCES
+        },
+        "subjects": {
+            **{part: subjects(SOURCES, [part]) for part in PARTITIONS},
+            "all": subjects(SOURCES, PARTITIONS),
+        },
+        "subjects_by_source": {
+            source: {part: subjects([source], [part]) for part in PARTITIONS} for source in SOURCES
+        },
+        "subjects_in_several_partitions": sum(len(parts) > 1 for parts in partitions.values()),
+    }
+
+
+def _classes(hips: Sequence[Hip]) -> dict[str, int]:
+    positive = sum(hip.label == 1 for hip in hips)
+    return dict(zip(CLASSES, (positive, len(hips) - positive), strict=True))
+
+
+def _network(run: Run) -> str:
+    backbone = str(run.recipe.get("backbone", RESNET18))
+    return "ResNet18" if backbone == RESNET18 else backbone
+
+
+def _model(run: Run) -> dict[str, Any]:
+    last = {name: finite(values[-1]) for name, values in run.history.items() if values.size}
+    return {
+        "name": run.name,
+        "description": f"{_network(run)} {run.recipe.get('description', '')}".strip(),
+        "sources": _seen(run.recipe),
+        "xray_size": run.recipe.get("xray_size"),
+        "epochs": run.recipe.get("epochs"),
+        "last_iteration": last,
+        "results": {
+            source: {
+                part: _evaluation(run.sets[source, part].evaluation)
+                if (source, part) in run.sets
+                else None
+                for part in ("val", "test")
+            }
+            for source in SOURCES
+        },
+        "provenance": _provenance(run),
+    }
+
+
+def _seen(recipe: Mapping[str, Any]) -> list[str]:
+    """The kinds of image that a model was trained on, in any stage, in their order."""
+    first = recipe.get("first")
+    return list(dict.fromkeys([*(_seen(first) if first else ()), *recipe["sources"]]))
+
+
+def _provenance(run: Run) -> dict[str, Any]:
+    """What made the model, as far as its folder says."""
+    from_record = ("seed", "device", "precision", "versions", "manifest_sha256", "split_sha256")
+    from_card = (
+        *("architecture", "image_size", "pretrained", "trained_hips", "iterations"),
+        *("weights_of", "weights_iteration", "weights_sha256"),
+    )
+    told = {name: run.record.get(name) for name in from_record}
+    return told | {name: run.card.get(name) for name in from_card}
+
+
+def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    estimates = {
+        name: {key: finite(value) for key, value in getattr(evaluation, name)._asdict().items()}
+        for name in FIGURES
+    }
+    return {
+        "hips": evaluation.hips,
+        "subjects": evaluation.groups,
+        "confusion": {key: int(count) for key, count in evaluation.confusion._asdict().items()},
+        **estimates,
+    }
+
+
+def _baseline(hips: Sequence[Hip]) -> dict[str, Any] | None:
+    """Figures of who gives every hip the same score and calls the larger class."""
+    if not hips:
+        return None
+    same = Baseline.of(sum(hip.label == 1 for hip in hips) / len(hips))
+    estimates = {
+        name: {"value": finite(getattr(same, name)), "low": None, "high": None}
+        for name in SAME_ANSWER
+    }
+    return {"answer": CLASSES[1 - same.answer], **estimates}
+
+
+# What a study shows beyond its tables: comparisons, calibration, operating points, failures.
+#
+# Temperature and threshold are chosen on validation hips; everything is measured on test hips.
+
+COMPARED = ("balanced_accuracy", "pr_auc", "brier")
+
+
+def reference(runs: Sequence[Run], source: str) -> Run | None:
+    """The model whose test results on ``source`` are looked at closely.
+
+    That of the largest ROC AUC on the validation set, so that the test set has no say; the first
+    one where no validation set has both classes.
+    """
+    tested = [run for run in runs if (source, "test") in run.sets]
+    if not tested:
+        return None
+
+    def area(run: Run) -> float:
+        scores = run.sets.get((source, "val"))
+        value = math.nan if scores is None else scores.evaluation.roc_auc.value
+        return value if math.isfinite(value) else -1.0
+
+    return max(tested, key=area)
+
+
+def findings(runs: Sequence[Run], source: str) -> dict[str, Any]:
+    """Everything of one source, in plain types for ``metrics.json``; None where undefined."""
+    chosen = reference(runs, source)
+    return {
+        "reference": None if chosen is None else chosen.name,
+        "comparisons": [] if chosen is None else _comparisons(runs, chosen, source),
+        "calibration": [_calibration(run, source) for run in runs if _tuned(run, source)],
+        "failures": [] if chosen is None else [_failure(*one) for one in failures(chosen, source)],
+    }
+
+
+def failures(run: Run, source: str) -> list[tuple[Hip, float]]:
+    """Test hips that the model calls wrong at 0.5, with their scores; the most confident first."""
+    scores = run.sets[source, "test"]
+    wrong = np.flatnonzero((scores.score >= 0.5) != (scores.truth == 1))
+    order = wrong[np.argsort(-np.abs(scores.score[wrong] - 0.5), kind="stable")]
+    return [(scores.hips[at], float(scores.score[at])) for at in order]
+
+
+def _failure(hip: Hip, score: float) -> dict[str, Any]:
+    return {"label": hip.label, "kl": hip.kl, "side": hip.side, "probability": score}
+
+
+def _comparisons(runs: Sequence[Run], chosen: Run, source: str) -> list[dict[str, Any]]:
+    """The reference against each other model, on the test hips."""
+    mine = chosen.sets[source, "test"]
+    if not mine.has_both_classes:
+        return []
+    rows = []
+    for run in runs:
+        theirs = run.sets.get((source, "test"))
+        if run is chosen or theirs is None:
+            continue
+        result = compare(mine.truth, theirs.score, mine.score, groups=mine.groups, resamples=1000)
+        rows.append(
+            {
+                "model": run.name,
+                "roc_auc": _plain(result.roc_auc.difference),
+                "roc_auc_p": finite(result.roc_auc.p),
+                **{name: _plain(result.differences[name]) for name in COMPARED},
+                "only_reference_right": result.answers.only_second,
+                "only_model_right": result.answers.only_first,
+                "answers_p": finite(result.answers.p),
+            }
+        )
+    return rows
+
+
+def _tuned(run: Run, source: str) -> bool:
+    """Whether there are hips to choose on, and hips to measure on."""
+    val, test = (run.sets.get((source, part)) for part in ("val", "test"))
+    return val is not None and val.has_both_classes and test is not None
+
+
+def _calibration(run: Run, source: str) -> dict[str, Any]:
+    """Temperature and threshold from the validation set, and what they do on the test set."""
+    val, test = run.sets[source, "val"], run.sets[source, "test"]
+    part = np.full(val.truth.size, "val")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RhoaWarning)  # an extreme temperature is printed as it is
+        temperature = fit_temperature(val.truth, val.score, partition=part)
+    point = choose_threshold(val.truth, val.score, partition=part)
+    scaled = evaluate(test.truth, temperature.apply(test.score), groups=test.groups)
+    moved = evaluate(test.truth, test.score, groups=test.groups, threshold=point.threshold)
+    return {
+        "model": run.name,
+        "temperature": temperature.value,
+        "brier": _plain(test.evaluation.brier),
+        "brier_scaled": _plain(scaled.brier),
+        "ece": _plain(test.evaluation.ece),
+        "ece_scaled": _plain(scaled.ece),
+        "threshold": point.threshold,
+        "recall": _plain(moved.recall),
+        "specificity": _plain(moved.specificity),
+    }
+
+
+def _plain(estimate: Estimate) -> Mapping[str, float | None]:
+    return {name: finite(value) for name, value in estimate._asdict().items()}

@@ -1,0 +1,341 @@
+"""One page that shows a study, as HTML, Markdown and JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rhoa.cohort.builder import ct_ap_of
+from rhoa.cohort.leakage import leaks
+from rhoa.cohort.partition import PARTITIONS
+from rhoa.errors import ManifestError, require_extra
+from rhoa.evaluation.saliency import OcclusionExample, occlusion
+from rhoa.files import atomic_write
+from rhoa.hips.bounding_boxes import CT_CROP_PIXELS
+from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
+from rhoa.projection import sweep
+from rhoa.radiograph import Radiograph
+from rhoa.report import collect, page
+from rhoa.report.collect import CLASSES, SOURCES, findings
+from rhoa.report.page import html_page, shrunk
+from rhoa.report.tables import (
+    COLUMNS,
+    COUNTS,
+    DASH,
+    PART_NAMES,
+    SOURCE_NAMES,
+    checklist,
+    estimate_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from os import PathLike
+
+    from numpy.typing import NDArray
+
+    from rhoa.cohort import Manifest
+    from rhoa.report.collect import Run
+    from rhoa.report.page import GalleryItem
+    from rhoa.volume import Volume
+
+    Numbers = Mapping[str, Any]
+
+
+# The report's numbers as Markdown tables, for papers, wikis and diffs.
+
+
+def as_markdown(title: str, notes: Sequence[str], metrics: Numbers) -> str:
+    """The whole document."""
+    blocks = [f"# {title}", *(f"> {note}" for note in notes), _cohort(metrics)]
+    for number, source in zip("23", SOURCES, strict=True):
+        if any(metrics["baselines"][source][part] for part in ("val", "test")):
+            blocks.append(_results(number, source, metrics))
+    blocks += [_answers(metrics), *(_comparisons(source, metrics) for source in SOURCES)]
+    items = checklist(metrics)
+    rows = [(item.tripod, item.claim, item.subject, item.answer or "*open*") for item in items]
+    head = ("TRIPOD+AI", "CLAIM section", "Item", "What this run says")
+    blocks.append("## Reporting checklist\n\n" + _table(head, rows))
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _cohort(metrics: Numbers) -> str:
+    hips, flow, leaks = metrics["cohort"]["hips"], metrics["flow"], metrics["leaks"]
+    head = ["Partition", *(f"{SOURCE_NAMES[s]} {name}" for s in SOURCES for name in CLASSES)]
+    rows = [
+        [PART_NAMES[part], *(hips[source][part][name] for source in SOURCES for name in CLASSES)]
+        for part in PARTITIONS
+    ]
+    left_out = ", ".join(f"{count} {why}" for why, count in flow["excluded"].items()) or "none"
+    audit = f"{len(leaks['leaks'])} pairs of {leaks['images']} images leak between partitions"
+    return (
+        f"## Table 1. Hips\n\n{_table([*head, 'Subjects'], _with_subjects(rows, metrics))}\n\n"
+        f"{flow['start']} hips, left out: {left_out}. Leak audit: {audit}."
+    )
+
+
+def _with_subjects(rows: list[list[Any]], metrics: Numbers) -> list[list[Any]]:
+    subjects = metrics["cohort"]["subjects"]
+    return [[*row, subjects[part]] for row, part in zip(rows, PARTITIONS, strict=True)]
+
+
+def _results(number: str, source: str, metrics: Numbers) -> str:
+    rows = []
+    for part in ("val", "test"):
+        for model in metrics["models"]:
+            result = model["results"][source][part]
+            rows.append([PART_NAMES[part], model["name"], *_figures(result)])
+        baseline = metrics["baselines"][source][part]
+        if baseline is not None:
+            name = f"Always {baseline['answer']}"
+            rows.append([PART_NAMES[part], name, *_figures(baseline)])
+    head = ["Set", "Model", *(name for name, *_ in COLUMNS)]
+    return f"## Table {number}. {SOURCE_NAMES[source]} images\n\n{_table(head, rows)}"
+
+
+def _figures(result: Numbers | None) -> list[str]:
+    cells = []
+    for _, name, percent in COLUMNS:
+        value, interval = (
+            (DASH, "") if result is None else estimate_text(result[name], percent=percent)
+        )
+        cells.append(f"{value} [{interval}]" if interval else value)
+    return cells
+
+
+def _answers(metrics: Numbers) -> str:
+    rows = [
+        [SOURCE_NAMES[source], model["name"], *(result["confusion"][key] for _, key in COUNTS)]
+        for source in SOURCES
+        for model in metrics["models"]
+        if (result := model["results"][source]["test"]) is not None
+    ]
+    if not rows:
+        return ""
+    head = ["Test images", "Model", *(name for name, _ in COUNTS)]
+    return f"## Table 4. Answers at 0.5\n\n{_table(head, rows)}"
+
+
+def _comparisons(source: str, metrics: Numbers) -> str:
+    found = metrics["findings"][source]
+    rows = []
+    for other in found["comparisons"]:
+        value, interval = estimate_text(other["roc_auc"])
+        p = other["roc_auc_p"]
+        shown = DASH if p is None else f"{p:.3f}"
+        rows.append(
+            [f"{found['reference']} minus {other['model']}", f"{value} [{interval}]", shown]
+        )
+    if not rows:
+        return ""
+    title = f"Models compared, {SOURCE_NAMES[source]} test images"
+    return f"## {title}\n\n{_table(('Models', 'ROC AUC', 'p'), rows)}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+# One page that shows a study: its cohort, its images, its models and how good they are.
+
+TITLE = "Radiographic hip osteoarthritis on CT-AP and X-ray"
+
+
+def write_report(
+    folder: str | PathLike[str],
+    *,
+    manifest: Manifest,
+    runs: Sequence[str | PathLike[str]],
+    gallery: Sequence[GalleryItem] = (),
+    occlusions: Sequence[OcclusionExample] = (),
+    windows: Mapping[str, NDArray[np.float32]] | None = None,
+    notes: Sequence[str] = (),
+    title: str = TITLE,
+) -> Path:
+    """The path of ``folder/report.html``: one file that shows a study, without a network.
+
+    Beside it, ``metrics.json`` holds every number of the page, and ``report.md`` its tables for
+    other documents. All depend on the arguments only. Tables 1 to 3 are laid out as in the paper;
+    intervals resample subjects. No subject and no file is named.
+
+    Parameters
+    ----------
+    folder
+        Where to write; made where absent.
+    manifest
+        The cohort, with partitions.
+    runs
+        Folders that `rhoa.train` wrote for this manifest, in the order of the tables' rows.
+    gallery
+        CT-APs to show, ``(caption, radiograph)`` or ``(caption, radiograph, boxes)``. Without
+        boxes, those of the alignment's landmarks are drawn where it has any.
+    occlusions
+        Crops with their occlusion maps; misclassified ones are shown first.
+    windows
+        CT-APs of one scan by the name of their HU window, whose histograms are compared.
+    notes
+        Caveats for the top of the page, one paragraph each.
+    title
+        Of the page.
+
+    Raises
+    ------
+    MissingFileError
+        If a run folder lacks ``recipe.json``, ``history.csv`` or ``predictions.csv``.
+    ManifestError
+        If the manifest has no partitions, a file of a run or a crop cannot be read, or a run's
+        predictions are of other hips, labels or partitions than the manifest's.
+    ImportError
+        If matplotlib is absent: ``pip install 'rhoa[train]'``.
+
+    References
+    ----------
+    Gebre et al. 2022, Tables 1 to 3, Figures 1, 3 and 4, supplementary Figures 1 to 6.
+    """
+    require_extra("matplotlib", extra="train", purpose="the report")
+    if any(hip.partition is None for hip in manifest.labelled):
+        raise ManifestError("the manifest has hips without a partition; run `rhoa split` first.")
+    hips = manifest.labelled.hips
+    models = collect.read_runs(runs, hips)
+    examples = sorted(occlusions, key=lambda example: not example.misclassified)
+    metrics = _metrics(manifest, models, examples)
+    content = [
+        ("Summary", page.heading(title, notes, metrics)),
+        ("Cohort", page.cohort(metrics)),
+        ("Images", page.images(hips, gallery, windows or {})),
+        ("Training", page.training(models)),
+        ("Results", page.results(models, metrics)),
+        ("Comparison", page.comparison(metrics)),
+        ("Calibration", page.calibration(models, metrics)),
+        ("Explanations", page.explanations(examples)),
+        ("Failures", page.failures(models, metrics)),
+        ("Models", page.cards(metrics)),
+        ("Reporting", page.reporting(metrics)),
+        ("Provenance", page.provenance(metrics)),
+    ]
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    atomic_write(folder / "report.md", as_markdown(title, notes, metrics))
+    atomic_write(folder / "report.html", html_page(title, content))
+    return folder / "report.html"
+
+
+def _metrics(
+    manifest: Manifest, models: Sequence[Run], examples: Sequence[OcclusionExample]
+) -> dict[str, Any]:
+    return {
+        **collect.numbers(manifest, models),
+        "flow": manifest.flow().as_dict(),
+        "leaks": leaks(manifest).as_dict(),
+        "findings": {source: findings(models, source) for source in SOURCES},
+        "occlusions": [
+            {"label": int(example.label), "probability": float(example.probability)}
+            for example in examples
+        ],
+    }
+
+
+# The report of runs with what lies beside their manifest: CT-APs, and crops to explain.
+
+OCCLUSION_EXAMPLES = 6
+GALLERY_IMAGES = 12
+WINDOWS_FILE = "windows.npz"
+WINDOWS = ((-150, 600), (-1024, 1650))  # the paper's, and the full range of its scans
+EXPLAINED = "model-3"
+"""Trained on both kinds of image."""
+
+
+def write_study_report(
+    out: Path,
+    manifest: Manifest,
+    runs: Sequence[Path],
+    *,
+    example: tuple[Path, Manifest] | None = None,
+    notes: Sequence[str] = (),
+) -> Path:
+    """The report of ``runs`` with the CT-APs beside the manifest and occlusion maps.
+
+    The maps are of ``example``, a run and the manifest it was trained on (default: that one of
+    ``runs`` that `explained` picks).
+    """
+    return write_report(
+        out,
+        manifest=manifest,
+        runs=runs,
+        gallery=_gallery(manifest),
+        occlusions=_occlusions(*(example or (explained(runs), manifest))),
+        windows=_windows(manifest),
+        notes=notes,
+    )
+
+
+def explained(runs: Sequence[Path]) -> Path:
+    """The run whose maps are shown: of model 3 where there is one, else the last."""
+    names = [json.loads((run / "recipe.json").read_text(encoding="utf-8"))["name"] for run in runs]
+    return runs[names.index(EXPLAINED)] if EXPLAINED in names else runs[-1]
+
+
+def _gallery(manifest: Manifest) -> list[tuple[str, Radiograph]]:
+    """The CT-APs that `rhoa.cohort.build` wrote beside the crops, numbered, without names."""
+    files = dict.fromkeys(ct_ap_of(hip) for hip in manifest if hip.source == "ct")
+    shown = [file for file in files if file.is_file()][:GALLERY_IMAGES]
+    return [(f"CT-AP {n}", Radiograph.load(file)) for n, file in enumerate(shown, start=1)]
+
+
+def write_windows(folder: Path, volume: Volume) -> None:
+    """Write CT-APs of one scan in the paper's window and in the full one, for the report.
+
+    ``folder`` is that of the cohort's CT-APs.
+    """
+    images = sweep(volume, WINDOWS)
+    names = [f"{low} to {high} HU".replace("-", "\N{MINUS SIGN}") for low, high in WINDOWS]
+    pixels = {name: image.pixels for name, image in zip(names, images, strict=True)}
+    np.savez_compressed(folder / WINDOWS_FILE, allow_pickle=False, **pixels)
+
+
+def _windows(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
+    """CT-APs of one scan in several HU windows, where they lie beside those of the cohort."""
+    folders = {ct_ap_of(hip).parent for hip in manifest if hip.source == "ct"}
+    for path in sorted(folder / WINDOWS_FILE for folder in folders):
+        if path.is_file():
+            with np.load(path) as images:
+                return {name: images[name] for name in images.files}
+    return {}
+
+
+def _occlusions(run: Path, manifest: Manifest) -> list[OcclusionExample]:
+    """Occlusion maps of CT-AP test hips, those first that the model is most surely wrong of."""
+    from rhoa.learning import load_model
+
+    model = load_model(run)
+    hips = [hip for hip in manifest.labelled if (hip.source, hip.partition) == ("ct", "test")]
+    crops = [read_crop(hip.crop, accept=CROP_REFUSALS) for hip in hips]
+    scores = model.predict_proba(crops)[:, 1]
+    examples = []
+    for number in most_telling([int(hip.label or 0) for hip in hips], scores)[:OCCLUSION_EXAMPLES]:
+        hip, image = hips[number], shrunk(crops[number], CT_CROP_PIXELS)
+        influence = occlusion(model, image, patch=20, stride=8, spread="matlab")
+        caption = f"{hip.side} hip, KL {hip.kl}"
+        examples.append(
+            OcclusionExample(caption, image, influence, int(hip.label or 0), float(scores[number]))
+        )
+    return examples
+
+
+def most_telling(labels: Sequence[int], scores: NDArray[np.float64]) -> list[int]:
+    """Numbers of hips: misclassified ones, the surest first, then the others as they come.
+
+    Examples
+    --------
+    >>> most_telling([0, 1, 1, 0], np.array([0.1, 0.4, 0.2, 0.6]))
+    [2, 1, 3, 0]
+    """
+    sureness = np.abs(scores - 0.5)
+    wrong = (scores >= 0.5) != np.asarray(labels, bool)
+    order: list[int] = np.argsort(np.where(wrong, -sureness, 1.0), kind="stable").tolist()
+    return order

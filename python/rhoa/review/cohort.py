@@ -1,0 +1,301 @@
+"""What a folder holds to be reviewed: cases, each with an image, its pose, its hips."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from rhoa._types import SIDES
+from rhoa.cohort import read
+from rhoa.cohort.builder import ct_ap_of, scan_name
+from rhoa.cohort.manifest import read_rows
+from rhoa.errors import LandmarkError, ManifestError, ParameterError, ReviewError
+from rhoa.hips import Box
+from rhoa.pose import Landmarks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from os import PathLike
+
+    from rhoa._types import Side
+    from rhoa.cohort import Hip
+    from rhoa.cohort.manifest import Exclusion, Source
+
+
+# Where the CTs of a cohort are.
+
+
+def scans_of(path: str | PathLike[str] | None) -> Mapping[str, Path]:
+    """The CTs by the names of their cases.
+
+    Parameters
+    ----------
+    path
+        A folder of scans, each named as its case; a table of scans, whose cases are named by
+        subject and visit with a null character between; or None.
+
+    Raises
+    ------
+    ReviewError
+        If there is no such folder or table.
+    """
+    if path is None:
+        return {}
+    path = Path(path)
+    if path.is_dir():
+        return {scan.name: scan for scan in path.iterdir() if not scan.name.startswith(".")}
+    if not path.is_file():
+        raise ReviewError(f"{path.name}: no such folder or table of scans; check the path.")
+    rows = [row for _, row in read_rows(path, ("subject", "visit", "source", "scan"))]
+    return {
+        f"{row['subject']}\0{row['visit']}": path.parent / row["scan"]
+        for row in rows
+        if row["source"] == "ct"
+    }
+
+
+OWN = "review"
+"""The folder inside a cohort where readers' journals and exports lie."""
+IMAGES: dict[str, Source] = {"ct-ap.npz": "ct", "xray.npz": "xray"}
+MANIFEST = "manifest.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a hip has no crop."""
+
+    reasons: str
+    exclusion: Exclusion
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What rhoa found in a case, before any reader."""
+
+    landmarks: Landmarks | None = None
+    used: bool = False
+    """Whether the image was made through them."""
+    flags: tuple[str, ...] = ()
+    boxes: Mapping[Side, Box] | None = None
+    """In pixel edges of the image; None where they were not written down."""
+    hip_flags: Mapping[Side, tuple[str, ...]] = field(default_factory=dict)
+    refused: Mapping[Side, Refusal] = field(default_factory=dict)
+    """The hips that are not to be graded, unless a reader draws their box."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One image and the hips in it."""
+
+    key: str
+    """Tells the case apart in journals; says nothing of its name."""
+    number: int
+    """What a reader sees instead of a name."""
+    name: str
+    """Of its folder, or of its subject and visit: never shown."""
+    source: Source
+    image: Path | None = None
+    """The radiograph; None where there are crops alone."""
+    scan: Path | None = None
+    """The CT that the image was made from."""
+    found: Found = Found()
+    hips: Mapping[Side, Hip] = field(default_factory=dict)
+    """Rows of a manifest."""
+
+    @property
+    def flagged(self) -> bool:
+        """Whether something asks for review."""
+        found = self.found
+        asked = bool(found.flags or found.refused or any(found.hip_flags.values()))
+        lost = found.boxes is not None and len(found.boxes) < len(SIDES)
+        return asked or lost or (found.landmarks is not None and not found.used)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cohort:
+    """The cases of a folder, in the order of their names."""
+
+    folder: Path
+    cases: tuple[Case, ...]
+    manifest: Path | None = None
+
+    def __iter__(self) -> Iterator[Case]:
+        return iter(self.cases)
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def case(self, key: str) -> Case:
+        """The case of that key.
+
+        Raises
+        ------
+        ReviewError
+            If there is none.
+        """
+        for case in self.cases:
+            if case.key == key:
+                return case
+        raise ReviewError("there is no such case in this folder; load the page again.")
+
+    @property
+    def journals(self) -> Path:
+        """Where readers' journals lie."""
+        return self.folder / OWN
+
+
+def read_cohort(path: str | PathLike[str], *, scans: str | PathLike[str] | None = None) -> Cohort:
+    """The cases of a folder that `rhoa ctap`, `rhoa hips` or `rhoa xray` wrote, or of a manifest.
+
+    Parameters
+    ----------
+    path
+        A folder with a subfolder for each case, or with ``manifest.csv``; or a manifest elsewhere
+        than that, whose images lie in its own folder or below.
+    scans
+        The CTs: the folder that was given to ``--each``, or the table of scans. With them,
+        landmarks can be moved.
+
+    Raises
+    ------
+    ReviewError
+        If there is nothing to review, or an image lies outside the folder.
+    ManifestError
+        If the manifest is wrong.
+    """
+    path = Path(path)
+    table = path if path.suffix.lower() == ".csv" else path / MANIFEST
+    folder = table.parent
+    if not path.exists():
+        raise ReviewError(f"{path.name}: no such folder; pass what rhoa hips or rhoa ctap wrote.")
+    of_scan = scans_of(scans)
+    cases = list(_listed(table, of_scan) if table.is_file() else _folders(folder, of_scan))
+    if not cases:
+        raise ReviewError(
+            f"{folder.name}: holds nothing to review; run rhoa hips SCANS -o {folder.name} --each, "
+            "or pass a manifest of crops."
+        )
+    return Cohort(folder, tuple(cases), table if table.is_file() else None)
+
+
+def _folders(folder: Path, scans: Mapping[str, Path]) -> Iterator[Case]:
+    files = [file for name in IMAGES for file in folder.rglob(name)]
+    own = folder / OWN
+    kept = sorted(file for file in files if not file.is_relative_to(own))
+    hidden = [f for f in kept if any(p.startswith(".") for p in f.relative_to(folder).parts)]
+    for number, file in enumerate((f for f in kept if f not in hidden), 1):
+        _require_inside(file, folder, file.name)
+        name = file.parent.relative_to(folder).as_posix()
+        name = folder.name if name == "." else name
+        found = _found(file.parent)
+        yield Case(_key(name), number, name, IMAGES[file.name], file, scans.get(name), found)
+
+
+def _listed(table: Path, scans: Mapping[str, Path]) -> Iterator[Case]:
+    """The cases of a manifest: the hips of one subject, visit and kind of image."""
+    grouped: dict[tuple[str, str, str], list[Hip]] = defaultdict(list)
+    for hip in read(table):
+        if hip.image is not None:
+            _require_inside(hip.image, table.parent, f"{table.name}: {hip.image.name}")
+        grouped[hip.subject, hip.visit, hip.source].append(hip)
+    for number, (key, hips) in enumerate(sorted(grouped.items()), 1):
+        subject, visit, source = key
+        crops = [hip for hip in hips if hip.image is not None and len(hip.image.parents) > 2]
+        made = table.parent / "ct-ap" / f"{scan_name(subject, visit)}.npz"
+        made = ct_ap_of(crops[0]) if crops else made
+        image = made if source == "ct" and made.is_file() else None
+        if image is not None:
+            _require_inside(image, table.parent, image.name)
+        yield Case(
+            _key("\0".join(key)),
+            number,
+            f"{subject}_{visit}" if visit else subject,
+            cast("Source", source),
+            image,
+            scans.get(f"{subject}\0{visit}") if source == "ct" else None,
+            replace(_of_image(image), refused=_refused_in(hips)),
+            {hip.side: hip for hip in hips},
+        )
+
+
+def _refused_in(hips: Iterable[Hip]) -> dict[Side, Refusal]:
+    """The hips of a manifest that have no crop."""
+    return {
+        hip.side: Refusal(hip.refused or hip.exclusion, hip.exclusion)
+        for hip in hips
+        if hip.image is None and hip.exclusion is not None
+    }
+
+
+def _of_image(image: Path | None) -> Found:
+    """What a CT-AP says of its own pose."""
+    from rhoa.radiograph import Radiograph
+
+    alignment = None if image is None else Radiograph.load(image).alignment
+    if alignment is None:
+        return Found()
+    return Found(alignment.landmarks, used=True, flags=tuple(sorted(alignment.flags)))
+
+
+def _found(folder: Path) -> Found:
+    """What was written beside an image."""
+    pose, rows = _json(folder / "pose.json", dict), _json(folder / "boxes.json", list)
+    try:
+        if "asis_left" not in pose and rows is None:
+            return Found(used=bool(pose.get("used")), flags=tuple(pose.get("flags", ())))
+        landmarks = Landmarks.from_json(folder / "pose.json") if "asis_left" in pose else None
+        boxed = None if rows is None else [row for row in rows if row.get("top") is not None]
+        boxes = None if boxed is None else {row["side"]: _box(row) for row in boxed}
+    except (LandmarkError, ParameterError, KeyError, TypeError, AttributeError):
+        raise ReviewError(
+            "pose.json or boxes.json of a case is damaged; make the case again."
+        ) from None
+    listed = rows or ()
+    return Found(
+        landmarks,
+        used=bool(pose.get("used")),
+        flags=tuple(pose.get("flags", ())),
+        boxes=boxes,
+        hip_flags={row["side"]: tuple(row.get("flags", ())) for row in listed},
+        refused={
+            row["side"]: Refusal(row["refused"], row.get("exclusion") or "quality")
+            for row in listed
+            if row.get("refused")
+        },
+    )
+
+
+def _box(row: Mapping[str, Any]) -> Box:
+    return Box(
+        row["side"], row["top"], row["left"], row["bottom"], row["right"], row.get("confidence")
+    )
+
+
+def _json(file: Path, kind: type) -> Any:  # noqa: ANN401  # whatever JSON holds
+    """What a file holds; an empty dict or None where it is absent."""
+    absent: dict[str, Any] | None = {} if kind is dict else None
+    if not file.is_file():
+        return absent
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        content = None
+    if not isinstance(content, kind):
+        raise ReviewError(f"{file.name} of a case is damaged; make the case again.")
+    return content
+
+
+def _key(name: str) -> str:
+    return hashlib.blake2s(name.encode(), digest_size=8).hexdigest()
+
+
+def _require_inside(file: Path, folder: Path, where: str) -> None:
+    """Check that a file, links followed, lies in the folder."""
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise ManifestError(
+            f"{where} lies outside the folder; only what lies in it can be reviewed: copy it there."
+        )
