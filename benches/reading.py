@@ -68,7 +68,7 @@ MEMORY = {
 CHILD = """
 import json, pathlib, sys, warnings
 sys.path.insert(0, {benches!r})
-import numpy, pydicom, rhoa, readers, rhoa.reading.reader, rhoa.reading.reader
+import numpy, pydicom, rhoa, readers, rhoa.reading.reader
 warnings.simplefilter("ignore")
 if {sitk}: import SimpleITK
 rhoa.ctap(numpy.zeros((2, 2, 2), "i2"))

@@ -637,3 +637,16 @@ def test_the_module_is_the_command() -> None:
     )
 
     assert (done.returncode, done.stdout) == (0, f"rhoa {rhoa.__version__}\n")
+
+
+def test_the_command_line_imports_only_its_own_module_before_it_knows_the_verb() -> None:
+    code = (
+        "import sys, rhoa.cli\n"
+        "try: rhoa.cli.main(['--version'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in sys.modules if name.startswith(('rhoa.reading', 'rhoa.hips'))])"
+    )
+
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert run.stdout.splitlines()[-1] == "[]"

@@ -25,6 +25,7 @@ NEED_TORCH = {
     "rhoa.learning.trainer",
     "rhoa.learning.network",
     "rhoa.learning.torch_model",
+    "rhoa.weights",
 }
 
 

@@ -171,8 +171,8 @@ class Radiograph:
         ``.npz``: pixels, pixel size, alignment and provenance, without loss. ``.tif`` and
         ``.tiff``: float32 values with square pixels. ``.nii.gz`` and ``.nii``: one coronal slice in
         patient space (needs ``rhoa[nifti]``). ``.dcm``: DICOM Secondary Capture of the PNG's grey
-        levels, of no patient by name or number (needs ``rhoa[dicom-out]``; ``rhoa.dicom.secondary_capture`` takes a
-        name and a study).
+        levels, of no patient by name or number (needs ``rhoa[dicom-out]``;
+        ``rhoa.dicom.secondary_capture`` takes a name and a study).
 
         Raises
         ------

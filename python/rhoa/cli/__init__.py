@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 import warnings
@@ -11,18 +12,10 @@ from typing import TYPE_CHECKING
 
 from rhoa import _core
 from rhoa.cli import common
-from rhoa.cli.ct import add_ctap, add_hips, add_inspect
-from rhoa.cli.demo import add_bench, add_demo, add_info
-from rhoa.cli.predict import add_export, add_predict
-from rhoa.cli.review import add_review
-from rhoa.cli.study import add_audit, add_evaluate, add_explain, add_split, add_study, add_train
-from rhoa.cli.xray import add_detector, add_xray
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    Stages = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # has no other name
+    from collections.abc import Sequence
 
 
 DONE, FAILED, USAGE, MISSING_EXTRA, SOME_REJECTED, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -45,13 +38,36 @@ Radiograph-like images (CT-AP) from abdominopelvic CT, and models of hip osteoar
 Research use only: not a medical device."""
 
 
+VERBS = {
+    "inspect": ("ct", "List the series of a folder and what becomes of each"),
+    "ctap": ("ct", "Project a CT to a radiograph-like image"),
+    "hips": ("ct", "Find and crop both hips of a CT, of many, or of a table"),
+    "xray": ("xray", "Read X-rays of hips: picture, values and both halves"),
+    "detector": ("xray", "Train a detector of hips in X-rays and CT-APs"),
+    "review": ("review", "Look at a cohort, correct and grade it on a page"),
+    "split": ("study", "Part a manifest by subject: training, validation, test"),
+    "train": ("study", "Train one model"),
+    "evaluate": ("study", "Measure trained models, with intervals, and report"),
+    "export": ("prediction", "Write a trained model as ONNX, which runs without torch"),
+    "predict": ("prediction", "Probability of hip osteoarthritis for both hips of scans"),
+    "explain": ("study", "Show which parts of a crop a model looks at"),
+    "study": ("study", "Train, measure and report all that a plan names"),
+    "audit": ("study", "Find what a published table of figures can come from"),
+    "demo": ("demo", "Run everything on a phantom cohort and report"),
+    "bench": ("demo", "Time the projections beside a plain read of memory, NumPy and Numba"),
+    "info": ("demo", "Print versions, for a bug report"),
+}
+"""Verbs in the order of the help: their module, and what they do."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code.
 
     0 done, 1 failed, 2 usage, 3 an optional dependency is missing, 4 done but some cases were
     rejected, 130 interrupted.
     """
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser(words).parse_args(words)
     with warnings.catch_warnings():
         warnings.simplefilter("always", RhoaWarning)
         warnings.showwarning = lambda message, *_, **__: print(
@@ -83,42 +99,26 @@ def _fail(verb: str, error: object, code: int) -> int:
     return code
 
 
-def parser() -> argparse.ArgumentParser:
-    """The grammar of the command line."""
+def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """The grammar of the command line.
+
+    Parameters
+    ----------
+    words
+        What it will parse: of the verbs, only the one that these name gets its options, and has
+        its module imported. Default: all.
+    """
+    asked = None if words is None else next((w for w in words if not w.startswith("-")), "")
     root = argparse.ArgumentParser(
         prog="rhoa", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     root.add_argument("--version", action="version", version=f"rhoa {_core.__version__}")
     stages = root.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for add in (
-        add_inspect,
-        add_ctap,
-        add_hips,
-        add_xray,
-        add_detector,
-        add_review,
-        add_split,
-        add_train,
-        add_evaluate,
-        add_export,
-        add_predict,
-        add_explain,
-        add_study,
-        add_audit,
-        add_demo,
-        add_bench,
-        add_info,
-    ):
-        add(stages)
+    for name, (module, summary) in VERBS.items():
+        verb = stages.add_parser(
+            name, help=summary[0].lower() + summary[1:], description=f"{summary}."
+        )
+        verb.add_argument("--json", action="store_true", help="print JSON for programs")
+        if asked in {None, name}:
+            getattr(importlib.import_module(f"rhoa.cli.{module}"), f"add_{name}")(verb)
     return root
-
-
-def _verb(
-    stages: Stages, name: str, summary: str, run: Callable[[argparse.Namespace], common.Result]
-) -> argparse.ArgumentParser:
-    verb: argparse.ArgumentParser = stages.add_parser(
-        name, help=summary[0].lower() + summary[1:], description=f"{summary}."
-    )
-    verb.add_argument("--json", action="store_true", help="print JSON for programs")
-    verb.set_defaults(run=run)
-    return verb

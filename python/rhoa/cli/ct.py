@@ -16,7 +16,6 @@ import numpy as np
 import rhoa
 from rhoa import cohort, projection
 from rhoa._types import SIDES
-from rhoa.cli import _verb
 from rhoa.cli.batch import (
     SHEET,
     Picture,
@@ -50,12 +49,12 @@ from rhoa.pose.scan_coverage import HIP_REFUSALS
 from rhoa.raster import draw_box, encode_png, picture_label
 
 if TYPE_CHECKING:
+    import argparse
     from argparse import Namespace
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from rhoa import Radiograph, Volume
     from rhoa._types import Side
-    from rhoa.cli import Stages
     from rhoa.cli.common import Rows
     from rhoa.cohort import Outcome
     from rhoa.hips import Box, ExtractedHips, HipCrop, LabelledImage
@@ -593,8 +592,9 @@ def _next_step(series: Sequence[SeriesSummary], scan: str) -> str:
     return f"next: rhoa ctap {shlex.quote(scan)}{chosen} -o out{several}"
 
 
-def add_inspect(stages: Stages) -> None:
-    verb = _verb(stages, "inspect", "List the series of a folder and what becomes of each", inspect)
+def add_inspect(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa inspect`."""
+    verb.set_defaults(run=inspect)
     verb.add_argument("scan", help="a folder or file of DICOM, or a NIfTI, NRRD or MetaImage file")
     verb.epilog = (
         "A series is a volume where `rhoa ctap` would read it, as far as headers tell: pixels are "
@@ -605,8 +605,9 @@ def add_inspect(stages: Stages) -> None:
     repair_option(verb)
 
 
-def add_ctap(stages: Stages) -> None:
-    verb = _verb(stages, "ctap", "Project a CT to a radiograph-like image", ctap)
+def add_ctap(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa ctap`."""
+    verb.set_defaults(run=ctap)
     verb.add_argument(
         "scan",
         help="a folder or file of CT DICOM, a NIfTI, NRRD or MetaImage file, or a folder of scans "
@@ -646,8 +647,9 @@ def add_ctap(stages: Stages) -> None:
     )
 
 
-def add_hips(stages: Stages) -> None:
-    verb = _verb(stages, "hips", "Find and crop both hips of a CT, of many, or of a table", hips)
+def add_hips(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa hips`."""
+    verb.set_defaults(run=hips)
     verb.add_argument(
         "scan", help="a CT (folder or file), a folder of scans (with --each), or scans.csv"
     )

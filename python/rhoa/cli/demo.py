@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa import _core
-from rhoa.cli import _verb
 from rhoa.cli.common import Result, bar, figures_of_test
 from rhoa.cohort import build
 from rhoa.cohort.builder import ct_ap_of
@@ -36,12 +35,12 @@ from rhoa.study import Plan, conduct
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
+    import argparse
     from argparse import Namespace
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from rhoa.cli import Stages
     from rhoa.cohort import Manifest
     from rhoa.learning import Recipe
     from rhoa.projection.render import Reduce
@@ -504,8 +503,9 @@ def info(_: Namespace) -> Result:
     return Result([{"what": name, "version": value} for name, value in versions().items()])
 
 
-def add_demo(stages: Stages) -> None:
-    verb = _verb(stages, "demo", "Run everything on a phantom cohort and report", demo)
+def add_demo(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa demo`."""
+    verb.set_defaults(run=demo)
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
     verb.add_argument("--seed", type=int, default=2020)
     verb.add_argument("--ct-subjects", type=int, help="phantom CTs (default: 24)")
@@ -514,13 +514,9 @@ def add_demo(stages: Stages) -> None:
     verb.add_argument("--full", action="store_true", help="fail (exit 3) where torch is missing")
 
 
-def add_bench(stages: Stages) -> None:
-    verb = _verb(
-        stages,
-        "bench",
-        "Time the projections beside a plain read of memory, NumPy and Numba",
-        bench,
-    )
+def add_bench(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa bench`."""
+    verb.set_defaults(run=bench)
     verb.add_argument(
         "--shape",
         nargs=3,
@@ -533,5 +529,6 @@ def add_bench(stages: Stages) -> None:
     verb.add_argument("--threads", type=int, help="default: RHOA_NUM_THREADS, else all processors")
 
 
-def add_info(stages: Stages) -> None:
-    _verb(stages, "info", "Print versions, for a bug report", info)
+def add_info(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa info`."""
+    verb.set_defaults(run=info)

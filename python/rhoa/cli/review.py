@@ -10,15 +10,14 @@ import sys
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from rhoa.cli import _verb
 from rhoa.cli.common import Result
 from rhoa.errors import ReviewError, require_extra
 from rhoa.files import atomic_write
 
 if TYPE_CHECKING:
+    import argparse
     from argparse import ArgumentParser, Namespace
 
-    from rhoa.cli import Stages
     from rhoa.cli.common import Rows
     from rhoa.review import Cohort, State
 
@@ -175,7 +174,7 @@ def _export(cohort: Cohort, reader: str | None) -> Result:
     return Result([], done.lines, rejected=bool(done.failed))
 
 
-def add_review(stages: Stages) -> None:
-    page_options(
-        _verb(stages, "review", "Look at a cohort, correct and grade it on a page", review)
-    )
+def add_review(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa review`."""
+    verb.set_defaults(run=review)
+    page_options(verb)

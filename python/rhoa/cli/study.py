@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import rhoa
 from rhoa import cohort
-from rhoa.cli import _verb
 from rhoa.cli.common import Result, bar, figures_of_test
 from rhoa.cli.options import crop_option
 from rhoa.cohort import leakage
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from rhoa.audit import Audit, PublishedRow, TableAudit
-    from rhoa.cli import Stages
     from rhoa.cli.common import Rows
     from rhoa.learning import Model
     from rhoa.study.runner import Job
@@ -575,8 +573,9 @@ def _summary(table: TableAudit) -> list[str]:
     return lines
 
 
-def add_split(stages: Stages) -> None:
-    verb = _verb(stages, "split", "Part a manifest by subject: training, validation, test", split)
+def add_split(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa split`."""
+    verb.set_defaults(run=split)
     verb.add_argument(
         "manifest", type=Path, help="manifest.csv, as `rhoa hips scans.csv` writes it"
     )
@@ -599,12 +598,15 @@ def add_split(stages: Stages) -> None:
     )
 
 
-def add_train(stages: Stages) -> None:
-    train_options(_verb(stages, "train", "Train one model", train))
+def add_train(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa train`."""
+    verb.set_defaults(run=train)
+    train_options(verb)
 
 
-def add_evaluate(stages: Stages) -> None:
-    verb = _verb(stages, "evaluate", "Measure trained models, with intervals, and report", evaluate)
+def add_evaluate(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa evaluate`."""
+    verb.set_defaults(run=evaluate)
     verb.add_argument("runs", nargs="+", type=Path, help="run folders of `rhoa train`")
     verb.add_argument(
         "--manifest", type=Path, required=True, help="the manifest they were trained on"
@@ -612,8 +614,9 @@ def add_evaluate(stages: Stages) -> None:
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder for report.html")
 
 
-def add_explain(stages: Stages) -> None:
-    verb = _verb(stages, "explain", "Show which parts of a crop a model looks at", explain)
+def add_explain(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa explain`."""
+    verb.set_defaults(run=explain)
     verb.add_argument("crop", type=Path, help="a crop of a hip, right hips mirrored (rhoa hips)")
     verb.add_argument("--model", type=Path, required=True, help="run folder of `rhoa train`")
     verb.add_argument("-o", "--out", type=Path, required=True, help="PNG to write")
@@ -631,16 +634,13 @@ def add_explain(stages: Stages) -> None:
     )
 
 
-def add_study(stages: Stages) -> None:
-    verb = _verb(stages, "study", "Train, measure and report all that a plan names", study)
+def add_study(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa study`."""
+    verb.set_defaults(run=study)
     study_options(verb)
 
 
-def add_audit(stages: Stages) -> None:
-    verb = _verb(
-        stages,
-        "audit",
-        "Find what a published table of figures can come from",
-        audit,
-    )
+def add_audit(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa audit`."""
+    verb.set_defaults(run=audit)
     audit_options(verb)

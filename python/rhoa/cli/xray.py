@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rhoa._types import SIDES
-from rhoa.cli import _verb
 from rhoa.cli.batch import SHEET, Picture, drawn_boxes, wants_review, write_review
 from rhoa.cli.common import Result, bar, in_words_of_shell
 from rhoa.cli.options import detector_options, review_options, side_option
@@ -42,12 +41,12 @@ from rhoa.hips.contact_sheet import film as film_view
 from rhoa.xray.film import REFUSALS, accepted, hips_of, require_known, settled
 
 if TYPE_CHECKING:
+    import argparse
     from argparse import Namespace
     from collections.abc import Iterator, Mapping, Sequence
 
     from rhoa import Radiograph
     from rhoa._types import Side
-    from rhoa.cli import Stages
     from rhoa.cli.common import Rows
     from rhoa.hips import Box, DetectorOptions, Example, HipDetector
     from rhoa.hips.annotations import Correction
@@ -464,8 +463,9 @@ def _row(made: HipDetector) -> dict[str, Any]:
     }
 
 
-def add_xray(stages: Stages) -> None:
-    verb = _verb(stages, "xray", "Read X-rays of hips: picture, values and both halves", xray)
+def add_xray(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa xray`."""
+    verb.set_defaults(run=xray)
     verb.add_argument("xray", help="a DICOM, PNG, TIFF or JPEG file, or a folder of them")
     verb.add_argument(
         "-o",
@@ -501,8 +501,9 @@ def add_xray(stages: Stages) -> None:
     side_option(verb)
 
 
-def add_detector(stages: Stages) -> None:
-    verb = _verb(stages, "detector", "Train a detector of hips in X-rays and CT-APs", detector)
+def add_detector(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa detector`."""
+    verb.set_defaults(run=detector)
     detector_options(verb)
 
 

@@ -187,7 +187,7 @@ class Manifest:
         return dict(sorted(self.flow().excluded.items()))
 
     def flow(self) -> Flow:
-        """Hips at the start, excluded by each of ``rhoa.cohort.manifest.RULES`` in turn, and left."""
+        """Hips at the start, excluded by each of ``RULES`` in turn, and left."""
         return Flow.of(self.hips)
 
     def hashed(self) -> Manifest:

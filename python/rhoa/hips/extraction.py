@@ -243,9 +243,9 @@ def extract(
         Drawn by a person, in pixel edges of the image: see `ExtractedHips.with_boxes`.
     accept
         Flags that a person has looked at and that forbid nothing: names of
-        `rhoa.pose.scan_coverage.HIP_REFUSALS`, such as ``"implant"``, or ``"pose_not_used"`` for a pose
-        that is flagged; of both hips, or by side. A pose that swaps sides or turns the head down is
-        never used.
+        `rhoa.pose.scan_coverage.HIP_REFUSALS`, such as ``"implant"``, or ``"pose_not_used"`` for a
+        pose that is flagged; of both hips, or by side. A pose that swaps sides or turns the head
+        down is never used.
     tilt_offset_deg
         By which the pelvis is tipped about its hips in the image, spines forward if above 0: from
         its upright anterior pelvic plane, or, with ``pose="standing"``, from how the patient lies

@@ -404,8 +404,9 @@ class _Scan:
                 for n in wide
             ]
             return (
-                f'slices are too far apart for repair="spacing" ({_listed_places(places)}; the usual '
-                f"spacing is {self.usual:.4g} mm): some are missing; restore their files{remedy}"
+                f'slices are too far apart for repair="spacing" ({_listed_places(places)}; '
+                f"the usual spacing is {self.usual:.4g} mm): some are missing; restore their "
+                f"files{remedy}"
             )
         length = float(self.along[-1] - self.along[0])
         count = int(np.floor(length / self.usual + _SAME_LEVEL)) + 1

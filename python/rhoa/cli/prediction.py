@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rhoa
-from rhoa.cli import _verb
 from rhoa.cli.batch import (
     Asked,
     captured_warnings,
@@ -36,10 +35,10 @@ from rhoa.prediction import predict as predict_all
 from rhoa.xray.film import hips_of
 
 if TYPE_CHECKING:
+    import argparse
     from argparse import Namespace
     from collections.abc import Mapping, Sequence
 
-    from rhoa.cli import Stages
     from rhoa.cli.common import Rows
     from rhoa.hips.bounding_boxes import Source
     from rhoa.learning import Grader
@@ -360,10 +359,9 @@ def export(options: Namespace) -> Result:
     return Result([row], [f"grade with `rhoa predict SCAN --model {out}`; it needs no torch"])
 
 
-def add_export(stages: Stages) -> None:
-    verb = _verb(
-        stages, "export", "Write a trained model as ONNX, which runs without torch", export
-    )
+def add_export(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa export`."""
+    verb.set_defaults(run=export)
     verb.add_argument("run_folder", metavar="RUN", type=Path, help="run folder of `rhoa train`")
     verb.add_argument(
         "-o",
@@ -374,10 +372,9 @@ def add_export(stages: Stages) -> None:
     )
 
 
-def add_predict(stages: Stages) -> None:
-    verb = _verb(
-        stages, "predict", "Probability of hip osteoarthritis for both hips of scans", predict
-    )
+def add_predict(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa predict`."""
+    verb.set_defaults(run=predict)
     verb.add_argument(
         "scans",
         nargs="+",
