@@ -45,7 +45,7 @@ class Match:
     """One tool's job, timed against rhoa's."""
 
     job: str
-    candidate: demo.Candidate
+    candidate: demo.TimedCall
     difference: float  # largest, relative to the standard deviation of rhoa's image
 
 
@@ -77,12 +77,12 @@ def _jobs(  # one tool, one scan, two jobs
     image, found = peer.prepare(hu), []
     name = f"{peer.name} {peer.version}"
     if (project := peer.straight) is not None:
-        candidate = demo.Candidate(
+        candidate = demo.TimedCall(
             f"straight sum, {name}", lambda: project(image, WINDOW, threads), slow=True
         )
         found.append(Match("straight", candidate, _difference(candidate.run(), straight)))
     if (sample := peer.oblique) is not None:
-        candidate = demo.Candidate(
+        candidate = demo.TimedCall(
             f"oblique sum, {name}", lambda: sample(image, WINDOW, grid, threads), slow=True
         )
         found.append(Match("oblique", candidate, _difference(candidate.run(), oblique)))

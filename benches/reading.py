@@ -33,7 +33,7 @@ from readers import DICOM_READERS
 
 import rhoa
 from rhoa.cli.common import bar
-from rhoa.errors import Findings
+from rhoa.errors import WarningCollector
 from rhoa.parallel import thread_count
 from rhoa.reading.geometry import sort_slices
 from rhoa.reading.quality import judge, look
@@ -100,13 +100,13 @@ def ways(folder: Path) -> tuple[Ways, NDArray[np.int16]]:
 
     def checks() -> None:
         ordered = sort_slices(choose(found, None, ()), ())
-        checked(ordered.headers, Findings())
+        checked(ordered.headers, WarningCollector())
 
     def looks() -> None:
         for one, most in zip(volume.hu, highest, strict=True):
             look(one, most)
         blankness(volume.hu, [0.0] * len(volume.hu))
-        judge(facts, volume.spacing_mm, Findings())
+        judge(facts, volume.spacing_mm, WarningCollector())
 
     def headers() -> None:
         for file in files:

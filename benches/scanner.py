@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydicom.dataset import Dataset
 
-from rhoa.testing.synthetic import Grid, image_dataset, save
+from rhoa.testing.synthetic import VoxelGrid, image_dataset, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ NOISE_HU = 20
 
 def write(folder: Path, shape: tuple[int, int, int], progress: Progress) -> None:
     """Write a series of 12-bit slices: a bright body in air, 184 elements in each header."""
-    grid = Grid(spacing_mm=(0.8, 0.75, 0.75), origin_mm=(-190, -190, -600), shape=shape)
+    grid = VoxelGrid(spacing_mm=(0.8, 0.75, 0.75), origin_mm=(-190, -190, -600), shape=shape)
     random = np.random.default_rng(0)
     body = _body(shape[1:])
     noise = np.rint(random.normal(0, NOISE_HU, (2 * shape[1], shape[2]))).astype(np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from rhoa.dicom.secondary_capture import LONGEST_TEXT, Study, secondary_capture
+from rhoa.dicom.secondary_capture import LONGEST_TEXT, StudyIdentity, secondary_capture
 from rhoa.radiograph import Radiograph
 
 pytest.importorskip("highdicom", reason="needs rhoa[dicom-out]")
@@ -36,7 +36,9 @@ def test_an_image_of_one_value_has_a_usable_slope() -> None:
 
 
 def test_it_is_nobodys_image_unless_said() -> None:
-    study = Study(patient_id="S-12", patient_name="", study_instance_uid="1.2.3", series_number=9)
+    study = StudyIdentity(
+        patient_id="S-12", patient_name="", study_instance_uid="1.2.3", series_number=9
+    )
 
     nobodys, someones = (secondary_capture(VALUES, (1, 1), study=of) for of in (None, study))
 

@@ -169,10 +169,10 @@ class TestPython:
     @pytest.mark.usefixtures("chdir")
     def test_a_reader_check(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The defect that the page makes up is written, and read with a warning."""
-        from rhoa.testing.synthetic import CATALOGUE, Draft, Grid
+        from rhoa.testing.synthetic import CATALOGUE, Draft, VoxelGrid
 
         monkeypatch.setitem(CATALOGUE, "lossy-flag", CATALOGUE["lossy"])  # and out again
-        names: dict[str, object] = {"Grid": Grid, "Draft": Draft}
+        names: dict[str, object] = {"Grid": VoxelGrid, "Draft": Draft}
 
         said = run("docs/how-to/reader-check.md", names)
 

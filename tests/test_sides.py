@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import rhoa
 from tests.reading.enhanced import write_enhanced
-from tests.reading.series import PATIENT_POSITIONS, Grid, write_series
+from tests.reading.series import PATIENT_POSITIONS, VoxelGrid, write_series
 from tests.strategies import rotation
 
 DIRECTIONS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "S": (0, 0, 1),
@@ -25,16 +25,16 @@ ORIENTATIONS = [
 """Directions of growing column index and of growing row index: 24 pairs at a right angle."""
 
 
-def write_dicom(path: Path, grid: Grid, hu: NDArray[np.int64]) -> Path:
+def write_dicom(path: Path, grid: VoxelGrid, hu: NDArray[np.int64]) -> Path:
     write_series(path, grid, hu=hu)
     return path
 
 
-def write_multiframe(path: Path, grid: Grid, hu: NDArray[np.int64]) -> Path:
+def write_multiframe(path: Path, grid: VoxelGrid, hu: NDArray[np.int64]) -> Path:
     return write_enhanced(path.with_suffix(".dcm"), grid, hu=hu)
 
 
-def write_nifti(path: Path, grid: Grid, hu: NDArray[np.int64]) -> Path:
+def write_nifti(path: Path, grid: VoxelGrid, hu: NDArray[np.int64]) -> Path:
     nibabel = pytest.importorskip("nibabel", reason="pip install 'rhoa[nifti]'")
     affine = np.eye(4)
     affine[:3, :3] = (axes_of(grid) * np.array(grid.spacing_mm))[:, ::-1]
@@ -44,13 +44,13 @@ def write_nifti(path: Path, grid: Grid, hu: NDArray[np.int64]) -> Path:
     return path.with_suffix(".nii.gz")
 
 
-def write_nrrd(path: Path, grid: Grid, hu: NDArray[np.int64]) -> Path:
+def write_nrrd(path: Path, grid: VoxelGrid, hu: NDArray[np.int64]) -> Path:
     return write_itk(path.with_suffix(".nrrd"), grid, hu)
 
 
-def write_ras_nrrd(path: Path, grid: Grid, hu: NDArray[np.int64]) -> Path:
+def write_ras_nrrd(path: Path, grid: VoxelGrid, hu: NDArray[np.int64]) -> Path:
     """As a program writes it that thinks in RAS."""
-    ras = Grid(
+    ras = VoxelGrid(
         *(np.array(way) * [-1, -1, 1] for way in (grid.along_row, grid.along_column)),
         grid.spacing_mm,
         np.array(grid.origin_mm) * [-1, -1, 1],
@@ -63,11 +63,11 @@ def write_ras_nrrd(path: Path, grid: Grid, hu: NDArray[np.int64]) -> Path:
     return file
 
 
-def write_metaimage(path: Path, grid: Grid, hu: NDArray[np.int64]) -> Path:
+def write_metaimage(path: Path, grid: VoxelGrid, hu: NDArray[np.int64]) -> Path:
     return write_itk(path.with_suffix(".mha"), grid, hu)
 
 
-def write_itk(file: Path, grid: Grid, hu: NDArray[np.int64]) -> Path:
+def write_itk(file: Path, grid: VoxelGrid, hu: NDArray[np.int64]) -> Path:
     sitk = pytest.importorskip("SimpleITK", reason="pip install 'rhoa[itk]'")
     image = sitk.GetImageFromArray(hu.astype(np.int16))
     image.SetSpacing(grid.spacing_mm[::-1])
@@ -77,7 +77,7 @@ def write_itk(file: Path, grid: Grid, hu: NDArray[np.int64]) -> Path:
     return file
 
 
-def axes_of(grid: Grid) -> NDArray[np.float64]:
+def axes_of(grid: VoxelGrid) -> NDArray[np.float64]:
     """Unit vectors of slices, rows and columns, in columns."""
     return np.stack([grid.normal, grid.along_column, grid.along_row], axis=1).astype(np.float64)
 
@@ -92,9 +92,9 @@ FORMATS = {
 }
 
 
-def marked_series(folder: Path, position: str) -> tuple[Grid, np.ndarray]:
+def marked_series(folder: Path, position: str) -> tuple[VoxelGrid, np.ndarray]:
     """A series of flesh with one bright voxel: the one most left, superior and posterior."""
-    grid = Grid(*PATIENT_POSITIONS[position], spacing_mm=(2.0, 1.5, 1.0), shape=(9, 10, 11))
+    grid = VoxelGrid(*PATIENT_POSITIONS[position], spacing_mm=(2.0, 1.5, 1.0), shape=(9, 10, 11))
     places = grid.lps()
     marker = np.unravel_index((places @ [1.0, 0.2, 1.0]).argmax(), grid.shape)
     hu = np.full(grid.shape, 40, np.int64)
@@ -106,10 +106,10 @@ def marked_series(folder: Path, position: str) -> tuple[Grid, np.ndarray]:
 @pytest.mark.parametrize("write", FORMATS.values(), ids=FORMATS)
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_the_left_is_on_the_right_for_every_orientation_in_every_format(
-    orientation: str, write: Callable[[Path, Grid, NDArray[np.int64]], Path], tmp_path: Path
+    orientation: str, write: Callable[[Path, VoxelGrid, NDArray[np.int64]], Path], tmp_path: Path
 ) -> None:
     """One bright voxel, left, posterior and superior of the middle by different numbers of mm."""
-    grid = Grid(*(DIRECTIONS[way] for way in orientation), shape=(9, 10, 11))
+    grid = VoxelGrid(*(DIRECTIONS[way] for way in orientation), shape=(9, 10, 11))
     places = grid.lps()
     away = places - places.reshape(-1, 3).mean(axis=0)
     marker = np.unravel_index((away @ [1.0, 0.9, 0.8]).argmax(), grid.shape)
@@ -160,7 +160,7 @@ def test_a_posed_image_shows_the_marker_where_the_alignment_says(
 @pytest.mark.parametrize("position", PATIENT_POSITIONS)
 def test_the_left_hip_box_holds_what_is_on_the_left(tmp_path: Path, position: str) -> None:
     """Landmarks in patient space and the image agree on the side, in every position."""
-    grid = Grid(*PATIENT_POSITIONS[position], spacing_mm=(6.0, 6.0, 6.0), shape=(50, 50, 50))
+    grid = VoxelGrid(*PATIENT_POSITIONS[position], spacing_mm=(6.0, 6.0, 6.0), shape=(50, 50, 50))
     places = grid.lps()
     middle = places.reshape(-1, 3).mean(axis=0)
     landmarks = rhoa.Landmarks(

@@ -24,7 +24,14 @@ from rhoa import cli, errors
 from rhoa.reading import reader
 from rhoa.reading.reader import open_scan, open_series
 from rhoa.testing import DEFECTS, make_series
-from tests.reading.series import PATIENT_POSITIONS, SYNTAXES, Grid, ramp, set_pixels, write_series
+from tests.reading.series import (
+    PATIENT_POSITIONS,
+    SYNTAXES,
+    VoxelGrid,
+    ramp,
+    set_pixels,
+    write_series,
+)
 
 OPTIONS: list[dict[str, Any]] = [
     {},
@@ -35,7 +42,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"transform": "attenuation"},
     {"transform": "transmission", "window": (-900, 2000)},
 ]
-GRID = Grid(shape=(7, 33, 34))  # JPEG 2000 needs 32 pixels a side
+GRID = VoxelGrid(shape=(7, 33, 34))  # JPEG 2000 needs 32 pixels a side
 NOISE = np.random.default_rng(0).integers(-1024, 3072, GRID.shape)
 
 
@@ -81,7 +88,7 @@ class TestBits:
     def test_every_patient_position_and_every_way_of_summing(
         self, position: str, options: dict[str, Any], tmp_path: Path
     ) -> None:
-        write_series(tmp_path, Grid(*PATIENT_POSITIONS[position], shape=GRID.shape), hu=NOISE)
+        write_series(tmp_path, VoxelGrid(*PATIENT_POSITIONS[position], shape=GRID.shape), hu=NOISE)
 
         assert len(same(tmp_path, **options)) > 2
 
@@ -94,7 +101,7 @@ class TestBits:
     def test_slices_may_be_columns_or_lie_behind_each_other(
         self, directions: tuple[Any, Any], options: dict[str, Any], tmp_path: Path
     ) -> None:
-        write_series(tmp_path, Grid(*directions, shape=GRID.shape), hu=NOISE)
+        write_series(tmp_path, VoxelGrid(*directions, shape=GRID.shape), hu=NOISE)
 
         assert len(same(tmp_path, **options)) > 2
 
@@ -141,7 +148,7 @@ class TestBits:
         tmp_path_factory: pytest.TempPathFactory,
     ) -> None:
         hu = np.random.default_rng(seed).integers(-1024, 3072, shape)
-        paths = write_series(tmp_path_factory.mktemp("s"), Grid(shape=shape), hu=hu)
+        paths = write_series(tmp_path_factory.mktemp("s"), VoxelGrid(shape=shape), hu=hu)
 
         same(list(reversed(paths)), window=window, threads=threads)
 

@@ -12,7 +12,7 @@ import pydicom
 import pytest
 
 import rhoa
-from rhoa.dicom.secondary_capture import Study, secondary_capture
+from rhoa.dicom.secondary_capture import StudyIdentity, secondary_capture
 from rhoa.errors import ParameterError
 from rhoa.hips import Box
 from rhoa.hips.dicom_report import OWN, SCHEME, HipFinding, structured_report
@@ -180,7 +180,7 @@ def test_own_codes_name_their_scheme_and_are_as_short_as_codes_may_be(written: P
 
 
 def test_it_is_of_nobody_and_of_whom_it_is_said_to_be() -> None:
-    study = Study(patient_id="S-12", study_instance_uid="1.2.3", series_number=7)
+    study = StudyIdentity(patient_id="S-12", study_instance_uid="1.2.3", series_number=7)
     both = [
         structured_report(image(), [LEFT]),
         structured_report(image(), [LEFT], study=study),

@@ -265,7 +265,7 @@ def require_extra(module: str, *, extra: str, purpose: str) -> Any:  # noqa: ANN
 
 
 @dataclass(slots=True)
-class Findings:
+class WarningCollector:
     """Warnings collected while reading; with ``strict`` each of them is an error."""
 
     strict: bool = False

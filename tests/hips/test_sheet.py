@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from rhoa.hips.contact_sheet import Entry, Mark, View, sheet, write_card
+from rhoa.hips.contact_sheet import Mark, SheetEntry, View, sheet, write_card
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4)
 MARKS = (
@@ -47,7 +47,7 @@ class Page(HTMLParser):
             self.texts.append(data)
 
 
-def written(folder: Path, *entries: Entry) -> Page:
+def written(folder: Path, *entries: SheetEntry) -> Page:
     cards = []
     for entry in entries:
         (folder / entry.name).mkdir()
@@ -60,10 +60,10 @@ def written(folder: Path, *entries: Entry) -> Page:
 def test_scans_that_need_a_person_come_first(tmp_path: Path) -> None:
     page = written(
         tmp_path,
-        Entry("one", "fine"),
-        Entry("two", "not used"),
-        Entry("three", "look"),
-        Entry("four", "failed", notes=["no pelvis"]),
+        SheetEntry("one", "fine"),
+        SheetEntry("two", "not used"),
+        SheetEntry("three", "look"),
+        SheetEntry("four", "failed", notes=["no pelvis"]),
     )
 
     names = [text for text in page.texts if text in {"one", "two", "three", "four"}]
@@ -72,7 +72,9 @@ def test_scans_that_need_a_person_come_first(tmp_path: Path) -> None:
 
 
 def test_everything_that_was_found_is_told(tmp_path: Path) -> None:
-    entry = Entry("one", "look", [("pose", "tilt +3.0°")], ["large_tilt"], ["a warning"], [VIEW])
+    entry = SheetEntry(
+        "one", "look", [("pose", "tilt +3.0°")], ["large_tilt"], ["a warning"], [VIEW]
+    )
 
     page = written(tmp_path, entry)
 
@@ -80,7 +82,7 @@ def test_everything_that_was_found_is_told(tmp_path: Path) -> None:
 
 
 def test_marks_are_drawn_over_the_picture_at_their_pixels(tmp_path: Path) -> None:
-    page = written(tmp_path, Entry("one", "fine", views=[VIEW]))
+    page = written(tmp_path, SheetEntry("one", "fine", views=[VIEW]))
 
     shapes = dict(page.shapes)
     svg = next(attrs for tag, attrs in page.shapes if tag == "svg")
@@ -94,7 +96,7 @@ def test_marks_are_drawn_over_the_picture_at_their_pixels(tmp_path: Path) -> Non
 def test_pictures_are_found_from_the_page_whatever_a_scan_is_called(tmp_path: Path) -> None:
     names = ["a b", "100% <i>&amp;", 'quote" onload="x', "ä#?"]
 
-    page = written(tmp_path, *(Entry(name, "fine", views=[VIEW, VIEW]) for name in names))
+    page = written(tmp_path, *(SheetEntry(name, "fine", views=[VIEW, VIEW]) for name in names))
 
     sources = [attrs["href"] for tag, attrs in page.shapes if tag == "image"]
     assert len(sources) == 8
@@ -105,7 +107,7 @@ def test_pictures_are_found_from_the_page_whatever_a_scan_is_called(tmp_path: Pa
 
 
 def test_the_page_needs_no_network(tmp_path: Path) -> None:
-    card = write_card(Entry("one", "fine", views=[VIEW]), tmp_path)
+    card = write_card(SheetEntry("one", "fine", views=[VIEW]), tmp_path)
 
     assert not re.search(r"https?://|<script|@import", sheet([("fine", card)], title="Hips"))
 

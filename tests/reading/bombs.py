@@ -16,9 +16,9 @@ from pydicom.encaps import encapsulate
 
 from tests.reading.fuzz.elements import elements, packed, replaced
 from tests.reading.fuzz.seeds import nifti
-from tests.reading.series import Grid, write_series
+from tests.reading.series import VoxelGrid, write_series
 
-GRID = Grid(shape=(2, 33, 34))  # JPEG 2000 needs 32 pixels a side
+GRID = VoxelGrid(shape=(2, 33, 34))  # JPEG 2000 needs 32 pixels a side
 END = 0xFFFFFFFF
 
 Bomb = Callable[[Path], Path]

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, EnhancedCTImageStorage, ExplicitVRLittleEndian
 
-from tests.reading.series import INTERCEPT, Grid, decimals, image_dataset, ramp, save
+from tests.reading.series import INTERCEPT, VoxelGrid, decimals, image_dataset, ramp, save
 
 _OF_GROUPS = (
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
@@ -21,7 +21,7 @@ _OF_GROUPS = (
 
 def write_enhanced(
     path: Path,
-    grid: Grid | None = None,
+    grid: VoxelGrid | None = None,
     *,
     hu: NDArray[np.int64] | None = None,
     syntax: UID = ExplicitVRLittleEndian,
@@ -29,7 +29,7 @@ def write_enhanced(
     series: str = "1",
 ) -> Path:
     """Write ``hu`` (default: `ramp`) as one file; ``edit`` may change it before."""
-    image = enhanced_dataset(grid or Grid(), hu, series=series)
+    image = enhanced_dataset(grid or VoxelGrid(), hu, series=series)
     if edit is not None:
         edit(image)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def write_enhanced(
 
 
 def enhanced_dataset(
-    grid: Grid, hu: NDArray[np.int64] | None = None, *, series: str = "1"
+    grid: VoxelGrid, hu: NDArray[np.int64] | None = None, *, series: str = "1"
 ) -> FileDataset:
     """An enhanced CT image whose frames are in the order of `frame_order`."""
     hu = ramp(grid.lps()) if hu is None else hu

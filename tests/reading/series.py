@@ -15,7 +15,7 @@ from rhoa.testing.synthetic import (
     INTERCEPT,
     PATIENT_POSITIONS,
     ROOT,
-    Grid,
+    VoxelGrid,
     decimals,
     image_dataset,
     save,
@@ -27,7 +27,7 @@ __all__ = [
     "PATIENT_POSITIONS",
     "ROOT",
     "SYNTAXES",
-    "Grid",
+    "VoxelGrid",
     "decimals",
     "image_dataset",
     "ramp",
@@ -55,7 +55,7 @@ def ramp(lps: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def write_series(
     folder: Path,
-    grid: Grid | None = None,
+    grid: VoxelGrid | None = None,
     *,
     hu: NDArray[np.int64] | None = None,
     syntax: UID = ExplicitVRLittleEndian,
@@ -67,7 +67,7 @@ def write_series(
     ``edit(k, dataset)`` may change slice ``k`` before it is written. The paths are in the order of
     the slices.
     """
-    grid = grid or Grid()
+    grid = grid or VoxelGrid()
     hu = ramp(grid.lps()) if hu is None else hu
     random = np.random.default_rng(0)
     numbers = random.permutation(len(hu))

@@ -17,9 +17,9 @@ from rhoa.dicom import codecs
 from rhoa.dicom.header import PixelFormat
 from rhoa.errors import PixelDataError
 from rhoa.reading import read_ct
-from tests.reading.series import Grid, write_series
+from tests.reading.series import VoxelGrid, write_series
 
-GRID = Grid(shape=(5, 33, 34))  # JPEG 2000 needs 32 pixels a side
+GRID = VoxelGrid(shape=(5, 33, 34))  # JPEG 2000 needs 32 pixels a side
 END_MARK = bytes.fromhex("feffdde0 00000000")
 FORM = PixelFormat(33, 34, 16, 16, 15, signed=False)
 
@@ -63,7 +63,7 @@ def test_a_frame_without_its_end_is_refused(cut: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("frames", [5, 30])
 def test_a_damaged_stream_names_its_file(frames: int, tmp_path: Path) -> None:
     """Few slices are decoded in this process, many in others."""
-    path = write_series(tmp_path, Grid(shape=(frames, 33, 34)), syntax=uid.JPEG2000Lossless)[3]
+    path = write_series(tmp_path, VoxelGrid(shape=(frames, 33, 34)), syntax=uid.JPEG2000Lossless)[3]
     image = pydicom.dcmread(path)
     image.PixelData = encapsulate([b"\xff\x4f\xff\x51" + bytes(60)])
     image.save_as(path)
@@ -79,7 +79,7 @@ def test_a_damaged_stream_names_its_file(frames: int, tmp_path: Path) -> None:
 def test_a_hostile_rle_size_is_an_error_and_not_an_abort(
     side: int, message: str, tmp_path: Path
 ) -> None:
-    for path in write_series(tmp_path, Grid(shape=(2, 8, 10)), syntax=uid.RLELossless):
+    for path in write_series(tmp_path, VoxelGrid(shape=(2, 8, 10)), syntax=uid.RLELossless):
         image = pydicom.dcmread(path)
         image.Rows = image.Columns = side
         image.save_as(path)

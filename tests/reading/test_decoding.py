@@ -28,11 +28,19 @@ from rhoa.dicom.pixels import (
     to_hu_in_place,
 )
 from rhoa.reading import read_ct
-from tests.reading.series import SYNTAXES, Grid, image_dataset, ramp, save, set_pixels, write_series
+from tests.reading.series import (
+    SYNTAXES,
+    VoxelGrid,
+    image_dataset,
+    ramp,
+    save,
+    set_pixels,
+    write_series,
+)
 
 Edit = Callable[[int, FileDataset], object]
 
-NOISY = Grid(shape=(5, 36, 40))  # JPEG 2000 needs 32 pixels a side
+NOISY = VoxelGrid(shape=(5, 36, 40))  # JPEG 2000 needs 32 pixels a side
 NOISE = np.random.default_rng(0).integers(-1024, 3072, NOISY.shape)
 
 
@@ -80,7 +88,7 @@ class TestSyntaxes:
         self, threads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("RHOA_NUM_THREADS", threads)
-        grid = Grid(shape=(30, 33, 35))
+        grid = VoxelGrid(shape=(30, 33, 35))
         write_series(tmp_path, grid, syntax=uid.JPEG2000Lossless)
 
         np.testing.assert_array_equal(read_ct(tmp_path).hu, ramp(grid.lps()))
@@ -90,7 +98,7 @@ class TestSyntaxes:
         again = pydicom.dcmread(paths[1])
         save(again, paths[1], uid.RLELossless)
 
-        np.testing.assert_array_equal(read_ct(tmp_path).hu, ramp(Grid().lps()))
+        np.testing.assert_array_equal(read_ct(tmp_path).hu, ramp(VoxelGrid().lps()))
 
     def test_lossy_compression_is_read_with_a_warning(self, tmp_path: Path) -> None:
         write_series(tmp_path, edit=lambda _, image: setattr(image, "LossyImageCompression", "01"))
@@ -198,7 +206,7 @@ class TestRescaling:
 
         write_series(
             tmp_path,
-            Grid(shape=(3, 4, 5)),
+            VoxelGrid(shape=(3, 4, 5)),
             hu=hu,
             edit=lambda _, image: (
                 setattr(image, "RescaleSlope", "10"),
@@ -218,7 +226,7 @@ class TestRescaling:
         volume = read_ct(tmp_path)
 
         assert volume.hu.dtype == np.float32
-        np.testing.assert_array_equal(volume.hu, (ramp(Grid().lps()) + 1024) / 2 - 1024)
+        np.testing.assert_array_equal(volume.hu, (ramp(VoxelGrid().lps()) + 1024) / 2 - 1024)
 
     def test_each_slice_has_its_own_slope_and_intercept(self, tmp_path: Path) -> None:
         hu = np.full((4, 3, 3), 100)
@@ -227,7 +235,7 @@ class TestRescaling:
             set_pixels(image, (hu[k] + 1000 * k) * 4)
             image.RescaleSlope, image.RescaleIntercept = "0.25", str(-1000 * k)
 
-        write_series(tmp_path, Grid(shape=(4, 3, 3)), hu=hu, edit=rescaled)
+        write_series(tmp_path, VoxelGrid(shape=(4, 3, 3)), hu=hu, edit=rescaled)
 
         volume = read_ct(tmp_path)
 
@@ -318,7 +326,7 @@ class TestPadding:
             set_pixels(image, stored[k], signed=True)
             image.add_new("PixelPaddingValue", "SS" if tag < 0 else "US", tag)
 
-        write_series(tmp_path, Grid(shape=(3, 4, 5)), hu=stored, syntax=syntax, edit=padded)
+        write_series(tmp_path, VoxelGrid(shape=(3, 4, 5)), hu=stored, syntax=syntax, edit=padded)
 
         volume = read_ct(tmp_path)
 
@@ -395,7 +403,7 @@ class TestSize:
             folder = tmp_path / str(bits)
             folder.mkdir()
             for k in range(2):
-                image = image_dataset(Grid(), k, ramp(Grid().lps())[k])
+                image = image_dataset(VoxelGrid(), k, ramp(VoxelGrid().lps())[k])
                 image.BitsAllocated, image.BitsStored, image.HighBit = bits, bits, bits - 1
                 image.PixelData = np.arange(80, dtype=f"<u{bits // 8}").tobytes()
                 save(image, folder / f"{k}.dcm")

@@ -20,7 +20,7 @@ from rhoa.testing.synthetic import (
     CATALOGUE,
     PATIENT_POSITIONS,
     ROOT,
-    Grid,
+    VoxelGrid,
     image_dataset,
     save,
 )
@@ -163,7 +163,7 @@ def test_two_copies_of_one_slice_a_hundredth_of_a_millimetre_apart_are_no_volume
     tmp_path: Path,
 ) -> None:
     """Positions are good to 0.05 mm; what is nearer than that is one place."""
-    grid = Grid(spacing_mm=(0.01, 1.0, 1.0), shape=(2, 8, 8))
+    grid = VoxelGrid(spacing_mm=(0.01, 1.0, 1.0), shape=(2, 8, 8))
     plane = np.arange(64).reshape(8, 8)
     for k in range(2):
         save(image_dataset(grid, k, plane), tmp_path / f"{k}")

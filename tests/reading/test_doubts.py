@@ -16,7 +16,7 @@ from rhoa.dicom.codecs import stream_signed
 from rhoa.phantom import Anatomy, ct
 from rhoa.reading import inspect, read_ct
 from rhoa.testing import make_series
-from tests.reading.series import Grid, set_pixels, write_series
+from tests.reading.series import VoxelGrid, set_pixels, write_series
 
 SPACING = (12.0, 4.0, 4.0)
 
@@ -35,7 +35,7 @@ def store_as_they_are(hu: NDArray[np.int64], folder: Path, **tags: str) -> None:
         for name, value in tags.items():
             setattr(image, name, value)
 
-    write_series(folder, Grid(spacing_mm=SPACING, shape=hu.shape), hu=hu, edit=edit)
+    write_series(folder, VoxelGrid(spacing_mm=SPACING, shape=hu.shape), hu=hu, edit=edit)
 
 
 class TestMissingRescaling:
@@ -85,7 +85,7 @@ def test_an_offset_that_the_intercept_forgot_is_a_warning(
     def forget(_k: int, image: FileDataset) -> None:
         image.RescaleIntercept = "0"
 
-    write_series(tmp_path, Grid(spacing_mm=SPACING, shape=body.shape), hu=body, edit=forget)
+    write_series(tmp_path, VoxelGrid(spacing_mm=SPACING, shape=body.shape), hu=body, edit=forget)
 
     with pytest.warns(rhoa.RhoaWarning, match="still to be subtracted; check RescaleIntercept"):
         volume = read_ct(tmp_path)

@@ -33,7 +33,7 @@ from tests.reading.enhanced import (
 from tests.reading.series import (
     PATIENT_POSITIONS,
     ROOT,
-    Grid,
+    VoxelGrid,
     decimals,
     ramp,
     save,
@@ -49,7 +49,7 @@ SYNTAXES = [
     uid.JPEGLSLossless,
     uid.JPEG2000Lossless,
 ]
-NOISY = Grid(shape=(5, 36, 40))  # JPEG 2000 needs 32 pixels a side
+NOISY = VoxelGrid(shape=(5, 36, 40))  # JPEG 2000 needs 32 pixels a side
 NOISE = np.random.default_rng(0).integers(-1024, 3072, NOISY.shape)
 
 
@@ -76,7 +76,7 @@ class TestFrames:
 
     @pytest.mark.parametrize("position", PATIENT_POSITIONS)
     def test_one_file_is_the_same_volume_as_many(self, position: str, tmp_path: Path) -> None:
-        grid = Grid(*PATIENT_POSITIONS[position])
+        grid = VoxelGrid(*PATIENT_POSITIONS[position])
         write_series(tmp_path / "many", grid)
         many = read_ct(tmp_path / "many", strict=True)
 
@@ -98,7 +98,7 @@ class TestFrames:
         origin: tuple[float, float, float],
         slices: int,
     ) -> None:
-        grid = Grid(turn[:, 0], turn[:, 1], spacing, origin, (slices, 3, 4))
+        grid = VoxelGrid(turn[:, 0], turn[:, 1], spacing, origin, (slices, 3, 4))
         with TemporaryDirectory() as folder:
             volume = read_ct(write_enhanced(Path(folder) / "scan.dcm", grid))
 
@@ -114,7 +114,7 @@ class TestFrames:
                     group(RescaleSlope=str(n + 1), RescaleIntercept=str(-10 * n), RescaleType="HU")
                 ]
 
-        stored = ramp(Grid().lps()) + 1024
+        stored = ramp(VoxelGrid().lps()) + 1024
 
         volume = read_ct(write_enhanced(file, edit=rescale), strict=True)
 
@@ -132,7 +132,7 @@ class TestFrames:
 
         volume = read_ct(write_enhanced(file, edit=spread))
 
-        np.testing.assert_array_equal(volume.hu, ramp(Grid().lps()))
+        np.testing.assert_array_equal(volume.hu, ramp(VoxelGrid().lps()))
 
     def test_sequences_of_undefined_length_are_read(self, file: Path) -> None:
         def open_ended(image: FileDataset) -> None:
@@ -143,7 +143,7 @@ class TestFrames:
 
         volume = read_ct(write_enhanced(file, edit=open_ended))
 
-        np.testing.assert_array_equal(volume.hu, ramp(Grid().lps()))
+        np.testing.assert_array_equal(volume.hu, ramp(VoxelGrid().lps()))
 
     def test_what_the_file_says_outside_the_groups_does_not_place_a_frame(self, file: Path) -> None:
         def distract(image: FileDataset) -> None:
@@ -153,11 +153,11 @@ class TestFrames:
 
         volume = read_ct(write_enhanced(file, edit=distract))
 
-        np.testing.assert_array_equal(volume.hu, ramp(Grid().lps()))
+        np.testing.assert_array_equal(volume.hu, ramp(VoxelGrid().lps()))
         assert volume.spacing_mm == (2.0, 1.5, 1.0)
 
     def test_padding_is_found_also_where_converters_leave_it(self, file: Path) -> None:
-        hu = ramp(Grid().lps())
+        hu = ramp(VoxelGrid().lps())
         hu[2, :2, :2] = -1000
 
         def convert(image: FileDataset) -> None:
@@ -171,9 +171,9 @@ class TestFrames:
 
     def test_a_volume_may_be_spread_over_several_enhanced_files(self, tmp_path: Path) -> None:
         """A concatenation: the frames of one image, cut into files of one series."""
-        whole = Grid(shape=(7, 8, 10))
-        upper = Grid(shape=(4, 8, 10), origin_mm=whole.lps()[3, 0, 0])
-        write_enhanced(tmp_path / "a.dcm", Grid(shape=(3, 8, 10)))
+        whole = VoxelGrid(shape=(7, 8, 10))
+        upper = VoxelGrid(shape=(4, 8, 10), origin_mm=whole.lps()[3, 0, 0])
+        write_enhanced(tmp_path / "a.dcm", VoxelGrid(shape=(3, 8, 10)))
         write_enhanced(tmp_path / "b.dcm", upper)
 
         volume = read_ct(tmp_path)
@@ -182,7 +182,7 @@ class TestFrames:
         assert (volume.report["files"], volume.report["slices"]) == (2, 7)
 
     def test_a_thousand_frames_are_one_file(self, file: Path) -> None:
-        grid = Grid(shape=(1000, 2, 3), spacing_mm=(0.5, 1, 1))
+        grid = VoxelGrid(shape=(1000, 2, 3), spacing_mm=(0.5, 1, 1))
 
         volume = read_ct(write_enhanced(file, grid))
 
@@ -328,7 +328,7 @@ class TestDefects:
         assert inspect(file)[0].verdict == "refused"
 
     def test_two_frames_at_one_position_are_named(self, file: Path) -> None:
-        where = decimals(Grid().lps()[frame_order(5)[0], 0, 0])
+        where = decimals(VoxelGrid().lps()[frame_order(5)[0], 0, 0])
 
         with pytest.raises(
             errors.GeometryError, match="scan.dcm frame 1 and scan.dcm frame 4: 2 slices at one pos"
@@ -344,7 +344,7 @@ class TestDefects:
 
         volume = read_ct(write_enhanced(file, edit=repeat), strict=True)
 
-        np.testing.assert_array_equal(volume.hu, ramp(Grid().lps()))
+        np.testing.assert_array_equal(volume.hu, ramp(VoxelGrid().lps()))
         assert volume.report["copies_dropped"] == 1
 
     def test_a_frame_that_is_missing_leaves_a_gap(self, file: Path) -> None:
@@ -439,7 +439,7 @@ class TestDefects:
         write_enhanced(file, edit=lengthen)
         with pytest.warns(rhoa.RhoaWarning, match="scan.dcm frame 5: 10 bytes more"):
             volume = read_ct(file)
-        np.testing.assert_array_equal(volume.hu, ramp(Grid().lps()))
+        np.testing.assert_array_equal(volume.hu, ramp(VoxelGrid().lps()))
 
     @pytest.mark.parametrize("technique", ["MAX_IP", "MIN_IP", "VOLUME_RENDER", "CURVED_MPR"])
     def test_projections_are_no_slices(self, technique: str, file: Path) -> None:
@@ -470,7 +470,7 @@ class TestDefects:
                 volume = read_ct(file)
             except errors.ReadError:
                 return
-        np.testing.assert_array_equal(volume.hu, ramp(Grid().lps()))
+        np.testing.assert_array_equal(volume.hu, ramp(VoxelGrid().lps()))
 
     def test_a_header_larger_than_any_ct_has_is_refused_before_it_is_parsed(
         self, file: Path
@@ -489,8 +489,8 @@ class TestDefects:
             read_ct(file)
 
     def test_one_frame_or_one_file_is_no_volume(self, tmp_path: Path) -> None:
-        write_enhanced(tmp_path / "one.dcm", Grid(shape=(1, 8, 10)))
-        (single,) = write_series(tmp_path / "single", Grid(shape=(1, 8, 10)))
+        write_enhanced(tmp_path / "one.dcm", VoxelGrid(shape=(1, 8, 10)))
+        (single,) = write_series(tmp_path / "single", VoxelGrid(shape=(1, 8, 10)))
 
         for path, name in ((tmp_path / "one.dcm", "one.dcm frame 1"), (single, single.name)):
             with pytest.raises(errors.GeometryError, match=f"{name}: one slice is no volume"):
@@ -509,7 +509,10 @@ class TestSeveralVolumes:
     @staticmethod
     def two(sequence: str, first: dict[str, object], second: dict[str, object]) -> FileDataset:
         """Two volumes at one place in one file, 7 HU apart."""
-        images = [enhanced_dataset(Grid()), enhanced_dataset(Grid(), ramp(Grid().lps()) + 7)]
+        images = [
+            enhanced_dataset(VoxelGrid()),
+            enhanced_dataset(VoxelGrid(), ramp(VoxelGrid().lps()) + 7),
+        ]
         for image, elements in zip(images, (first, second), strict=True):
             set_frames(image, sequence, **elements)
         return joined(*images)
@@ -545,7 +548,9 @@ class TestSeveralVolumes:
 
         parts = {one.part: one.index for one in inspect(file)}
         assert sorted(parts) == names
-        offsets = {(read_ct(file, series=n).hu - ramp(Grid().lps())).max() for n in parts.values()}
+        offsets = {
+            (read_ct(file, series=n).hu - ramp(VoxelGrid().lps())).max() for n in parts.values()
+        }
         assert offsets == {0, 7}
 
     def test_they_are_told_apart_by_dimension_indices_alone(self, file: Path) -> None:
@@ -564,7 +569,11 @@ class TestSeveralVolumes:
 
     def test_where_nothing_tells_them_apart_their_places_collide(self, file: Path) -> None:
         save(
-            joined(enhanced_dataset(Grid()), enhanced_dataset(Grid(), ramp(Grid().lps()) + 7)), file
+            joined(
+                enhanced_dataset(VoxelGrid()),
+                enhanced_dataset(VoxelGrid(), ramp(VoxelGrid().lps()) + 7),
+            ),
+            file,
         )
 
         with pytest.raises(errors.GeometryError, match="2 slices at one position"):
@@ -575,15 +584,15 @@ class TestSeveralVolumes:
         _position(frame_of(1) + 5, -20, -30, 103.1)(image)
         save(image, file)
 
-        np.testing.assert_array_equal(read_ct(file, series=0).hu, ramp(Grid().lps()))
+        np.testing.assert_array_equal(read_ct(file, series=0).hu, ramp(VoxelGrid().lps()))
         with pytest.raises(errors.GeometryError, match=r"stack 2\): the slice spacing varies"):
             read_ct(file, series=1)
 
     def test_a_localizer_in_the_file_is_no_rival(self, file: Path) -> None:
-        image = enhanced_dataset(Grid())
+        image = enhanced_dataset(VoxelGrid())
         del image.SharedFunctionalGroupsSequence[0].CTImageFrameTypeSequence
         set_frames(image, "CTImageFrameTypeSequence", FrameType=["ORIGINAL", "PRIMARY", "VOLUME"])
-        scout = enhanced_dataset(Grid(shape=(1, 8, 10)))
+        scout = enhanced_dataset(VoxelGrid(shape=(1, 8, 10)))
         set_frames(
             scout, "CTImageFrameTypeSequence", FrameType=["ORIGINAL", "PRIMARY", "LOCALIZER"]
         )
@@ -606,7 +615,7 @@ class TestSeveralVolumes:
 
         with pytest.raises(errors.AmbiguousSeriesError, match="2 CT volumes"):
             read_ct(tmp_path)
-        np.testing.assert_array_equal(read_ct(tmp_path, series="8.22").hu, ramp(Grid().lps()))
+        np.testing.assert_array_equal(read_ct(tmp_path, series="8.22").hu, ramp(VoxelGrid().lps()))
 
 
 @pytest.mark.parametrize(
@@ -670,7 +679,7 @@ def test_many_frames_of_undefined_length_are_no_bomb(file: Path) -> None:
                 )
         loosen(image)
 
-    grid = Grid(shape=(frames, 128, 128))
+    grid = VoxelGrid(shape=(frames, 128, 128))
     hu = np.broadcast_to(np.arange(frames)[:, None, None], grid.shape)
     write_enhanced(file, grid, hu=hu, edit=edit)
 

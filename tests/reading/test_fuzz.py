@@ -22,7 +22,7 @@ from tests.reading.fuzz.elements import elements, replaced
 from tests.reading.fuzz.mutations import DICOM
 from tests.reading.fuzz.seeds import LARGEST_FILE, all_seeds, nifti
 from tests.reading.fuzz.volumes import NIFTI
-from tests.reading.series import Grid, write_series
+from tests.reading.series import VoxelGrid, write_series
 
 ENDLESS = bytes.fromhex(
     "ffd8fff7000b08002d000a01011100ffda000801010002000057fdff7f00000071ff7fe0b7ff7c1c807f052f"
@@ -71,7 +71,7 @@ def test_there_are_seeds_of_every_kind() -> None:
 
 @pytest.mark.parametrize("mutate", dict.fromkeys(DICOM), ids=lambda mutate: mutate.__name__)
 def test_every_mutation_of_dicom_changes_something_and_repeats(mutate, tmp_path: Path) -> None:  # noqa: ANN001
-    path = write_series(tmp_path, Grid(shape=(2, 5, 6)))[0]
+    path = write_series(tmp_path, VoxelGrid(shape=(2, 5, 6)))[0]
     data = path.read_bytes()
     results = [
         [mutate(Random(n), data, data[::-1]) for n in range(20)]  # noqa: S311
@@ -96,7 +96,7 @@ def test_the_elements_of_a_file_are_those_that_pydicom_reads(tmp_path: Path) -> 
         uid.ExplicitVRBigEndian,
         uid.JPEGLSLossless,
     ):
-        path = write_series(tmp_path / syntax.name, Grid(shape=(2, 33, 34)), syntax=syntax)[0]
+        path = write_series(tmp_path / syntax.name, VoxelGrid(shape=(2, 33, 34)), syntax=syntax)[0]
         found = {element.tag for element in elements(path.read_bytes())}
         image = pydicom.dcmread(path)
 
@@ -111,7 +111,7 @@ class TestFindings:
         def far(k: int, image: FileDataset) -> None:
             image.ImagePositionPatient = ["0", "0", number if k else "0"]
 
-        write_series(tmp_path, Grid(shape=(2, 4, 5)), edit=far)
+        write_series(tmp_path, VoxelGrid(shape=(2, 4, 5)), edit=far)
 
         assert "a number that no scan has" in inspect(tmp_path)[0].reason
         with pytest.raises(errors.GeometryError, match="a number that no scan has"):
@@ -134,7 +134,7 @@ class TestFindings:
 
     @pytest.mark.parametrize("syntax", [b"1.2.\xff40.10008.1.2", b"1.2.x", b"9" * 64])
     def test_a_transfer_syntax_that_is_no_uid(self, syntax: bytes, tmp_path: Path) -> None:
-        for path in write_series(tmp_path, Grid(shape=(2, 4, 5))):
+        for path in write_series(tmp_path, VoxelGrid(shape=(2, 4, 5))):
             data = path.read_bytes()
             (element,) = [one for one in elements(data) if one.tag == 0x00020010]
             path.write_bytes(replaced(data, element, syntax))
@@ -159,7 +159,9 @@ class TestFindings:
             read_ct(tmp_path / "s.nii")
 
     def test_a_stream_of_several_components_or_in_no_known_form(self, tmp_path: Path) -> None:
-        for path in write_series(tmp_path, Grid(shape=(2, 33, 34)), syntax=uid.JPEG2000Lossless):
+        for path in write_series(
+            tmp_path, VoxelGrid(shape=(2, 33, 34)), syntax=uid.JPEG2000Lossless
+        ):
             data = bytearray(path.read_bytes())
             place = data.index(b"\xff\x4f\xff\x51")
             data[place + 40 : place + 42] = b"\x40\x00"  # 16384 components
@@ -170,7 +172,7 @@ class TestFindings:
 
     def test_a_header_of_nothing_but_zeros(self, tmp_path: Path) -> None:
         """They are empty elements to a parser: thirty megabytes of them took it many seconds."""
-        for path in write_series(tmp_path, Grid(shape=(2, 4, 5))):
+        for path in write_series(tmp_path, VoxelGrid(shape=(2, 4, 5))):
             path.write_bytes(path.read_bytes()[:400] + bytes(4 << 20))
 
         with pytest.raises(errors.ReadError, match="more or longer elements"):
@@ -178,7 +180,7 @@ class TestFindings:
 
     def test_a_stream_whose_parameters_the_standard_forbids(self, tmp_path: Path) -> None:
         """CharLS took six seconds for 50 x 10 pixels of 10 bits with a largest value of 65535."""
-        for path in write_series(tmp_path, Grid(shape=(2, 33, 34)), syntax=uid.JPEGLSLossless):
+        for path in write_series(tmp_path, VoxelGrid(shape=(2, 33, 34)), syntax=uid.JPEGLSLossless):
             image = pydicom.dcmread(path)
             (frame,) = generate_frames(image.PixelData, number_of_frames=1)
             place = frame.index(b"\xff\xda")
@@ -193,7 +195,7 @@ class TestFindings:
 
     def test_a_decoder_that_does_not_end_is_ended(self, tmp_path: Path) -> None:
         """A damaged stream of sound parameters on which CharLS takes five seconds."""
-        for path in write_series(tmp_path, Grid(shape=(2, 45, 8)), syntax=uid.JPEGLSLossless):
+        for path in write_series(tmp_path, VoxelGrid(shape=(2, 45, 8)), syntax=uid.JPEGLSLossless):
             image = pydicom.dcmread(path)
             image.Rows, image.Columns = 45, 10
             image.BitsAllocated = image.BitsStored = 8

@@ -15,9 +15,9 @@ from pydicom import uid
 from rhoa import errors
 from rhoa.dicom.header import SkippedFileError, read_header
 from rhoa.reading import read_ct
-from tests.reading.series import Grid, write_series
+from tests.reading.series import VoxelGrid, write_series
 
-GRID = Grid(shape=(5, 32, 33))  # JPEG 2000 needs 32 pixels a side
+GRID = VoxelGrid(shape=(5, 32, 33))  # JPEG 2000 needs 32 pixels a side
 WHOLE = [uid.ExplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian, uid.JPEG2000Lossless]
 
 

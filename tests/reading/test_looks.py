@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rhoa.errors import Findings, PixelDataError
+from rhoa.errors import PixelDataError, WarningCollector
 from rhoa.phantom import Anatomy, ct
 from rhoa.reading.quality import doubt_of, is_plausible, judge, judge_volume, look
 from rhoa.volume import Volume
@@ -26,7 +26,7 @@ def phantom() -> NDArray[np.int16]:
 
 
 def judged(hu: NDArray[Any], **options: bool) -> tuple[dict[str, Any], list[str]]:
-    findings = Findings()
+    findings = WarningCollector()
     return judge([look(one) for one in hu], SPACING, findings, **options), findings.warnings
 
 
@@ -87,7 +87,7 @@ class TestMetal:
         with_metal[30:34, 70:74, 90:93] = 3071
 
         with pytest.raises(PixelDataError, match="metal.*strict=True"):
-            judge([look(one) for one in with_metal], SPACING, Findings(strict=True))
+            judge([look(one) for one in with_metal], SPACING, WarningCollector(strict=True))
 
 
 class TestFieldOfView:
@@ -132,7 +132,7 @@ class TestFieldOfView:
     def test_slices_along_the_body_end_where_it_goes_on(self, body: NDArray[np.int16]) -> None:
         upright = np.ascontiguousarray(np.moveaxis(body, 2, 0))
         affine = np.array([[2.0, 0, 0, 0], [0, 0, 2, 0], [0, 3, 0, 0], [0, 0, 0, 1]])
-        findings = Findings()
+        findings = WarningCollector()
 
         sagittal = judged(upright, axial=False)[0]
         turned = judge_volume(upright, affine, findings)
@@ -172,7 +172,7 @@ class TestMotion:
         spacing = [(5.0, 2.5, 2.5), (3.0, 2.0, 2.0)][seed % 2]
         volume = ct(Anatomy.random(seed), spacing_mm=spacing, angles=(seed, -1, seed - 3)).volume
 
-        assert judge_volume(volume.hu, volume.affine, Findings())["moved_slices"] == []
+        assert judge_volume(volume.hu, volume.affine, WarningCollector())["moved_slices"] == []
 
 
 class TestWhatIsNoBody:
@@ -226,6 +226,6 @@ class TestHounsfield:
 
 def test_a_volume_keeps_what_was_seen() -> None:
     volume = ct(Anatomy.random(1), spacing_mm=(5.0, 3.0, 3.0)).volume
-    seen = judge_volume(volume.hu, volume.affine, Findings())
+    seen = judge_volume(volume.hu, volume.affine, WarningCollector())
 
     assert Volume(volume.hu, volume.affine, seen).report["metal_cm3"] == 0

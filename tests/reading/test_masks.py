@@ -22,7 +22,7 @@ from scipy import ndimage
 
 import rhoa
 from rhoa.errors import MaskError, MissingFileError, ReadError
-from tests.reading.series import PATIENT_POSITIONS, Grid, write_series
+from tests.reading.series import PATIENT_POSITIONS, VoxelGrid, write_series
 from tests.reading.test_repairs import write_slices
 from tests.strategies import rotation, rotations, stored
 
@@ -453,7 +453,7 @@ def segmentation(folder: Path, marked: NDArray[np.generic], kind: str = "BINARY"
     return made
 
 
-SERIES = Grid(shape=(12, 20, 24))
+SERIES = VoxelGrid(shape=(12, 20, 24))
 
 
 class TestSegmentations:
@@ -536,9 +536,9 @@ class TestScansThatTheReaderChanged:
         tmp_path: Path,
     ) -> None:
         row, column = PATIENT_POSITIONS[position]
-        made = Grid(row, column, (2.0, 1.5, 1.2), (0, 0, 0), (24, 40, 44))
+        made = VoxelGrid(row, column, (2.0, 1.5, 1.2), (0, 0, 0), (24, 40, 44))
         middle = made.lps().reshape(-1, 3).mean(axis=0)
-        series = Grid(row, column, (2.0, 1.5, 1.2), (12, 3, 70) - middle, made.shape)
+        series = VoxelGrid(row, column, (2.0, 1.5, 1.2), (12, 3, 70) - middle, made.shape)
         heights = [2.0 * k + uneven * (k % 2) for k in range(24) if k != missing]
         write_slices(tmp_path, boxed, series, heights, shear=shear)
         fine = rhoa.Volume.from_array(np.zeros((90, 90, 90), np.int16), (0.7, 0.7, 0.7))

@@ -18,7 +18,7 @@ from rhoa import errors
 from rhoa.dicom.codecs import decompressors
 from rhoa.dicom.header import read_header
 from rhoa.dicom.pixels import stored_values
-from rhoa.errors import Findings
+from rhoa.errors import WarningCollector
 from rhoa.reading import inspect, read_ct
 from rhoa.reading.decoding import raw_samples
 from rhoa.reading.quality import judge, look
@@ -80,7 +80,7 @@ class TestColonography:
         for k in (240, 241):
             looks[k] = look(np.roll(volume.hu[k], pixels, axis=(0, 1)))
 
-        assert judge(looks, volume.spacing_mm, Findings())["moved_slices"] == [240, 242]
+        assert judge(looks, volume.spacing_mm, WarningCollector())["moved_slices"] == [240, 242]
 
     @pytest.mark.parametrize("centre", [(110, -154, -539), (-65, -139, -540)])
     def test_both_femoral_heads_are_bone_at_their_places(

@@ -28,7 +28,7 @@ from rhoa.reading.geometry import REPAIRS
 from rhoa.testing import make_series
 from tests.reading.series import (
     PATIENT_POSITIONS,
-    Grid,
+    VoxelGrid,
     decimals,
     image_dataset,
     save,
@@ -53,7 +53,7 @@ def wavy(lps: NDArray[np.float64]) -> NDArray[np.float64]:
 def write_slices(
     folder: Path,
     field: Field,
-    grid: Grid,
+    grid: VoxelGrid,
     heights_mm: Sequence[float],
     *,
     shear: tuple[float, float] = (0.0, 0.0),
@@ -68,7 +68,9 @@ def write_slices(
     for k, height in enumerate(heights_mm):
         along = np.array([grid.along_column, grid.along_row], np.float64)
         origin = np.asarray(grid.origin_mm) + height * (grid.normal + shear @ along)
-        one = Grid(grid.along_row, grid.along_column, grid.spacing_mm, origin, (1, *grid.shape[1:]))
+        one = VoxelGrid(
+            grid.along_row, grid.along_column, grid.spacing_mm, origin, (1, *grid.shape[1:])
+        )
         image = image_dataset(one, 0, np.rint(field(one.lps()[0])).astype(np.int64))
         image.SOPInstanceUID = f"{image.SOPInstanceUID}.{k}"
         image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
@@ -163,7 +165,7 @@ class TestNames:
         assert inspect(series.path, repair="tilt")[0].verdict == "volume"
 
     def test_a_repaired_volume_counts_against_max_bytes(self, tmp_path: Path) -> None:
-        write_slices(tmp_path, linear, Grid(shape=(1, 8, 10)), [0, 2, 4, 6], shear=(1.0, 0))
+        write_slices(tmp_path, linear, VoxelGrid(shape=(1, 8, 10)), [0, 2, 4, 6], shear=(1.0, 0))
 
         with pytest.raises(errors.ReadError, match="max_bytes"):
             read_ct(tmp_path, repair="tilt", max_bytes=4 * 8 * 10 * 2)
@@ -176,7 +178,7 @@ class TestTilt:
         self, position: str, tilt_deg: float, tmp_path: Path
     ) -> None:
         """A shear of the wrong sign would put values up to 2 x 14 mm x tan(tilt) off."""
-        grid = Grid(*PATIENT_POSITIONS[position], (2, 1.5, 1), (-8, -9, 10), (1, 20, 16))
+        grid = VoxelGrid(*PATIENT_POSITIONS[position], (2, 1.5, 1), (-8, -9, 10), (1, 20, 16))
         shear = (np.tan(np.radians(tilt_deg)), 0.0)
         write_slices(tmp_path, linear, grid, np.arange(8) * 2.0, shear=shear)
 
@@ -195,7 +197,7 @@ class TestTilt:
         self, shear: tuple[float, float], tmp_path: Path
     ) -> None:
         """Along one axis of step h the error is at most h**2 / 8 times the second derivative."""
-        grid = Grid(spacing_mm=(2, 1.5, 1), origin_mm=(-15, -20, 0), shape=(1, 30, 28))
+        grid = VoxelGrid(spacing_mm=(2, 1.5, 1), origin_mm=(-15, -20, 0), shape=(1, 30, 28))
         write_slices(tmp_path, wavy, grid, np.arange(12) * 2.0, shear=shear)
         bent = 500 / 8**2
 
@@ -206,7 +208,7 @@ class TestTilt:
 
     def test_no_voxel_that_was_scanned_is_lost_but_at_the_rim(self, tmp_path: Path) -> None:
         """Rows grow: the corners of the first and the last slice lie in the volume."""
-        grid = Grid(shape=(1, 12, 10))
+        grid = VoxelGrid(shape=(1, 12, 10))
         write_slices(tmp_path, linear, grid, np.arange(10) * 2.0, shear=(0.4, 0))
 
         volume = read_ct(tmp_path, repair="tilt")
@@ -238,7 +240,7 @@ class TestTilt:
             image.PixelPaddingValue = -2000
             image.PixelRepresentation = 1
 
-        write_slices(tmp_path, linear, Grid(), np.arange(5) * 2.0, shear=(0.3, 0), edit=pad)
+        write_slices(tmp_path, linear, VoxelGrid(), np.arange(5) * 2.0, shear=(0.3, 0), edit=pad)
 
         volume = read_ct(tmp_path, repair="tilt")
 
@@ -248,12 +250,12 @@ class TestTilt:
         def halve(_: int, image: FileDataset) -> None:
             image.RescaleSlope = "0.5"
 
-        write_slices(tmp_path, linear, Grid(), np.arange(5) * 2.0, shear=(0.3, 0), edit=halve)
+        write_slices(tmp_path, linear, VoxelGrid(), np.arange(5) * 2.0, shear=(0.3, 0), edit=halve)
 
         assert read_ct(tmp_path, repair="tilt").hu.dtype == np.float32
 
     def test_beyond_what_a_gantry_can_do_it_is_an_error_still(self, tmp_path: Path) -> None:
-        write_slices(tmp_path, linear, Grid(), np.arange(5) * 2.0, shear=(1.1, 0))
+        write_slices(tmp_path, linear, VoxelGrid(), np.arange(5) * 2.0, shear=(1.1, 0))
 
         with pytest.raises(errors.GeometryError, match="sheared by 47.7 deg") as caught:
             read_ct(tmp_path, repair="tilt")
@@ -262,7 +264,7 @@ class TestTilt:
 
 class TestGaps:
     def test_a_missing_slice_is_the_mean_of_its_neighbours(self, tmp_path: Path) -> None:
-        write_slices(tmp_path, wavy, Grid(), [0, 2, 6, 8])
+        write_slices(tmp_path, wavy, VoxelGrid(), [0, 2, 6, 8])
 
         volume = read_ct(tmp_path, repair="gaps")
 
@@ -287,13 +289,13 @@ class TestGaps:
     def test_a_gap_of_two_slices_or_more_is_an_error_still(
         self, heights: list[float], tmp_path: Path
     ) -> None:
-        write_slices(tmp_path, linear, Grid(), heights)
+        write_slices(tmp_path, linear, VoxelGrid(), heights)
 
         with pytest.raises(errors.GeometryError, match="fills single ones only"):
             read_ct(tmp_path, repair="gaps")
 
     def test_several_single_gaps_are_filled(self, tmp_path: Path) -> None:
-        write_slices(tmp_path, linear, Grid(), [0, 2, 6, 8, 12, 14, 16])
+        write_slices(tmp_path, linear, VoxelGrid(), [0, 2, 6, 8, 12, 14, 16])
 
         volume = read_ct(tmp_path, repair="gaps")
 
@@ -307,7 +309,7 @@ class TestBlankSlices:
         return lambda k, image: k in which and set_pixels(image, np.full((8, 10), stored))
 
     def test_inside_the_stack_they_are_named(self, tmp_path: Path) -> None:
-        write_slices(tmp_path, linear, Grid(), np.arange(7) * 2.0, edit=self.blank(3))
+        write_slices(tmp_path, linear, VoxelGrid(), np.arange(7) * 2.0, edit=self.blank(3))
 
         with pytest.raises(errors.GeometryError, match='003: 1 blank.*pass repair="gaps"'):
             read_ct(tmp_path)
@@ -318,7 +320,7 @@ class TestBlankSlices:
         assert worst(volume, linear)[0] <= 1
 
     def test_two_in_a_row_cannot_be_repaired(self, tmp_path: Path) -> None:
-        write_slices(tmp_path, linear, Grid(), np.arange(7) * 2.0, edit=self.blank(3, 4))
+        write_slices(tmp_path, linear, VoxelGrid(), np.arange(7) * 2.0, edit=self.blank(3, 4))
 
         with pytest.raises(errors.GeometryError, match="003, 004: 2 blank") as caught:
             read_ct(tmp_path)
@@ -327,7 +329,7 @@ class TestBlankSlices:
             read_ct(tmp_path, repair="gaps")
 
     def test_at_the_ends_they_are_left_out_and_counted(self, tmp_path: Path) -> None:
-        write_slices(tmp_path, linear, Grid(), np.arange(8) * 2.0, edit=self.blank(0, 1, 7))
+        write_slices(tmp_path, linear, VoxelGrid(), np.arange(8) * 2.0, edit=self.blank(0, 1, 7))
 
         volume = read_ct(tmp_path, strict=True)
 
@@ -343,7 +345,7 @@ class TestBlankSlices:
                 set_pixels(image, np.zeros((8, 10), np.int64))
                 image.RescaleIntercept = "0"
 
-        write_slices(tmp_path, linear, Grid(), np.arange(7) * 2.0, edit=shifted)
+        write_slices(tmp_path, linear, VoxelGrid(), np.arange(7) * 2.0, edit=shifted)
 
         with pytest.raises(errors.GeometryError, match="003: 1 blank"):
             read_ct(tmp_path)
@@ -355,7 +357,7 @@ class TestBlankSlices:
                 random = np.random.default_rng(k)
                 set_pixels(image, np.rint(random.normal(24, noise, (8, 10))).astype(np.int64))
 
-        write_slices(tmp_path, linear, Grid(), np.arange(7) * 2.0, edit=air)
+        write_slices(tmp_path, linear, VoxelGrid(), np.arange(7) * 2.0, edit=air)
 
         assert read_ct(tmp_path).shape == (7, 8, 10)
 
@@ -366,13 +368,13 @@ class TestBlankSlices:
                 stored[0] = 0
                 set_pixels(image, stored)
 
-        write_slices(tmp_path, linear, Grid(), np.arange(7) * 2.0, edit=air)
+        write_slices(tmp_path, linear, VoxelGrid(), np.arange(7) * 2.0, edit=air)
 
         with pytest.raises(errors.GeometryError, match="003: 1 blank"):
             read_ct(tmp_path)
 
     def test_nothing_but_blank_slices_is_no_volume(self, tmp_path: Path) -> None:
-        write_slices(tmp_path, linear, Grid(), np.arange(4) * 2.0, edit=self.blank(*range(4)))
+        write_slices(tmp_path, linear, VoxelGrid(), np.arange(4) * 2.0, edit=self.blank(*range(4)))
 
         with pytest.raises(errors.PixelDataError, match="4 of 4 slices are blank"):
             read_ct(tmp_path)
@@ -397,7 +399,7 @@ class TestSpacing:
     def test_slices_come_on_an_even_grid_of_the_median_spacing(
         self, heights: list[float], tmp_path: Path
     ) -> None:
-        write_slices(tmp_path, linear, Grid(), heights)
+        write_slices(tmp_path, linear, VoxelGrid(), heights)
 
         with pytest.raises(errors.GeometryError, match='pass repair="spacing"'):
             read_ct(tmp_path)
@@ -412,7 +414,7 @@ class TestSpacing:
 
     def test_one_step_twice_as_wide_is_a_missing_slice(self, tmp_path: Path) -> None:
         heights = [0, 2, 4, 7, 9, 13, 15, 17]
-        write_slices(tmp_path, linear, Grid(), heights)
+        write_slices(tmp_path, linear, VoxelGrid(), heights)
 
         for repair in ("", "gaps"):
             with pytest.raises(errors.GeometryError, match='pass repair="spacing,gaps"'):
@@ -425,7 +427,7 @@ class TestSpacing:
         assert worst(volume, linear)[0] <= 1
 
     def test_a_hole_cannot_be_resampled(self, tmp_path: Path) -> None:
-        write_slices(tmp_path, linear, Grid(), [0, 2, 4, 7, 9, 16, 18])
+        write_slices(tmp_path, linear, VoxelGrid(), [0, 2, 4, 7, 9, 16, 18])
 
         with pytest.raises(errors.GeometryError, match="too far apart.*7 mm between") as caught:
             read_ct(tmp_path, repair="spacing,gaps")
@@ -444,7 +446,9 @@ class TestDrop:
     def test_a_file_that_is_cut_short_is_left_out_and_named(
         self, syntax: str, tmp_path: Path
     ) -> None:
-        write_slices(tmp_path, linear, Grid(shape=(1, 32, 32)), np.arange(7) * 2.0, syntax=syntax)
+        write_slices(
+            tmp_path, linear, VoxelGrid(shape=(1, 32, 32)), np.arange(7) * 2.0, syntax=syntax
+        )
         content = (tmp_path / "003").read_bytes()
         (tmp_path / "003").write_bytes(content[:-60])
 
@@ -460,7 +464,7 @@ class TestDrop:
         assert worst(volume, linear)[0] <= 1
 
     def test_a_damaged_header_is_left_out_and_named(self, tmp_path: Path) -> None:
-        write_slices(tmp_path, linear, Grid(), np.arange(7) * 2.0)
+        write_slices(tmp_path, linear, VoxelGrid(), np.arange(7) * 2.0)
         content = (tmp_path / "006").read_bytes()
         (tmp_path / "006").write_bytes(content[:700])
 
@@ -470,7 +474,7 @@ class TestDrop:
         assert volume.shape == (6, 8, 10)
 
     def test_a_file_of_the_same_name_in_another_folder_is_kept(self, tmp_path: Path) -> None:
-        write_slices(tmp_path, linear, Grid(), np.arange(6) * 2.0)
+        write_slices(tmp_path, linear, VoxelGrid(), np.arange(6) * 2.0)
         for n, folder in ((0, "a"), (5, "b")):
             (tmp_path / folder).mkdir()
             (tmp_path / f"{n:03d}").rename(tmp_path / folder / "slice")
@@ -487,7 +491,7 @@ class TestDrop:
             if k == 3:
                 del image.RescaleSlope
 
-        write_slices(tmp_path, linear, Grid(), np.arange(7) * 2.0, edit=units)
+        write_slices(tmp_path, linear, VoxelGrid(), np.arange(7) * 2.0, edit=units)
 
         with pytest.raises(errors.PixelDataError, match="003: RescaleSlope"):
             read_ct(tmp_path, repair=REPAIRS)
@@ -496,7 +500,7 @@ class TestDrop:
         write_slices(
             tmp_path / "a",
             linear,
-            Grid(),
+            VoxelGrid(),
             np.arange(4) * 2.0,
             edit=lambda _, image: delattr(image, "ImagePositionPatient"),
         )
@@ -512,7 +516,7 @@ class TestDrop:
 class TestTogether:
     def test_a_tilted_uneven_stack_with_a_gap_and_a_cut_file(self, tmp_path: Path) -> None:
         heights = [0, 2, 4, 7, 9, 11, 13, 17, 19, 21]
-        write_slices(tmp_path, linear, Grid(shape=(1, 16, 12)), heights, shear=(0.3, 0.1))
+        write_slices(tmp_path, linear, VoxelGrid(shape=(1, 16, 12)), heights, shear=(0.3, 0.1))
         (tmp_path / "004").write_bytes((tmp_path / "004").read_bytes()[:-9])
 
         with pytest.raises(errors.GeometryError, match="gantry tilt"):
@@ -526,7 +530,7 @@ class TestTogether:
 
     def test_a_blank_slice_of_a_tilted_stack(self, tmp_path: Path) -> None:
         write_slices(
-            tmp_path, linear, Grid(), np.arange(9) * 2.0, shear=(0.2, 0),
+            tmp_path, linear, VoxelGrid(), np.arange(9) * 2.0, shear=(0.2, 0),
             edit=TestBlankSlices.blank(0, 4),
         )  # fmt: skip
 
@@ -553,7 +557,7 @@ class TestTogether:
     ) -> None:
         heights = np.r_[0, np.cumsum(steps)]
         volume = None
-        grid = Grid(*PATIENT_POSITIONS[position], shape=(1, 9, 7))
+        grid = VoxelGrid(*PATIENT_POSITIONS[position], shape=(1, 9, 7))
         with TemporaryDirectory() as folder:
             write_slices(Path(folder), linear, grid, heights, shear=tilt)
             if seed.random() < 0.3:
@@ -595,7 +599,7 @@ class TestMonochrome1:
 
 
 class TestAuto:
-    def write(self, folder: Path, grid: Grid, series: str, kernel: str = "") -> None:
+    def write(self, folder: Path, grid: VoxelGrid, series: str, kernel: str = "") -> None:
         write_series(
             folder,
             grid,
@@ -604,8 +608,10 @@ class TestAuto:
         )
 
     def test_the_one_with_most_axial_slices_is_read_and_told(self, tmp_path: Path) -> None:
-        coronal = Grid((1, 0, 0), (0, 0, -1), shape=(12, 8, 10))
-        for n, grid in enumerate([Grid(shape=(6, 8, 10)), Grid(shape=(4, 8, 10)), coronal], 1):
+        coronal = VoxelGrid((1, 0, 0), (0, 0, -1), shape=(12, 8, 10))
+        for n, grid in enumerate(
+            [VoxelGrid(shape=(6, 8, 10)), VoxelGrid(shape=(4, 8, 10)), coronal], 1
+        ):
             self.write(tmp_path, grid, str(n))
 
         volume = read_ct(tmp_path, series="auto")
@@ -617,7 +623,7 @@ class TestAuto:
             read_ct(tmp_path)
 
     def test_then_the_thinnest_then_the_softest(self, tmp_path: Path) -> None:
-        thick, thin = Grid(spacing_mm=(3, 1, 1)), Grid(spacing_mm=(1, 1, 1))
+        thick, thin = VoxelGrid(spacing_mm=(3, 1, 1)), VoxelGrid(spacing_mm=(1, 1, 1))
         for n, (grid, kernel) in enumerate(
             [(thick, "B30f"), (thin, "B70f"), (thin, "B40f"), (thin, "?")], 1
         ):
@@ -630,22 +636,22 @@ class TestAuto:
         assert volume.report["kernel"] == "B40f"
 
     def test_one_that_cannot_be_read_is_not_taken(self, tmp_path: Path) -> None:
-        self.write(tmp_path, Grid(shape=(4, 8, 10)), "1")
-        broken = write_series(tmp_path, Grid(shape=(8, 8, 10)), series="2")
+        self.write(tmp_path, VoxelGrid(shape=(4, 8, 10)), "1")
+        broken = write_series(tmp_path, VoxelGrid(shape=(8, 8, 10)), series="2")
         broken[3].unlink()
 
         assert read_ct(tmp_path, series="auto").shape == (4, 8, 10)
         assert read_ct(tmp_path, series="auto", repair="gaps").shape == (8, 8, 10)
 
     def test_a_tie_is_ambiguous_still(self, tmp_path: Path) -> None:
-        self.write(tmp_path, Grid(), "1", "B30f")
-        self.write(tmp_path, Grid(), "2", "B40f")
+        self.write(tmp_path, VoxelGrid(), "1", "B30f")
+        self.write(tmp_path, VoxelGrid(), "2", "B40f")
 
         with pytest.raises(errors.AmbiguousSeriesError, match='series="auto".*fits 2'):
             read_ct(tmp_path, series="auto")
 
     def test_one_series_needs_no_rule(self, tmp_path: Path) -> None:
-        self.write(tmp_path, Grid(), "1")
+        self.write(tmp_path, VoxelGrid(), "1")
 
         assert read_ct(tmp_path, series="auto").shape == (5, 8, 10)
 

@@ -20,11 +20,11 @@ from pydicom.dataset import FileDataset
 import rhoa
 from rhoa import errors
 from rhoa.reading import inspect, read_ct
-from tests.reading.series import PATIENT_POSITIONS, ROOT, Grid, decimals, ramp, write_series
+from tests.reading.series import PATIENT_POSITIONS, ROOT, VoxelGrid, decimals, ramp, write_series
 from tests.strategies import rotation, rotations
 
 
-def assert_true_everywhere(volume: rhoa.Volume, grid: Grid) -> None:
+def assert_true_everywhere(volume: rhoa.Volume, grid: VoxelGrid) -> None:
     """Every voxel has the HU of the place where the affine puts it, and every place is there."""
     k, j, i = np.indices(volume.shape)
     lps = volume.to_lps(np.stack([k, j, i], axis=-1))
@@ -38,7 +38,7 @@ def assert_true_everywhere(volume: rhoa.Volume, grid: Grid) -> None:
 class TestPlaceInThePatient:
     @pytest.mark.parametrize("position", PATIENT_POSITIONS)
     def test_a_marker_on_the_left_back_top_stays_there(self, position: str, tmp_path: Path) -> None:
-        grid = Grid(*PATIENT_POSITIONS[position], spacing_mm=(2, 2, 2), shape=(6, 7, 9))
+        grid = VoxelGrid(*PATIENT_POSITIONS[position], spacing_mm=(2, 2, 2), shape=(6, 7, 9))
         lps = grid.lps()
         corner = lps.reshape(-1, 3).max(axis=0)  # most left, posterior and superior
         hu = np.where(np.linalg.norm(lps - corner, axis=-1) < 1, 2000, 0)
@@ -66,13 +66,13 @@ class TestPlaceInThePatient:
     def test_every_right_angled_orientation_is_read_as_it_lies(
         self, row: NDArray[np.float64], column: NDArray[np.float64], tmp_path: Path
     ) -> None:
-        grid = Grid(row, column)
+        grid = VoxelGrid(row, column)
         write_series(tmp_path, grid)
 
         assert_true_everywhere(read_ct(tmp_path), grid)
 
     def test_slices_ascend_along_row_times_column(self, tmp_path: Path) -> None:
-        feet_first = Grid(*PATIENT_POSITIONS["FFS"])
+        feet_first = VoxelGrid(*PATIENT_POSITIONS["FFS"])
         write_series(tmp_path, feet_first)
 
         volume = read_ct(tmp_path)
@@ -83,7 +83,7 @@ class TestPlaceInThePatient:
 
     def test_an_oblique_stack_along_its_normal_is_no_gantry_tilt(self, tmp_path: Path) -> None:
         turned = rotation(18.5, -7, 3)
-        grid = Grid(turned[:, 0], turned[:, 1])
+        grid = VoxelGrid(turned[:, 0], turned[:, 1])
         write_series(tmp_path, grid)
 
         assert_true_everywhere(read_ct(tmp_path), grid)
@@ -101,7 +101,7 @@ class TestPlaceInThePatient:
         origin: tuple[float, float, float],
         shape: tuple[int, int, int],
     ) -> None:
-        grid = Grid(turn[:, 0], turn[:, 1], spacing, origin, shape)
+        grid = VoxelGrid(turn[:, 0], turn[:, 1], spacing, origin, shape)
         with TemporaryDirectory() as folder:
             write_series(Path(folder), grid)
 
@@ -137,7 +137,7 @@ class TestFiles:
 
         volume = read_ct([*paths[3:], *paths[:3]])
 
-        np.testing.assert_array_equal(volume.hu, ramp(Grid().lps()))
+        np.testing.assert_array_equal(volume.hu, ramp(VoxelGrid().lps()))
 
     def test_part_of_a_series_is_read_from_a_list(self, tmp_path: Path) -> None:
         paths = write_series(tmp_path)
@@ -166,7 +166,7 @@ class TestFiles:
 
         volume = read_ct(tmp_path, strict=True)
 
-        np.testing.assert_array_equal(volume.hu, ramp(Grid().lps()))
+        np.testing.assert_array_equal(volume.hu, ramp(VoxelGrid().lps()))
         assert volume.report["copies_dropped"] == 2
 
     def test_deflated_slices_are_compared_by_their_pixels(self, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ class TestFiles:
         assert read_ct(tmp_path).report["copies_dropped"] == 1
 
         other = write_series(
-            tmp_path / "other", hu=ramp(Grid().lps()) + 7, syntax=deflated, edit=comment
+            tmp_path / "other", hu=ramp(VoxelGrid().lps()) + 7, syntax=deflated, edit=comment
         )
         shutil.copy(other[2], tmp_path / "same-place.dcm")
         shutil.rmtree(tmp_path / "other")
@@ -208,7 +208,7 @@ class TestChoice:
     @pytest.fixture
     def two(self, tmp_path: Path) -> Path:
         write_series(tmp_path, series="7.11")
-        write_series(tmp_path, Grid(shape=(3, 4, 5)), series="8.22")
+        write_series(tmp_path, VoxelGrid(shape=(3, 4, 5)), series="8.22")
         return tmp_path
 
     def test_two_volumes_are_ambiguous_and_listed(self, two: Path) -> None:
@@ -235,13 +235,13 @@ class TestChoice:
 
     def test_a_single_stray_slice_is_no_rival_of_a_volume(self, tmp_path: Path) -> None:
         write_series(tmp_path)
-        write_series(tmp_path, Grid(shape=(1, 8, 10)), series="2")
+        write_series(tmp_path, VoxelGrid(shape=(1, 8, 10)), series="2")
 
         assert read_ct(tmp_path).shape == (5, 8, 10)
 
     def test_slices_at_one_position_are_no_rival_of_a_volume(self, tmp_path: Path) -> None:
         write_series(tmp_path)
-        monitoring = Grid(shape=(3, 8, 10), spacing_mm=(0, 1, 1))
+        monitoring = VoxelGrid(shape=(3, 8, 10), spacing_mm=(0, 1, 1))
         write_series(tmp_path, monitoring, hu=np.arange(240).reshape(3, 8, 10), series="2")
 
         assert read_ct(tmp_path).shape == (5, 8, 10)
@@ -256,7 +256,7 @@ class TestChoice:
             image.ImageOrientationPatient = decimals([1, 0, 0, 0, 0, -1])
             image.SeriesInstanceUID = f"{ROOT}1"
 
-        write_series(tmp_path, Grid(shape=(1, 4, 4)), edit=scout, series="2")
+        write_series(tmp_path, VoxelGrid(shape=(1, 4, 4)), edit=scout, series="2")
 
         with pytest.warns(rhoa.RhoaWarning, match="1 localizer images"):
             volume = read_ct(tmp_path)
@@ -290,7 +290,7 @@ class TestChoice:
 class TestInspect:
     def test_every_series_is_listed_with_its_verdict(self, tmp_path: Path) -> None:
         write_series(tmp_path, series="1")
-        gap = write_series(tmp_path, Grid(shape=(4, 8, 10)), series="2")
+        gap = write_series(tmp_path, VoxelGrid(shape=(4, 8, 10)), series="2")
         gap[1].unlink()
 
         good, bad = inspect(tmp_path)

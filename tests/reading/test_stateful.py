@@ -22,7 +22,7 @@ import rhoa
 from rhoa import errors
 from rhoa.reading import read_ct
 from rhoa.reading.geometry import REPAIRS
-from rhoa.testing.synthetic import ROOT, Grid, decimals, image_dataset, save, set_pixels
+from rhoa.testing.synthetic import ROOT, VoxelGrid, decimals, image_dataset, save, set_pixels
 
 SPACING_MM = 2.0
 SHAPE = (4, 5)
@@ -64,7 +64,7 @@ class Slice:
     spoiled: str = ""
 
     def write(self) -> None:
-        grid = Grid(
+        grid = VoxelGrid(
             spacing_mm=(0.0, 1.0, 1.0), origin_mm=(self.x_mm, 0.0, self.z_mm), shape=(1, *SHAPE)
         )
         image: Any = image_dataset(grid, 0, self.hu, series=self.series)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import rhoa
-from rhoa.cli.common import Result, bar, in_words_of_shell, write_table
+from rhoa.cli.common import VerbResult, bar, in_words_of_shell, write_table
 from rhoa.cohort import Case, Pool, Pseudonyms, dask, processes, run_cases
 from rhoa.cohort.batch import key_of
 from rhoa.cohort.pseudonyms import veiled
@@ -20,7 +20,7 @@ from rhoa.errors import ParameterError, RhoaWarning
 from rhoa.files import atomic_write
 from rhoa.hips import Box, LabelledImage, write_coco
 from rhoa.hips.annotations import CORRECTION_COLUMNS, boxes_table, in_picture, read_boxes
-from rhoa.hips.contact_sheet import Entry, sheet, write_card
+from rhoa.hips.contact_sheet import SheetEntry, sheet, write_card
 from rhoa.reading import whole_volume
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def each(
     columns: Sequence[str],
     wishes: Mapping[str, object] = MappingProxyType({}),
     review: Review | None = None,
-) -> Result:
+) -> VerbResult:
     """Do every scan of a folder; write a table of their rows and a page to look at.
 
     ``work`` returns ``{"verdict": ..., "rows": [...], "card": ...}`` of one scan. ``wishes`` are
@@ -90,7 +90,7 @@ def each_of(
     table: str,
     columns: Sequence[str],
     review: Review | None = None,
-) -> Result:
+) -> VerbResult:
     """Do every one of these scans, each in a folder of its name; see `each`."""
     out = Path(options.out)
     mine = _shard(list(scans), options.shard)
@@ -131,7 +131,7 @@ def each_of(
     lines += [f"{one.name}: {one.failure}" for one in failures]
     refused = [row for row in rows if row.get("refused")]
     lines += [f"{row['scan']}: {row['side']} hip has no crop: {row['refused']}" for row in refused]
-    return Result(rows, lines, rejected=bool(failures or refused))
+    return VerbResult(rows, lines, rejected=bool(failures or refused))
 
 
 def name_scans(scans: Mapping[str, Path], options: Namespace) -> dict[str, Path]:
@@ -228,7 +228,7 @@ def _wish(options: Namespace) -> dict[str, Any]:
 
 def _card(one: Outcome) -> tuple[Verdict, str]:
     if one.failure:
-        return "failed", write_card(Entry(one.name, "failed", notes=[one.failure]), ".")
+        return "failed", write_card(SheetEntry(one.name, "failed", notes=[one.failure]), ".")
     return one.record["verdict"], one.record["card"]
 
 
@@ -238,7 +238,7 @@ TABLE, COCO, CORRECTIONS = "boxes.csv", "boxes.coco.json", "corrections.csv"
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class WrittenPicture:
     """A picture that was written, its boxes in its own pixel edges, and what was corrected."""
 
     labelled: LabelledImage
@@ -251,7 +251,7 @@ class Picture:
         image: Radiograph,
         boxes: Mapping[Side, Box],
         changes: Iterable[Correction] = (),
-    ) -> Picture:
+    ) -> WrittenPicture:
         """The picture ``name`` of an image."""
         drawn = in_picture(image, boxes.values())
         labelled = LabelledImage(Path(name), drawn, image.square().shape)
@@ -267,7 +267,7 @@ class Picture:
         return {"image": name, "shape": shape, "boxes": boxes, "changes": list(self.changes)}
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Picture:
+    def from_dict(cls, told: Mapping[str, Any]) -> WrittenPicture:
         """What `as_dict` told."""
         rows, columns = told["shape"]
         boxes = tuple(Box(*box) for box in told["boxes"])
@@ -291,7 +291,7 @@ def wants_review(options: Namespace) -> bool:
 
 
 def write_review(
-    out: Path, pictures: Sequence[Picture], options: Namespace, *, part: str = ""
+    out: Path, pictures: Sequence[WrittenPicture], options: Namespace, *, part: str = ""
 ) -> list[str]:
     """Write the boxes as CSV and COCO, and what was corrected; what there is to say of it."""
     table, coco, corrections = (

@@ -26,7 +26,7 @@ Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class VerbResult:
     """What a verb prints: a table (or its JSON), then lines; and whether cases were rejected."""
 
     rows: Rows = field(default_factory=list)

@@ -18,7 +18,7 @@ from rhoa import cohort, projection
 from rhoa._types import SIDES
 from rhoa.cli.batch import (
     SHEET,
-    Picture,
+    WrittenPicture,
     captured_warnings,
     drawn_boxes,
     each,
@@ -30,7 +30,7 @@ from rhoa.cli.batch import (
     wants_review,
     write_review,
 )
-from rhoa.cli.common import Result, bar
+from rhoa.cli.common import VerbResult, bar
 from rhoa.cli.options import (
     accept_option,
     folder_options,
@@ -42,7 +42,7 @@ from rhoa.errors import ParameterError, PoseError, require_names, warn_user
 from rhoa.files import atomic_write
 from rhoa.hips import write_crop
 from rhoa.hips.annotations import corrected
-from rhoa.hips.contact_sheet import Entry, Verdict, frontal, lateral, sheet, write_card
+from rhoa.hips.contact_sheet import SheetEntry, Verdict, frontal, lateral, sheet, write_card
 from rhoa.pose import Alignment, tilted
 from rhoa.pose.alignment import pelvis_angles
 from rhoa.pose.scan_coverage import HIP_REFUSALS
@@ -162,7 +162,7 @@ COLUMNS = (
 OTHER_IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif", ".dcm", ".mha", ".nrrd")
 
 
-def ctap(options: Namespace) -> Result:
+def ctap(options: Namespace) -> VerbResult:
     """A CT-AP, or one of every scan in a folder."""
     out: Path = options.out
     if out.suffix.lower() in OTHER_IMAGE_SUFFIXES:
@@ -187,7 +187,7 @@ def ctap(options: Namespace) -> Result:
     lines = [] if found is None else ["", *str(found).splitlines(), ""]
     if found is not None and not found.pose_used:
         lines.append(f"the pose was not used: {found.note} ({REMEDIES['pose_not_used']})")
-    return Result([_described(image, found)], [*lines, *(f"wrote {f}" for f in files)])
+    return VerbResult([_described(image, found)], [*lines, *(f"wrote {f}" for f in files)])
 
 
 def _asked(options: Namespace) -> PoseRequest | None:
@@ -234,7 +234,7 @@ def _ctap_case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
         verdict = verdict if found.pose_used else "not used"
     if alignment is not None:
         flags, facts = sorted(alignment.flags), [("pose", str(pelvis_angles(alignment)))]
-    card = write_card(Entry(options.names[scan], verdict, facts, flags, warned, views), folder)
+    card = write_card(SheetEntry(options.names[scan], verdict, facts, flags, warned, views), folder)
     row = _described(image, found) | {"pose_flags": flags}
     return {"verdict": verdict, "rows": [row], "card": card}
 
@@ -367,7 +367,7 @@ class CroppedScan:
         return names
 
 
-def hips(options: Namespace) -> Result:
+def hips(options: Namespace) -> VerbResult:
     """Crops of one scan, of every scan in a folder, or of a table of scans."""
     if str(options.scan).lower().endswith(".csv"):
         return _of_table(options)
@@ -384,7 +384,7 @@ def hips(options: Namespace) -> Result:
     if wants_review(options):
         lines += _review_of_one(scan, options)
     shown = [{name: row.get(name) for name in PRINTED} for row in scan.rows]
-    return Result(scan.rows, lines, rejected=bool(refused), shown=shown)
+    return VerbResult(scan.rows, lines, rejected=bool(refused), shown=shown)
 
 
 def cropped(
@@ -411,7 +411,7 @@ def cropped(
     return CroppedScan(volume, replace(found, hips=kept).with_boxes(moved), changes)
 
 
-def _of_folder(options: Namespace) -> Result:
+def _of_folder(options: Namespace) -> VerbResult:
     """Every scan of a folder."""
     scans, _ = scans_in(Path(options.scan))
     named = name_scans({scan.name: scan for scan in scans}, options)
@@ -420,7 +420,9 @@ def _of_folder(options: Namespace) -> Result:
 
     def review(found: Sequence[Outcome], part: str) -> list[str]:
         pictures = [one.record["picture"] for one in found if "picture" in one.record]
-        return write_review(options.out, [*map(Picture.from_dict, pictures)], options, part=part)
+        return write_review(
+            options.out, [*map(WrittenPicture.from_dict, pictures)], options, part=part
+        )
 
     return each(
         options,
@@ -440,11 +442,11 @@ def _review_of_one(cut: CroppedScan, options: Namespace) -> list[str]:
     entry = _entry(called, cut)
     card = write_card(entry, out, place=".")
     atomic_write(out / SHEET, sheet([(entry.verdict, card)], title=f"Hips of {entry.name}"))
-    picture = Picture.of(PICTURE, cut.found.image, cut.found.boxes, cut.changes)
+    picture = WrittenPicture.of(PICTURE, cut.found.image, cut.found.boxes, cut.changes)
     return [f"wrote {out / SHEET}", *write_review(out, [picture], options)]
 
 
-def _of_table(options: Namespace) -> Result:
+def _of_table(options: Namespace) -> VerbResult:
     names = (
         *("pose", "series", "repair", "pixel_mm", "tilt_offset", "threads", "each", "window"),
         *("review", "boxes", "shard", "accept"),
@@ -465,7 +467,7 @@ def _of_table(options: Namespace) -> Result:
     lines = [f"wrote {options.out / 'manifest.csv'}: {len(manifest)} hips"]
     lines += [f"{count} hips excluded: {why}" for why, count in manifest.excluded.items()]
     rows = [{"manifest": str(options.out / "manifest.csv"), "hips": len(manifest)}]
-    return Result(rows, lines, rejected.exists())
+    return VerbResult(rows, lines, rejected.exists())
 
 
 def _hips_case(
@@ -479,7 +481,9 @@ def _hips_case(
         cut = cropped(volume, asked, options, drawn.get(called))
     cut.write(folder)
     entry = _entry(called, cut, warned)
-    picture = Picture.of(f"{called}/{PICTURE}", cut.found.image, cut.found.boxes, cut.changes)
+    picture = WrittenPicture.of(
+        f"{called}/{PICTURE}", cut.found.image, cut.found.boxes, cut.changes
+    )
     return {
         "picture": picture.as_dict(),
         "verdict": entry.verdict,
@@ -488,7 +492,7 @@ def _hips_case(
     }
 
 
-def _entry(name: str, cut: CroppedScan, warned: Sequence[str] = ()) -> Entry:
+def _entry(name: str, cut: CroppedScan, warned: Sequence[str] = ()) -> SheetEntry:
     """What the page shows of a scan."""
     found = cut.found
     flags = [] if found.alignment is None else sorted(found.alignment.flags)
@@ -507,7 +511,7 @@ def _entry(name: str, cut: CroppedScan, warned: Sequence[str] = ()) -> Entry:
         for line in str(replace(found, hips={})).splitlines()
     ]
     facts[1:1] = [(f"{hip.side} hip", str(hip).partition(": ")[2]) for hip in hips]
-    return Entry(name, verdict, facts, flags, [*not_cropped(hips), *warned], views)
+    return SheetEntry(name, verdict, facts, flags, [*not_cropped(hips), *warned], views)
 
 
 def _picture_of(image: Radiograph, boxes: Mapping[Side, Box]) -> bytes:
@@ -534,7 +538,7 @@ SHORT_SYNTAX = {
 }
 
 
-def inspect(options: Namespace) -> Result:
+def inspect(options: Namespace) -> VerbResult:
     """The series of a path, what becomes of each and why, and what to type next."""
     from rhoa.reading import inspect as list_series
 
@@ -542,7 +546,7 @@ def inspect(options: Namespace) -> Result:
     rows = [dataclasses.asdict(summary) for summary in series]
     lines = ["", *(line for summary in series for line in _remarks(summary))]
     lines += [""] * (len(lines) > 1) + [_next_step(series, options.scan)]
-    return Result(rows, lines, shown=[_row_of(summary) for summary in series])
+    return VerbResult(rows, lines, shown=[_row_of(summary) for summary in series])
 
 
 def _row_of(series: SeriesSummary) -> dict[str, Any]:

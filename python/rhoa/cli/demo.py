@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa import _core
-from rhoa.cli.common import Result, bar, figures_of_test
+from rhoa.cli.common import VerbResult, bar, figures_of_test
 from rhoa.cohort import build
 from rhoa.cohort.builder import ct_ap_of
 from rhoa.errors import ParameterError, require_count, require_extra
@@ -177,7 +177,7 @@ NUMBA = ", Numba"
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class TimedCall:
     """Something to time."""
 
     name: str
@@ -219,7 +219,7 @@ def words(array: NDArray[Any]) -> NDArray[np.int64]:
     return memory[: len(memory) // 8 * 8].view(np.int64)
 
 
-def candidates(scan: Volume, threads: int) -> list[Candidate]:
+def candidates(scan: Volume, threads: int) -> list[TimedCall]:
     """What rhoa does with a scan, a plain read of it, NumPy, and Numba where it is installed."""
     hu, pose = scan.hu, tilted(scan)
     sums = np.empty((-(-hu.shape[1] // 10), hu.shape[0], hu.shape[2]), np.float32)
@@ -235,47 +235,47 @@ def candidates(scan: Volume, threads: int) -> list[Candidate]:
     return [
         *along_axes(hu, threads),
         *(
-            Candidate(f"Fortran order, axis {axis}", _straight(fortran, axis, "sum", threads))
+            TimedCall(f"Fortran order, axis {axis}", _straight(fortran, axis, "sum", threads))
             for axis in range(3)
         ),
-        Candidate("running sums, every 10", lambda: cumulative(hu, every=10, threads=threads)),
-        Candidate(
+        TimedCall("running sums, every 10", lambda: cumulative(hu, every=10, threads=threads)),
+        TimedCall(
             "running sums, every 10, out=",
             lambda: cumulative(hu, every=10, out=sums, threads=threads),
         ),
         *(
-            Candidate(f"{name} of slabs of {slices}, out=", slabs(slices, reduce))
+            TimedCall(f"{name} of slabs of {slices}, out=", slabs(slices, reduce))
             for slices in (5, 10, 50)
             if slices <= scan.shape[1]
             for name, reduce in zip(("sums", "maxima"), REDUCTIONS, strict=True)
         ),
-        Candidate(OBLIQUE, lambda: ctap(scan, pose=pose, threads=threads)),
-        Candidate(
+        TimedCall(OBLIQUE, lambda: ctap(scan, pose=pose, threads=threads)),
+        TimedCall(
             "oblique sum, rhoa (reslice)",
             lambda: ctap(scan, pose=pose, method="reslice", threads=threads),
             slow=True,
         ),
-        Candidate(
+        TimedCall(
             "straight sum, numpy", lambda: np.clip(hu, -150, 600).sum(1, dtype=np.int32), slow=True
         ),
-        Candidate("one voxel, a call", lambda: ctap(hu[:1, :1, :1], threads=threads)),
-        Candidate(
+        TimedCall("one voxel, a call", lambda: ctap(hu[:1, :1, :1], threads=threads)),
+        TimedCall(
             "64 x 64 x 65 voxels, threads started",
             lambda: ctap(hu[:64, :64, :65], threads=threads),
         ),
     ]
 
 
-def along_axes(hu: NDArray[Any], threads: int) -> list[Candidate]:
+def along_axes(hu: NDArray[Any], threads: int) -> list[TimedCall]:
     """A plain read of an array; its sums and maxima along each axis, by rhoa and by Numba."""
     memory = words(hu)
-    found = [Candidate(READ, lambda: _core.read_once(memory, threads=threads))]
+    found = [TimedCall(READ, lambda: _core.read_once(memory, threads=threads))]
     for reduce in REDUCTIONS:
         for axis in range(3):
             name = f"straight {reduce}, axis {axis}"
-            found.append(Candidate(name, _straight(hu, axis, reduce, threads)))
+            found.append(TimedCall(name, _straight(hu, axis, reduce, threads)))
             if (project := by_numba(hu, axis, reduce, threads)) is not None:
-                found.append(Candidate(f"{name}{NUMBA}", project))
+                found.append(TimedCall(f"{name}{NUMBA}", project))
     return found
 
 
@@ -349,7 +349,7 @@ def _compiled(axis: int, reduce: Reduce) -> Callable[..., None]:
 
 
 def timed(
-    competitors: Sequence[Candidate], *, rounds: int = 7, progress: Progress | None = None
+    competitors: Sequence[TimedCall], *, rounds: int = 7, progress: Progress | None = None
 ) -> list[Timing]:
     """Time all of them in turn, round after round, after one call each that does not count.
 
@@ -457,7 +457,7 @@ def processor() -> str:
 TRAINING_LIBRARIES = ("torch", "torchvision", "safetensors", "matplotlib")
 
 
-def demo(options: Namespace) -> Result:
+def demo(options: Namespace) -> VerbResult:
     """Everything, on phantoms."""
     if options.full:
         require_extra("torch", extra="train", purpose="rhoa demo --full")
@@ -474,9 +474,9 @@ def demo(options: Namespace) -> Result:
             "skipped: training, evaluation and report, because they need "
             f"{', '.join(missing)}: pip install 'rhoa[train]'"
         )
-        return Result([], lines)
+        return VerbResult([], lines)
     report = train_and_report(options.out, manifest, size, seed=options.seed, progress=progress)
-    return Result(figures_of_test(options.out / "metrics.json"), [*lines, f"open {report}"])
+    return VerbResult(figures_of_test(options.out / "metrics.json"), [*lines, f"open {report}"])
 
 
 def _importable(library: str) -> bool:
@@ -487,20 +487,20 @@ def _importable(library: str) -> bool:
     return True
 
 
-def bench(options: Namespace) -> Result:
+def bench(options: Namespace) -> VerbResult:
     """Timings of the projections."""
     if min(options.shape) < 1:
         raise ParameterError(f"--shape must be three lengths above zero; got {options.shape}.")
     shape = (options.shape[0], options.shape[1], options.shape[2])
     rows = run(shape, rounds=options.rounds, threads=options.threads, progress=bar())
-    return Result(rows, [machine(thread_count(options.threads))])
+    return VerbResult(rows, [machine(thread_count(options.threads))])
 
 
-def info(_: Namespace) -> Result:
+def info(_: Namespace) -> VerbResult:
     """Versions."""
     from rhoa.versions import versions
 
-    return Result([{"what": name, "version": value} for name, value in versions().items()])
+    return VerbResult([{"what": name, "version": value} for name, value in versions().items()])
 
 
 def add_demo(verb: argparse.ArgumentParser) -> None:

@@ -18,16 +18,16 @@ from rhoa.cli.batch import (
     scans_in,
     veil,
 )
-from rhoa.cli.common import Result, bar, distinct_names, in_words_of_shell, write_table
+from rhoa.cli.common import VerbResult, bar, distinct_names, in_words_of_shell, write_table
 from rhoa.cli.ct import AUTO, PoseRequest, without_nan
 from rhoa.cli.options import folder_options, predict_options
 from rhoa.cohort import Pseudonyms
 from rhoa.cohort.pseudonyms import patient_of
-from rhoa.dicom.secondary_capture import Study, write_dicom
+from rhoa.dicom.secondary_capture import StudyIdentity, write_dicom
 from rhoa.errors import ParameterError, warn_user
 from rhoa.files import atomic_write, shown
 from rhoa.hips import write_crop
-from rhoa.hips.contact_sheet import Entry, Verdict, frontal, write_card
+from rhoa.hips.contact_sheet import SheetEntry, Verdict, frontal, write_card
 from rhoa.hips.dicom_report import HipFinding, structured_report
 from rhoa.learning.grader import CARD_FILE
 from rhoa.prediction import graded, hips_in, kind_of, load_grader
@@ -66,18 +66,18 @@ def require_consistent(options: Namespace) -> None:
         raise ParameterError("--dicom writes files: pass -o OUT.")
 
 
-def study_of(scan: Path, options: Namespace) -> Study:
+def study_of(scan: Path, options: Namespace) -> StudyIdentity:
     """Nobody's, unless the options name the patient, or give a pseudonym."""
     if options.identified:
-        return Study.of(scan)
+        return StudyIdentity.of(scan)
     patient = None if options.pseudonyms is None else patient_of(scan)
     if patient is None:
-        return Study()
-    return Study(patient_id=Pseudonyms.load(options.pseudonyms).of(patient))
+        return StudyIdentity()
+    return StudyIdentity(patient_id=Pseudonyms.load(options.pseudonyms).of(patient))
 
 
 def write_dicom_findings(
-    folder: Path, found: FoundHips, rows: Rows, *, models: Sequence[str], study: Study
+    folder: Path, found: FoundHips, rows: Rows, *, models: Sequence[str], study: StudyIdentity
 ) -> list[str]:
     """Write image and report into ``folder``; the names of the files, none without a pose."""
     if found.image is None or (found.extracted is not None and not found.extracted.pose_used):
@@ -113,7 +113,7 @@ TABLE = "predictions.csv"
 SHORT = ("scan", "side", "probability", "spread", "refused", "flags")
 
 
-def predict(options: Namespace) -> Result:
+def predict(options: Namespace) -> VerbResult:
     """Probabilities of the hips of scans, X-rays and crops."""
     places = [Path(scan) for scan in options.scans]
     require_consistent(options)
@@ -139,7 +139,7 @@ def predict(options: Namespace) -> Result:
     return _of_one(scans[0], options)
 
 
-def _each(places: Sequence[Path], options: Namespace) -> Result:
+def _each(places: Sequence[Path], options: Namespace) -> VerbResult:
     if len(places) != 1:
         raise ParameterError("--each takes one folder of scans.")
     _require_out(options)
@@ -155,7 +155,7 @@ def _require_out(options: Namespace) -> None:
         raise ParameterError("several scans need a folder for what becomes of them: pass -o OUT.")
 
 
-def _of_scans(scans: Mapping[str, Path], options: Namespace) -> Result:
+def _of_scans(scans: Mapping[str, Path], options: Namespace) -> VerbResult:
     # A model that cannot be loaded fails everything, and no scan; another model grades all anew.
     options.graders = _described(options)
     named = name_scans(scans, options)
@@ -165,7 +165,7 @@ def _of_scans(scans: Mapping[str, Path], options: Namespace) -> Result:
     return _result(result.rows, list(result.lines), rejected=result.rejected)
 
 
-def _of_one(scan: Path, options: Namespace) -> Result:
+def _of_one(scan: Path, options: Namespace) -> VerbResult:
     (called,) = name_scans({shown(scan): scan}, options)
     found, rows, warned = _graded(scan, options, quiet=False)
     for text in warned:
@@ -179,7 +179,7 @@ def _of_one(scan: Path, options: Namespace) -> Result:
     return _result(named, lines)
 
 
-def _of_crops(crops: Sequence[Path], options: Namespace) -> Result:
+def _of_crops(crops: Sequence[Path], options: Namespace) -> VerbResult:
     """Ready crops, all of them in batches."""
     words = {"views": options.views, "accept": options.accept}
     rows = predict_all([str(crop) for crop in crops], _grader(options), **words)
@@ -205,7 +205,7 @@ def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
         verdict = "look"
     facts = [(f"{row['side']} hip", _sentence(row)) for row in rows]
     flags = [] if alignment is None else sorted(alignment.flags)
-    entry = Entry(options.names[scan], verdict, facts, flags, warned, views)
+    entry = SheetEntry(options.names[scan], verdict, facts, flags, warned, views)
     return {"verdict": verdict, "rows": rows, "card": write_card(entry, folder)}
 
 
@@ -315,7 +315,7 @@ def _described(options: Namespace) -> dict[str, Any]:
     }
 
 
-def _result(rows: Rows, lines: list[str], *, rejected: bool = False) -> Result:
+def _result(rows: Rows, lines: list[str], *, rejected: bool = False) -> VerbResult:
     """The table of all hips; why some have no grade."""
     columns = [name for name in SHORT if any(name in row for row in rows)]
     refused = [row for row in rows if row["refused"]]
@@ -328,7 +328,7 @@ def _result(rows: Rows, lines: list[str], *, rejected: bool = False) -> Result:
         f"{row['refused']}"
         for row in refused
     ]
-    return Result(rows, [*reasons, *lines], rejected or bool(refused), shown=shown_rows)
+    return VerbResult(rows, [*reasons, *lines], rejected or bool(refused), shown=shown_rows)
 
 
 def _sentence(row: Mapping[str, Any]) -> str:
@@ -348,7 +348,7 @@ def _write_rows(out: Path, rows: Rows) -> str:
 # A trained model as ONNX.
 
 
-def export(options: Namespace) -> Result:
+def export(options: Namespace) -> VerbResult:
     """A run's classifier as ONNX, checked against torch."""
     from rhoa.learning import export_onnx
 
@@ -356,7 +356,7 @@ def export(options: Namespace) -> Result:
     card = json.loads((out / "model.json").read_text(encoding="utf-8"))
     difference = card["onnx"]["largest_difference_from_torch"]
     row = {"model": str(out / "model.onnx"), "largest difference from torch": difference}
-    return Result([row], [f"grade with `rhoa predict SCAN --model {out}`; it needs no torch"])
+    return VerbResult([row], [f"grade with `rhoa predict SCAN --model {out}`; it needs no torch"])
 
 
 def add_export(verb: argparse.ArgumentParser) -> None:

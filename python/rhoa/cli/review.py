@@ -10,7 +10,7 @@ import sys
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from rhoa.cli.common import Result
+from rhoa.cli.common import VerbResult
 from rhoa.errors import ReviewError, require_extra
 from rhoa.files import atomic_write
 
@@ -76,7 +76,7 @@ def page_options(verb: ArgumentParser) -> None:
     )
 
 
-def review(options: Namespace) -> Result:
+def review(options: Namespace) -> VerbResult:
     """The page until it is interrupted; or agreement, or results."""
     from rhoa.review import read_cohort
 
@@ -104,7 +104,9 @@ def review(options: Namespace) -> Result:
             serve(session, port=options.port, tell=lambda address: _say(f"open {address}"))
         state = session.state
     graded = len(state.decisions if options.adjudicate else state.grades)
-    return Result(lines=[f"all is saved: {graded} looks graded; rhoa review --export writes them"])
+    return VerbResult(
+        lines=[f"all is saved: {graded} looks graded; rhoa review --export writes them"]
+    )
 
 
 def _say(line: str) -> None:
@@ -132,7 +134,7 @@ def _states(cohort: Cohort) -> dict[str, State]:
     return states
 
 
-def _agreement(cohort: Cohort) -> Result:
+def _agreement(cohort: Cohort) -> VerbResult:
     from rhoa.review import agreement_of, labels
 
     states = _states(cohort)
@@ -156,14 +158,14 @@ def _agreement(cohort: Cohort) -> Result:
     lines = [f"{len(found)} hips have a label, {len(disputed)} wait for --adjudicate"]
     if not figures:
         lines.append("no hip was looked at twice, by one reader or two: nothing to compare")
-    return Result(rows, [*lines, f"wrote {file}"], shown=shown)
+    return VerbResult(rows, [*lines, f"wrote {file}"], shown=shown)
 
 
 def _known(words: str, *numbers: float) -> str:
     return words.format(*numbers) if math.isfinite(numbers[0]) else "not defined"
 
 
-def _export(cohort: Cohort, reader: str | None) -> Result:
+def _export(cohort: Cohort, reader: str | None) -> VerbResult:
     from rhoa.review import export
 
     states = _states(cohort)
@@ -171,7 +173,7 @@ def _export(cohort: Cohort, reader: str | None) -> Result:
         raise ReviewError(f"there is no journal of {reader}; there are {', '.join(states)}.")
     chosen = states if reader is None else {reader: states[reader]}
     done = export(cohort, chosen, cohort.journals / (reader or "consensus"))
-    return Result([], done.lines, rejected=bool(done.failed))
+    return VerbResult([], done.lines, rejected=bool(done.failed))
 
 
 def add_review(verb: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import rhoa
 from rhoa import cohort
-from rhoa.cli.common import Result, bar, figures_of_test
+from rhoa.cli.common import VerbResult, bar, figures_of_test
 from rhoa.cli.options import crop_option
 from rhoa.cohort import leakage
 from rhoa.errors import ParameterError, require_extra
@@ -37,7 +37,7 @@ EXPLAINED_PIXELS = 400
 """Of a side of an occlusion map; the score is that of the whole crop."""
 
 
-def split(options: Namespace) -> Result:
+def split(options: Namespace) -> VerbResult:
     """A manifest with partitions, or one a fold, or what leaks between its partitions."""
     manifest = cohort.read(options.manifest)
     out: Path = options.out or options.manifest
@@ -62,7 +62,7 @@ def split(options: Namespace) -> Result:
         else f"within {difference} hip{'s' if difference > 1 else ''} of what is wanted: subjects "
         "stay whole"
     )
-    return Result(rows, [*str(manifest.flow()).splitlines(), near, f"wrote {out}"], shown=shown)
+    return VerbResult(rows, [*str(manifest.flow()).splitlines(), near, f"wrote {out}"], shown=shown)
 
 
 def _counts(manifest: cohort.Manifest) -> Rows:
@@ -82,7 +82,7 @@ def _counts(manifest: cohort.Manifest) -> Rows:
     return rows
 
 
-def _write_folds(folds: tuple[cohort.Manifest, ...], out: Path) -> Result:
+def _write_folds(folds: tuple[cohort.Manifest, ...], out: Path) -> VerbResult:
     rows, lines = [], []
     for number, manifest in enumerate(folds, start=1):
         path = out.with_name(f"{out.stem}-fold-{number}{out.suffix}")
@@ -93,10 +93,10 @@ def _write_folds(folds: tuple[cohort.Manifest, ...], out: Path) -> Result:
             positive = sum(hip.label == 1 for hip in hips)
             counts = {"rHOA": positive, "no rHOA": len(hips) - positive}
             rows.append({"fold": number, "partition": part, **counts})
-    return Result(rows, lines)
+    return VerbResult(rows, lines)
 
 
-def _audit(manifest: cohort.Manifest, out: Path | None) -> Result:
+def _audit(manifest: cohort.Manifest, out: Path | None) -> VerbResult:
     """What leaks; the manifest is written where nothing does and it was split just now."""
     found = leakage.leaks(manifest, progress=bar())
     rows: Rows = [leak.as_dict() for leak in found]
@@ -110,15 +110,15 @@ def _audit(manifest: cohort.Manifest, out: Path | None) -> Result:
         line = f"{len(rows)} pair{'s' * many} of rows leak{'s' * (not many)} from one partition "
         line += "into another; remove copies, or give them one subject, and split again; where a "
         line += "look shows two different hips, write yes into the column distinct of both lines"
-        return Result(rows, [line], failed=True, shown=shown)
+        return VerbResult(rows, [line], failed=True, shown=shown)
     lines = [str(found)]
     if out is not None:
         manifest.write(out)
         lines.append(f"wrote {out}")
-    return Result(rows, lines)
+    return VerbResult(rows, lines)
 
 
-def evaluate(options: Namespace) -> Result:
+def evaluate(options: Namespace) -> VerbResult:
     """A report, and the test figures of each model."""
     from rhoa.evaluation.reader_agreement import agreement_notes
     from rhoa.report.write import write_study_report
@@ -126,10 +126,10 @@ def evaluate(options: Namespace) -> Result:
     manifest = cohort.read(options.manifest)
     notes = agreement_notes(options.manifest.parent)
     report = write_study_report(options.out, manifest, options.runs, notes=notes)
-    return Result(figures_of_test(options.out / "metrics.json"), [f"wrote {report}"])
+    return VerbResult(figures_of_test(options.out / "metrics.json"), [f"wrote {report}"])
 
 
-def explain(options: Namespace) -> Result:
+def explain(options: Namespace) -> VerbResult:
     """An occlusion map, or Grad-CAM, over its crop."""
     require_extra("torch", extra="train", purpose="rhoa explain")
     from rhoa.evaluation.saliency import grad_cam
@@ -146,7 +146,9 @@ def explain(options: Namespace) -> Result:
         )
     atomic_write(options.out, overlay_png(crop, influence))
     score = float(model.predict_proba([levels])[0, 1])
-    return Result([{"image": str(options.crop), "rHOA": round(score, 6)}], [f"wrote {options.out}"])
+    return VerbResult(
+        [{"image": str(options.crop), "rHOA": round(score, 6)}], [f"wrote {options.out}"]
+    )
 
 
 # Training a model: the options of ``rhoa train``, and what it does.
@@ -222,7 +224,7 @@ def _field(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def train(options: argparse.Namespace) -> Result:
+def train(options: argparse.Namespace) -> VerbResult:
     """A trained model."""
     recipe = recipe_of(options)  # a wrong word is told before a long table is read
     run = rhoa.train(
@@ -242,7 +244,7 @@ def train(options: argparse.Namespace) -> Result:
         ),
         accept=options.accept,
     )
-    return Result([{"run": str(run)}], [f"wrote {run}; measure it with `rhoa evaluate`"])
+    return VerbResult([{"run": str(run)}], [f"wrote {run}; measure it with `rhoa evaluate`"])
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
@@ -317,23 +319,23 @@ Its folder gets report.html (each hip measured with the mean of its scores), res
 figure's mean and spread over runs, and its interval), and a run folder for each model."""
 
 
-def study(options: argparse.Namespace) -> Result:
+def study(options: argparse.Namespace) -> VerbResult:
     """Everything that a plan names, trained and measured; or a plan to begin with."""
     if options.template:
-        return Result([], TEMPLATE.splitlines())
+        return VerbResult([], TEMPLATE.splitlines())
     if options.plan is None:
         raise ParameterError("name a plan; `rhoa study --template > study.toml` begins one.")
     plan = read_plan(options.plan)
     rejected = plan.out / "images" / "rejected.csv"
     if options.list:
         jobs = prepare(plan, progress=bar())
-        return Result(_listed(jobs), rejected=rejected.is_file())
+        return VerbResult(_listed(jobs), rejected=rejected.is_file())
     findings = conduct(plan, redo=options.redo, progress=bar())
     lines = ["ROC AUC: mean over runs +- standard deviation, [95 % interval of their mean scores]"]
     lines += [f"every figure is in {plan.out / 'results.csv'}", f"open {findings.report}"]
     shown = _areas(findings.results)
     rows = [figure.as_dict() for figure in findings.results]
-    return Result(rows, lines, rejected=rejected.is_file(), shown=shown)
+    return VerbResult(rows, lines, rejected=rejected.is_file(), shown=shown)
 
 
 def _listed(jobs: list[Job]) -> Rows:
@@ -423,7 +425,7 @@ def audit_options(verb: argparse.ArgumentParser) -> None:
     scores.add_argument("--threshold", type=float, default=0.5, help="default: 0.5")
 
 
-def audit(options: Namespace) -> Result:
+def audit(options: Namespace) -> VerbResult:
     """What each row can come from, or how scores compare with one row."""
     from rhoa.audit import table
 
@@ -432,7 +434,7 @@ def audit(options: Namespace) -> Result:
         return _compared(options, rows)
     found = table(rows)
     lines = [line for row in found.rows for line in _remarks(row.name, row.audit, found)]
-    return Result(
+    return VerbResult(
         [_everything(row.name, row.audit) for row in found.rows],
         ["", *lines, *_summary(found)],
         failed=not found.sound,
@@ -464,7 +466,7 @@ def _rows(options: Namespace) -> list[PublishedRow]:
     return [PublishedRow("as printed", *sizes, printed)]
 
 
-def _compared(options: Namespace, rows: list[PublishedRow]) -> Result:
+def _compared(options: Namespace, rows: list[PublishedRow]) -> VerbResult:
     from rhoa.audit import compare, meaning, read_predictions
     from rhoa.audit.tables import shared_definitions
 
@@ -496,7 +498,7 @@ def _compared(options: Namespace, rows: list[PublishedRow]) -> Result:
     ]
     everything = [one._asdict() for one in found]
     failed = not alike or any(not one.definitions for one in found)
-    return Result(everything, lines, failed=failed, shown=shown)
+    return VerbResult(everything, lines, failed=failed, shown=shown)
 
 
 def _shown(name: str, audit: Audit) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rhoa._types import SIDES
-from rhoa.cli.batch import SHEET, Picture, drawn_boxes, wants_review, write_review
-from rhoa.cli.common import Result, bar, in_words_of_shell
+from rhoa.cli.batch import SHEET, WrittenPicture, drawn_boxes, wants_review, write_review
+from rhoa.cli.common import VerbResult, bar, in_words_of_shell
 from rhoa.cli.options import detector_options, review_options, side_option
 from rhoa.cohort.tables import open_table
 from rhoa.errors import (
@@ -36,7 +36,7 @@ from rhoa.hips import (
     write_crop,
 )
 from rhoa.hips.annotations import corrected, read_boxes
-from rhoa.hips.contact_sheet import OF_XRAYS, Entry, sheet, write_card
+from rhoa.hips.contact_sheet import OF_XRAYS, SheetEntry, sheet, write_card
 from rhoa.hips.contact_sheet import film as film_view
 from rhoa.xray.film import REFUSALS, accepted, hips_of, require_known, settled
 
@@ -131,7 +131,7 @@ class Reader:
         return Film(name, image, hips, changes, told), files
 
 
-def xray(options: Namespace) -> Result:
+def xray(options: Namespace) -> VerbResult:
     """One X-ray, or every file of a folder."""
     path, out = Path(options.xray), Path(options.out)
     if options.review and options.detector is None and options.boxes is None:
@@ -148,10 +148,10 @@ def xray(options: Namespace) -> Result:
         lines += review_films([film], out, options)
     for message in film.told:
         warn_user(message)
-    return Result([film.row], lines, shown=[_short(film.row)])
+    return VerbResult([film.row], lines, shown=[_short(film.row)])
 
 
-def _of_folder(folder: Path, out: Path, options: Namespace) -> Result:
+def _of_folder(folder: Path, out: Path, options: Namespace) -> VerbResult:
     files = [file for file in list_files(folder) if _counts(file, out)]
     names = [file.relative_to(folder).as_posix() for file in files]
     known = [_picture(shown_path(name), options) for name in names]
@@ -173,7 +173,7 @@ def _of_folder(folder: Path, out: Path, options: Namespace) -> Result:
     if wants_review(options):
         lines += review_films(films, out, options)
     rows = [film.row for film in films]
-    return Result(rows, lines, bool(refused), shown=[_short(row) for row in rows])
+    return VerbResult(rows, lines, bool(refused), shown=[_short(row) for row in rows])
 
 
 def _picture(name: str, options: Namespace) -> str:
@@ -191,16 +191,16 @@ def review_films(films: Sequence[Film], out: Path, options: Namespace) -> list[s
         cards.append((entry.verdict, write_card(entry, folder, place="." if alone else None)))
         if film.image is not None:
             name = _picture(film.name, options)
-            pictures.append(Picture.of(name, film.image, film.hips or {}, film.changes))
+            pictures.append(WrittenPicture.of(name, film.image, film.hips or {}, film.changes))
     page = out / SHEET
     title = f"Hips of {len(films)} X-rays"
     atomic_write(page, sheet(cards, title=title, legend=OF_XRAYS, what="X-rays"))
     return [f"wrote {page}", *write_review(out, pictures, options)]
 
 
-def _entry(film: Film) -> Entry:
+def _entry(film: Film) -> SheetEntry:
     if film.image is None:
-        return Entry(film.name, "failed", notes=film.told)
+        return SheetEntry(film.name, "failed", notes=film.told)
     hips, changes = film.hips or {}, {one.side: one.change for one in film.changes}
     facts = [
         (
@@ -214,7 +214,7 @@ def _entry(film: Film) -> Entry:
         for side in SIDES
     ]
     view = film_view(film.image, hips)
-    return Entry(film.name, "look" if film.told else "fine", facts, (), film.told, [view])
+    return SheetEntry(film.name, "look" if film.told else "fine", facts, (), film.told, [view])
 
 
 def shown_path(name: str) -> str:
@@ -342,7 +342,7 @@ def _write_rejected(rejected: Sequence[tuple[str, str]], out: Path) -> None:
 MEASURED = ("average_precision", "f1", "precision", "recall", "iou_mean", "iou_sd")
 
 
-def detector(options: Namespace) -> Result:
+def detector(options: Namespace) -> VerbResult:
     """Train a hip detector, measure it on the subjects that were held out, and save it."""
     from rhoa.hips import DetectorOptions, train_detector
 
@@ -369,7 +369,7 @@ def detector(options: Namespace) -> Result:
     folder = made.save(options.out)
     row = _row(made)
     lines = [f"wrote {folder}", f"find hips with it: rhoa xray FILMS -o OUT --detector {folder}"]
-    return Result([row], lines)
+    return VerbResult([row], lines)
 
 
 def _drawn(options: Namespace, settings: DetectorOptions) -> Iterator[Example]:

@@ -70,7 +70,7 @@ EDGES = ("top", "left", "bottom", "right")
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class ScanRows:
     """One scan of the list, with the rows of its hips, which it iterates over."""
 
     path: Path
@@ -128,7 +128,7 @@ def scan_name(subject: str, visit: str) -> str:
     return f"{safe or 'scan'}-{digest}"
 
 
-def read_scans(table: Path, pseudonyms: Pseudonyms | None = None) -> list[Scan]:
+def read_scans(table: Path, pseudonyms: Pseudonyms | None = None) -> list[ScanRows]:
     """The scans of a table, in its order, their subjects by pseudonyms where some are given.
 
     A scan whose subject the table leaves empty is then of the patient whom its files name.
@@ -151,7 +151,7 @@ def read_scans(table: Path, pseudonyms: Pseudonyms | None = None) -> list[Scan]:
     if not grouped:
         raise ManifestError(f"{table.name}: the table has no rows.")
     scans = [
-        Scan(path, table, tuple(rows), pseudonymous=pseudonyms is not None)
+        ScanRows(path, table, tuple(rows), pseudonymous=pseudonyms is not None)
         for path, rows in grouped.items()
     ]
     for scan in scans:
@@ -164,9 +164,9 @@ def read_scans(table: Path, pseudonyms: Pseudonyms | None = None) -> list[Scan]:
     return _of_visits(scans, table)
 
 
-def _of_visits(scans: list[Scan], table: Path) -> list[Scan]:
+def _of_visits(scans: list[ScanRows], table: Path) -> list[ScanRows]:
     """The scans, those marked that share their visit: a film of the left hip, one of the right."""
-    visits: dict[tuple[str, str], list[Scan]] = {}
+    visits: dict[tuple[str, str], list[ScanRows]] = {}
     for scan in scans:
         visits.setdefault((scan.source, scan.name.casefold()), []).append(scan)
     for (source, _), shared in visits.items():
@@ -183,7 +183,7 @@ def _of_visits(scans: list[Scan], table: Path) -> list[Scan]:
     ]
 
 
-def _rename(scan: Scan, pseudonyms: Pseudonyms) -> None:
+def _rename(scan: ScanRows, pseudonyms: Pseudonyms) -> None:
     """Call the subject of a scan by a pseudonym."""
     try:
         subject = scan.told("subject") or patient_of(scan.path)
@@ -301,7 +301,7 @@ def ct_ap_of(hip: Hip) -> Path:
     return hip.crop.parents[2] / "ct-ap" / f"{name}.npz"
 
 
-def _crop_scan(scan: Scan, folder: Path) -> dict[str, Any]:
+def _crop_scan(scan: ScanRows, folder: Path) -> dict[str, Any]:
     """Write the crops of a scan, and its CT-AP, into a folder; their hashes."""
     crops: dict[Side, tuple[NDArray[np.uint8], Box]] = {}
     refused: dict[Side, dict[str, str]] = {}
@@ -331,12 +331,12 @@ def _crop_scan(scan: Scan, folder: Path) -> dict[str, Any]:
     return {"sha256": hashes, "refused": refused, "warnings": warned}
 
 
-def _said(scan: Scan, message: str) -> str:
+def _said(scan: ScanRows, message: str) -> str:
     """A message about a scan, without its names where its subject has a pseudonym."""
     return veiled(message, scan.path, scan.name) if scan.pseudonymous else message
 
 
-def _place(scan: Scan, file: str, out: Path) -> Path:
+def _place(scan: ScanRows, file: str, out: Path) -> Path:
     """Where a file of a scan belongs."""
     if Path(file).stem in SIDES:
         return out / "crops" / scan.source / f"{scan.name}_{file}"
@@ -352,7 +352,7 @@ def _forget_lost(cases: Sequence[Case], out: Path) -> None:
             files = [f"{side}.png" for side in hashes]
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        scan: Scan = case.source
+        scan: ScanRows = case.source
         files += ["ct-ap.png", "ct-ap.npz"] if scan.source == "ct" else []
         for file in files:
             places = (record.parent / file, _place(scan, file, out))
@@ -362,7 +362,7 @@ def _forget_lost(cases: Sequence[Case], out: Path) -> None:
                 record.unlink(missing_ok=True)
 
 
-def _placed(scan: Scan, one: Outcome, out: Path) -> list[Hip]:
+def _placed(scan: ScanRows, one: Outcome, out: Path) -> list[Hip]:
     """Move the files of a scan that is done to where they belong; its hips."""
     for file in sorted((out / CASES / one.name).iterdir()):
         if file.name != RECORD:
@@ -390,7 +390,7 @@ def _placed(scan: Scan, one: Outcome, out: Path) -> list[Hip]:
     return hips
 
 
-def _hips_of_ct(scan: Scan, folder: Path) -> ExtractedHips:
+def _hips_of_ct(scan: ScanRows, folder: Path) -> ExtractedHips:
     """The hips that the table asks for; the CT-AP is written into the folder."""
     landmarks = None if scan.landmarks is None else Landmarks.from_json(scan.landmarks)
     found = extract(
@@ -404,7 +404,7 @@ def _hips_of_ct(scan: Scan, folder: Path) -> ExtractedHips:
     return found
 
 
-def _xray(scan: Scan) -> tuple[Radiograph, Mapping[Side, Box]]:
+def _xray(scan: ScanRows) -> tuple[Radiograph, Mapping[Side, Box]]:
     """The film and the boxes of its rows, which are compared with what it says and shows."""
     accept = accepted(scan.told("accept"))
     rows = {cast("Side", row["side"]): (line, row) for line, row in scan.rows}
@@ -447,7 +447,7 @@ def _in_words_of_tables(message: str) -> str:
     return re.sub(r'pass accept="(\w+)"', r"write \1 into the column accept", message)
 
 
-def _report_rejected(scans: Sequence[Scan], outcomes: Sequence[Outcome], out: Path) -> None:
+def _report_rejected(scans: Sequence[ScanRows], outcomes: Sequence[Outcome], out: Path) -> None:
     """List in ``rejected.csv`` the scans that failed and the hips that have no crop."""
     failed, refused = [], []
     for scan, one in zip(scans, outcomes, strict=True):

@@ -256,7 +256,7 @@ class Claim(NamedTuple):
     counts: bool = True
 
 
-class Outcome(NamedTuple):
+class GradeCell(NamedTuple):
     """What the cell of a grade means: a grade, a prosthesis, or the code of a missing grade."""
 
     kl: int | None
@@ -344,19 +344,19 @@ def plain_code(text: str) -> str:
         return text.strip().upper()
 
 
-def _outcomes(table: str, claims: Sequence[Claim], codes: Codes) -> dict[HipId, Outcome]:
+def _outcomes(table: str, claims: Sequence[Claim], codes: Codes) -> dict[HipId, GradeCell]:
     prosthesis, missing = plain(codes.prosthesis), plain(codes.missing)
-    outcomes: dict[HipId, Outcome] = {}
+    outcomes: dict[HipId, GradeCell] = {}
     first: dict[HipId, str] = {}
     faults, clashes = Faults(table), []
     for where, hip, grade, _ in claims:
         code = plain_code(grade.text)
         if code in prosthesis:
-            outcome = Outcome(None, prosthesis=True)
+            outcome = GradeCell(None, prosthesis=True)
         elif grade.missing or code in missing:
-            outcome = Outcome(None, code=code or "empty")
+            outcome = GradeCell(None, code=code or "empty")
         elif code in GRADES:
-            outcome = Outcome(int(code))
+            outcome = GradeCell(int(code))
         else:
             faults.add(where, "grade", grade.text)
             continue
@@ -386,7 +386,7 @@ def _require_visits(table: str, claims: Iterable[Claim], visits: frozenset[str] 
         )
 
 
-def _ungraded(outcomes: Mapping[HipId, Outcome]) -> dict[str, int]:
+def _ungraded(outcomes: Mapping[HipId, GradeCell]) -> dict[str, int]:
     codes = Counter(o.code for o in outcomes.values() if o.kl is None and not o.prosthesis)
     return dict(sorted(codes.items()))
 

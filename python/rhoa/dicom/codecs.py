@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa.dicom.header import Header, PixelFormat
-    from rhoa.errors import Findings
+    from rhoa.errors import WarningCollector
 
     Samples = NDArray[np.generic]
     Decompress = Callable[[bytes, str, PixelFormat, str], Samples]
@@ -219,7 +219,7 @@ def check_frame(value: bytes, form: PixelFormat, name: str, *, syntax: str = "")
         )
 
 
-def check_sign(header: Header, findings: Findings) -> None:
+def check_sign(header: Header, findings: WarningCollector) -> None:
     """Warn where a JPEG 2000 stream says signed and the header unsigned, or the reverse."""
     place = header.pixels
     if place is None or place.syntax not in JPEG_2000:

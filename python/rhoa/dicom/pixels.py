@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa.dicom.header import Header, PixelFormat, PixelPlace
-    from rhoa.errors import Findings
+    from rhoa.errors import WarningCollector
 
 
 # Stored values, and the Hounsfield units that they mean.
@@ -158,7 +158,7 @@ def _are_stored(ends: tuple[int, int], form: PixelFormat) -> bool:
 REPAIR = 'export it again, or pass repair="drop" to read the scan without it'
 
 
-def check_extent(header: Header, findings: Findings, *, remedy: str = REPAIR) -> PixelPlace:
+def check_extent(header: Header, findings: WarningCollector, *, remedy: str = REPAIR) -> PixelPlace:
     """Check that the file holds the pixels that it declares; where they lie.
 
     Parameters
@@ -182,7 +182,9 @@ def check_extent(header: Header, findings: Findings, *, remedy: str = REPAIR) ->
     return place
 
 
-def _check_length(header: Header, place: PixelPlace, findings: Findings, remedy: str) -> None:
+def _check_length(
+    header: Header, place: PixelPlace, findings: WarningCollector, remedy: str
+) -> None:
     name, form = header.name, header.format
     needed = form.bytes_per_frame
     if place.syntax != DEFLATED and (place.length or 0) > place.available:

@@ -38,7 +38,7 @@ LONGEST_TEXT = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Study:
+class StudyIdentity:
     """Whose image it is, and which study it joins; by default nobody's, in a study of its own."""
 
     patient_id: str = ""
@@ -54,7 +54,7 @@ class Study:
     series_number: int = 1
 
     @classmethod
-    def of(cls, path: str | PathLike[str], *, series_number: int = 9000) -> Study:
+    def of(cls, path: str | PathLike[str], *, series_number: int = 9000) -> StudyIdentity:
         """The patient and the study that the first DICOM image of a scan names, to join it.
 
         Raises
@@ -96,7 +96,7 @@ def secondary_capture(
     pixel_mm: tuple[float, float],
     *,
     said: str = "",
-    study: Study | None = None,
+    study: StudyIdentity | None = None,
 ) -> Dataset:
     """A Secondary Capture of 16 bits with the pixel size and a rescale that gives the values back.
 
@@ -126,7 +126,7 @@ def secondary_capture(
     DICOM PS3.3 A.8.1, Secondary Capture Image.
     """
     highdicom = require_extra("highdicom", extra="dicom-out", purpose="writing DICOM")
-    of = study or Study()
+    of = study or StudyIdentity()
     black, white = grey_range(pixels)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names in one word, which are the scan's own

@@ -128,7 +128,7 @@ def compare(
     members = require_groups(groups, labels.size)
     cutoff = require_threshold(threshold)
     require_count("resamples", resamples)
-    pair = _Pair(labels, scores, cutoff)
+    pair = _ModelPair(labels, scores, cutoff)
     strata = strata_of(labels, members) if stratified else None
     differences, excluded = _differences(pair, members, strata, resamples, seed)
     first_right, second_right = ((score >= cutoff) == labels for score in scores)
@@ -144,7 +144,7 @@ def compare(
     )
 
 
-class _Pair:
+class _ModelPair:
     """Second minus first figure of two models, as a function of the hips' weights."""
 
     def __init__(
@@ -169,7 +169,7 @@ class _Pair:
 
 
 def _differences(
-    pair: _Pair,
+    pair: _ModelPair,
     groups: NDArray[np.intp],
     strata: NDArray[np.intp] | None,
     resamples: int,

@@ -56,7 +56,7 @@ OF_XRAYS = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entry:
+class SheetEntry:
     """One scan or X-ray on the sheet."""
 
     name: str
@@ -70,7 +70,7 @@ class Entry:
     views: Sequence[View] = ()
 
 
-def write_card(entry: Entry, folder: str | PathLike[str], *, place: str | None = None) -> str:
+def write_card(entry: SheetEntry, folder: str | PathLike[str], *, place: str | None = None) -> str:
     """The part of a page that shows one image; its pictures are written into ``folder``.
 
     Pictures are ``view-1.png`` and so on; the page finds them in ``place`` beside it, by default a

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rhoa._types import Side
     from rhoa.hips.bounding_boxes import Source
     from rhoa.radiograph import Box, Radiograph
-    from rhoa.xray.reader import Picture
+    from rhoa.xray.reader import DisplayedImage
 
 CROP_REFUSALS: Mapping[str, str] = MappingProxyType(
     {
@@ -177,7 +177,7 @@ def read_crop(
     return padded(levels)
 
 
-def rhoa_label(picture: Picture) -> dict[str, str]:
+def rhoa_label(picture: DisplayedImage) -> dict[str, str]:
     """What rhoa wrote of a picture; empty for the picture of another program."""
     if not picture.text.get(SOFTWARE, "").startswith("rhoa"):
         return {}
@@ -228,7 +228,7 @@ def _check_label(name: str, label: Mapping[str, str], side: Side | None) -> None
         )
 
 
-def _levels(name: str, picture: Picture) -> NDArray[np.float32]:
+def _levels(name: str, picture: DisplayedImage) -> NDArray[np.float32]:
     """Grey levels of 0 to 255."""
     levels, most = picture.pixels, float(picture.pixels.max())
     if picture.white == WHITE:

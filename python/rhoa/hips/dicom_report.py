@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa._core import __version__
-from rhoa.dicom.secondary_capture import Study, new_uid, secondary_capture
+from rhoa.dicom.secondary_capture import StudyIdentity, new_uid, secondary_capture
 from rhoa.errors import ParameterError, require_extra
 from rhoa.hips.annotations import in_picture
 
@@ -82,7 +82,7 @@ def structured_report(
     *,
     models: Sequence[str] = (),
     modality: str = "CT",
-    study: Study | None = None,
+    study: StudyIdentity | None = None,
 ) -> tuple[Dataset, Dataset]:
     """The image as DICOM Secondary Capture, and a Comprehensive SR of what was found in it.
 
@@ -98,7 +98,7 @@ def structured_report(
         Of the scan: CT, or XR for an X-ray.
     study
         Whose image it is, and which study it joins; nobody's, in a study of its own, by default.
-        `Study.of` takes patient and study from the scan.
+        `StudyIdentity.of` takes patient and study from the scan.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def structured_report(
     if not hips or len({hip.side for hip in hips}) < len(hips):
         raise ParameterError("a report needs one finding of each hip, at most one of a side.")
     sr = require_extra("highdicom", extra="dicom-out", purpose="writing DICOM").sr
-    study, square = study or Study(), image.square()
+    study, square = study or StudyIdentity(), image.square()
     captured = secondary_capture(square.pixels, square.pixel_mm, said=image.made(), study=study)
     groups = [_of_hip(sr, hip, image, captured, models) for hip in hips]
     if image.alignment is not None:

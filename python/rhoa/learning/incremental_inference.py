@@ -55,7 +55,7 @@ class Maps:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ReceptiveField:
     """Which pixels of its input a pixel of a layer's output sees, along either axis."""
 
     kernel: int
@@ -73,8 +73,8 @@ class Look:
         return [min(start, length - common) for start in first], common
 
 
-SAME = Look(kernel=1, stride=1, padding=0)
-POOL = Look(kernel=3, stride=2, padding=1)
+SAME = ReceptiveField(kernel=1, stride=1, padding=0)
+POOL = ReceptiveField(kernel=3, stride=2, padding=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,7 +194,7 @@ class _Convolution:
             layer.weight, layer.bias, mean, variance, norm.eps, norm.weight, norm.bias
         )
         self.weight = weight.contiguous(memory_format=torch.channels_last)
-        self.look = Look(layer.kernel_size[0], layer.stride[0], int(layer.padding[0]))
+        self.look = ReceptiveField(layer.kernel_size[0], layer.stride[0], int(layer.padding[0]))
         self.known = functional.conv2d(
             known_input, self.weight, self.bias, self.look.stride, self.look.padding
         )
@@ -251,7 +251,7 @@ def _spans(differs: Tensor) -> list[tuple[int, int]]:
     return list(zip(starts, stops, strict=True))
 
 
-def _changed(maps: Maps, look: Look, output: Tensor) -> tuple[Corners, Size]:
+def _changed(maps: Maps, look: ReceptiveField, output: Tensor) -> tuple[Corners, Size]:
     """Corners and size of the windows of ``output`` that see the windows of ``maps``."""
     axes = [
         look.changed([corner[axis] for corner in maps.corners], maps.size[axis], length)
@@ -261,7 +261,7 @@ def _changed(maps: Maps, look: Look, output: Tensor) -> tuple[Corners, Size]:
     return list(zip(tops, lefts, strict=True)), (rows, columns)
 
 
-def _seen(maps: Maps, look: Look, corners: Corners, size: Size) -> Tensor:
+def _seen(maps: Maps, look: ReceptiveField, corners: Corners, size: Size) -> Tensor:
     """What outputs in windows of ``size`` at ``corners`` see, with zeros around the maps."""
     pad = look.padding
     known = functional.pad(maps.known, (pad, pad, pad, pad))[0]

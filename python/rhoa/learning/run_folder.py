@@ -202,7 +202,7 @@ class Best(NamedTuple):
 
 
 @dataclass(slots=True)
-class State:
+class TrainingState:
     """How far a run has come."""
 
     history: list[Step] = field(default_factory=list)
@@ -226,7 +226,7 @@ class Learner(NamedTuple):
 
 
 def save_checkpoint(
-    path: Path, learner: Learner, state: State, *, identity: Mapping[str, Any]
+    path: Path, learner: Learner, state: TrainingState, *, identity: Mapping[str, Any]
 ) -> None:
     """Write a checkpoint of the run that ``identity`` describes."""
     tensors = {
@@ -246,7 +246,7 @@ def save_checkpoint(
         save_file(tensors, partial, metadata={_HEADER: json.dumps(header)})
 
 
-def load_checkpoint(path: Path, learner: Learner, *, identity: Mapping[str, Any]) -> State:
+def load_checkpoint(path: Path, learner: Learner, *, identity: Mapping[str, Any]) -> TrainingState:
     """Put ``learner`` and torch's random generators where the checkpoint left them.
 
     Raises
@@ -265,7 +265,7 @@ def load_checkpoint(path: Path, learner: Learner, *, identity: Mapping[str, Any]
         best_weights = _under(_BEST, tensors)
         if best_weights:
             _require_shapes(best_weights, learner.network.state_dict())
-        return State(
+        return TrainingState(
             history=[Step(*row) for row in header["history"]],
             best=None if header["best"] is None else Best(*header["best"]),
             best_weights=best_weights,

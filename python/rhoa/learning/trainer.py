@@ -40,8 +40,8 @@ from rhoa.learning.run_folder import (
     RUN_FILE,
     Best,
     Learner,
-    State,
     Step,
+    TrainingState,
     growing,
     load_checkpoint,
     prediction_rows,
@@ -110,7 +110,7 @@ class Fitting:
 
 def fit(
     fitting: Fitting,
-    state: State,
+    state: TrainingState,
     *,
     record: Callable[[Step], None],
     save: Callable[[], None],
@@ -187,7 +187,7 @@ def _require_finite(step: Step, batch: Batch, fitting: Fitting, total: int) -> N
     )
 
 
-def _validated(step: Step, fitting: Fitting, state: State) -> Step:
+def _validated(step: Step, fitting: Fitting, state: TrainingState) -> Step:
     """``step`` with the leader's validation figures; ``state`` learns whether it is the best."""
     val_set, recipe, network = fitting.val_set, fitting.recipe, fitting.learner.network
     if not val_set.lines:
@@ -243,7 +243,7 @@ KEPT = ("last", "best")
 def finish(
     folder: Path,
     fitting: Fitting,
-    state: State,
+    state: TrainingState,
     *,
     scored: tuple[Sequence[Hip], LabelledCrops],
     record: Mapping[str, Any],
@@ -447,12 +447,12 @@ def _fitting(
 
 def _train(
     stage: Stage, fitting: Fitting, record: Mapping[str, Any], tell: Callable[[int, str], None]
-) -> State:
+) -> TrainingState:
     """The state after the last iteration, from the checkpoint if there is one."""
     folder = stage.folder / UNFINISHED
     checkpoint = folder / CHECKPOINT_FILE
     learner, recipe = fitting.learner, stage.recipe
-    state = State()
+    state = TrainingState()
     if stage.execution.resume and (checkpoint.exists() or checkpoint.is_symlink()):
         state = load_checkpoint(checkpoint, learner, identity=record)
     stage.team.wait()  # all have read what the leader will replace
@@ -479,7 +479,7 @@ def _train(
 
 
 @contextmanager
-def _curves(stage: Stage, folder: Path, state: State) -> Iterator[Callable[[Step], None]]:
+def _curves(stage: Stage, folder: Path, state: TrainingState) -> Iterator[Callable[[Step], None]]:
     if not stage.team.leads:
         yield lambda _: None
         return

@@ -1,6 +1,6 @@
 """Digital pelves: imaginary subjects with graded hips, as CT and as X-ray, with known truth."""
 
-from rhoa.phantom.anatomy import ABDOMEN, Anatomy, Joint, Surroundings
+from rhoa.phantom.anatomy import ABDOMEN, Anatomy, JointDisease, Surroundings
 from rhoa.phantom.export import PhantomLabel, phantom_labels, write_cohort, write_dicom, write_xray
 from rhoa.phantom.radiography import XRay, xray
 from rhoa.phantom.voxelize import LABELS, Phantom, ct
@@ -9,7 +9,7 @@ __all__ = [
     "ABDOMEN",
     "LABELS",
     "Anatomy",
-    "Joint",
+    "JointDisease",
     "Phantom",
     "PhantomLabel",
     "Surroundings",

@@ -38,7 +38,7 @@ BODY_CENTRE_MM = 70.0
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
+class JointDisease:
     """One hip joint: its grade, and the features that a reader would grade it by."""
 
     kl: int
@@ -54,7 +54,7 @@ class Joint:
     cysts: int
 
     @classmethod
-    def draw(cls, kl: int, random: np.random.Generator) -> Joint:
+    def draw(cls, kl: int, random: np.random.Generator) -> JointDisease:
         """A joint of grade ``kl`` (0-4)."""
         require_choice("kl", kl, GRADES)
         severity = float(np.clip(random.normal(kl, SEVERITY_SD), 0, 4))
@@ -100,8 +100,8 @@ class Anatomy:
     head_radius: float
     body_width: float
     body_depth: float
-    left: Joint
-    right: Joint
+    left: JointDisease
+    right: JointDisease
 
     @classmethod
     def random(cls, seed: int, *, kl_left: int = 0, kl_right: int = 0) -> Anatomy:
@@ -141,11 +141,11 @@ class Anatomy:
             body_depth=max(drawn(225, 0.08), LEAST_BODY_DEPTH_MM * depth),
             lean=float(np.clip(shape.normal(0, LEAN_SD), -2 * LEAN_SD, 2 * LEAN_SD)),
             crest_before=float(np.clip(shape.normal(1.6, 0.8), 0, 3.2)),
-            left=Joint.draw(kl_left, left),
-            right=Joint.draw(kl_right, right),
+            left=JointDisease.draw(kl_left, left),
+            right=JointDisease.draw(kl_right, right),
         )
 
-    def joint(self, side: Side) -> Joint:
+    def joint(self, side: Side) -> JointDisease:
         """The joint of a side."""
         return self.left if side == "left" else self.right
 

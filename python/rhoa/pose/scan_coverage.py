@@ -454,7 +454,7 @@ def coverage(
     roi_mm = require_positive("roi_mm", roi_mm)
     thumbnails = Thumbnails.of(volume)
     flaws = Flaws((), {}) if thumbnails.is_doubtful else find_flaws(thumbnails)
-    scan = _Scan(Scanned(thumbnails, flaws), bright_voxels(volume))
+    scan = _RegionAndMetal(Scanned(thumbnails, flaws), bright_voxels(volume))
     report = volume.report or {}
     metal = () if scan.is_doubtful else _metal(scan, frame)
     return Coverage(
@@ -471,7 +471,7 @@ def coverage(
 
 
 @dataclass(frozen=True, slots=True)
-class _Scan:
+class _RegionAndMetal:
     scanned: Scanned
     bright: BrightVoxels
 
@@ -509,7 +509,7 @@ def _require(volume: Volume, alignment: object) -> Alignment | None:
     return alignment
 
 
-def _hip(scan: _Scan, frame: Alignment, side: Side, roi_mm: float) -> HipCoverage:
+def _hip(scan: _RegionAndMetal, frame: Alignment, side: Side, roi_mm: float) -> HipCoverage:
     scanned = scan.scanned
     centre, measured = hip_centre(frame, side), measured_centre(frame, side) is not None
     count = int(np.ceil(2 * roi_mm / SAMPLE_MM)) + 1
@@ -570,7 +570,7 @@ def _cut_share(
 
 
 def _hip_flags(
-    hip: HipCoverage, frame: Alignment, scan: _Scan, joint: NDArray[np.float64]
+    hip: HipCoverage, frame: Alignment, scan: _RegionAndMetal, joint: NDArray[np.float64]
 ) -> frozenset[str]:
     flags = {SLICE_FLAGS[reason] for reason in hip.slices}
     if frame.hard_flags:
@@ -592,7 +592,7 @@ def _hip_flags(
     return frozenset(flags)
 
 
-def _metal_across(scan: _Scan, joint: NDArray[np.float64]) -> float:
+def _metal_across(scan: _RegionAndMetal, joint: NDArray[np.float64]) -> float:
     """Volume in cm3 of the metal on the slices across a joint: its streaks may reach it."""
     if scan.bright.cm3 <= METAL_CM3:
         return 0.0
@@ -620,7 +620,7 @@ def _parts(scanned: Scanned, frame: Alignment) -> dict[str, float]:
     return dict(zip(lps, margins.tolist(), strict=True))
 
 
-def _metal(scan: _Scan, frame: Alignment | None) -> tuple[Metal, ...]:
+def _metal(scan: _RegionAndMetal, frame: Alignment | None) -> tuple[Metal, ...]:
     """The pieces of metal, and on which side each lies."""
     found = []
     for cm3, centre in metal_pieces(scan.bright):
@@ -641,7 +641,7 @@ def _middle_x(thumbnails: Thumbnails) -> float:
     return float(thumbnails.grid.to_lps(places)[:, 0].mean()) if len(places) else 0.0
 
 
-def _flags(scan: _Scan, metal: tuple[Metal, ...]) -> frozenset[str]:
+def _flags(scan: _RegionAndMetal, metal: tuple[Metal, ...]) -> frozenset[str]:
     """Of the scan as a whole."""
     thumbnails = scan.scanned.thumbnails
     known = {

@@ -83,7 +83,7 @@ def opened(
 
 
 def as_scanned(
-    volume: Volume, content: Content, threads: int, source: SliceSource | None = None
+    volume: Volume, content: ProjectionChannels, threads: int, source: SliceSource | None = None
 ) -> list[Radiograph]:
     """A scan's images from front to back, one a channel; of ``source``, where there is one."""
     if source is None:
@@ -117,7 +117,7 @@ def as_scanned(
 
 
 def _streamed(
-    outline: Volume, content: Content, threads: int, source: SliceSource
+    outline: Volume, content: ProjectionChannels, threads: int, source: SliceSource
 ) -> NDArray[np.float32]:
     """The images of slices that lie beside each other: every slice is a row, or a column."""
     axes, total = outline.axes, outline.shape[0]
@@ -138,7 +138,7 @@ def _streamed(
 def reduced(
     hu: NDArray[Any],
     labels: NDArray[np.uint8] | None,
-    content: Content,
+    content: ProjectionChannels,
     axis: int,
     threads: int,
 ) -> NDArray[np.float32]:
@@ -172,7 +172,7 @@ WATER_ATTENUATION_PER_MM = 0.01929
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class ProjectionChannels:
     """What is summed: an image for each window, or for each label."""
 
     windows: list[Window]
@@ -236,7 +236,7 @@ def content_of(
     windows: Sequence[Window | None],
     reduce: Reduce,
     transform: Transform,
-) -> Content:
+) -> ProjectionChannels:
     """What is asked for, checked.
 
     Raises
@@ -255,12 +255,12 @@ def content_of(
             f'transform="{transform}" is a sum of attenuation, which is negative below -1000 HU; '
             'leave reduce="sum" and use a window from -1000 HU or higher.'
         )
-    return Content(bounds, reduce, transform)
+    return ProjectionChannels(bounds, reduce, transform)
 
 
 def masked(
-    content: Content, volume: Volume | ArrayLike, mask: object, threads: int
-) -> list[Content]:
+    content: ProjectionChannels, volume: Volume | ArrayLike, mask: object, threads: int
+) -> list[ProjectionChannels]:
     """The same of each label of a mask; several where structures overlap.
 
     Raises
@@ -542,7 +542,7 @@ class _View:
 
 def _images(
     volume: Volume | ArrayLike,
-    content: Content,
+    content: ProjectionChannels,
     view: _View,
     threads: int,
     source: SliceSource | None,
@@ -557,7 +557,9 @@ def _images(
     return _posed(volume, content, view, threads)
 
 
-def _posed(volume: Volume, content: Content, view: _View, threads: int) -> list[Radiograph]:
+def _posed(
+    volume: Volume, content: ProjectionChannels, view: _View, threads: int
+) -> list[Radiograph]:
     alignment = alignment_for(volume, view.pose)
     grid = projection_grid(volume, alignment, view.depth, view.pixel_mm)
     hu = kernel_array(volume.hu)
@@ -615,7 +617,7 @@ def _told(alignment: Alignment) -> dict[str, Any]:
 def _resliced(  # what, of what, where, how
     volume: Volume,
     hu: NDArray[Any],
-    content: Content,
+    content: ProjectionChannels,
     grid: ProjectionGrid,
     order: int,
     threads: int,

@@ -43,9 +43,9 @@ from rhoa.dicom.pixels import (
     to_hu_in_place,
     wrapped,
 )
-from rhoa.errors import Findings, PixelDataError, ReadError
+from rhoa.errors import PixelDataError, ReadError, WarningCollector
 from rhoa.parallel import thread_count
-from rhoa.reading.quality import Look, is_plausible, look
+from rhoa.reading.quality import SliceStats, is_plausible, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -78,7 +78,7 @@ class Decoded(NamedTuple):
     hu: NDArray[np.int16] | NDArray[np.float32]
     padding_voxels: int
     hu_range: tuple[float, float]
-    looks: dict[int, Look]  # by slice
+    looks: dict[int, SliceStats]  # by slice
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class Tally:
     padding: int = 0
     low: float = math.inf
     high: float = -math.inf
-    looks: dict[int, Look] = field(default_factory=dict)
+    looks: dict[int, SliceStats] = field(default_factory=dict)
 
     def add(self, padding: int, low: float, high: float) -> None:
         """Count one more slice."""
@@ -96,7 +96,7 @@ class Tally:
         self.low, self.high = min(self.low, low), max(self.high, high)
 
 
-def check_pixels(header: Header, findings: Findings) -> None:
+def check_pixels(header: Header, findings: WarningCollector) -> None:
     """Check, before anything is allocated, that a slice can be decoded to HU.
 
     Raises
@@ -127,7 +127,7 @@ def check_pixels(header: Header, findings: Findings) -> None:
     require_codec(name, place.syntax)
 
 
-def _check_meaning(header: Header, findings: Findings) -> None:
+def _check_meaning(header: Header, findings: WarningCollector) -> None:
     """Check that pixels are Hounsfield units and nothing else."""
     name, form = header.name, header.format
     if header.photometric != "MONOCHROME2":
@@ -177,7 +177,7 @@ def decode(
     headers: Sequence[Header],
     *,
     max_bytes: int,
-    findings: Findings,
+    findings: WarningCollector,
     progress: Progress | None = None,
 ) -> Decoded:
     """The slices in the given order as one array of HU.
@@ -356,7 +356,7 @@ def raw_samples(header: Header, decompress: Decompress) -> NDArray[Any]:
     return samples.astype(signed if samples.dtype.kind == "i" else kind, copy=False).view(kind)
 
 
-def warn_of_padding(headers: Sequence[Header], findings: Findings) -> None:
+def warn_of_padding(headers: Sequence[Header], findings: WarningCollector) -> None:
     """Warn of declared padding that tissue may have."""
     for header in headers:
         form = header.format
@@ -378,7 +378,7 @@ _SAMPLED = 5  # slices
 _MOST_A_SIDE = 128  # pixels of them
 
 
-def assume_hounsfield(headers: Sequence[Header], findings: Findings) -> tuple[Header, ...]:
+def assume_hounsfield(headers: Sequence[Header], findings: WarningCollector) -> tuple[Header, ...]:
     """Headers without any rescaling get slope 1 and intercept 0 where the values are like HU.
 
     Some converters store Hounsfield units and no rescaling. Where air lies at -1000 and soft tissue
@@ -394,7 +394,7 @@ def assume_hounsfield(headers: Sequence[Header], findings: Findings) -> tuple[He
         return tuple(headers)
     assumed = tuple(replace(h, format=replace(h.format, slope=1.0, intercept=0.0)) for h in headers)
     for header in assumed:
-        check_pixels(header, Findings())
+        check_pixels(header, WarningCollector())
     few = {int(n) for n in np.linspace(0, len(headers) - 1, _SAMPLED)}
     if not _are_like_hounsfield([assumed[n] for n in sorted(few)]):
         return tuple(headers)

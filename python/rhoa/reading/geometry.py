@@ -19,7 +19,7 @@ import numpy as np
 from rhoa.dicom.header import DEFLATED, UNCOMPRESSED, inflate, unreadable
 from rhoa.dicom.multiframe import pixel_items
 from rhoa.dicom.pixels import AIR_HU, check_extent
-from rhoa.errors import Findings, GeometryError, PixelDataError, require_names
+from rhoa.errors import GeometryError, PixelDataError, WarningCollector, require_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa.dicom.header import Header, Plane
-    from rhoa.reading.series_index import Series
+    from rhoa.reading.series_index import ImageSeries
 
 
 # Where slices lie: what every one must state, what all must share, which are at one position.
@@ -662,7 +662,7 @@ def _fault(header: Header) -> str:
     if position is None or not all(map(math.isfinite, position)):
         return f"{header.name}: ImagePositionPatient is missing or no number."
     try:
-        place = check_extent(header, Findings())
+        place = check_extent(header, WarningCollector())
         if place.syntax not in UNCOMPRESSED and not place.bare:
             with header.path.open("rb") as file:
                 pixel_items(file, place, header.name)
@@ -718,7 +718,7 @@ class Sorted:
         return records_of((*also_dropped, *self.dropped), self.monochrome1)
 
 
-def sort_slices(series: Series, repairs: Collection[str]) -> Sorted:
+def sort_slices(series: ImageSeries, repairs: Collection[str]) -> Sorted:
     """The slices in ascending order along their normal.
 
     Raises

@@ -12,11 +12,11 @@ import numpy as np
 
 from rhoa import _core
 from rhoa.errors import (
-    Findings,
     MaskError,
     MissingFileError,
     ReadError,
     RhoaError,
+    WarningCollector,
     require_extra,
     warn_user,
 )
@@ -282,7 +282,7 @@ def _stem(file: Path) -> str:
 
 def _of_file(file: Path) -> LabelMap:
     """The label map in a NIfTI, NRRD or MetaImage file."""
-    findings = Findings()
+    findings = WarningCollector()
     if is_nifti(file):
         from rhoa.reading.volume_files import nifti_values
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rhoa.errors import Findings
+    from rhoa.errors import WarningCollector
 
 
 # Slices that are displaced against the slice before them: the patient moved, or they are wrong.
@@ -210,7 +210,7 @@ _INT16 = (-(1 << 15), (1 << 15) - 1)
 _SOFT = 0.5  # least share that both have of what has from -300 to 300 HU in a body
 
 
-class Look(NamedTuple):
+class SliceStats(NamedTuple):
     """Facts of one slice."""
 
     highest: float
@@ -227,7 +227,9 @@ class Look(NamedTuple):
         return thumbnail_step(self.shape)
 
 
-def look(slice_hu: NDArray[np.int16] | NDArray[np.float32], highest: float | None = None) -> Look:
+def look(
+    slice_hu: NDArray[np.int16] | NDArray[np.float32], highest: float | None = None
+) -> SliceStats:
     """The facts of one slice of HU; its ``highest``, where that is known."""
     rows, columns = slice_hu.shape
     step = thumbnail_step(slice_hu.shape)
@@ -238,14 +240,14 @@ def look(slice_hu: NDArray[np.int16] | NDArray[np.float32], highest: float | Non
     if highest is None:
         highest = float(slice_hu.max())
     if not highest > METAL_HU:
-        return Look(highest, None, thumbnail, (rows, columns))
+        return SliceStats(highest, None, thumbnail, (rows, columns))
     j, i = np.divmod(np.flatnonzero(slice_hu > METAL_HU), columns)
     values = slice_hu[j, i]
     places = j * _CELLS // rows * _CELLS + i * _CELLS // columns
     cut = (values == CUT_OFF_HU) | (values >= CUT_OFF_EXTENDED_HU)
     dense = np.bincount(places, minlength=_CELLS**2)
     cut_off = np.bincount(places[cut], minlength=_CELLS**2)
-    return Look(highest, (dense, cut_off), thumbnail, (rows, columns))
+    return SliceStats(highest, (dense, cut_off), thumbnail, (rows, columns))
 
 
 def thumbnail_step(shape: tuple[int, ...]) -> int:
@@ -254,9 +256,9 @@ def thumbnail_step(shape: tuple[int, ...]) -> int:
 
 
 def judge(
-    looks: Sequence[Look],
+    looks: Sequence[SliceStats],
     spacing_mm: tuple[float, float, float],
-    findings: Findings,
+    findings: WarningCollector,
     *,
     axial: bool = True,
 ) -> dict[str, Any]:
@@ -322,7 +324,7 @@ def judge(
 
 
 def judge_volume(
-    hu: NDArray[Any], affine: NDArray[np.float64], findings: Findings
+    hu: NDArray[Any], affine: NDArray[np.float64], findings: WarningCollector
 ) -> dict[str, Any]:
     """`judge` a whole volume, ``hu[k, j, i]``, across the axis that runs most nearly upright."""
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
@@ -332,7 +334,7 @@ def judge_volume(
     return judge([look(one) for one in np.moveaxis(hu, upright, 0)], (dk, dj, di), findings)
 
 
-def _metal_cm3(looks: Sequence[Look], spacing_mm: tuple[float, float, float]) -> float:
+def _metal_cm3(looks: Sequence[SliceStats], spacing_mm: tuple[float, float, float]) -> float:
     """Volume of the places that hold metal."""
     cm3 = math.prod(spacing_mm) / 1000
     shape = (len(looks), *looks[0].shape)

@@ -11,10 +11,10 @@ import numpy as np
 
 from rhoa.dicom.pixels import TooLargeForInt16Error
 from rhoa.errors import (
-    Findings,
     GeometryError,
     ParameterError,
     PixelDataError,
+    WarningCollector,
     require_count,
     warn_user,
 )
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from rhoa.files import PathOrPaths, Progress
     from rhoa.reading.decoding import Fill
     from rhoa.reading.geometry import Sorted
-    from rhoa.reading.quality import Look
-    from rhoa.reading.series_index import Found, Series, SeriesSummary
+    from rhoa.reading.quality import SliceStats
+    from rhoa.reading.series_index import ImageSeries, SeriesIndex, SeriesSummary
 
     Paths = str | PathLike[str] | Iterable[str | PathLike[str]]
     Scan = Volume | str | PathLike[str] | Sequence[str | PathLike[str]]
@@ -135,7 +135,7 @@ def read_ct(
 
     max_bytes = require_count("max_bytes", max_bytes)
     repairs = named(repair)
-    findings = Findings(strict)
+    findings = WarningCollector(strict)
     file = whole_volume(path)
     if file is not None:
         from rhoa.reading.volume_files import read_itk, read_nifti
@@ -270,7 +270,7 @@ def assemble(
     repairs: Collection[str],
     *,
     max_bytes: int,
-    findings: Findings,
+    findings: WarningCollector,
 ) -> Assembled:
     """The volume of decoded slices.
 
@@ -370,8 +370,8 @@ def blankness(
 class Arranged:
     """The slices of one CT volume, sorted and checked, whose pixels are still in their files."""
 
-    found: Found
-    chosen: Series
+    found: SeriesIndex
+    chosen: ImageSeries
     ordered: Sorted
     headers: tuple[Header, ...]
     """In the order of the volume, as they are to be decoded."""
@@ -384,7 +384,7 @@ class Arranged:
         """From ``(k, j, i, 1)`` to patient LPS mm, if no slice is blank."""
         return self.ordered.stack.affine
 
-    def judge(self, looks: Mapping[int, Look], findings: Findings) -> dict[str, Any]:
+    def judge(self, looks: Mapping[int, SliceStats], findings: WarningCollector) -> dict[str, Any]:
         """What is seen in the voxels of all slices, for the report; doubts become warnings."""
         outline = Volume(np.empty((0, 0, 0), np.int16), self.affine)
         facts = [looks[k] for k in range(len(self.headers))]
@@ -397,7 +397,7 @@ def arrange(
     *,
     series: str | int | None,
     repairs: Collection[str],
-    findings: Findings,
+    findings: WarningCollector,
     progress: Progress | None,
 ) -> Arranged:
     """The slices of the CT volume among the files of ``path``; see `rhoa.read_ct`."""
@@ -410,7 +410,7 @@ def arrange(
 
 
 def read_series(
-    arranged: Arranged, *, max_bytes: int, findings: Findings, progress: Progress | None
+    arranged: Arranged, *, max_bytes: int, findings: WarningCollector, progress: Progress | None
 ) -> Volume:
     """The volume of slices that are arranged; see `rhoa.read_ct`."""
     headers, ordered, repairs = arranged.headers, arranged.ordered, arranged.repairs
@@ -465,7 +465,12 @@ class SliceSource:
     """The slices of one CT, sorted and checked, decoded when they are asked for."""
 
     def __init__(
-        self, arranged: Arranged, *, max_bytes: int, findings: Findings, progress: Progress | None
+        self,
+        arranged: Arranged,
+        *,
+        max_bytes: int,
+        findings: WarningCollector,
+        progress: Progress | None,
     ) -> None:
         self._arranged = arranged
         self._max_bytes = max_bytes
@@ -504,7 +509,7 @@ class SliceSource:
         require_budget((total, rows, columns), np.dtype(self._kinds[0]), self._max_bytes)
         most = max(1, BLOCK_BYTES // (rows * columns * 2))
         buffers = {kind: np.empty((0, rows, columns), kind) for kind in self._kinds}
-        looks: dict[int, Look] = {}
+        looks: dict[int, SliceStats] = {}
         with decoder(headers, self._progress) as fill:
             for first in range(0, total, most):
                 count = min(most, total - first)
@@ -523,7 +528,7 @@ class SliceSource:
 
     def _block(
         self, fill: Fill, buffers: dict[str, NDArray[Any]], first: int, count: int
-    ) -> tuple[NDArray[Any], dict[int, Look]]:
+    ) -> tuple[NDArray[Any], dict[int, SliceStats]]:
         """One block in the smallest of the element types that holds it."""
         *narrow, widest = self._kinds
         for kind in narrow:
@@ -588,7 +593,7 @@ def open_series(
     ReadError
         As `rhoa.read_ct`.
     """
-    findings = Findings(strict)
+    findings = WarningCollector(strict)
     arranged = arrange(
         path, series=series, repairs=named(repair), findings=findings, progress=progress
     )

@@ -14,13 +14,13 @@ from rhoa.dicom.header import SkippedFileError, read_header
 from rhoa.dicom.multiframe import part_names, slices_of
 from rhoa.errors import (
     AmbiguousSeriesError,
-    Findings,
     GeometryError,
     MissingExtraError,
     NoSeriesError,
     ParameterError,
     PixelDataError,
     ReadError,
+    WarningCollector,
 )
 from rhoa.files import list_files, shown
 from rhoa.reading.decoding import assume_hounsfield, check_pixels
@@ -56,7 +56,7 @@ def kind_of(header: Header) -> Literal["slice", "localizer", "page"]:
     return "slice" if _LOCALIZERS.isdisjoint(words) else "localizer"
 
 
-def note_left_out(headers: Sequence[Header], findings: Findings) -> dict[str, int]:
+def note_left_out(headers: Sequence[Header], findings: WarningCollector) -> dict[str, int]:
     """Warn of images of a series that are no slices; how many there are, for the report."""
     counts = Counter(map(kind_of, headers))
     for count, what in (
@@ -68,7 +68,7 @@ def note_left_out(headers: Sequence[Header], findings: Findings) -> dict[str, in
     return {"localizers_dropped": counts["localizer"], "pages_dropped": counts["page"]}
 
 
-def checked(headers: Sequence[Header], findings: Findings) -> tuple[Header, ...]:
+def checked(headers: Sequence[Header], findings: WarningCollector) -> tuple[Header, ...]:
     """The slices of one volume as they are to be decoded.
 
     Raises
@@ -84,7 +84,7 @@ def checked(headers: Sequence[Header], findings: Findings) -> tuple[Header, ...]
     return headers
 
 
-def _note_doubts(headers: Sequence[Header], findings: Findings) -> None:
+def _note_doubts(headers: Sequence[Header], findings: WarningCollector) -> None:
     """Warn of lossy compression, and of a patient position that the geometry contradicts."""
     lossy = sum(h.lossy or (h.pixels is not None and h.pixels.syntax in LOSSY) for h in headers)
     if lossy:
@@ -114,7 +114,7 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class ImageSeries:
     """Images with one series UID; of an enhanced file, those of one part."""
 
     index: int
@@ -135,17 +135,17 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SeriesIndex:
     """All series of a path, and what else was there."""
 
-    series: tuple[Series, ...]
+    series: tuple[ImageSeries, ...]
     files: int
     skipped: Mapping[str, int]
     dropped: tuple[Dropped, ...]
     """Damaged files that the repair "drop" left out."""
 
 
-def find(path: PathOrPaths, repairs: Collection[str], progress: Progress | None) -> Found:
+def find(path: PathOrPaths, repairs: Collection[str], progress: Progress | None) -> SeriesIndex:
     """Every series among the files of ``path``, the largest first.
 
     Raises
@@ -177,13 +177,14 @@ def find(path: PathOrPaths, repairs: Collection[str], progress: Progress | None)
     ordered = sorted(grouped.items(), key=lambda item: (-len(item[1]), item[0]))
     names = part_names(grouped)
     series = tuple(
-        Series(n, key[0], tuple(headers), names[key]) for n, (key, headers) in enumerate(ordered)
+        ImageSeries(n, key[0], tuple(headers), names[key])
+        for n, (key, headers) in enumerate(ordered)
     )
     damaged = tuple(Dropped(name, str(error)) for name, error in dropped)
-    return Found(series, len(files), skipped, damaged)
+    return SeriesIndex(series, len(files), skipped, damaged)
 
 
-def refusal(series: Series) -> ReadError | None:
+def refusal(series: ImageSeries) -> ReadError | None:
     """Why a series is no CT volume at first sight; None where its geometry and pixels decide."""
     headers = series.headers
     modality = headers[0].modality
@@ -212,7 +213,7 @@ def refusal(series: Series) -> ReadError | None:
     return _flatness(series)
 
 
-def _flatness(series: Series) -> GeometryError | None:
+def _flatness(series: ImageSeries) -> GeometryError | None:
     """The error of a series with one slice, or with all slices at one position."""
     slices = series.slices
     if len(slices) == 1:
@@ -231,7 +232,7 @@ def _flatness(series: Series) -> GeometryError | None:
     return None
 
 
-def no_volume(found: Found) -> NoSeriesError:
+def no_volume(found: SeriesIndex) -> NoSeriesError:
     """The error where no series is a CT volume."""
     skipped = ", ".join(f"{count} x {reason}" for reason, count in sorted(found.skipped.items()))
     what = f"{found.files} files" + (f" (skipped: {skipped})" if skipped else "")
@@ -294,7 +295,7 @@ def summarise(
     return [_summary(series, repairs) for series in found.series]
 
 
-def choose(found: Found, wanted: str | int | None, repairs: Collection[str]) -> Series:
+def choose(found: SeriesIndex, wanted: str | int | None, repairs: Collection[str]) -> ImageSeries:
     """The one series that is a CT volume, or the one that is wanted.
 
     Raises
@@ -322,7 +323,7 @@ def choose(found: Found, wanted: str | int | None, repairs: Collection[str]) -> 
     raise no_volume(found)
 
 
-def _best(candidates: list[Series], repairs: Collection[str], *, auto: bool) -> Series:
+def _best(candidates: list[ImageSeries], repairs: Collection[str], *, auto: bool) -> ImageSeries:
     """The first of several by `AUTO_RULE`, where that is asked for and tells one from the rest."""
     if not auto:
         raise AmbiguousSeriesError(
@@ -330,7 +331,7 @@ def _best(candidates: list[Series], repairs: Collection[str], *, auto: bool) -> 
             'with an index, the start or end of a UID, or "auto" '
             f"({AUTO_RULE}):\n{_table(candidates, repairs)}"
         )
-    ranks: dict[tuple[int, float, int], list[Series]] = {}
+    ranks: dict[tuple[int, float, int], list[ImageSeries]] = {}
     for series in candidates:
         summary = _summary(series, repairs)
         if summary.spacing_mm is not None and summary.orientation == "axial":
@@ -352,7 +353,7 @@ def _sharpness(kernel: str) -> int:
     return 0 if _SOFT.fullmatch(word) else 2 if _SHARP.fullmatch(word) else 1
 
 
-def _named(found: Found, wanted: str | int, repairs: Collection[str]) -> Series:
+def _named(found: SeriesIndex, wanted: str | int, repairs: Collection[str]) -> ImageSeries:
     if isinstance(wanted, bool) or not isinstance(wanted, str | int):
         raise ParameterError(
             f'series must be an index, (part of) a UID, or "auto"; got {wanted!r}.'
@@ -374,7 +375,7 @@ def _named(found: Found, wanted: str | int, repairs: Collection[str]) -> Series:
     return matches[0]
 
 
-def _table(listed: Sequence[Series], repairs: Collection[str]) -> str:
+def _table(listed: Sequence[ImageSeries], repairs: Collection[str]) -> str:
     rows = [("index", "slices", "spacing_mm", "orientation", "kernel", "uid ends with", "note")]
     for series in listed[:_MOST_LISTED]:
         summary = _summary(series, repairs)
@@ -393,11 +394,11 @@ def _table(listed: Sequence[Series], repairs: Collection[str]) -> str:
     return "\n".join(f"  {line}" for line in lines)
 
 
-def _summary(series: Series, repairs: Collection[str]) -> SeriesSummary:
+def _summary(series: ImageSeries, repairs: Collection[str]) -> SeriesSummary:
     first = series.headers[0]
     spacing: tuple[float, float, float] | None = None
     problem: Exception | None = refusal(series)
-    findings = Findings()
+    findings = WarningCollector()
     if problem is None:
         try:
             ordered = sort_slices(series, repairs)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from rhoa.errors import Findings
+    from rhoa.errors import WarningCollector
     from rhoa.files import Progress
 
 
@@ -410,7 +410,7 @@ def check_axes(affine: NDArray[np.float64], name: str) -> None:
 def report_of(
     hu: NDArray[Any],
     affine: NDArray[np.float64],
-    findings: Findings,
+    findings: WarningCollector,
     *,
     syntax: str,
     padding: int,
@@ -495,7 +495,7 @@ class _Image:
 
 
 def read_nifti(
-    path: Path, *, max_bytes: int, findings: Findings, progress: Progress | None
+    path: Path, *, max_bytes: int, findings: WarningCollector, progress: Progress | None
 ) -> Volume:
     """The volume in a ``.nii`` or ``.nii.gz`` file: HU as stored, the affine turned to LPS.
 
@@ -690,7 +690,7 @@ _ALONG = 1e-3  # least part of an axis along the side that its letter names
 
 
 def read_itk(
-    path: Path, *, max_bytes: int, findings: Findings, progress: Progress | None
+    path: Path, *, max_bytes: int, findings: WarningCollector, progress: Progress | None
 ) -> Volume:
     """The volume in an NRRD or MetaImage file: HU as stored, the affine as ITK reads it.
 
@@ -715,7 +715,7 @@ def read_itk(
 
 
 def itk_values(
-    path: Path, *, max_bytes: int, findings: Findings
+    path: Path, *, max_bytes: int, findings: WarningCollector
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """The values ``[k, j, i]`` in a file, and their affine to LPS mm.
 
@@ -728,7 +728,7 @@ def itk_values(
 
 
 def _placed_itk_values(
-    path: Path, header: TextHeader, max_bytes: int, findings: Findings
+    path: Path, header: TextHeader, max_bytes: int, findings: WarningCollector
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     largest = header.dtype if header.dtype.itemsize > 2 else np.dtype("i2")
     require_budget(header.shape[::-1], largest, max_bytes, name=header.name)
@@ -819,7 +819,7 @@ def _check_itk_size(header: TextHeader) -> int:
     return needed
 
 
-def _voxels(header: TextHeader, findings: Findings) -> NDArray[Any]:
+def _voxels(header: TextHeader, findings: WarningCollector) -> NDArray[Any]:
     """Stored values ``[k, j, i]`` in this machine's byte order."""
     needed = _check_itk_size(header)
     values: NDArray[Any] = np.empty(header.shape[::-1], header.dtype)

@@ -1,7 +1,7 @@
 """Readers look at a cohort, correct and grade it on a local page; their agreement and consensus."""
 
 from rhoa.evaluation.reader_agreement import BlandAltman, bland_altman, kappa, specific_agreement
-from rhoa.review.cohort import Case, Cohort, read_cohort
+from rhoa.review.cohort import Cohort, ReviewCase, read_cohort
 from rhoa.review.events import (
     Boxed,
     BoxesAccepted,
@@ -28,7 +28,6 @@ __all__ = [
     "BlandAltman",
     "Boxed",
     "BoxesAccepted",
-    "Case",
     "CaseState",
     "Cohort",
     "Entry",
@@ -40,6 +39,7 @@ __all__ = [
     "Label",
     "Posed",
     "Reading",
+    "ReviewCase",
     "Session",
     "Sitting",
     "Started",

@@ -88,7 +88,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Case:
+class ReviewCase:
     """One image and the hips in it."""
 
     key: str
@@ -120,16 +120,16 @@ class Cohort:
     """The cases of a folder, in the order of their names."""
 
     folder: Path
-    cases: tuple[Case, ...]
+    cases: tuple[ReviewCase, ...]
     manifest: Path | None = None
 
-    def __iter__(self) -> Iterator[Case]:
+    def __iter__(self) -> Iterator[ReviewCase]:
         return iter(self.cases)
 
     def __len__(self) -> int:
         return len(self.cases)
 
-    def case(self, key: str) -> Case:
+    def case(self, key: str) -> ReviewCase:
         """The case of that key.
 
         Raises
@@ -182,7 +182,7 @@ def read_cohort(path: str | PathLike[str], *, scans: str | PathLike[str] | None 
     return Cohort(folder, tuple(cases), table if table.is_file() else None)
 
 
-def _folders(folder: Path, scans: Mapping[str, Path]) -> Iterator[Case]:
+def _folders(folder: Path, scans: Mapping[str, Path]) -> Iterator[ReviewCase]:
     files = [file for name in IMAGES for file in folder.rglob(name)]
     own = folder / OWN
     kept = sorted(file for file in files if not file.is_relative_to(own))
@@ -192,10 +192,10 @@ def _folders(folder: Path, scans: Mapping[str, Path]) -> Iterator[Case]:
         name = file.parent.relative_to(folder).as_posix()
         name = folder.name if name == "." else name
         found = _found(file.parent)
-        yield Case(_key(name), number, name, IMAGES[file.name], file, scans.get(name), found)
+        yield ReviewCase(_key(name), number, name, IMAGES[file.name], file, scans.get(name), found)
 
 
-def _listed(table: Path, scans: Mapping[str, Path]) -> Iterator[Case]:
+def _listed(table: Path, scans: Mapping[str, Path]) -> Iterator[ReviewCase]:
     """The cases of a manifest: the hips of one subject, visit and kind of image."""
     grouped: dict[tuple[str, str, str], list[Hip]] = defaultdict(list)
     for hip in read(table):
@@ -210,7 +210,7 @@ def _listed(table: Path, scans: Mapping[str, Path]) -> Iterator[Case]:
         image = made if source == "ct" and made.is_file() else None
         if image is not None:
             _require_inside(image, table.parent, image.name)
-        yield Case(
+        yield ReviewCase(
             _key("\0".join(key)),
             number,
             f"{subject}_{visit}" if visit else subject,

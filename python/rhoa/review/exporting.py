@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rhoa._types import Side
     from rhoa.cohort.manifest import Exclusion
     from rhoa.evaluation import Estimate
-    from rhoa.review.cohort import Case, Cohort
+    from rhoa.review.cohort import Cohort, ReviewCase
     from rhoa.review.events import Graded, Label, State
 
 
@@ -116,7 +116,7 @@ def agreement_of(cohort: Cohort, states: Mapping[str, State]) -> list[Figure]:
     return figures
 
 
-def subject_of(case: Case) -> str:
+def subject_of(case: ReviewCase) -> str:
     """Whose case it is: by the manifest; in a folder every case is a subject of its own."""
     return next((hip.subject for hip in case.hips.values()), case.name)
 
@@ -125,7 +125,7 @@ def _of_grades(
     readers: tuple[str, str],
     first: Mapping[tuple[str, Side], Graded],
     second: Mapping[tuple[str, Side], Graded],
-    cases: Mapping[str, Case],
+    cases: Mapping[str, ReviewCase],
 ) -> Iterator[Figure]:
     shared = sorted(hip for hip in first if hip in second and hip[0] in cases)
     if not shared:
@@ -300,7 +300,7 @@ def export(cohort: Cohort, states: Mapping[str, State], out: Path) -> Exported:
     return Exported(out, manifest, posed, boxes, len(disputed), rejected, failed)
 
 
-def _chosen(case: Case, states: Mapping[str, State]) -> CaseState:
+def _chosen(case: ReviewCase, states: Mapping[str, State]) -> CaseState:
     """What the first reader who judged a case, or changed something in it, made of it."""
     made = [state.case(case.key) for _, state in sorted(states.items())]
     judged = [one for one in made if one.verdict is not None or one.boxes_accepted]
@@ -309,7 +309,7 @@ def _chosen(case: Case, states: Mapping[str, State]) -> CaseState:
 
 
 def _hips(
-    case: Case,
+    case: ReviewCase,
     state: CaseState,
     pictures: Pictures,
     found: Mapping[tuple[str, Side], Label],
@@ -342,7 +342,9 @@ def _with(row: Hip, label: Label) -> Hip:
     return replace(row, kl=None, label=None, exclusion=exclusion)
 
 
-def _write_crop(file: Path, case: Case, side: Side, state: CaseState, pictures: Pictures) -> None:
+def _write_crop(
+    file: Path, case: ReviewCase, side: Side, state: CaseState, pictures: Pictures
+) -> None:
     """The crop as `rhoa.cohort.build` makes it; a manifest's own where nothing was changed."""
     untouched = state.pose is None and side not in state.boxes
     if case.image is None or (side in case.hips and untouched):
@@ -355,7 +357,9 @@ def _write_crop(file: Path, case: Case, side: Side, state: CaseState, pictures: 
     write_crop(file, pixels, box, image, source=case.source)
 
 
-def _labelled(case: Case, state: CaseState, pictures: Pictures, out: Path) -> list[LabelledImage]:
+def _labelled(
+    case: ReviewCase, state: CaseState, pictures: Pictures, out: Path
+) -> list[LabelledImage]:
     """The image as a picture with square pixels, and its boxes in them."""
     if case.image is None:
         return []
@@ -368,7 +372,7 @@ def _labelled(case: Case, state: CaseState, pictures: Pictures, out: Path) -> li
     return [LabelledImage(file, tuple(boxes), square.shape)]
 
 
-def _write_landmarks(case: Case, state: CaseState, pictures: Pictures, out: Path) -> int:
+def _write_landmarks(case: ReviewCase, state: CaseState, pictures: Pictures, out: Path) -> int:
     """Landmarks that were used or accepted."""
     landmarks = pictures.landmarks(case, state)
     if landmarks is None or not (case.found.used or state.verdict or state.pose):
@@ -422,7 +426,7 @@ def _write_disputed(
     atomic_write(file, "\n".join(lines) + "\n")
 
 
-def file_name(case: Case) -> str:
+def file_name(case: ReviewCase) -> str:
     """A file name of a case: its own, where a file system takes it and no other case has it."""
     safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", case.name).strip(".-")
     return safe if safe == case.name else f"{safe or 'case'}-{case.key[:8]}"

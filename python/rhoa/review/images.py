@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rhoa.hips import ExtractedHips
     from rhoa.pose import Alignment
     from rhoa.projection.grid import Depth
-    from rhoa.review.cohort import Case
+    from rhoa.review.cohort import ReviewCase
     from rhoa.review.events import CaseState, Posed
     from rhoa.volume import Volume
 
@@ -110,7 +110,7 @@ class Volumes:
     def __init__(self) -> None:
         self._kept = Kept["Volume"](most=SCANS_KEPT)
 
-    def of(self, case: Case) -> Volume:
+    def of(self, case: ReviewCase) -> Volume:
         """The CT of a case.
 
         Raises
@@ -222,7 +222,7 @@ class Pictures:
         self._images = Kept["Projected"](most=PICTURES_KEPT)
         self._laterals = Kept["Lateral"](most=PICTURES_KEPT)
 
-    def image(self, case: Case, state: CaseState) -> Radiograph:
+    def image(self, case: ReviewCase, state: CaseState) -> Radiograph:
         """The image of a case, through the reader's landmarks where there are some.
 
         Raises
@@ -232,7 +232,7 @@ class Pictures:
         """
         return self._made(case, state.pose).image
 
-    def boxes(self, case: Case, state: CaseState) -> dict[Side, Box]:
+    def boxes(self, case: ReviewCase, state: CaseState) -> dict[Side, Box]:
         """The boxes of a case: found, then as the reader changed them."""
         held = dict(self._made(case, state.pose).boxes) if case.image is not None else {}
         for side, box in state.boxes.items():
@@ -242,21 +242,21 @@ class Pictures:
                 held[side] = box
         return held
 
-    def refused(self, case: Case, state: CaseState) -> dict[Side, Refusal]:
+    def refused(self, case: ReviewCase, state: CaseState) -> dict[Side, Refusal]:
         """The hips that are not to be graded; a box that the reader drew takes a hip in."""
         known = case.found.refused
         if case.image is not None and state.pose is not None:
             known = self._made(case, state.pose).refused
         return {side: why for side, why in known.items() if state.boxes.get(side) is None}
 
-    def sides(self, case: Case, state: CaseState) -> list[Side]:
+    def sides(self, case: ReviewCase, state: CaseState) -> list[Side]:
         """The sides that can be graded."""
         boxed = self.boxes(case, state) if case.image is not None else {}
         cropped = [side for side, hip in case.hips.items() if hip.image is not None]
         wanted, refused = list(case.hips) or list(SIDES), self.refused(case, state)
         return [s for s in wanted if (s in boxed or s in cropped) and s not in refused]
 
-    def hip(self, case: Case, side: Side, state: CaseState) -> NDArray[np.float32]:
+    def hip(self, case: ReviewCase, side: Side, state: CaseState) -> NDArray[np.float32]:
         """A hip as it is graded, right ones mirrored: a manifest's crop, or cut from the image.
 
         Raises
@@ -272,25 +272,25 @@ class Pictures:
             raise ReviewError(f"case {case.number} has no box of its {side} hip; draw one.")
         return crop(self.image(case, state), box, size=None)
 
-    def lateral(self, case: Case) -> Lateral:
+    def lateral(self, case: ReviewCase) -> Lateral:
         """The view from the patient's left."""
         return self._laterals.get(case.key, lambda: lateral(self._volumes.of(case)))
 
-    def preview(self, case: Case, landmarks: Landmarks, depth_mm: DepthMm) -> Radiograph:
+    def preview(self, case: ReviewCase, landmarks: Landmarks, depth_mm: DepthMm) -> Radiograph:
         """The CT-AP through landmarks, at once and without its hips."""
         alignment = from_landmarks(landmarks)
         return projected(self._volumes.of(case), alignment, depth_mm or "all")
 
-    def landmarks(self, case: Case, state: CaseState) -> Landmarks | None:
+    def landmarks(self, case: ReviewCase, state: CaseState) -> Landmarks | None:
         """The reader's landmarks, else those that were found."""
         chosen = None if state.pose is None else state.pose.as_landmarks()
         return chosen or case.found.landmarks
 
-    def some_landmarks(self, case: Case) -> Landmarks:
+    def some_landmarks(self, case: ReviewCase) -> Landmarks:
         """A mean pelvis, for a reader to put in its place."""
         return mean_pelvis_in(self._volumes.of(case))
 
-    def thumbnail(self, case: Case, state: CaseState) -> bytes:
+    def thumbnail(self, case: ReviewCase, state: CaseState) -> bytes:
         """A small PNG of the image, or of the hips where there is none."""
         if case.image is not None:
             grey = self.image(case, state).square().to_uint8()
@@ -306,7 +306,7 @@ class Pictures:
         )
         return encode_png(np.rint(small).clip(0, 255).astype(np.uint8))
 
-    def _made(self, case: Case, pose: Posed | None) -> Projected:
+    def _made(self, case: ReviewCase, pose: Posed | None) -> Projected:
         if case.image is None:
             raise ReviewError(f"case {case.number} has crops alone, no image of the pelvis.")
         name = case.key if pose is None else f"{case.key}-{_digest(pose)}"
@@ -314,7 +314,7 @@ class Pictures:
             name, lambda: _as_found(case) if pose is None else self._posed(case, pose, name)
         )
 
-    def _posed(self, case: Case, pose: Posed, name: str) -> Projected:
+    def _posed(self, case: ReviewCase, pose: Posed, name: str) -> Projected:
         """The image through a pose, from the disk where it was made before."""
         file = self._folder / f"{name}.npz"
         try:
@@ -381,7 +381,7 @@ def _moved(box: Box, image: Radiograph, other: Radiograph) -> tuple[float, float
     return top + 0.5, left + 0.5, bottom + 0.5, right + 0.5
 
 
-def _as_found(case: Case) -> Projected:
+def _as_found(case: ReviewCase) -> Projected:
     if case.image is None:
         raise ReviewError(f"case {case.number} has crops alone, no image of the pelvis.")
     image = Radiograph.load(case.image)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from rhoa._types import Side
-    from rhoa.review.cohort import Case
+    from rhoa.review.cohort import ReviewCase
     from rhoa.review.events import CaseState
     from rhoa.review.images import Lateral
     from rhoa.review.session import Session
@@ -296,7 +296,7 @@ def _cohort(session: Session) -> Answer:
     return answer
 
 
-def _shown(session: Session, show: Callable[[Case, CaseState], Response]) -> Answer:
+def _shown(session: Session, show: Callable[[ReviewCase, CaseState], Response]) -> Answer:
     """An answer about the case that the address names."""
 
     async def answer(request: Request) -> Response:
@@ -341,7 +341,7 @@ async def _answered(what: Callable[[], Response]) -> Response:
         return JSONResponse({"reason": reason}, 500)
 
 
-def _hip(session: Session, case: Case, side: Side, state: CaseState) -> Response:
+def _hip(session: Session, case: ReviewCase, side: Side, state: CaseState) -> Response:
     pixels = session.pictures.hip(case, side, state)
     saturate = XRAY_SATURATION_PERCENT if case.source == "xray" else 0.0
     return _levels(Shown.of(pixels, saturate))

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from rhoa._types import Side
     from rhoa.radiograph import Radiograph
-    from rhoa.review.cohort import Case, Cohort
+    from rhoa.review.cohort import Cohort, ReviewCase
     from rhoa.review.events import Entry
 
 SEED, REPEAT = 2020, 0.1
@@ -131,7 +131,7 @@ class Session:
             )
         ]
 
-    def summary(self, case: Case) -> dict[str, Any]:
+    def summary(self, case: ReviewCase) -> dict[str, Any]:
         """A line about a case; nothing in it tells whose it is."""
         state = self._state.case(case.key)
         landmarks = self.pictures.landmarks(case, state)
@@ -161,7 +161,7 @@ class Session:
             "disagreement": any(key == case.key for key, _ in self.disputed),
         }
 
-    def detail(self, case: Case) -> dict[str, Any]:
+    def detail(self, case: ReviewCase) -> dict[str, Any]:
         """What is drawn over the image of a case, in its square pixels."""
         state = self._state.case(case.key)
         image = self.pictures.image(case, state)
@@ -244,7 +244,7 @@ class Session:
         adjudicates = self.started.adjudicates
         return self._state.decisions if adjudicates else self._state.grades
 
-    def _grades(self, case: Case) -> dict[Side, Any]:
+    def _grades(self, case: ReviewCase) -> dict[Side, Any]:
         """The reader's own grades of a case."""
         found: dict[Side, Any] = {}
         for side in SIDES:

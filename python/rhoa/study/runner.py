@@ -401,14 +401,14 @@ LIBRARIES = ("torch", "torchvision", "safetensors", "matplotlib")
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class StudyOutcome:
     """What a study left: its page, and each figure of each recipe on each set of hips."""
 
     report: Path
     results: tuple[Result, ...]
 
 
-def conduct(plan: Plan, *, redo: bool = False, progress: Progress | None = None) -> Findings:
+def conduct(plan: Plan, *, redo: bool = False, progress: Progress | None = None) -> StudyOutcome:
     """Train, measure and report all that a plan names; what is done already is not done again.
 
     ``plan.out`` gets ``manifest.csv`` (of folds ``manifest-fold-1.csv`` and so on), the run folders
@@ -479,7 +479,7 @@ def _crops(table: Path, images: Path, progress: Progress | None) -> Manifest:
     return manifest
 
 
-def _report(plan: Plan, jobs: list[Job]) -> Findings:
+def _report(plan: Plan, jobs: list[Job]) -> StudyOutcome:
 
     folders, manifest = put_together(jobs, plan.out / "together")
     results = measure(jobs, read_runs(folders, manifest.labelled.hips))
@@ -493,7 +493,7 @@ def _report(plan: Plan, jobs: list[Job]) -> Findings:
         example=(shown.folder, shown.manifest),
         notes=[*plan.notes, *_notes(plan)],
     )
-    return Findings(report, tuple(results))
+    return StudyOutcome(report, tuple(results))
 
 
 def _notes(plan: Plan) -> list[str]:

@@ -14,12 +14,12 @@ error True
 from __future__ import annotations
 
 from rhoa.testing.series import DEFECTS, NIFTI_DEFECTS, make_nifti, make_series
-from rhoa.testing.synthetic import Difference, Series, Verdict
+from rhoa.testing.synthetic import DifferenceFromTruth, Series, Verdict
 
 __all__ = [
     "DEFECTS",
     "NIFTI_DEFECTS",
-    "Difference",
+    "DifferenceFromTruth",
     "Series",
     "Verdict",
     "make_nifti",

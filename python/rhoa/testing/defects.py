@@ -18,8 +18,8 @@ from rhoa.testing.synthetic import (
     NOTHING_HU,
     PATIENT_POSITIONS,
     ROOT,
-    Grid,
     Image,
+    VoxelGrid,
     body,
     decimals,
     defect,
@@ -313,7 +313,7 @@ def _constant_instance_uid(draft: Draft) -> None:
 
 @defect("localizer", "08", "a localizer among the slices", verdict="warn")
 def _localizer(draft: Draft) -> None:
-    scout = Grid((1, 0, 0), (0, 0, -1), (2.0, 3.0, 3.0), (-60.0, 0.0, 180.0), (1, 40, 44))
+    scout = VoxelGrid((1, 0, 0), (0, 0, -1), (2.0, 3.0, 3.0), (-60.0, 0.0, 180.0), (1, 40, 44))
     (image,) = draft.slices(scout, ramp(lattice(scout.shape)))
     image.name = "ZZ1"
     image.data.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]

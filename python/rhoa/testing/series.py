@@ -25,9 +25,9 @@ from rhoa.testing.synthetic import (
     CATALOGUE,
     PATIENT_POSITIONS,
     Draft,
-    Grid,
     Series,
     Verdict,
+    VoxelGrid,
     lattice,
     ramp,
 )
@@ -142,7 +142,7 @@ def _grid(
     origin_mm: tuple[float, float, float],
     position: str,
     orientation: ArrayLike | None,
-) -> Grid:
+) -> VoxelGrid:
     """The grid of the series, its numbers checked."""
     for name, count, least in zip(("slices", "rows", "columns"), shape, SMALLEST, strict=True):
         require_count(name, count, least=least)
@@ -158,7 +158,7 @@ def _grid(
     along_row, along_column = _directions(
         PATIENT_POSITIONS[position] if orientation is None else orientation
     )
-    return Grid(along_row, along_column, spacing_mm, origin_mm, shape)
+    return VoxelGrid(along_row, along_column, spacing_mm, origin_mm, shape)
 
 
 def _directions(orientation: ArrayLike) -> NDArray[np.float64]:
@@ -243,7 +243,7 @@ def make_nifti(
         require_choice("defect", defect, NIFTI_DEFECTS)
     for name, count in zip(("slices", "rows", "columns"), shape, strict=True):
         require_count(name, count, least=3)
-    grid = Grid(spacing_mm=spacing_mm, origin_mm=origin_mm, shape=shape)
+    grid = VoxelGrid(spacing_mm=spacing_mm, origin_mm=origin_mm, shape=shape)
     hu = ramp(lattice(grid.shape))
     affine = RAS @ grid.affine @ _REVERSED
     file = _File(hu.T.astype(np.int16), affine, affine.copy(), hu)

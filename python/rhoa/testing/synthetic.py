@@ -49,7 +49,7 @@ image rows horizontal and columns downward in the room (DICOM PS3.3 C.7.3.1.1.2)
 
 
 @dataclass(frozen=True)
-class Grid:
+class VoxelGrid:
     """Where the voxels of a series lie."""
 
     along_row: ArrayLike = (1, 0, 0)
@@ -87,7 +87,9 @@ def lattice(shape: tuple[int, ...]) -> NDArray[np.float64]:
     return np.moveaxis(np.indices(shape), 0, -1).astype(np.float64)
 
 
-def image_dataset(grid: Grid, k: int, hu: NDArray[np.int64], *, series: str = "1") -> FileDataset:
+def image_dataset(
+    grid: VoxelGrid, k: int, hu: NDArray[np.int64], *, series: str = "1"
+) -> FileDataset:
     """Slice ``k`` as a CT image, 16 bits unsigned, intercept -1024."""
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import UID
@@ -177,7 +179,7 @@ NOTHING_HU = -1000
 _NEAR = 0.02  # of a voxel: what is nearer to a voxel's centre than this has its value
 
 
-class Difference(NamedTuple):
+class DifferenceFromTruth(NamedTuple):
     """How a volume differs from the truth."""
 
     worst_hu: float
@@ -210,7 +212,7 @@ class Series:
     tolerance_hu: float
     """How far true readings may be off: rounding, or the loss of a lossy syntax."""
 
-    def difference(self, hu: ArrayLike, affine: ArrayLike) -> Difference:
+    def difference(self, hu: ArrayLike, affine: ArrayLike) -> DifferenceFromTruth:
         """Compare a volume with the truth place by place, whatever its order and grid.
 
         Parameters
@@ -221,9 +223,9 @@ class Series:
         """
         found, place = np.asarray(hu, np.float64), np.asarray(affine, np.float64)
         if self.hu is None or self.affine is None or found.ndim != 3:
-            return Difference(np.inf, 0.0)
+            return DifferenceFromTruth(np.inf, 0.0)
         if not np.isfinite(place).all() or abs(np.linalg.det(place)) < 1e-9:
-            return Difference(np.inf, 0.0)
+            return DifferenceFromTruth(np.inf, 0.0)
         at = _mapped(self.hu.shape, self.affine, place)
         inside = _inside(at, found.shape)
         values = np.full(len(at), np.nan)
@@ -235,7 +237,7 @@ class Series:
         beyond = ~_inside(_mapped(found.shape, place, self.affine), self.hu.shape, 0.51)
         if not worst < np.inf or (found.reshape(-1)[beyond] > NOTHING_HU).any():
             worst = np.inf
-        return Difference(worst, float(seen.mean()))
+        return DifferenceFromTruth(worst, float(seen.mean()))
 
     def is_right(self, hu: ArrayLike, affine: ArrayLike) -> bool:
         """Whether a volume holds every true voxel at its place, and nothing beside them."""
@@ -271,7 +273,7 @@ class Draft:
     """A series that a defect may change before it is written; what it holds is then the truth."""
 
     folder: Path
-    grid: Grid
+    grid: VoxelGrid
     position: str
     random: np.random.Generator
     hu: NDArray[np.int64] | None = None
@@ -285,7 +287,7 @@ class Draft:
         self,
         hu: NDArray[np.int64] | None = None,
         *,
-        grid: Grid | None = None,
+        grid: VoxelGrid | None = None,
         affine: NDArray[np.float64] | None = None,
     ) -> None:
         """Start again: whole slices on a grid, with the ramp's HU if no others are given."""
@@ -294,7 +296,7 @@ class Draft:
         self.hu = ramp(lattice(self.grid.shape)) if hu is None else hu
         self.images = self.slices(self.grid, self.hu)
 
-    def slices(self, grid: Grid, hu: NDArray[np.int64], series: str = "1") -> list[Image]:
+    def slices(self, grid: VoxelGrid, hu: NDArray[np.int64], series: str = "1") -> list[Image]:
         """Files of one series, in which names, numbers and thickness agree with the places."""
         images = []
         for k, plane in enumerate(hu):
@@ -338,7 +340,7 @@ class Draft:
         """Nothing is true of this series: whatever a reader makes of it is wrong."""
         self.hu = self.affine = None
 
-    def shaped(self, slices: int) -> Grid:
+    def shaped(self, slices: int) -> VoxelGrid:
         """The grid with another number of slices."""
         return replace(self.grid, shape=(slices, *self.grid.shape[1:]))
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa.dicom.header import Header
-    from rhoa.errors import Findings
+    from rhoa.errors import WarningCollector
 
 
 # What the header of an X-ray file says: its kind, its grey scale, its pixel size, its sides.
@@ -62,7 +62,7 @@ _WANTED = (
 )
 
 
-class Table:
+class LookupTable:
     """A look-up table of the header: what each value from ``first`` on becomes."""
 
     def __init__(self, first: int, values: NDArray[np.float64]) -> None:
@@ -93,8 +93,8 @@ class Tags:
     """PresentationLUTShape."""
     planar: bool
     """Whether the samples of a colour image lie plane by plane."""
-    modality_lut: Table | None
-    voi_lut: Table | None
+    modality_lut: LookupTable | None
+    voi_lut: LookupTable | None
     window: tuple[float, float, str] | None
     """Centre, width, function."""
     spacings_mm: Mapping[str, tuple[float, float]]
@@ -186,7 +186,7 @@ def _window(dataset: Any) -> tuple[float, float, str] | None:  # noqa: ANN401
     return (centre, width, function) if math.isfinite(centre + width) else None
 
 
-def _voi_lut(dataset: Any, header: Header, *, needed: bool) -> Table | None:  # noqa: ANN401
+def _voi_lut(dataset: Any, header: Header, *, needed: bool) -> LookupTable | None:  # noqa: ANN401
     """The first VOI LUT; a damaged one matters only where it is needed."""
     try:
         return _table(dataset, "VOILUTSequence", header)
@@ -196,7 +196,7 @@ def _voi_lut(dataset: Any, header: Header, *, needed: bool) -> Table | None:  # 
         return None
 
 
-def _table(dataset: Any, sequence: str, header: Header) -> Table | None:  # noqa: ANN401
+def _table(dataset: Any, sequence: str, header: Header) -> LookupTable | None:  # noqa: ANN401
     """The first table of a sequence; None where there is none."""
     items = values_of(dataset, sequence)
     if not items:
@@ -220,7 +220,7 @@ def _table(dataset: Any, sequence: str, header: Header) -> Table | None:  # noqa
             f"{header.name}: its {sequence} holds {len(values)} of {entries} entries; "
             "the file is damaged: export it again."
         )
-    return Table(first, values[:entries].astype(np.float64))
+    return LookupTable(first, values[:entries].astype(np.float64))
 
 
 def _integers(item: Any, name: str, order: str) -> NDArray[np.int64]:  # noqa: ANN401
@@ -280,7 +280,7 @@ def check_size(name: str, rows: int, columns: int) -> None:
         )
 
 
-def greys_of(tags: Tags, *, voi: bool, findings: Findings) -> Greys:
+def greys_of(tags: Tags, *, voi: bool, findings: WarningCollector) -> Greys:
     """The grey levels of an X-ray file whose header was read.
 
     Raises
@@ -316,7 +316,7 @@ def greys_of(tags: Tags, *, voi: bool, findings: Findings) -> Greys:
     )
 
 
-def _checked(tags: Tags, findings: Findings) -> Header:
+def _checked(tags: Tags, findings: WarningCollector) -> Header:
     """The header, once what it says of the pixels can be true."""
     header, form = tags.header, tags.header.format
     if header.frames > 1:
@@ -375,7 +375,9 @@ def _one_channel(raw: NDArray[Any], tags: Tags) -> NDArray[Any]:
     return channel
 
 
-def _levels(tags: Tags, *, voi: bool, findings: Findings) -> tuple[NDArray[np.float32], bool]:
+def _levels(
+    tags: Tags, *, voi: bool, findings: WarningCollector
+) -> tuple[NDArray[np.float32], bool]:
     """The grey level of every value that may be stored, from the lowest on."""
     form, name = tags.header.format, tags.header.name
     count = 1 << form.bits_stored
@@ -403,7 +405,7 @@ def _levels(tags: Tags, *, voi: bool, findings: Findings) -> tuple[NDArray[np.fl
     return levels.astype(np.float32), inverted
 
 
-def _is_inverted(tags: Tags, findings: Findings) -> bool:
+def _is_inverted(tags: Tags, findings: WarningCollector) -> bool:
     """Whether small values mean bright pixels.
 
     The two elements that say so ought to agree (PS3.3 C.8.11.3): either suffices.

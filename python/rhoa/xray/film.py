@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from rhoa._types import Side
-    from rhoa.errors import Findings
+    from rhoa.errors import WarningCollector
     from rhoa.xray.dicom import Tags
     from rhoa.xray.margins import Content
 
@@ -440,7 +440,7 @@ def film_hips(
     *,
     side: Hips | None,
     accept: Collection[str],
-    findings: Findings,
+    findings: WarningCollector,
 ) -> FilmHips:
     """Which hips a film shows, by what is given, by its elements and by its size, in this order.
 
@@ -603,7 +603,7 @@ def _unsided(claims: Sequence[_Claim], extent: Extent) -> FilmHips:
 
 
 def _of_stray(
-    name: str, said: _Claim, both: Sequence[_Claim], extent: Extent, findings: Findings
+    name: str, said: _Claim, both: Sequence[_Claim], extent: Extent, findings: WarningCollector
 ) -> FilmHips:
     """What a film shows that has a Laterality and room for both hips, and names no hip."""
     size = f"its size, {extent}, holds both hips"

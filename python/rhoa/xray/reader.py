@@ -13,11 +13,11 @@ import numpy as np
 from rhoa.dicom.codecs import LOSSY
 from rhoa.dicom.header import SkippedFileError, unreadable
 from rhoa.errors import (
-    Findings,
     MissingFileError,
     PixelDataError,
     ReadError,
     ViewError,
+    WarningCollector,
     require_choice,
     require_positive,
     warn_user,
@@ -61,7 +61,7 @@ _BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class DisplayedImage:
     """Pixels as a viewer shows them, and what the file says of them."""
 
     pixels: NDArray[np.float32]
@@ -81,7 +81,9 @@ def picture_format(head: bytes) -> str:
     return next((kind for sign, kind in SIGNATURES.items() if head.startswith(sign)), "")
 
 
-def read_picture(path: Path, accept: Collection[str] = (), *, kind: str | None = None) -> Picture:
+def read_picture(
+    path: Path, accept: Collection[str] = (), *, kind: str | None = None
+) -> DisplayedImage:
     """The picture in a file.
 
     Parameters
@@ -123,7 +125,7 @@ def read_picture(path: Path, accept: Collection[str] = (), *, kind: str | None =
     pixels = samples if samples.ndim == 2 else _grey(samples, name, accept)
     if not np.isfinite(pixels).all():
         raise PixelDataError(f"{name}: some of its pixels are no finite numbers; export it again.")
-    return Picture(pixels, kind, mode, size, white, text)
+    return DisplayedImage(pixels, kind, mode, size, white, text)
 
 
 def _picture_kind(path: Path, name: str) -> str:
@@ -317,7 +319,7 @@ def read_xray(
     step = None
     if pixel_mm is not None and wish not in {"file", "optional"}:
         step = require_positive("pixel_mm", pixel_mm)
-    findings = Findings(strict)
+    findings = WarningCollector(strict)
     kind = _kind(path)
     if kind:
         read = _read_picture(path, kind, overruled, trusted=wish == "file")
@@ -392,7 +394,9 @@ def _read_picture(path: Path, kind: str, overruled: Collection[str], *, trusted:
     return _Read(picture.pixels, picture.pixel_mm if trusted else None, facts)
 
 
-def _read_dicom(path: Path, overruled: Collection[str], *, voi: bool, findings: Findings) -> _Read:
+def _read_dicom(
+    path: Path, overruled: Collection[str], *, voi: bool, findings: WarningCollector
+) -> _Read:
     try:
         tags = read_tags(path, voi=voi)
     except SkippedFileError as skipped:
@@ -424,7 +428,7 @@ def _syntax(tags: Tags) -> str:
     return "" if tags.header.pixels is None else tags.header.pixels.syntax
 
 
-def _spacing(tags: Tags, findings: Findings) -> tuple[tuple[float, float] | None, str]:
+def _spacing(tags: Tags, findings: WarningCollector) -> tuple[tuple[float, float] | None, str]:
     """Pixel size (rows, columns) and what stated it, as `read_xray` tells."""
     pixels, detector, scanned = (
         tags.spacings_mm.get(name)
@@ -453,7 +457,7 @@ def _spacing(tags: Tags, findings: Findings) -> tuple[tuple[float, float] | None
 
 
 def _upright(
-    pixels: NDArray[np.float32], tags: Tags, findings: Findings
+    pixels: NDArray[np.float32], tags: Tags, findings: WarningCollector
 ) -> tuple[NDArray[np.float32], bool, str]:
     """The image turned so that columns run to the patient's left and rows to the feet."""
     columns, rows = ([part[:1] for part in tags.orientation] + ["", ""])[:2]

@@ -18,7 +18,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
-from tests.reading.series import ROOT, Grid, decimals, save, set_pixels, write_series
+from tests.reading.series import ROOT, VoxelGrid, decimals, save, set_pixels, write_series
 
 SYNTAXES = {
     "implicit": uid.ImplicitVRLittleEndian,
@@ -29,7 +29,7 @@ SYNTAXES = {
     "jpegls": uid.JPEGLSLossless,
     "j2k": uid.JPEG2000Lossless,
 }
-GRID = Grid(shape=(2, 33, 34))  # JPEG 2000 needs 32 pixels a side
+GRID = VoxelGrid(shape=(2, 33, 34))  # JPEG 2000 needs 32 pixels a side
 LARGEST_FILE = 48 << 10
 """Larger files are slow to damage and to read."""
 MOST_SLICES = 4
@@ -62,17 +62,17 @@ def generated() -> Iterator[Seed]:
         yield _series(f"{name}", syntax=syntax)
         yield _series(f"{name}-12-bit-signed", _twelve_bit_signed, syntax=syntax)
         yield _series(f"{name}-padded", _padded, syntax=syntax)
-    yield _series("three-slices", grid=Grid(shape=(3, 5, 6)))
-    yield _series("oblique", grid=Grid((0.8, 0.6, 0), (-0.6, 0.8, 0), shape=(2, 4, 5)))
-    yield _series("sagittal", grid=Grid((0, 1, 0), (0, 0, -1), shape=(2, 4, 5)))
+    yield _series("three-slices", grid=VoxelGrid(shape=(3, 5, 6)))
+    yield _series("oblique", grid=VoxelGrid((0.8, 0.6, 0), (-0.6, 0.8, 0), shape=(2, 4, 5)))
+    yield _series("sagittal", grid=VoxelGrid((0, 1, 0), (0, 0, -1), shape=(2, 4, 5)))
     yield _series("fractions", _fractional)
-    yield _series("localizer", _localizer, grid=Grid(shape=(3, 5, 6)))
+    yield _series("localizer", _localizer, grid=VoxelGrid(shape=(3, 5, 6)))
     yield _series("nested", _nested)
     yield _series("nested-implicit", _nested, syntax=uid.ImplicitVRLittleEndian)
     yield _series("eight-bit", _eight_bit)
-    yield _series("enhanced", _enhanced, grid=Grid(shape=(1, 6, 7)))
-    yield _series("two-series", _two_series, grid=Grid(shape=(4, 5, 6)))
-    yield _series("coincident", _coincident, grid=Grid(shape=(3, 5, 6)))
+    yield _series("enhanced", _enhanced, grid=VoxelGrid(shape=(1, 6, 7)))
+    yield _series("two-series", _two_series, grid=VoxelGrid(shape=(4, 5, 6)))
+    yield _series("coincident", _coincident, grid=VoxelGrid(shape=(3, 5, 6)))
 
 
 def travelling() -> Iterator[Seed]:
@@ -126,7 +126,7 @@ def _series(
     edit: Callable[[int, FileDataset], object] | None = None,
     *,
     syntax: uid.UID = uid.ExplicitVRLittleEndian,
-    grid: Grid = GRID,
+    grid: VoxelGrid = GRID,
 ) -> Seed:
     with tempfile.TemporaryDirectory() as folder:
         paths = write_series(Path(folder), grid, syntax=syntax, edit=edit)
