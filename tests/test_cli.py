@@ -236,7 +236,7 @@ def test_side_by_side_in_parts_and_again_the_same_is_made(
     assert {name for name in parts if name not in made} == {
         *(f"ct-aps-{n}-of-2.csv" for n in (1, 2)),
         *(f"contact-sheet-{n}-of-2.html" for n in (1, 2)),
-        "rejected-2-of-2.csv",
+        "rejected-1-of-2.csv",
     }
     assert (code, "3 of them were done before" in out) == (4, True)
     assert "done before" not in other[1]
