@@ -98,21 +98,21 @@ def read_runs(folders: Iterable[str | PathLike[str]], hips: Sequence[Hip]) -> li
     paths = [Path(folder) for folder in folders]
     recipes = [_read_recipe(path) for path in paths]
     names = [str(recipe["name"]) for recipe in recipes]
+    unique = [
+        name if names.count(name) == 1 else f"{name} ({path.name})"
+        for name, path in zip(names, paths, strict=True)
+    ]
     return [
         Run(
-            _displayed(name if names.count(name) == 1 else f"{name} ({path.name})"),
+            name[:1].upper() + name[1:],
             recipe,
             _read_history(path),
             _read_sets(path, hips),
             _read_json(path / "run.json"),
             _read_json(path / "model.json"),
         )
-        for path, recipe, name in zip(paths, recipes, names, strict=True)
+        for path, recipe, name in zip(paths, recipes, unique, strict=True)
     ]
-
-
-def _displayed(name: str) -> str:
-    return name[:1].upper() + name[1:]
 
 
 def _read_recipe(folder: Path) -> dict[str, Any]:
@@ -270,16 +270,19 @@ def _classes(hips: Sequence[Hip]) -> dict[str, int]:
     return dict(zip(CLASSES, (positive, len(hips) - positive), strict=True))
 
 
-def _network(run: Run) -> str:
-    backbone = str(run.recipe.get("backbone", RESNET18))
-    return "ResNet18" if backbone == RESNET18 else backbone
-
-
 def _model(run: Run) -> dict[str, Any]:
     last = {name: finite(values[-1]) for name, values in run.history.items() if values.size}
+    backbone = str(run.recipe.get("backbone", RESNET18))
+    network = "ResNet18" if backbone == RESNET18 else backbone
+    # What made the model, as far as its folder says.
+    from_record = ("seed", "device", "precision", "versions", "manifest_sha256", "split_sha256")
+    from_card = (
+        *("architecture", "image_size", "pretrained", "trained_hips", "iterations"),
+        *("weights_of", "weights_iteration", "weights_sha256"),
+    )
     return {
         "name": run.name,
-        "description": f"{_network(run)} {run.recipe.get('description', '')}".strip(),
+        "description": f"{network} {run.recipe.get('description', '')}".strip(),
         "sources": _seen(run.recipe),
         "xray_size": run.recipe.get("xray_size"),
         "epochs": run.recipe.get("epochs"),
@@ -293,7 +296,10 @@ def _model(run: Run) -> dict[str, Any]:
             }
             for source in SOURCES
         },
-        "provenance": _provenance(run),
+        "provenance": {
+            **{name: run.record.get(name) for name in from_record},
+            **{name: run.card.get(name) for name in from_card},
+        },
     }
 
 
@@ -301,17 +307,6 @@ def _seen(recipe: Mapping[str, Any]) -> list[str]:
     """The kinds of image that a model was trained on, in any stage, in their order."""
     first = recipe.get("first")
     return list(dict.fromkeys([*(_seen(first) if first else ()), *recipe["sources"]]))
-
-
-def _provenance(run: Run) -> dict[str, Any]:
-    """What made the model, as far as its folder says."""
-    from_record = ("seed", "device", "precision", "versions", "manifest_sha256", "split_sha256")
-    from_card = (
-        *("architecture", "image_size", "pretrained", "trained_hips", "iterations"),
-        *("weights_of", "weights_iteration", "weights_sha256"),
-    )
-    told = {name: run.record.get(name) for name in from_record}
-    return told | {name: run.card.get(name) for name in from_card}
 
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
@@ -347,7 +342,7 @@ COMPARED = ("balanced_accuracy", "pr_auc", "brier")
 
 
 def reference(runs: Sequence[Run], source: str) -> Run | None:
-    """The model whose test results on ``source`` are looked at closely.
+    """The model whose test results on ``source`` are compared with the others.
 
     That of the largest ROC AUC on the validation set, so that the test set has no say; the first
     one where no validation set has both classes.
@@ -364,14 +359,17 @@ def reference(runs: Sequence[Run], source: str) -> Run | None:
     return max(tested, key=area)
 
 
-def findings(runs: Sequence[Run], source: str) -> dict[str, Any]:
+def comparisons_and_calibration(runs: Sequence[Run], source: str) -> dict[str, Any]:
     """Everything of one source, in plain types for ``metrics.json``; None where undefined."""
     chosen = reference(runs, source)
     return {
         "reference": None if chosen is None else chosen.name,
         "comparisons": [] if chosen is None else _comparisons(runs, chosen, source),
         "calibration": [_calibration(run, source) for run in runs if _tuned(run, source)],
-        "failures": [] if chosen is None else [_failure(*one) for one in failures(chosen, source)],
+        "failures": [
+            {"label": hip.label, "kl": hip.kl, "side": hip.side, "probability": score}
+            for hip, score in ([] if chosen is None else failures(chosen, source))
+        ],
     }
 
 
@@ -381,10 +379,6 @@ def failures(run: Run, source: str) -> list[tuple[Hip, float]]:
     wrong = np.flatnonzero((scores.score >= 0.5) != (scores.truth == 1))
     order = wrong[np.argsort(-np.abs(scores.score[wrong] - 0.5), kind="stable")]
     return [(scores.hips[at], float(scores.score[at])) for at in order]
-
-
-def _failure(hip: Hip, score: float) -> dict[str, Any]:
-    return {"label": hip.label, "kl": hip.kl, "side": hip.side, "probability": score}
 
 
 def _comparisons(runs: Sequence[Run], chosen: Run, source: str) -> list[dict[str, Any]]:
@@ -421,11 +415,11 @@ def _tuned(run: Run, source: str) -> bool:
 def _calibration(run: Run, source: str) -> dict[str, Any]:
     """Temperature and threshold from the validation set, and what they do on the test set."""
     val, test = run.sets[source, "val"], run.sets[source, "test"]
-    part = np.full(val.truth.size, "val")
+    partition = np.full(val.truth.size, "val")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RhoaWarning)  # an extreme temperature is printed as it is
-        temperature = fit_temperature(val.truth, val.score, partition=part)
-    point = choose_threshold(val.truth, val.score, partition=part)
+        temperature = fit_temperature(val.truth, val.score, partition=partition)
+    point = choose_threshold(val.truth, val.score, partition=partition)
     scaled = evaluate(test.truth, temperature.apply(test.score), groups=test.groups)
     moved = evaluate(test.truth, test.score, groups=test.groups, threshold=point.threshold)
     return {

@@ -63,19 +63,17 @@ def chart_figure(draw: Draw, alt: str) -> str:
     """A chart of `rhoa.report.charts`, drawn for light pages and for dark ones."""
     light, dark = draw(palette=LIGHT), draw(palette=DARK)
     width, height = (round(96 * inch) for inch in light.get_size_inches())
-    addresses = [_address(_png(figure)) for figure in (light, dark)]
+    addresses = []
+    for figure in (light, dark):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
+        addresses.append(_address(buffer.getvalue()))
     return (
         '<picture><source media="screen and (prefers-color-scheme: dark)" '
         f'srcset="{addresses[1]}">'
         f'<img src="{addresses[0]}" width="{width}" height="{height}" alt="{html.escape(alt)}">'
         "</picture>"
     )
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def image_gallery(items: Sequence[GalleryItem]) -> str:
@@ -85,7 +83,12 @@ def image_gallery(items: Sequence[GalleryItem]) -> str:
 
 def _radiograph(caption: str, image: Radiograph, found: Mapping[Side, Box] | None = None) -> str:
     """An SVG in millimetres: the picture, the boxes over it, the sides of the patient."""
-    found = _known_boxes(image) if found is None else found
+    if found is None:
+        known = image.alignment is not None and image.alignment.landmarks is not None
+        try:
+            found = boxes(image) if known else {}
+        except PoseError:  # the image ends at a hip: shown without boxes
+            found = {}
     (rows, columns), (down, across) = image.shape, image.pixel_mm
     high, wide = rows * down, columns * across
     square = image.square()
@@ -110,7 +113,7 @@ def _radiograph(caption: str, image: Radiograph, found: Mapping[Side, Box] | Non
 
 
 def _pose(image: Radiograph) -> str:
-    """Angles of the pelvis and what is to be looked at, as two lines."""
+    """Angles of the pelvis and flags of the pose, as two lines."""
     alignment = image.alignment
     if alignment is None:
         return "<br>as scanned"
@@ -122,15 +125,6 @@ def _pose(image: Radiograph) -> str:
     flags = ", ".join(sorted(alignment.flags)) or "no flags"
     kind = ' class="flagged"' if alignment.flags else ""
     return f"<br>{angles}<br><span{kind}>{html.escape(flags)}</span>"
-
-
-def _known_boxes(image: Radiograph) -> Mapping[Side, Box]:
-    if image.alignment is None or image.alignment.landmarks is None:
-        return {}
-    try:
-        return boxes(image)
-    except PoseError:  # the image ends at a hip: shown without boxes
-        return {}
 
 
 def crops(hips: Sequence[Hip]) -> str:
@@ -467,12 +461,14 @@ def _examples(hips: Sequence[Hip]) -> list[Hip]:
 
 def training(models: Sequence[Run]) -> str:
     """Learning curves of all models: the paper's supplementary Figures 2 to 6."""
-    drawn = [
-        f"<figure>{_learning(run)}"
-        f"<figcaption><b>{html.escape(run.name)}.</b> "
-        f"{html.escape(str(run.recipe.get('description', '')))}</figcaption></figure>"
-        for run in models
-    ]
+    drawn = []
+    for run in models:
+        draw = partial(charts.learning_curves, run.history)
+        drawn.append(
+            f"<figure>{chart_figure(draw, f'{run.name}: loss and accuracy')}"
+            f"<figcaption><b>{html.escape(run.name)}.</b> "
+            f"{html.escape(str(run.recipe.get('description', '')))}</figcaption></figure>"
+        )
     caption = (
         "Training. Blue: training batches; orange: validation dataset; dotted: the loss of "
         f"answering 0.5 always. Losses above {charts.LOSS_TOP:g} leave the frame. Results below "
@@ -480,12 +476,6 @@ def training(models: Sequence[Run]) -> str:
     )
     body = f'<div class="grid training">{"".join(drawn)}</div>'
     return f"<h2>Training</h2>{numbered(caption, body)}" if models else ""
-
-
-def _learning(run: Run) -> str:
-    return chart_figure(
-        partial(charts.learning_curves, run.history), f"{run.name}: loss and accuracy"
-    )
 
 
 def results(models: Sequence[Run], metrics: Mapping[str, Any]) -> str:
@@ -638,29 +628,29 @@ def reporting(metrics: Numbers) -> str:
 
 
 def provenance(metrics: Numbers) -> str:
-    """Versions and hashes, as the run folders tell them."""
+    """Versions and hashes, as the run folders state them."""
     rows = []
     for model in metrics["models"]:
         made = model["provenance"]
-        versions = ", ".join(f"{name} {told}" for name, told in (made["versions"] or {}).items())
-        for name, told in (
+        versions = ", ".join(f"{name} {value}" for name, value in (made["versions"] or {}).items())
+        for name, value in (
             ("Versions", versions),
             ("Device", " ".join(filter(None, (made["device"], made["precision"])))),
             ("Weights, sha256", made["weights_sha256"]),
             ("Hips, sha256", made["manifest_sha256"]),
             ("Partitions, sha256", made["split_sha256"]),
         ):
-            if told:
-                rows.append((name, html.escape(told), html.escape(model["name"])))
+            if value:
+                rows.append((name, html.escape(value), html.escape(model["name"])))
     if not rows:
         return ""
     same: dict[tuple[str, str], list[str]] = {}
-    for name, told, model in rows:
-        same.setdefault((name, told), []).append(model)
+    for name, value, model in rows:
+        same.setdefault((name, value), []).append(model)
     lines = "".join(
-        f'<tr><th scope="row">{name}</th><td><code>{told}</code></td><td>'
+        f'<tr><th scope="row">{name}</th><td><code>{value}</code></td><td>'
         f"{'all' if len(names) == len(metrics['models']) else tables.joined(names)}</td></tr>"
-        for (name, told), names in same.items()
+        for (name, value), names in same.items()
     )
     return (
         '<h2>Versions and hashes</h2><div class="words"><table><thead><tr><th>What</th>'

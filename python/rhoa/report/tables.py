@@ -57,8 +57,9 @@ def cohort_table(cohort: Numbers, models: Sequence[Numbers]) -> str:
     }
     titles = "".join(f'<th colspan="2">{name}</th>' for name in blocks)
     trained = "".join(
-        f'<th colspan="2">{_listed(_trained_on(models, sources))}</th>'
-        for sources in blocks.values()
+        f'<th colspan="2">{_listed(names)}</th>'
+        for kinds in blocks.values()
+        for names in [[m["name"] for m in models if set(m["sources"]) == set(kinds)]]
     )
     classes = "".join(f"<th>{name}</th>" for name in CLASSES * len(blocks))
     head = (
@@ -80,15 +81,11 @@ def cohort_table(cohort: Numbers, models: Sequence[Numbers]) -> str:
         overall = _hips(cohort, SOURCES, parts, CLASSES)
         share = f" ({100 * overall / everything:.0f}%)" if everything else ""
         cells.append(("Overall (%)", f"{overall}{share}"))
-        cells.append(("Subjects", f"{cohort['subjects'][_part_key(parts)]}"))
+        key = parts[0] if len(parts) == 1 else "all"
+        cells.append(("Subjects", f"{cohort['subjects'][key]}"))
         rows.append(row(name, cells, kind="total" if name == "Total" else ""))
     caption = "Hips used to train, validate and test the models."
     return table("1", caption, head, rows, _cohort_notes(cohort))
-
-
-def _part_key(parts: Iterable[str]) -> str:
-    names = list(parts)
-    return names[0] if len(names) == 1 else "all"
 
 
 def _hips(
@@ -101,10 +98,6 @@ def _hips(
         for part in list(parts)
         for name in names
     )
-
-
-def _trained_on(models: Sequence[Numbers], sources: Iterable[str]) -> list[str]:
-    return [model["name"] for model in models if set(model["sources"]) == set(sources)]
 
 
 def _cohort_notes(cohort: Numbers) -> list[str]:
@@ -382,11 +375,16 @@ class Item(NamedTuple):
 def checklist(metrics: Numbers) -> list[Item]:
     """The items in the order of TRIPOD+AI, answers as plain text."""
     cohort, flow, leaks = metrics["cohort"], metrics["flow"], metrics["leaks"]
+    excluded = joined(f"{count} {reason}" for reason, count in flow["excluded"].items())
+    missing = f"of {flow['start']} hips left out: {excluded or 'none'}; nothing imputed"
+    sizes = {model["provenance"]["image_size"] for model in metrics["models"]} - {None}
+    size = f", resized to {joined(str(n) for n in sorted(sizes))} pixels" if sizes else ""
+    preparation = f"crops of hips, right ones mirrored, grey levels 0 to 255{size}"
     known = [
-        Item("7", "Methods: data", "Preparation of images", _preparation(metrics)),
+        Item("7", "Methods: data", "Preparation of images", preparation),
         Item("8", "Methods: reference", "Outcome", _OUTCOME),
         Item("10", "Methods: data", "Sample size", f"{_sizes(cohort)}; {_UNPLANNED}"),
-        Item("11", "Methods: data", "Missing data", _missing(flow)),
+        Item("11", "Methods: data", "Missing data", missing),
         Item("12", "Methods: training", "Model, training, tuning", _training(metrics)),
         Item("13", "Methods: training", "Class imbalance", _IMBALANCE),
         Item("15", "Methods: evaluation", "Output and threshold", _THRESHOLD),
@@ -401,12 +399,6 @@ def checklist(metrics: Numbers) -> list[Item]:
     return sorted(items, key=lambda item: int(item.tripod))
 
 
-def _preparation(metrics: Numbers) -> str:
-    sizes = {model["provenance"]["image_size"] for model in metrics["models"]} - {None}
-    size = f", resized to {joined(str(n) for n in sorted(sizes))} pixels" if sizes else ""
-    return f"crops of hips, right ones mirrored, grey levels 0 to 255{size}"
-
-
 def _sizes(cohort: Numbers) -> str:
     parts = []
     for source, partitions in cohort["hips"].items():
@@ -417,18 +409,15 @@ def _sizes(cohort: Numbers) -> str:
     return f"{joined(parts)} of {cohort['subjects']['all']} subjects"
 
 
-def _missing(flow: Numbers) -> str:
-    excluded = joined(f"{count} {reason}" for reason, count in flow["excluded"].items())
-    return f"of {flow['start']} hips left out: {excluded or 'none'}; nothing imputed"
-
-
 def _training(metrics: Numbers) -> str:
-    told = []
+    described = []
     for model in metrics["models"]:
         made = model["provenance"]
         start = f", from {made['pretrained']} weights" if made["pretrained"] else ""
-        told.append(f"{model['name']}: {model['description']}, {model['epochs']} epochs{start}")
-    return "; ".join(told)
+        described.append(
+            f"{model['name']}: {model['description']}, {model['epochs']} epochs{start}"
+        )
+    return "; ".join(described)
 
 
 def _separation(cohort: Numbers, leaks: Numbers) -> str:
@@ -496,11 +485,11 @@ def model_cards(metrics: Numbers) -> str:
             *(model["epochs"], made["iterations"], made["image_size"], made["seed"]),
             (made["weights_sha256"] or "")[:12],
         )
-        told = "".join(
-            f'<td data-label="{name}">{html.escape(_shown(cell))}</td>'
+        columns = "".join(
+            f'<td data-label="{name}">{DASH if cell in {None, ""} else html.escape(str(cell))}</td>'
             for name, cell in zip(_CARD, cells, strict=True)
         )
-        rows.append(f'<tr><th scope="row">{html.escape(model["name"])}</th>{told}</tr>')
+        rows.append(f'<tr><th scope="row">{html.escape(model["name"])}</th>{columns}</tr>')
     head = "".join(f"<th>{name}</th>" for name in ("Model", *_CARD))
     return (
         f'<div class="words"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
@@ -511,7 +500,3 @@ def model_cards(metrics: Numbers) -> str:
         "Known limits:</b> KL 1 was left out, so a doubtful hip has no right answer; a score is a "
         "probability only where Figure and table of calibration say so.</li></ul>"
     )
-
-
-def _shown(value: object) -> str:
-    return "\N{EM DASH}" if value in {None, ""} else str(value)
