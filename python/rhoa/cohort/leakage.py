@@ -266,10 +266,10 @@ class Leak:
 
     def __str__(self) -> str:
         where = f"lines {self.lines[0]} and {self.lines[1]}"
-        parts = "" if None in self.partitions else f" ({' and '.join(map(str, self.partitions))})"
+        of = "" if None in self.partitions else f" ({' and '.join(map(str, self.partitions))})"
         what = "one subject" if self.kind == "subject" else self.kind
         detail = f", distance {self.distance:.3f}" if "copy" in self.kind else ""
-        return f"{where}{parts}: {what}{detail}"
+        return f"{where}{of}: {what}{detail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +300,7 @@ def leaks(manifest: Manifest, *, progress: Progress | None = None) -> Leaks:
     A pair leaks if both are of one subject, if their files are the same byte for byte, or if one is
     a copy of the other: mirrored, resized, with other grey levels (any rising change, or a
     negative), shifted or cropped by up to 3 % at an edge, compressed or noisy. Where the manifest
-    has no partitions yet, images of different subjects are compared, for a split may part them.
+    has no partitions yet, images of different subjects are compared, for a split may separate them.
     Images that both are `Hip.distinct` are no copies of each other.
 
     Parameters
@@ -332,8 +332,8 @@ def leaks(manifest: Manifest, *, progress: Progress | None = None) -> Leaks:
     ...     for file, pixels in zip(files, (image, image[:, ::-1])):
     ...         _ = file.write_bytes(encode_png(pixels))
     ...     hips = [
-    ...         Hip(file, subject, "left", "xray", 0, "", 0, part)
-    ...         for file, subject, part in zip(files, ("S1", "S2"), ("train", "test"))
+    ...         Hip(file, subject, "left", "xray", 0, "", 0, name)
+    ...         for file, subject, name in zip(files, ("S1", "S2"), ("train", "test"))
     ...     ]
     ...     print(leaks(Manifest(tuple(hips))))
     lines 2 and 3 (train and test): mirrored copy, distance 0.000

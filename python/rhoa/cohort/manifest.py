@@ -222,8 +222,10 @@ class Manifest:
         labels, strata, subjects = self._labels()
         if not labels:
             raise ManifestError("no hip has a label: there is nothing to split.")
-        parts = split(labels, groups=subjects, fractions=PAPER_FRACTIONS, seed=seed, strata=strata)
-        return self._placed(dict(zip(subjects, parts.tolist(), strict=True)))
+        assigned = split(
+            labels, groups=subjects, fractions=PAPER_FRACTIONS, seed=seed, strata=strata
+        )
+        return self._placed(dict(zip(subjects, assigned.tolist(), strict=True)))
 
     def balance(self) -> Balance:
         """Labelled hips that the paper's fractions want in each partition, and that are there.
@@ -256,8 +258,8 @@ class Manifest:
         labels, strata, subjects = self._labels()
         if not labels:
             raise ManifestError("no hip has a label: there is nothing to part into folds.")
-        parts = folds(labels, groups=subjects, count=count, seed=seed, strata=strata)
-        fold_of = dict(zip(subjects, parts.tolist(), strict=True))
+        assigned = folds(labels, groups=subjects, count=count, seed=seed, strata=strata)
+        fold_of = dict(zip(subjects, assigned.tolist(), strict=True))
         return tuple(
             self._placed(
                 {
@@ -358,7 +360,9 @@ def read(path: str | PathLike[str]) -> Manifest:
     if any(partitions):
         if not all(partitions):
             raise ManifestError(f"{path.name}: some hips have a partition and some have none.")
-        require_disjoint([hip.subject for hip in hips], [str(part) for part in partitions])
+        require_disjoint(
+            [hip.subject for hip in hips], [str(partition) for partition in partitions]
+        )
     return Manifest(hips)
 
 

@@ -152,8 +152,8 @@ def _read_sets(folder: Path, hips: Sequence[Hip]) -> dict[tuple[str, str], Score
     said = _read_predictions(path)
     known = {_key(hip): hip for hip in hips}
     strange = sum(
-        key not in known or (str(known[key].label), known[key].partition) != (label, part)
-        for key, (label, part, _) in said.items()
+        key not in known or (str(known[key].label), known[key].partition) != (label, partition)
+        for key, (label, partition, _) in said.items()
     )
     if strange:
         raise ManifestError(
@@ -161,19 +161,21 @@ def _read_sets(folder: Path, hips: Sequence[Hip]) -> dict[tuple[str, str], Score
             "another label or partition there; report runs with the manifest they were trained on."
         )
     sets: dict[tuple[str, str], Scores] = {}
-    for source, part in sorted({(key[2], part) for key, (_, part, _) in said.items()}):
-        expected = [hip for hip in hips if (hip.source, hip.partition) == (source, part)]
+    for source, partition in sorted(
+        {(key[2], partition) for key, (_, partition, _) in said.items()}
+    ):
+        expected = [hip for hip in hips if (hip.source, hip.partition) == (source, partition)]
         present = [hip for hip in expected if _key(hip) in said]
         if len(present) < len(expected):
             raise ManifestError(
                 f"{_where(path)}: holds {len(present)} of the {len(expected)} {source} hips of "
-                f"partition {part}; train again on this manifest."
+                f"partition {partition}; train again on this manifest."
             )
         truth = np.array([hip.label for hip in present], int)
         score = np.array([said[_key(hip)][2] for hip in present], np.float64)
         groups = np.unique([hip.subject for hip in present], return_inverse=True)[1]
         measured = evaluate(truth, score, groups=groups)
-        sets[source, part] = Scores(present, truth, score, groups, measured)
+        sets[source, partition] = Scores(present, truth, score, groups, measured)
     return sets
 
 
@@ -230,14 +232,17 @@ def numbers(manifest: Manifest, runs: Sequence[Run]) -> dict[str, Any]:
         "cohort": _cohort(hips) | {"excluded": dict(manifest.excluded)},
         "models": [_model(run) for run in runs],
         "baselines": {
-            source: {part: _baseline(_members(hips, [source], [part])) for part in PARTITIONS}
+            source: {
+                partition: _baseline(_members(hips, [source], [partition]))
+                for partition in PARTITIONS
+            }
             for source in SOURCES
         },
     }
 
 
-def _members(hips: Iterable[Hip], sources: Iterable[str], parts: Iterable[str | None]) -> list[Hip]:
-    return [hip for hip in hips if hip.source in sources and hip.partition in parts]
+def _members(hips: Iterable[Hip], sources: Iterable[str], among: Iterable[str | None]) -> list[Hip]:
+    return [hip for hip in hips if hip.source in sources and hip.partition in among]
 
 
 def _cohort(labelled: Sequence[Hip]) -> dict[str, Any]:
@@ -246,22 +251,26 @@ def _cohort(labelled: Sequence[Hip]) -> dict[str, Any]:
     for hip in labelled:
         partitions.setdefault(hip.subject, set()).add(hip.partition)
 
-    def subjects(sources: Iterable[str], parts: Iterable[str]) -> int:
-        return len({hip.subject for hip in _members(labelled, sources, parts)})
+    def subjects(sources: Iterable[str], among: Iterable[str]) -> int:
+        return len({hip.subject for hip in _members(labelled, sources, among)})
 
     return {
         "hips": {
-            source: {part: _classes(_members(labelled, [source], [part])) for part in PARTITIONS}
+            source: {
+                partition: _classes(_members(labelled, [source], [partition]))
+                for partition in PARTITIONS
+            }
             for source in SOURCES
         },
         "subjects": {
-            **{part: subjects(SOURCES, [part]) for part in PARTITIONS},
+            **{partition: subjects(SOURCES, [partition]) for partition in PARTITIONS},
             "all": subjects(SOURCES, PARTITIONS),
         },
         "subjects_by_source": {
-            source: {part: subjects([source], [part]) for part in PARTITIONS} for source in SOURCES
+            source: {partition: subjects([source], [partition]) for partition in PARTITIONS}
+            for source in SOURCES
         },
-        "subjects_in_several_partitions": sum(len(parts) > 1 for parts in partitions.values()),
+        "subjects_in_several_partitions": sum(len(among) > 1 for among in partitions.values()),
     }
 
 
@@ -289,10 +298,10 @@ def _model(run: Run) -> dict[str, Any]:
         "last_iteration": last,
         "results": {
             source: {
-                part: _evaluation(run.sets[source, part].evaluation)
-                if (source, part) in run.sets
+                partition: _evaluation(run.sets[source, partition].evaluation)
+                if (source, partition) in run.sets
                 else None
-                for part in ("val", "test")
+                for partition in ("val", "test")
             }
             for source in SOURCES
         },
@@ -408,7 +417,7 @@ def _comparisons(runs: Sequence[Run], chosen: Run, source: str) -> list[dict[str
 
 def _tuned(run: Run, source: str) -> bool:
     """Whether there are hips to choose on, and hips to measure on."""
-    val, test = (run.sets.get((source, part)) for part in ("val", "test"))
+    val, test = (run.sets.get((source, partition)) for partition in ("val", "test"))
     return val is not None and val.has_both_classes and test is not None
 
 

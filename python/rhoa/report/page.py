@@ -378,19 +378,19 @@ def cohort(metrics: Numbers) -> str:
     """How many hips came, stayed and went where; Table 1; what leaks between partitions."""
     flow = metrics["flow"]
     left_out = "".join(f"<li>{count} {reason}</li>" for reason, count in flow["excluded"].items())
-    parts = "".join(
-        f"<li><b>{tables.PART_NAMES[part]}</b> {hips} hips of {count} subjects</li>"
-        for part, count in metrics["cohort"]["subjects"].items()
-        if part != "all"
+    partitions = "".join(
+        f"<li><b>{tables.PART_NAMES[partition]}</b> {hips} hips of {count} subjects</li>"
+        for partition, count in metrics["cohort"]["subjects"].items()
+        if partition != "all"
         for hips in [
-            sum(sum(counts[part].values()) for counts in metrics["cohort"]["hips"].values())
+            sum(sum(counts[partition].values()) for counts in metrics["cohort"]["hips"].values())
         ]
     )
     steps = (
         f"<div><b>{flow['start']}</b> hips in images</div>"
         f'<div class="out"><b>{flow["start"] - flow["left"]}</b> left out'
         f"{f'<ul>{left_out}</ul>' if left_out else ''}</div>"
-        f"<div><b>{flow['left']}</b> hips with a label<ul>{parts}</ul></div>"
+        f"<div><b>{flow['left']}</b> hips with a label<ul>{partitions}</ul></div>"
     )
     caption = "Flow of hips from the images to the partitions."
     return (
@@ -422,14 +422,14 @@ def images(
     windows: Mapping[str, NDArray[np.float32]],
 ) -> str:
     """CT-APs with boxes and pose, histograms of HU windows, crops by class."""
-    parts = ["<h2>Images</h2>"]
+    blocks = ["<h2>Images</h2>"]
     if gallery:
         caption = (
             "CT-APs: the sum of each CT&rsquo;s coronal slices. R and L are the patient&rsquo;s "
             "sides; squares are cropped as hips. Below each image, the angles through which the "
             "pelvis was turned to its anterior pelvic plane, and flags of the pose."
         )
-        parts.append(numbered(caption, image_gallery(gallery)))
+        blocks.append(numbered(caption, image_gallery(gallery)))
     if windows:
         names = html.escape(" and ".join(windows))
         chart = chart_figure(
@@ -439,7 +439,7 @@ def images(
             f"Histogram of the grey levels of one CT-AP, HU clipped to {names} before the sum. "
             "Each image is stretched from its darkest to its brightest pixel."
         )
-        parts.append(numbered(caption, f'<div class="single">{chart}</div>'))
+        blocks.append(numbered(caption, f'<div class="single">{chart}</div>'))
     rows = []
     for source in reversed(SOURCES):
         for label, name in enumerate(reversed(CLASSES)):
@@ -448,8 +448,8 @@ def images(
                 rows.append(f"<h3>{SOURCE_NAMES[source]}, {name}</h3>{crops(shown)}")
     if rows:
         caption = "Crops of each class, right hips mirrored to look like left ones."
-        parts.append(numbered(caption, "".join(rows)))
-    return "".join(parts) if len(parts) > 1 else ""
+        blocks.append(numbered(caption, "".join(rows)))
+    return "".join(blocks) if len(blocks) > 1 else ""
 
 
 def _examples(hips: Sequence[Hip]) -> list[Hip]:
@@ -482,18 +482,18 @@ def results(models: Sequence[Run], metrics: Mapping[str, Any]) -> str:
     """Tables 2 to 4, ROC and PR curves."""
     if not models:
         return ""
-    parts = ["<h2>Results</h2>"]
+    blocks = ["<h2>Results</h2>"]
     for number, source in zip("23", SOURCES, strict=True):
-        if any(metrics["baselines"][source][part] for part in ("val", "test")):
-            parts.append(tables.result_table(number, source, metrics))
-    parts.append(
+        if any(metrics["baselines"][source][partition] for partition in ("val", "test")):
+            blocks.append(tables.result_table(number, source, metrics))
+    blocks.append(
         '<p class="note">Precision, recall and F1-score are of the rHOA class. The paper&rsquo;s '
         "printed columns fit averages over both classes instead, so compare accuracies and areas, "
         "not these three, with its tables. PR AUC is the average precision.</p>"
     )
-    parts += [_curves(source, models, metrics) for source in reversed(SOURCES)]
-    parts.append(tables.operating_table("4", metrics))
-    return "".join(parts)
+    blocks += [_curves(source, models, metrics) for source in reversed(SOURCES)]
+    blocks.append(tables.operating_table("4", metrics))
+    return "".join(blocks)
 
 
 def _curves(source: str, models: Sequence[Run], metrics: Mapping[str, Any]) -> str:
@@ -527,27 +527,27 @@ def comparison(metrics: Numbers) -> str:
     """The reference model against the others, source by source."""
     found = metrics["findings"]
     compared = [source for source in reversed(SOURCES) if found[source]["comparisons"]]
-    parts = [
+    blocks = [
         tables.comparison_table(str(number), source, found[source])
         for number, source in enumerate(compared, start=5)
     ]
-    return f"<h2>Models compared</h2>{''.join(parts)}" if parts else ""
+    return f"<h2>Models compared</h2>{''.join(blocks)}" if blocks else ""
 
 
 def calibration(models: Sequence[Run], metrics: Numbers) -> str:
     """Reliability and decision curves, and what validation hips chose, source by source."""
     found = metrics["findings"]
     number = 5 + sum(bool(found[source]["comparisons"]) for source in SOURCES)
-    parts = []
+    blocks = []
     for source in reversed(SOURCES):
         tested = [(run, run.sets[source, "test"]) for run in models if (source, "test") in run.sets]
         if not tested or not tested[0][1].has_both_classes:
             continue
         if found[source]["calibration"]:
-            parts.append(tables.calibration_table(str(number), source, found[source]))
+            blocks.append(tables.calibration_table(str(number), source, found[source]))
             number += 1
-        parts += [_reliability(source, tested), _decisions(source, tested)]
-    return f"<h2>Calibration and decisions</h2>{''.join(parts)}" if parts else ""
+        blocks += [_reliability(source, tested), _decisions(source, tested)]
+    return f"<h2>Calibration and decisions</h2>{''.join(blocks)}" if blocks else ""
 
 
 def _reliability(source: str, tested: Sequence[tuple[Run, Scores]]) -> str:
@@ -588,7 +588,7 @@ def _decisions(source: str, tested: Sequence[tuple[Run, Scores]]) -> str:
 
 def failures(models: Sequence[Run], metrics: Numbers) -> str:
     """Test hips that the reference model calls wrong, the most confident first."""
-    parts = []
+    blocks = []
     for source in reversed(SOURCES):
         chosen = reference(models, source)
         if chosen is None:
@@ -597,7 +597,7 @@ def failures(models: Sequence[Run], metrics: Numbers) -> str:
         hips = len(chosen.sets[source, "test"].hips)
         name = f"{html.escape(chosen.name)}, {SOURCE_NAMES[source]}"
         if not wrong:
-            parts.append(f"<p>{name}: none of {hips} test hips is called wrong.</p>")
+            blocks.append(f"<p>{name}: none of {hips} test hips is called wrong.</p>")
             continue
         shown = wrong[:FAILURES_SHOWN]
         first = f", the first {len(shown)}" if len(shown) < len(wrong) else ""
@@ -605,8 +605,8 @@ def failures(models: Sequence[Run], metrics: Numbers) -> str:
             f"{name}: {len(wrong)} of {hips} test hips are called wrong{first}; the most confident "
             "errors come first. GT: ground truth, top left; probability of rHOA, top right."
         )
-        parts.append(numbered(caption, scored_crops(shown)))
-    return f"<h2>Failures</h2>{''.join(parts)}" if parts and metrics["models"] else ""
+        blocks.append(numbered(caption, scored_crops(shown)))
+    return f"<h2>Failures</h2>{''.join(blocks)}" if blocks and metrics["models"] else ""
 
 
 def cards(metrics: Numbers) -> str:

@@ -69,19 +69,19 @@ def cohort_table(cohort: Numbers, models: Sequence[Numbers]) -> str:
     )
     rows = []
     everything = _hips(cohort, SOURCES, PARTITIONS, CLASSES)
-    for name, parts in [
-        *((PART_NAMES[part], [part]) for part in PARTITIONS),
+    for name, partitions in [
+        *((PART_NAMES[partition], [partition]) for partition in PARTITIONS),
         ("Total", PARTITIONS),
     ]:
         cells = [
-            (f"{block}, {label}", f"{_hips(cohort, sources, parts, [label])}")
+            (f"{block}, {label}", f"{_hips(cohort, sources, partitions, [label])}")
             for block, sources in blocks.items()
             for label in CLASSES
         ]
-        overall = _hips(cohort, SOURCES, parts, CLASSES)
+        overall = _hips(cohort, SOURCES, partitions, CLASSES)
         share = f" ({100 * overall / everything:.0f}%)" if everything else ""
         cells.append(("Overall (%)", f"{overall}{share}"))
-        key = parts[0] if len(parts) == 1 else "all"
+        key = partitions[0] if len(partitions) == 1 else "all"
         cells.append(("Subjects", f"{cohort['subjects'][key]}"))
         rows.append(row(name, cells, kind="total" if name == "Total" else ""))
     caption = "Hips used to train, validate and test the models."
@@ -89,13 +89,13 @@ def cohort_table(cohort: Numbers, models: Sequence[Numbers]) -> str:
 
 
 def _hips(
-    cohort: Numbers, sources: Iterable[str], parts: Iterable[str], labels: Iterable[str]
+    cohort: Numbers, sources: Iterable[str], partitions: Iterable[str], labels: Iterable[str]
 ) -> int:
     names = list(labels)
     return sum(
-        cohort["hips"][source][part][name]
+        cohort["hips"][source][partition][name]
         for source in sources
-        for part in list(parts)
+        for partition in list(partitions)
         for name in names
     )
 
@@ -117,13 +117,13 @@ def _cohort_notes(cohort: Numbers) -> list[str]:
 def result_table(number: str, source: str, metrics: Numbers) -> str:
     """Table 2 (X-ray) or 3 (CT-AP): figures of every model on validation and test sets."""
     rows = []
-    for part in ("val", "test"):
-        rows.append(_set_row(source, part, metrics, columns=1 + len(COLUMNS)))
+    for partition in ("val", "test"):
+        rows.append(_set_row(source, partition, metrics, columns=1 + len(COLUMNS)))
         rows += [
-            row(model["name"], _figure_cells(model["results"][source][part], COLUMNS))
+            row(model["name"], _figure_cells(model["results"][source][partition], COLUMNS))
             for model in metrics["models"]
         ]
-        baseline = metrics["baselines"][source][part]
+        baseline = metrics["baselines"][source][partition]
         if baseline is not None:
             name = f"Always {baseline['answer']}"
             rows.append(row(name, _figure_cells(baseline, COLUMNS), kind="baseline"))
@@ -163,16 +163,16 @@ def operating_table(number: str, metrics: Numbers) -> str:
     return table(number, caption, head, rows, [])
 
 
-def _set_row(source: str, part: str, metrics: Numbers, *, columns: int) -> str:
-    counts = metrics["cohort"]["hips"][source][part]
+def _set_row(source: str, partition: str, metrics: Numbers, *, columns: int) -> str:
+    counts = metrics["cohort"]["hips"][source][partition]
     positive, negative = (counts[name] for name in CLASSES)
-    subjects = metrics["cohort"]["subjects_by_source"][source][part]
+    subjects = metrics["cohort"]["subjects_by_source"][source][partition]
     size = (
         f"{positive + negative} hips of {subjects} subjects: {positive} rHOA, {negative} no-rHOA"
         if positive + negative
         else "no hips"
     )
-    name = f"{SOURCE_NAMES[source]} images of the {PART_NAMES[part].lower()} dataset"
+    name = f"{SOURCE_NAMES[source]} images of the {PART_NAMES[partition].lower()} dataset"
     return (
         f'<tr class="set"><th colspan="{columns}" scope="rowgroup">{name} '
         f"<span>{size}</span></th></tr>"
@@ -219,9 +219,9 @@ def legend(model: Numbers, result: Numbers, name: str) -> str:
 def _small_sample(source: str, metrics: Numbers) -> list[str]:
     hips = metrics["cohort"]["hips"][source]
     small = [
-        PART_NAMES[part].lower()
-        for part in ("val", "test")
-        if sum(hips[part].values()) and min(hips[part].values()) < SMALL_CLASS
+        PART_NAMES[partition].lower()
+        for partition in ("val", "test")
+        if sum(hips[partition].values()) and min(hips[partition].values()) < SMALL_CLASS
     ]
     warning = (
         f"<strong>Small sample ({joined(small)}).</strong> A class has fewer than {SMALL_CLASS} "
@@ -400,13 +400,13 @@ def checklist(metrics: Numbers) -> list[Item]:
 
 
 def _sizes(cohort: Numbers) -> str:
-    parts = []
+    counted = []
     for source, partitions in cohort["hips"].items():
         total = sum(sum(counts.values()) for counts in partitions.values())
         positive = sum(counts["rHOA"] for counts in partitions.values())
         if total:
-            parts.append(f"{total} {SOURCE_NAMES[source]} hips ({positive} rHOA)")
-    return f"{joined(parts)} of {cohort['subjects']['all']} subjects"
+            counted.append(f"{total} {SOURCE_NAMES[source]} hips ({positive} rHOA)")
+    return f"{joined(counted)} of {cohort['subjects']['all']} subjects"
 
 
 def _training(metrics: Numbers) -> str:

@@ -51,7 +51,7 @@ def as_markdown(title: str, notes: Sequence[str], metrics: Numbers) -> str:
     """The whole document."""
     blocks = [f"# {title}", *(f"> {note}" for note in notes), _cohort(metrics)]
     for number, source in zip("23", SOURCES, strict=True):
-        if any(metrics["baselines"][source][part] for part in ("val", "test")):
+        if any(metrics["baselines"][source][partition] for partition in ("val", "test")):
             blocks.append(_results(number, source, metrics))
     blocks += [_answers(metrics), *(_comparisons(source, metrics) for source in SOURCES)]
     items = checklist(metrics)
@@ -66,11 +66,11 @@ def _cohort(metrics: Numbers) -> str:
     head = ["Partition", *(f"{SOURCE_NAMES[s]} {name}" for s in SOURCES for name in CLASSES)]
     rows = [
         [
-            PART_NAMES[part],
-            *(hips[source][part][name] for source in SOURCES for name in CLASSES),
-            metrics["cohort"]["subjects"][part],
+            PART_NAMES[partition],
+            *(hips[source][partition][name] for source in SOURCES for name in CLASSES),
+            metrics["cohort"]["subjects"][partition],
         ]
-        for part in PARTITIONS
+        for partition in PARTITIONS
     ]
     left_out = ", ".join(f"{count} {why}" for why, count in flow["excluded"].items()) or "none"
     audit = f"{len(leaks['leaks'])} pairs of {leaks['images']} images leak between partitions"
@@ -82,14 +82,14 @@ def _cohort(metrics: Numbers) -> str:
 
 def _results(number: str, source: str, metrics: Numbers) -> str:
     rows = []
-    for part in ("val", "test"):
+    for partition in ("val", "test"):
         for model in metrics["models"]:
-            result = model["results"][source][part]
-            rows.append([PART_NAMES[part], model["name"], *_figures(result)])
-        baseline = metrics["baselines"][source][part]
+            result = model["results"][source][partition]
+            rows.append([PART_NAMES[partition], model["name"], *_figures(result)])
+        baseline = metrics["baselines"][source][partition]
         if baseline is not None:
             name = f"Always {baseline['answer']}"
-            rows.append([PART_NAMES[part], name, *_figures(baseline)])
+            rows.append([PART_NAMES[partition], name, *_figures(baseline)])
     head = ["Set", "Model", *(name for name, *_ in COLUMNS)]
     return f"## Table {number}. {SOURCE_NAMES[source]} images\n\n{_table(head, rows)}"
 
