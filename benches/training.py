@@ -43,7 +43,7 @@ from rhoa.learning.data import batches, read_crops
 from rhoa.learning.network import build_optimizer
 from rhoa.learning.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from rhoa.learning.run_folder import Learner, Step, growing
-from rhoa.learning.trainer import Fitting, LabelledCrops, train_step
+from rhoa.learning.trainer import LabelledCrops, TrainingSetup, train_step
 from rhoa.raster import encode_png
 from rhoa.torch_runtime import Team, deterministic
 
@@ -153,7 +153,7 @@ def ours(
     labels = torch.arange(len(crops), device=place) % 2
     whole = LabelledCrops(images, labels, labels * 3, range(len(crops)))
     scaler = torch.amp.GradScaler(place.type, enabled=False)
-    fitting = Fitting(
+    setup = TrainingSetup(
         learner=Learner(network, build_optimizer(network, recipe), scaler),
         forward=network,
         recipe=recipe,
@@ -174,7 +174,7 @@ def ours(
     batch = endless()
 
     def step() -> None:
-        add(Step(1, 1, recipe.learning_rate, *train_step(fitting, next(batch))))
+        add(Step(1, 1, recipe.learning_rate, *train_step(setup, next(batch))))
 
     return step
 

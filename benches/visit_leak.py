@@ -29,7 +29,7 @@ from rhoa import cohort, evaluate, phantom, recipes
 from rhoa.cli.common import bar
 from rhoa.evaluation import compare
 from rhoa.learning.recipe import Execution
-from rhoa.learning.trainer import LabelledHip, Stage, carry_out
+from rhoa.learning.trainer import LabelledHip, StageConfig, run_stage
 from rhoa.torch_runtime import Team
 
 if TYPE_CHECKING:
@@ -111,9 +111,9 @@ def cross_validated(hips: Sequence[Hip], arm: Arm, out: Path, size: Size) -> lis
         ]
         folder = out / "runs" / arm / f"fold-{test + 1}"
         folder.mkdir(parents=True, exist_ok=True)
-        stage = Stage(size.recipe, folder, SEED, Team(), torch.device("cpu"), Execution())
+        stage = StageConfig(size.recipe, folder, SEED, Team(), torch.device("cpu"), Execution())
         lines = [LabelledHip(line, hip) for line, hip in enumerate(placed, start=2)]
-        carry_out(stage, lines, "none", bar())
+        run_stage(stage, lines, "none", bar())
         with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 if row["partition"] == "test":

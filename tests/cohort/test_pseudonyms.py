@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import rhoa
 from rhoa.cohort import Pseudonyms
-from rhoa.cohort.pseudonyms import patient_of, veiled
+from rhoa.cohort.pseudonyms import patient_of, redact
 from rhoa.errors import ManifestError, MissingFileError, ParameterError, WriteError
 from rhoa.testing import make_series
 
@@ -114,6 +114,6 @@ def test_messages_call_a_scan_by_its_pseudonym_and_its_files_not_at_all(tmp_path
     (scan / "Jane").mkdir(parents=True)
     (scan / "Jane" / "Doe-1.dcm").touch()
 
-    told = veiled("Doe: Doe-1.dcm has no pixels; look into Jane.", scan, "P-x_y")
+    told = redact("Doe: Doe-1.dcm has no pixels; look into Jane.", scan, "P-x_y")
 
     assert told == "P-x_y: a file has no pixels; look into a file."

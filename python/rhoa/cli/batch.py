@@ -15,7 +15,7 @@ import rhoa
 from rhoa.cli.common import VerbResult, bar, in_words_of_shell, write_table
 from rhoa.cohort import Case, Pool, Pseudonyms, dask, processes, run_cases
 from rhoa.cohort.batch import key_of
-from rhoa.cohort.pseudonyms import veiled
+from rhoa.cohort.pseudonyms import redact
 from rhoa.errors import ParameterError, RhoaWarning
 from rhoa.files import atomic_write
 from rhoa.hips import Box, LabelledImage, write_coco
@@ -157,7 +157,7 @@ def veil(scan: Path, options: Namespace) -> Callable[[str], str]:
     """What becomes of a message about a scan: where it has a pseudonym, its names are taken out."""
     if options.pseudonyms is None:
         return str
-    return partial(veiled, path=scan, name=options.names[scan])
+    return partial(redact, path=scan, name=options.names[scan])
 
 
 def refuse_landmarks(request: PoseRequest) -> None:

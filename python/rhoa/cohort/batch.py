@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int, str], None]
 
 
-# Many cases, side by side: each is done once and wholly, or it is told why not.
+# Many cases, side by side: each is done once and wholly, or its failure is reported.
 
 RECORD = "case.json"
 PARTIAL = ".partial"
@@ -84,13 +84,17 @@ class Pool:
     """Cases that are handed out at a time."""
 
 
-def key_of(wish: object, *paths: str | os.PathLike[str]) -> str:
+def key_of(settings: object, *paths: str | os.PathLike[str]) -> str:
     """The key of a case: of what is asked for, in what JSON holds, and of every file of ``paths``.
 
     Files count with their name, size and time of change; those that are absent, as such.
     """
-    files = [list(_fingerprint(Path(path))) for path in paths]
-    text = json.dumps([wish, files], sort_keys=True, default=str)
+    listed = []
+    for path in map(Path, paths):
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        states = [(os.fspath(file.relative_to(path.parent)), file.stat()) for file in files]
+        listed.append([(name, state.st_size, state.st_mtime_ns) for name, state in states])
+    text = json.dumps([settings, listed], sort_keys=True, default=str)
     return hashlib.blake2s(text.encode(), digest_size=16).hexdigest()
 
 
@@ -258,23 +262,15 @@ def _outcome(future: Future[Outcome], case: Case) -> Outcome:
         return Outcome(case.name, failure=_unexpected(error))
 
 
-def _fingerprint(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Name, size and time of change of a file, or of every file of a folder."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for file in files:
-        state = file.stat()
-        yield os.fspath(file.relative_to(path.parent)), state.st_size, state.st_mtime_ns
-
-
 def _earlier(out: Path, case: Case) -> Outcome | None:
     """What an earlier run made of a case under the same key."""
     try:
-        told = json.loads((out / case.name / RECORD).read_text(encoding="utf-8"))
+        record = json.loads((out / case.name / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(told, dict) or told.get("key") != case.key or "record" not in told:
+    if not isinstance(record, dict) or record.get("key") != case.key or "record" not in record:
         return None
-    return Outcome(case.name, told["record"], earlier=True)
+    return Outcome(case.name, record["record"], earlier=True)
 
 
 def _remove_partial(out: Path, names: Collection[str]) -> None:

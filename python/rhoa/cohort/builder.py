@@ -24,7 +24,7 @@ from rhoa.cohort.manifest import (
     read_rows,
     sha256_of,
 )
-from rhoa.cohort.pseudonyms import patient_of, veiled
+from rhoa.cohort.pseudonyms import patient_of, redact
 from rhoa.errors import (
     ManifestError,
     ParameterError,
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from rhoa.cohort.batch import Outcome, Pool
     from rhoa.cohort.manifest import Source
     from rhoa.cohort.pseudonyms import Pseudonyms
-    from rhoa.hips import ExtractedHips
     from rhoa.radiograph import Radiograph
 
 
@@ -81,14 +80,14 @@ class ScanRows:
     shares_visit: bool = False
     """Whether another film of the same visit is listed: then each must be of one hip."""
 
-    def told(self, column: str) -> str:
-        """What the table says of the whole scan."""
+    def value(self, column: str) -> str:
+        """The value of a column that all rows of the scan share."""
         return self.rows[0][1].get(column, "")
 
     @property
     def source(self) -> Source:
         """What it is: ct or xray."""
-        return cast("Source", self.told("source"))
+        return cast("Source", self.value("source"))
 
     @property
     def where(self) -> str:
@@ -98,19 +97,19 @@ class ScanRows:
     @property
     def landmarks(self) -> Path | None:
         """The file of its landmarks; None where its pose is to be found."""
-        return self.table.parent / self.told("landmarks") if self.told("landmarks") else None
+        return self.table.parent / self.value("landmarks") if self.value("landmarks") else None
 
     @property
     def name(self) -> str:
         """A file name made of the subject and the visit."""
-        return scan_name(self.told("subject"), self.told("visit"))
+        return scan_name(self.value("subject"), self.value("visit"))
 
     def case(self) -> Case:
         """The scan as something to be done: anew where its rows or its files change."""
         names = (*SHARED, "side", "accept", *EDGES)
         rows = [{name: row.get(name, "") for name in names} for row in self]
         files = [self.path] if self.landmarks is None else [self.path, self.landmarks]
-        source = f"{self.source}_{self.told('side')}" if self.shares_visit else self.source
+        source = f"{self.source}_{self.value('side')}" if self.shares_visit else self.source
         return Case(f"{source}-{self.name}", self, key_of([__version__, rows], *files))
 
     def __iter__(self) -> Iterator[dict[str, str]]:
@@ -157,7 +156,7 @@ def read_scans(table: Path, pseudonyms: Pseudonyms | None = None) -> list[ScanRo
     for scan in scans:
         # What is accepted of a CT is accepted of a hip, of an X-ray of the whole film.
         for key in (*SHARED, *(("accept",) if scan.source == "xray" else ())):
-            if any(row.get(key, "") != scan.told(key) for row in scan):
+            if any(row.get(key, "") != scan.value(key) for row in scan):
                 raise ManifestError(f"{scan.where}: the rows of this scan differ in {key}.")
         if pseudonyms is not None:
             _rename(scan, pseudonyms)
@@ -186,7 +185,7 @@ def _of_visits(scans: list[ScanRows], table: Path) -> list[ScanRows]:
 def _rename(scan: ScanRows, pseudonyms: Pseudonyms) -> None:
     """Call the subject of a scan by a pseudonym."""
     try:
-        subject = scan.told("subject") or patient_of(scan.path)
+        subject = scan.value("subject") or patient_of(scan.path)
     except ReadError as error:
         raise ManifestError(
             f"{scan.where}: the scan does not say whose it is ({error}); fill the column subject."
@@ -308,8 +307,16 @@ def _crop_scan(scan: ScanRows, folder: Path) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RhoaWarning)
         if scan.source == "ct":
-            found = _hips_of_ct(scan, folder)
+            landmarks = None if scan.landmarks is None else Landmarks.from_json(scan.landmarks)
+            found = extract(
+                read_ct(scan.path, repair=scan.value("repair")),
+                pose="auto" if landmarks is None else landmarks,
+                sides=[cast("Side", row["side"]) for row in scan],
+                accept={cast("Side", row["side"]): row.get("accept", "") for row in scan},
+            )
             image = found.image
+            for name in ("ct-ap.png", "ct-ap.npz"):
+                image.save(folder / name)
             for side, hip in found.hips.items():
                 if hip.crop is not None and hip.box is not None:
                     crops[side] = hip.crop, hip.box
@@ -333,7 +340,7 @@ def _crop_scan(scan: ScanRows, folder: Path) -> dict[str, Any]:
 
 def _said(scan: ScanRows, message: str) -> str:
     """A message about a scan, without its names where its subject has a pseudonym."""
-    return veiled(message, scan.path, scan.name) if scan.pseudonymous else message
+    return redact(message, scan.path, scan.name) if scan.pseudonymous else message
 
 
 def _place(scan: ScanRows, file: str, out: Path) -> Path:
@@ -356,9 +363,9 @@ def _forget_lost(cases: Sequence[Case], out: Path) -> None:
         files += ["ct-ap.png", "ct-ap.npz"] if scan.source == "ct" else []
         for file in files:
             places = (record.parent / file, _place(scan, file, out))
-            kept = next((place for place in places if place.is_file()), None)
+            found = next((place for place in places if place.is_file()), None)
             side = Path(file).stem
-            if kept is None or (side in hashes and hashes[side] != sha256_of(kept)):
+            if found is None or (side in hashes and hashes[side] != sha256_of(found)):
                 record.unlink(missing_ok=True)
 
 
@@ -390,23 +397,9 @@ def _placed(scan: ScanRows, one: Outcome, out: Path) -> list[Hip]:
     return hips
 
 
-def _hips_of_ct(scan: ScanRows, folder: Path) -> ExtractedHips:
-    """The hips that the table asks for; the CT-AP is written into the folder."""
-    landmarks = None if scan.landmarks is None else Landmarks.from_json(scan.landmarks)
-    found = extract(
-        read_ct(scan.path, repair=scan.told("repair")),
-        pose="auto" if landmarks is None else landmarks,
-        sides=[cast("Side", row["side"]) for row in scan],
-        accept={cast("Side", row["side"]): row.get("accept", "") for row in scan},
-    )
-    found.image.save(folder / "ct-ap.png")
-    found.image.save(folder / "ct-ap.npz")
-    return found
-
-
 def _xray(scan: ScanRows) -> tuple[Radiograph, Mapping[Side, Box]]:
     """The film and the boxes of its rows, which are compared with what it says and shows."""
-    accept = accepted(scan.told("accept"))
+    accept = accepted(scan.value("accept"))
     rows = {cast("Side", row["side"]): (line, row) for line, row in scan.rows}
     where = {side: f"{scan.table.name}, line {line}" for side, (line, _) in rows.items()}
     try:
@@ -414,13 +407,24 @@ def _xray(scan: ScanRows) -> tuple[Radiograph, Mapping[Side, Box]]:
         image = read_xray(scan.path, pixel_mm="optional", accept=accept)
         film = settled(image, where, accept=accept)
     except RhoaError as error:
-        raise type(error)(_in_words_of_tables(str(error))) from None
+        # Options of `read_xray` are columns here; the rows state the sides.
+        message = str(error).replace(f"{ASK}, or", "look which is true, and")
+        message = re.sub(r'pass accept="(\w+)"', r"write \1 into the column accept", message)
+        raise type(error)(message) from None
     if scan.shares_visit and film.shows == "both":
         raise ManifestError(
             f"{scan.where}: this film shows both hips ({film.source}), and another film of its "
             "subject and visit is listed; number the visits."
         )
-    edges = {side: _edges(row, where[side]) for side, (_, row) in rows.items()}
+    edges: dict[Side, list[float]] = {}
+    for side, (_, row) in rows.items():
+        try:
+            edges[side] = [float(row[edge]) for edge in EDGES]
+        except ValueError:
+            raise ManifestError(
+                f"{where[side]}: an X-ray needs its hip's box: top, left, bottom and right, in "
+                "pixels."
+            ) from None
     overrule = "write {kind} into the column accept"
     rules = BoxRules.of(image, film)._replace(accept=accept, overrule=overrule)
     exchanged = dict(zip(rows, reversed(list(edges.values())), strict=True))
@@ -432,27 +436,12 @@ def _xray(scan: ScanRows) -> tuple[Radiograph, Mapping[Side, Box]]:
     return image, {side: checked_box(side, edges[side], rules, where[side]) for side in rows}
 
 
-def _edges(row: Mapping[str, str], where: str) -> list[float]:
-    try:
-        return [float(row[edge]) for edge in EDGES]
-    except ValueError:
-        raise ManifestError(
-            f"{where}: an X-ray needs its hip's box: top, left, bottom and right, in pixels."
-        ) from None
-
-
-def _in_words_of_tables(message: str) -> str:
-    """A message of `read_xray`, whose options are columns here; the rows tell the sides."""
-    message = message.replace(f"{ASK}, or", "look which is true, and")
-    return re.sub(r'pass accept="(\w+)"', r"write \1 into the column accept", message)
-
-
 def _report_rejected(scans: Sequence[ScanRows], outcomes: Sequence[Outcome], out: Path) -> None:
     """List in ``rejected.csv`` the scans that failed and the hips that have no crop."""
     failed, refused = [], []
     for scan, one in zip(scans, outcomes, strict=True):
         if one.failure:
-            failed.append((scan.told("subject"), scan.source, _said(scan, one.failure), ""))
+            failed.append((scan.value("subject"), scan.source, _said(scan, one.failure), ""))
             continue
         for line, row in scan.rows:
             why = one.record["refused"].get(row["side"])

@@ -109,10 +109,10 @@ def likenesses(
         for block in np.array_split(first, -(-len(first) // BLOCK)):
             a, b, sign = _candidates(_coarse(sketches[block]), flat)
             for start in range(0, len(a), PAIRS):
-                part = slice(start, start + PAIRS)
-                one, other = block[a[part]], second[b[part]]
+                chunk = slice(start, start + PAIRS)
+                one, other = block[a[chunk]], second[b[chunk]]
                 turned = sketches[other][:, :, ::-1] if mirrored else sketches[other]
-                distances = _distances(sketches[one], turned * sign[part, None, None])
+                distances = _distances(sketches[one], turned * sign[chunk, None, None])
                 distances *= strictness(np.minimum(sides_px[one], sides_px[other]))
                 found += [
                     Likeness(int(i), int(j), mirrored, round(float(max(d, 0.0)), 4))
@@ -151,14 +151,6 @@ def _coarse(sketches: Array) -> Array:
     return np.asarray(images / np.maximum(lengths, 1e-6), np.float32)
 
 
-def _tangents(images: Array) -> Array:
-    """What a constant, a shift or a stretch would add, ``(images, 5, rows, columns)``."""
-    down, across = _slopes(images)
-    steps = _steps(images.shape[1])
-    ones = np.ones_like(images)
-    return np.stack([ones, down, across, down * steps[:, None], across * steps], axis=1)
-
-
 def _steps(side: int) -> Array:
     """Of pixel centres from the middle, in sides."""
     return np.asarray((np.arange(side) - (side - 1) / 2) / side, np.float32)
@@ -172,7 +164,11 @@ def _slopes(images: Array) -> Array:
 def _candidates(images: Array, others: Array) -> tuple[NDArray[np.int_], NDArray[np.int_], Array]:
     """Pairs (image, other) that are alike in the coarse, and 1 or, for a negative, -1."""
     count = len(images)
-    tangents = _tangents(images).reshape(count, 5, -1)
+    # What a constant, a shift or a stretch would add, (images, 5, pixels).
+    down, across = _slopes(images)
+    steps = _steps(images.shape[1])
+    changes = [np.ones_like(images), down, across, down * steps[:, None], across * steps]
+    tangents = np.stack(changes, axis=1).reshape(count, 5, -1)
     basis = np.linalg.qr(tangents.transpose(0, 2, 1))[0].transpose(0, 2, 1)
     flat = images.reshape(count, -1)
     rest = flat - np.einsum("nk,nkd->nd", np.einsum("nkd,nd->nk", basis, flat), basis)
@@ -181,9 +177,9 @@ def _candidates(images: Array, others: Array) -> tuple[NDArray[np.int_], NDArray
     for k in range(basis.shape[1]):
         free -= (basis[:, k] @ others.T) ** 2
     likeness = rest @ others.T / np.sqrt(np.maximum(free, 1e-4))
-    kept = min(MOST_CANDIDATES, len(others))
-    b = np.argpartition(-np.abs(likeness), kept - 1, axis=1)[:, :kept].ravel()
-    a = np.repeat(np.arange(count), kept)
+    most = min(MOST_CANDIDATES, len(others))
+    b = np.argpartition(-np.abs(likeness), most - 1, axis=1)[:, :most].ravel()
+    a = np.repeat(np.arange(count), most)
     alike = np.abs(likeness[a, b]) > COARSE_LIKENESS
     return a[alike], b[alike], np.sign(likeness[a[alike], b[alike]])
 
@@ -208,7 +204,8 @@ def _distances(images: Array, others: Array) -> Array:
         solved = np.asarray(np.linalg.solve(normal, columns @ goal[:, :, None]), np.float32)
         moved += solved[:, :4, 0] / np.maximum(solved[:, 4], 0.3)  # where grey levels fit as well
         moved = np.clip(moved, -MOST_SHIFT, MOST_SHIFT)
-        laid = _laid(others, moved, steps)
+        along = [_weights(moved[:, axis], moved[:, axis + 2], steps) for axis in (0, 1)]
+        laid = np.asarray(along[0] @ others @ along[1].transpose(0, 2, 1), np.float32)
     whole = _unlikeness(images, laid)
     fine = [stack - _blurred(stack, DETAIL_BLUR) for stack in (images, laid)]
     return np.asarray(np.maximum(WHOLE * whole, _unlikeness(*fine)), np.float32)
@@ -223,12 +220,6 @@ def _unlikeness(images: Array, others: Array) -> Array:
         line = line - line.mean(axis=1, keepdims=True)
         lines.append(line / np.maximum(np.linalg.norm(line, axis=1, keepdims=True), 1e-6))
     return np.asarray(1 - np.einsum("nd,nd->n", *lines), np.float32)
-
-
-def _laid(stack: Array, moved: Array, steps: Array) -> Array:
-    """Each image shifted and stretched, by linear interpolation; edges are repeated."""
-    down, across = (_weights(moved[:, axis], moved[:, axis + 2], steps) for axis in (0, 1))
-    return np.asarray(down @ stack @ across.transpose(0, 2, 1), np.float32)
 
 
 def _weights(shift: Array, growth: Array, steps: Array) -> Array:
@@ -275,10 +266,10 @@ class Leak:
 
     def __str__(self) -> str:
         where = f"lines {self.lines[0]} and {self.lines[1]}"
-        parts = "" if None in self.partitions else f" ({' and '.join(map(str, self.partitions))})"
+        of = "" if None in self.partitions else f" ({' and '.join(map(str, self.partitions))})"
         what = "one subject" if self.kind == "subject" else self.kind
         detail = f", distance {self.distance:.3f}" if "copy" in self.kind else ""
-        return f"{where}{parts}: {what}{detail}"
+        return f"{where}{of}: {what}{detail}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +300,7 @@ def leaks(manifest: Manifest, *, progress: Progress | None = None) -> Leaks:
     A pair leaks if both are of one subject, if their files are the same byte for byte, or if one is
     a copy of the other: mirrored, resized, with other grey levels (any rising change, or a
     negative), shifted or cropped by up to 3 % at an edge, compressed or noisy. Where the manifest
-    has no partitions yet, images of different subjects are compared, for a split may part them.
+    has no partitions yet, images of different subjects are compared, for a split may separate them.
     Images that both are `Hip.distinct` are no copies of each other.
 
     Parameters
@@ -341,8 +332,8 @@ def leaks(manifest: Manifest, *, progress: Progress | None = None) -> Leaks:
     ...     for file, pixels in zip(files, (image, image[:, ::-1])):
     ...         _ = file.write_bytes(encode_png(pixels))
     ...     hips = [
-    ...         Hip(file, subject, "left", "xray", 0, "", 0, part)
-    ...         for file, subject, part in zip(files, ("S1", "S2"), ("train", "test"))
+    ...         Hip(file, subject, "left", "xray", 0, "", 0, name)
+    ...         for file, subject, name in zip(files, ("S1", "S2"), ("train", "test"))
     ...     ]
     ...     print(leaks(Manifest(tuple(hips))))
     lines 2 and 3 (train and test): mirrored copy, distance 0.000

@@ -74,7 +74,7 @@ class Flow:
 
     @classmethod
     def of(cls, hips: Iterable[Hip]) -> Flow:
-        """Of hips, each left out once, for the first rule that fits; idle rules are not told."""
+        """Of hips, each left out once, for the first rule that fits; idle rules are omitted."""
         reasons = [rule_of(hip) for hip in hips]
         counts = {rule.words: reasons.count(rule) for rule in RULES}
         return cls(
@@ -133,7 +133,7 @@ class Hip:
     label: int | None
     partition: Partition | None = None
     exclusion: Exclusion | None = None
-    """Why the hip is left out, where its grade does not tell: ``"prosthesis"``, ``"quality"``."""
+    """Why the hip is left out, where its grade does not say: ``"prosthesis"``, ``"quality"``."""
     sha256: str | None = None
     """Of the image's file, in hexadecimal digits."""
     distinct: bool = False
@@ -211,7 +211,7 @@ class Manifest:
         """The manifest with its hips in partitions, each source by the paper's fractions.
 
         CT-APs are split 50 / 25 / 25, X-rays 55 / 30 / 15, each class by itself. A subject with
-        both stays in one partition. Hips without a label follow their subject; `balance` tells how
+        both stays in one partition. Hips without a label follow their subject; `balance` says how
         near the others come.
 
         Raises
@@ -222,8 +222,10 @@ class Manifest:
         labels, strata, subjects = self._labels()
         if not labels:
             raise ManifestError("no hip has a label: there is nothing to split.")
-        parts = split(labels, groups=subjects, fractions=PAPER_FRACTIONS, seed=seed, strata=strata)
-        return self._placed(dict(zip(subjects, parts.tolist(), strict=True)))
+        assigned = split(
+            labels, groups=subjects, fractions=PAPER_FRACTIONS, seed=seed, strata=strata
+        )
+        return self._placed(dict(zip(subjects, assigned.tolist(), strict=True)))
 
     def balance(self) -> Balance:
         """Labelled hips that the paper's fractions want in each partition, and that are there.
@@ -256,8 +258,8 @@ class Manifest:
         labels, strata, subjects = self._labels()
         if not labels:
             raise ManifestError("no hip has a label: there is nothing to part into folds.")
-        parts = folds(labels, groups=subjects, count=count, seed=seed, strata=strata)
-        fold_of = dict(zip(subjects, parts.tolist(), strict=True))
+        assigned = folds(labels, groups=subjects, count=count, seed=seed, strata=strata)
+        fold_of = dict(zip(subjects, assigned.tolist(), strict=True))
         return tuple(
             self._placed(
                 {
@@ -289,21 +291,19 @@ class Manifest:
     def write(self, path: str | PathLike[str]) -> None:
         """Write the table as `read` reads it; image paths relative to it where possible."""
         path = Path(path)
-        rows = (_cells(hip, path.parent) for hip in self.hips)
+        folder, rows = path.parent.absolute(), []
+        for hip in self.hips:
+            rule = rule_of(hip)
+            cells = (
+                None if hip.image is None else os.path.relpath(hip.image.absolute(), folder),
+                *(hip.subject, hip.side, hip.source, hip.kl, hip.visit, hip.label, hip.partition),
+                None if rule is None else rule.name,
+                hip.refused or None,
+                hip.sha256,
+                "yes" if hip.distinct else None,
+            )
+            rows.append(cells)  # None is an empty cell
         atomic_write(path, csv_text(COLUMNS, rows))
-
-
-def _cells(hip: Hip, folder: Path) -> tuple[object, ...]:
-    """A row of the table in ``folder``; None is an empty cell."""
-    rule = rule_of(hip)
-    return (
-        None if hip.image is None else os.path.relpath(hip.image.absolute(), folder.absolute()),
-        *(hip.subject, hip.side, hip.source, hip.kl, hip.visit, hip.label, hip.partition),
-        None if rule is None else rule.name,
-        hip.refused or None,
-        hip.sha256,
-        "yes" if hip.distinct else None,
-    )
 
 
 def read(path: str | PathLike[str]) -> Manifest:
@@ -346,12 +346,23 @@ def read(path: str | PathLike[str]) -> Manifest:
             f"{path.name}: {len(absent)} images do not exist (lines {_listed(absent)}); "
             "paths are relative to the table."
         )
-    _require_hashes(path, rows, hips)
+    changed = [
+        line
+        for (line, _), hip in zip(rows, hips, strict=True)
+        if hip.image is not None and hip.sha256 not in {None, sha256_of(hip.image)}
+    ]
+    if changed:
+        raise ManifestError(
+            f"{path.name}: {len(changed)} images are not those that were hashed (lines "
+            f"{_listed(changed)}); restore them, or empty their sha256."
+        )
     partitions = [hip.partition for hip in hips]
     if any(partitions):
         if not all(partitions):
             raise ManifestError(f"{path.name}: some hips have a partition and some have none.")
-        require_disjoint([hip.subject for hip in hips], [str(part) for part in partitions])
+        require_disjoint(
+            [hip.subject for hip in hips], [str(partition) for partition in partitions]
+        )
     return Manifest(hips)
 
 
@@ -409,22 +420,6 @@ def exclusion_of(text: str, where: str) -> Exclusion | None:
         return None
     choice(text, tuple(rule.name for rule in RULES), f"{where}: exclusion")
     return cast("Exclusion", text) if text in STATED else None
-
-
-def _require_hashes(
-    path: Path, rows: list[tuple[int, dict[str, str]]], hips: Sequence[Hip]
-) -> None:
-    """Check that images are those that were hashed, where they were."""
-    changed = [
-        line
-        for (line, _), hip in zip(rows, hips, strict=True)
-        if hip.image is not None and hip.sha256 not in {None, sha256_of(hip.image)}
-    ]
-    if changed:
-        raise ManifestError(
-            f"{path.name}: {len(changed)} images are not those that were hashed (lines "
-            f"{_listed(changed)}); restore them, or empty their sha256."
-        )
 
 
 def _listed(lines: Sequence[int]) -> str:

@@ -72,9 +72,9 @@ def place(counts: Counts, targets: Numbers, random: np.random.Generator) -> Coun
 
 def _best_of_all(counts: Counts, targets: Numbers, random: np.random.Generator) -> Counts:
     """One of the best of all ways of placing the groups, drawn."""
-    parts = targets.shape[1]
-    ways = np.stack(np.unravel_index(np.arange(parts ** len(counts)), (parts,) * len(counts)))
-    reached = np.stack([counts.T @ (ways == part) for part in range(parts)], axis=1)
+    most = targets.shape[1]
+    ways = np.stack(np.unravel_index(np.arange(most ** len(counts)), (most,) * len(counts)))
+    reached = np.stack([counts.T @ (ways == partition) for partition in range(most)], axis=1)
     costs = _cost(np.moveaxis(reached, 2, 0), targets)
     chosen = int(random.choice(np.flatnonzero(costs <= costs.min() + 1e-9)))
     return ways[:, chosen].astype(int)
@@ -100,23 +100,23 @@ def _start(kinds: Counts, sizes: Counts, targets: Numbers, random: np.random.Gen
     left = left[np.argsort(-kinds[left].sum(axis=1), kind="stable")]
     surplus = kinds.T @ table - targets
     for kind in left:
-        part = int(np.argmin(kinds[kind] @ surplus))  # the least sum of squares afterwards
-        table[kind, part] += 1
-        surplus[:, part] += kinds[kind]
+        partition = int(np.argmin(kinds[kind] @ surplus))  # the least sum of squares afterwards
+        table[kind, partition] += 1
+        surplus[:, partition] += kinds[kind]
     return table
 
 
 def _shaken(table: Counts, random: np.random.Generator) -> Counts:
     """Two to five groups, each put into a partition that is drawn."""
     table = table.copy()
-    parts = table.shape[1]
+    partitions = table.shape[1]
     for _ in range(int(random.integers(2, SHAKEN_GROUPS + 1))):
         groups = table[:MOST_KINDS].ravel()
         if not groups.any():
             break
-        kind, part = divmod(int(random.choice(np.flatnonzero(groups))), parts)
-        table[kind, part] -= 1
-        table[kind, random.integers(parts)] += 1
+        kind, partition = divmod(int(random.choice(np.flatnonzero(groups))), partitions)
+        table[kind, partition] -= 1
+        table[kind, random.integers(partitions)] += 1
     return table
 
 
@@ -262,8 +262,8 @@ def split(
 
     Examples
     --------
-    >>> parts = split([1] * 59, groups=None, fractions=(0.5, 0.25, 0.25))
-    >>> [int((parts == part).sum()) for part in ("train", "val", "test")]
+    >>> partitions = split([1] * 59, groups=None, fractions=(0.5, 0.25, 0.25))
+    >>> [int((partitions == name).sum()) for name in ("train", "val", "test")]
     [29, 15, 15]
     """
     require_choice("rule", rule, ["paper", "largest"])
@@ -307,8 +307,8 @@ def folds(
 
     Examples
     --------
-    >>> parts = folds([0, 1] * 10, groups=[n // 2 for n in range(20)], count=5)
-    >>> [int((parts == fold).sum()) for fold in range(5)]
+    >>> fold_of = folds([0, 1] * 10, groups=[n // 2 for n in range(20)], count=5)
+    >>> [int((fold_of == fold).sum()) for fold in range(5)]
     [4, 4, 4, 4, 4]
     """
     if require_count("count", count, least=2) > MOST_FOLDS:
@@ -350,23 +350,25 @@ def balance(
     Examples
     --------
     >>> labels, groups = [0, 0, 1, 1, 0, 0, 0, 0], [1, 1, 2, 2, 3, 3, 4, 4]
-    >>> parts = split(labels, groups=groups, fractions=(0.5, 0.25, 0.25))
-    >>> balance(labels, parts, fractions=(0.5, 0.25, 0.25)).largest_difference
+    >>> partitions = split(labels, groups=groups, fractions=(0.5, 0.25, 0.25))
+    >>> balance(labels, partitions, fractions=(0.5, 0.25, 0.25)).largest_difference
     1
     """
     require_choice("rule", rule, ["paper", "largest"])
     classes, codes = _classes(labels, strata)
-    parts = np.asarray(partitions).astype(str)
-    if parts.shape != codes.shape or not np.isin(parts, PARTITIONS).all():
+    reached = np.asarray(partitions).astype(str)
+    if reached.shape != codes.shape or not np.isin(reached, PARTITIONS).all():
         raise ParameterError(
             f"partitions must be train, val or test, one for each of {codes.size} labels."
         )
     targets = _targets(classes, codes, fractions, rule).astype(int)
     return Balance(
         tuple(
-            Share(label, stratum, part, int(wanted), int(((codes == code) & (parts == part)).sum()))
+            Share(
+                label, stratum, name, int(wanted), int(((codes == code) & (reached == name)).sum())
+            )
             for code, (label, stratum) in enumerate(classes)
-            for part, wanted in zip(PARTITIONS, targets[code], strict=True)
+            for name, wanted in zip(PARTITIONS, targets[code], strict=True)
         )
     )
 
@@ -457,7 +459,7 @@ def _partition_sizes(total: int, fractions: Shares, rule: Rule) -> list[int]:
         train, test = math.floor(exact[0] + 1e-9), math.floor(exact[2] + 0.5)
         return [train, total - train - test, test]
     sizes = [math.floor(size + 1e-9) for size in exact]
-    order = sorted(range(3), key=lambda part: sizes[part] - exact[part])
-    for part in order[: total - sum(sizes)]:
-        sizes[part] += 1
+    order = sorted(range(3), key=lambda partition: sizes[partition] - exact[partition])
+    for partition in order[: total - sum(sizes)]:
+        sizes[partition] += 1
     return sizes

@@ -78,7 +78,8 @@ class Pseudonyms:
         """
         key = secrets.token_bytes(KEY_BYTES)
         try:
-            with open(path, "xb", opener=_for_owner) as file:  # Path.open has none
+            # Path.open has no opener.
+            with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
                 file.write(key)
         except OSError as error:
             raise WriteError(
@@ -94,7 +95,7 @@ class Pseudonyms:
         """The pseudonym of a scan's patient, and letters for the scan's name, by default its own.
 
         Where no file of the scan names a patient, or several are named, the pseudonym says so: it
-        does not tell whether two such scans are of one patient.
+        does not say whether two such scans are of one patient.
         """
         path = Path(path)
         try:
@@ -105,8 +106,8 @@ class Pseudonyms:
         return f"{known}_{self._letters('scan', path.name if name is None else name)[:_SHORT]}"
 
     def _letters(self, kind: str, text: str) -> str:
-        told = f"{kind}\0{unicodedata.normalize('NFC', text).strip()}".encode()
-        digest = hmac.new(self.key, told, hashlib.sha256).digest()
+        content = f"{kind}\0{unicodedata.normalize('NFC', text).strip()}".encode()
+        digest = hmac.new(self.key, content, hashlib.sha256).digest()
         return base64.b32encode(digest).decode().lower()
 
 
@@ -129,13 +130,9 @@ def patient_of(path: str | PathLike[str]) -> str | None:
     return next(iter(named), None)
 
 
-def veiled(text: str, path: Path, name: str) -> str:
+def redact(text: str, path: Path, name: str) -> str:
     """A message in which a scan is called ``name``, and its files are not called at all."""
     files = {file.name for file in path.rglob("*")} if path.is_dir() else set()
     for own in sorted(files - {path.name}, key=len, reverse=True):
         text = text.replace(own, "a file")
     return text.replace(path.name, name)
-
-
-def _for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -49,10 +49,6 @@ class Study:
     other_letters: tuple[str, ...]
     last_visit: int
 
-    @property
-    def _letters(self) -> str:
-        return "|".join((self.letter, *self.other_letters))
-
     def visit(self, text: str) -> str | None:
         """``T02`` from T02, T2, 02, 2 or 2.0; None where it is no visit of the study.
 
@@ -61,7 +57,8 @@ class Study:
         >>> CHECK.visit("t2"), CHECK.visit("T11"), OAI.visit("6")
         ('T02', None, 'V06')
         """
-        match = re.fullmatch(rf"(?:{self._letters})?([0-9]{{1,2}})", whole(text), re.IGNORECASE)
+        letters = "|".join((self.letter, *self.other_letters))
+        match = re.fullmatch(rf"(?:{letters})?([0-9]{{1,2}})", whole(text), re.IGNORECASE)
         if match is None or int(match[1]) > self.last_visit:
             return None
         return f"{self.letter}{int(match[1]):02d}"
@@ -171,7 +168,7 @@ class TableFlow:
     rows: int
     """Rows of the table."""
     hips: int
-    """Hips at visits that the rows tell of: one a row, or one a row and column of grades."""
+    """Hips at visits that the rows state: one a row, or one a row and column of grades."""
     other_readings: int
     """In rows that ``only`` leaves out."""
     other_visits: int
@@ -226,7 +223,7 @@ class Intake:
 
 IMAGES = (*PICTURES, ".dcm")
 GRADES = frozenset("01234")
-SHOWN = 5  # wrong values that a message tells of
+SHOWN = 5  # wrong values that a message lists
 SHORT = 3  # characters that a value may have to be repeated in a message: no subject's number
 
 
@@ -247,7 +244,7 @@ class Codes:
             )
 
 
-class Claim(NamedTuple):
+class TableEntry(NamedTuple):
     """What a table says at one place of one hip: the cell of its grade, and whether it counts."""
 
     where: str
@@ -276,16 +273,16 @@ class Request:
 
 
 class Faults:
-    """Wrong values of a table, collected so that one message tells of all."""
+    """Wrong values of a table, collected so that one message lists all."""
 
     def __init__(self, table: str) -> None:
         self._table = table
         self._found: list[str] = []
 
     def add(self, where: str, what: str, text: str | None = None) -> None:
-        """Note a wrong value; its text is told only where it is too short to name a subject."""
-        told = "" if text is None else f" {text!r}" if len(text) <= SHORT else " (not shown)"
-        self._found.append(f"{where}: {what}{told}")
+        """Note a wrong value; its text is shown only where it is too short to name a subject."""
+        value = "" if text is None else f" {text!r}" if len(text) <= SHORT else " (not shown)"
+        self._found.append(f"{where}: {what}{value}")
 
     def settle(self, needed: str) -> None:
         """Raise if there were any."""
@@ -297,14 +294,20 @@ class Faults:
             )
 
 
-def take(table: str, rows: int, claims: Iterable[Claim], request: Request) -> Intake:
+def import_table(table: str, rows: int, entries: Iterable[TableEntry], request: Request) -> Intake:
     """The manifest of the hips that count, have a grade and an image, and the counts of all."""
-    claims = list(claims)
-    _require_visits(table, claims, request.visits)
-    counting = [claim for claim in claims if claim.counts]
+    entries = list(entries)
+    there = {entry.hip.visit for entry in entries}
+    if request.visits is not None and not request.visits <= there:
+        raise ManifestError(
+            f"{table}: has no hips of the visits {', '.join(sorted(request.visits - there))}; it "
+            f"has {', '.join(sorted(there)) or 'none'}; pass visits= it has."
+        )
+    counting = [entry for entry in entries if entry.counts]
     wanted = [c for c in counting if request.visits is None or c.hip.visit in request.visits]
     outcomes = _outcomes(table, wanted, request.codes)
     graded = {hip: o.kl for hip, o in outcomes.items() if o.kl is not None}
+    ungraded = Counter(o.code for o in outcomes.values() if o.kl is None and not o.prosthesis)
     paths, others = (None, 0) if request.images is None else _images(request)
     hips = []
     for hip in sorted(graded, key=in_order):
@@ -315,16 +318,16 @@ def take(table: str, rows: int, claims: Iterable[Claim], request: Request) -> In
             hips.append(Hip(path, hip.subject, hip.side, "xray", kl, hip.visit, label_of(kl)))
     flow = TableFlow(
         rows=rows,
-        hips=len(claims),
-        other_readings=len(claims) - len(counting),
+        hips=len(entries),
+        other_readings=len(entries) - len(counting),
         other_visits=len(counting) - len(wanted),
         repeated=len(wanted) - len(outcomes),
         prosthesis=sum(outcome.prosthesis for outcome in outcomes.values()),
-        ungraded_by_code=_ungraded(outcomes),
+        ungraded_by_code=dict(sorted(ungraded.items())),
         without_image=len(graded) - len(hips),
         kept=len(hips),
         doubtful=sum(hip.kl == 1 for hip in hips),
-        images=None if paths is None else _image_flow(paths, others, claims, kept=len(hips)),
+        images=None if paths is None else _image_flow(paths, others, entries, kept=len(hips)),
     )
     if not hips:
         raise ManifestError(f"{table}: no hip is left. What became of them:\n{flow}")
@@ -344,12 +347,12 @@ def plain_code(text: str) -> str:
         return text.strip().upper()
 
 
-def _outcomes(table: str, claims: Sequence[Claim], codes: Codes) -> dict[HipId, GradeCell]:
+def _outcomes(table: str, entries: Sequence[TableEntry], codes: Codes) -> dict[HipId, GradeCell]:
     prosthesis, missing = plain(codes.prosthesis), plain(codes.missing)
     outcomes: dict[HipId, GradeCell] = {}
     first: dict[HipId, str] = {}
     faults, clashes = Faults(table), []
-    for where, hip, grade, _ in claims:
+    for where, hip, grade, _ in entries:
         code = plain_code(grade.text)
         if code in prosthesis:
             outcome = GradeCell(None, prosthesis=True)
@@ -377,22 +380,8 @@ def _outcomes(table: str, claims: Sequence[Claim], codes: Codes) -> dict[HipId, 
     return outcomes
 
 
-def _require_visits(table: str, claims: Iterable[Claim], visits: frozenset[str] | None) -> None:
-    there = {claim.hip.visit for claim in claims}
-    if visits is not None and not visits <= there:
-        raise ManifestError(
-            f"{table}: has no hips of the visits {', '.join(sorted(visits - there))}; it has "
-            f"{', '.join(sorted(there)) or 'none'}; pass visits= it has."
-        )
-
-
-def _ungraded(outcomes: Mapping[HipId, GradeCell]) -> dict[str, int]:
-    codes = Counter(o.code for o in outcomes.values() if o.kl is None and not o.prosthesis)
-    return dict(sorted(codes.items()))
-
-
 def _images(request: Request) -> tuple[dict[HipId, Path], int]:
-    """Images by the hip that their names tell, and how many names tell none."""
+    """Images by the hip that their names state, and how many names state none."""
     folder = Path(request.images or ".")
     if not folder.is_dir():
         raise MissingFileError(f"{folder.name}: no such folder of images; check the path.")
@@ -415,9 +404,9 @@ def _images(request: Request) -> tuple[dict[HipId, Path], int]:
 
 
 def _image_flow(
-    paths: Mapping[HipId, Path], others: int, claims: Iterable[Claim], *, kept: int
+    paths: Mapping[HipId, Path], others: int, entries: Iterable[TableEntry], *, kept: int
 ) -> ImageFlow:
-    stated = {claim.hip for claim in claims}
+    stated = {entry.hip for entry in entries}
     with_row = len(paths.keys() & stated)
     return ImageFlow(
         found=len(paths) + others,
@@ -533,11 +522,11 @@ def check(
             "columns=rhoa.cohort.CheckColumns(...)."
         )
     if is_long:
-        rows, claims = _check_hips(source, columns)
+        rows, entries = _check_hips(source, columns)
     else:
         _require_sides(source, grades, request.visits)
-        rows, claims = _check_subjects(source, columns, grades)
-    return take(source.path.name, rows, claims, request)
+        rows, entries = _check_subjects(source, columns, grades)
+    return import_table(source.path.name, rows, entries, request)
 
 
 def oai(
@@ -610,37 +599,37 @@ def oai(
         )
     source = open_table(table)
     request = Request(OAI, images, _visits(visits, OAI), codes)
-    rows, claims = _oai_hips(source, grade, columns)
-    return take(source.path.name, rows, claims, request)
+    rows, entries = _oai_hips(source, grade, columns)
+    return import_table(source.path.name, rows, entries, request)
 
 
 class _Grades(NamedTuple):
-    """A column of grades, and the visit and side that its name tells."""
+    """A column of grades, and the visit and side that its name states."""
 
     column: str
     visit: str | None
     side: Side | None
 
 
-def _check_hips(source: Table, columns: CheckColumns) -> tuple[int, list[Claim]]:
+def _check_hips(source: Table, columns: CheckColumns) -> tuple[int, list[TableEntry]]:
     id_column, grade = source.require([columns.id, columns.grade], "pass columns=")
-    claims, faults = [], Faults(source.path.name)
+    entries, faults = [], Faults(source.path.name)
     rows = list(source.rows([id_column, grade]))
     for row in rows:
         hip = CHECK.hip(row.cells[id_column].text)
         if hip is None:
             faults.add(row.where, "id")
         else:
-            claims.append(Claim(row.where, hip, row.cells[grade]))
+            entries.append(TableEntry(row.where, hip, row.cells[grade]))
     faults.settle("an id is subject, visit and side, such as NUMBER_T02_APL; correct them")
-    return len(rows), claims
+    return len(rows), entries
 
 
 def _check_subjects(
     source: Table, columns: CheckColumns, grades: Sequence[_Grades]
-) -> tuple[int, list[Claim]]:
+) -> tuple[int, list[TableEntry]]:
     (subject_column,) = source.require([columns.subject], "pass columns=")
-    claims, faults = [], Faults(source.path.name)
+    entries, faults = [], Faults(source.path.name)
     rows = list(source.rows([subject_column, *(column for column, _, _ in grades)]))
     for row in rows:
         subject = subject_of(row.cells[subject_column].text)
@@ -650,23 +639,25 @@ def _check_subjects(
         for column, visit, side in grades:
             if visit and side:
                 where = f"{row.where}, {column}"
-                claims.append(Claim(where, HipId(subject, visit, side), row.cells[column]))
+                entries.append(TableEntry(where, HipId(subject, visit, side), row.cells[column]))
     faults.settle("a subject is a number; correct them")
-    return len(rows), claims
+    return len(rows), entries
 
 
-def _oai_hips(source: Table, grade: str, columns: OaiColumns) -> tuple[int, list[Claim]]:
+def _oai_hips(source: Table, grade: str, columns: OaiColumns) -> tuple[int, list[TableEntry]]:
     side = columns.side or next((name for name in ("SIDE", "hip") if source.find(name)), "SIDE")
     grades = _grade_columns(source, grade, OAI)
     names = [columns.subject, side, columns.visit or side, *columns.only]
     remedy = "pass grade= and columns=rhoa.cohort.OaiColumns(...)"
     found = source.require([*names, *([] if grades else [grade])], remedy)
     only = dict(zip(found[3:], map(plain_code, map(str, columns.only.values())), strict=False))
-    claims, faults = [], Faults(source.path.name)
+    entries, faults = [], Faults(source.path.name)
     rows = list(source.rows([*found, *(column for column, _, _ in grades)]))
     for row in rows:
         subject, which, time = (row.cells[column] for column in found[:3])
-        number, side_named = subject_of(subject.text), _oai_side(which)
+        number, side_named = subject_of(subject.text), side_of(which.text, OAI_SIDES)
+        if which.label and side_of(which.label) != side_named:  # "1: Right" says it twice
+            side_named = None
         visits = [OAI.visit(time.text) if columns.visit else visit for _, visit, _ in grades]
         if number is None:
             faults.add(row.where, "subject")
@@ -678,12 +669,12 @@ def _oai_hips(source: Table, grade: str, columns: OaiColumns) -> tuple[int, list
         for (column, _, _), visit in zip(grades, visits, strict=True):
             if number and side_named and visit:
                 hip = HipId(number, visit, side_named)
-                claims.append(Claim(row.where, hip, row.cells[column], counts))
+                entries.append(TableEntry(row.where, hip, row.cells[column], counts))
     faults.settle(
         "a subject is a number, a side 1 or R (right), 2 or L (left), a visit V00 to V11; "
         "correct them"
     )
-    return len(rows), claims
+    return len(rows), entries
 
 
 def _grade_columns(source: Table, template: str, study: Study) -> list[_Grades]:
@@ -695,17 +686,11 @@ def _grade_columns(source: Table, template: str, study: Study) -> list[_Grades]:
     grades = []
     for column in source.columns:
         if match := re.fullmatch(pattern, column, re.IGNORECASE):
-            told = match.groupdict()
-            visit = study.visit(told["visit"]) if "visit" in told else None
-            if visit or "visit" not in told:
-                grades.append(_Grades(column, visit, side_of(told.get("side", ""))))
+            stated = match.groupdict()
+            visit = study.visit(stated["visit"]) if "visit" in stated else None
+            if visit or "visit" not in stated:
+                grades.append(_Grades(column, visit, side_of(stated.get("side", ""))))
     return grades
-
-
-def _oai_side(cell: Cell) -> Side | None:
-    """The side of a cell such as "1: Right"; None too where its number and word disagree."""
-    side = side_of(cell.text, OAI_SIDES)
-    return None if cell.label and side_of(cell.label) != side else side
 
 
 def _visits(visits: Sequence[str] | None, study: Study) -> frozenset[str] | None:

@@ -189,17 +189,16 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         for fields in reader:
             if separator == ";":  # of spreadsheets whose decimals have commas
-                fields = [_DECIMAL_COMMA.sub(_with_point, field) for field in fields]  # noqa: PLW2901
+                matches = [_DECIMAL_COMMA.fullmatch(field) for field in fields]
+                fields = [  # noqa: PLW2901
+                    f"{number[1]}.{number[2]}" if number else field
+                    for number, field in zip(matches, fields, strict=True)
+                ]
             yield reader.line_num, fields
     except csv.Error as error:
         raise ManifestError(
             f"{path.name}, line {reader.line_num}: cannot be split into values ({error})."
         ) from None
-
-
-def _with_point(number: re.Match[str]) -> str:
-    whole = number[0] == number.string
-    return f"{number[1]}.{number[2]}" if whole else number[0]
 
 
 def _binary(path: Path, **options: Any) -> tuple[Any, Any]:  # noqa: ANN401  # pyreadstat's own

@@ -80,7 +80,14 @@ def choose_threshold(
     require_validation(partition, labels.size, "a threshold")
     require_both_classes(labels, "a threshold")
     require_choice("rule", rule, RULES)
-    needed = _require_at_least(rule, at_least)
+    constrained = rule in {"sensitivity", "specificity"}
+    if constrained != (at_least is not None):
+        raise ParameterError(
+            f'rule="{rule}" {"needs at_least=SHARE" if constrained else "takes no at_least"}.'
+        )
+    if at_least is not None and not 0 <= at_least <= 1:
+        raise ParameterError(f"at_least must be a share, 0 to 1; got {at_least!r}.")
+    needed = at_least or 0.0
     distinct = np.unique(scores)
     between = (distinct[1:] + distinct[:-1]) / 2
     between = np.where(between > distinct[:-1], between, distinct[1:])  # of neighbouring floats
@@ -99,17 +106,6 @@ def choose_threshold(
     return OperatingPoint(
         *(float(values[at]) for values in (thresholds, sensitivity, specificity, f1))
     )
-
-
-def _require_at_least(rule: Rule, at_least: float | None) -> float:
-    constrained = rule in {"sensitivity", "specificity"}
-    if constrained != (at_least is not None):
-        raise ParameterError(
-            f'rule="{rule}" {"needs at_least=SHARE" if constrained else "takes no at_least"}.'
-        )
-    if at_least is not None and not 0 <= at_least <= 1:
-        raise ParameterError(f"at_least must be a share, 0 to 1; got {at_least!r}.")
-    return at_least or 0.0
 
 
 def _cells(

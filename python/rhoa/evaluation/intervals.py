@@ -330,12 +330,14 @@ def roc_areas(
     positives, negatives = members[labels], members[~labels]
     values, above, below = [], [], []
     for score in scores:
-        won, kept = _placements(score[labels], score[~labels])
+        # Share of negatives below each positive, and of positives above each negative.
+        won = _below(score[~labels], score[labels])
+        lost = 1 - _below(score[labels], score[~labels])
         area = float(won.mean())
         values.append(area)
         # What a patient's hips of a class add, beyond what as many average hips would.
         above.append(np.bincount(positives, won - area, patients) / positives.size)
-        below.append(np.bincount(negatives, kept - area, patients) / negatives.size)
+        below.append(np.bincount(negatives, lost - area, patients) / negatives.size)
     of_positives, of_negatives = np.stack(above), np.stack(below)
     both = of_positives @ of_negatives.T
     covariance = (
@@ -344,13 +346,6 @@ def roc_areas(
         + _unbiased(patients) * (both + both.T)
     )
     return Areas(np.array(values), covariance)
-
-
-def _placements(
-    positive: NDArray[np.float64], negative: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Share of negatives below each positive, and of positives above each negative."""
-    return _below(negative, positive), 1 - _below(positive, negative)
 
 
 def _below(others: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:

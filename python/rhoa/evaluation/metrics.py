@@ -110,7 +110,7 @@ class Evaluation:
 
     ``groups`` is the number of patients (or hips, where none were given), ``excluded`` the number
     of resamples left out because one class was not drawn. ``baseline`` is what the larger class as
-    the answer for all would score, ``warnings`` what a reader must be told with these figures.
+    the answer for all would score, ``warnings`` what a reader must know beside these figures.
     ``standard`` is None, or where ``definitions`` is ``"paper"`` the evaluation by the standard
     definitions.
     """
@@ -323,19 +323,13 @@ class WeightedFigures:
         roc_auc = 1 - ratio(lost, positives * negatives)
         average = ratio(_row_sums(gained, precision), positives)
         average[negatives == 0] = np.nan
-        return roc_auc, average, self._without_first_segment(gained, precision, called)
-
-    @staticmethod
-    def _without_first_segment(
-        gained: NDArray[np.float64], precision: NDArray[np.float64], called: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Trapezoids under the PR curve from its first threshold on, not from recall 0."""
+        # Trapezoids under the PR curve from its first threshold on, not from recall 0.
         heights = precision[:, 1:] + precision[:, :-1]
         heights[called[:, :-1] == 0] = 0
-        positives = gained.sum(axis=1)
-        area = ratio(_row_sums(gained[:, 1:], heights), 2 * positives)
-        area[positives == called[:, -1]] = np.nan
-        return area
+        gains = gained.sum(axis=1)
+        area = ratio(_row_sums(gained[:, 1:], heights), 2 * gains)
+        area[gains == called[:, -1]] = np.nan
+        return roc_auc, average, area
 
 
 def _row_sums(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -586,11 +580,11 @@ def _bootstrap(
     nothing = np.empty((0, len(NAMES)))
     if hips.groups.max() == 0:  # one patient says nothing about how patients differ
         return _Bootstrap(values, nothing, nothing, 0)
-    kept = []
+    found = []
     for weights in resampled_weights(hips.groups, resamples, seed=seed, strata=strata):
         complete = hips.figures.has_every_class(weights)
-        kept.append(hips.figures(weights if complete.all() else weights[complete]))
-    samples = np.concatenate(kept)
+        found.append(hips.figures(weights if complete.all() else weights[complete]))
+    samples = np.concatenate(found)
     left_out = [hips.figures(weights) for weights in left_out_weights(hips.groups, strata)]
     return _Bootstrap(
         values, samples, np.concatenate([nothing, *left_out]), resamples - len(samples)

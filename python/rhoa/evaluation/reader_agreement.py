@@ -222,7 +222,7 @@ def _length(one: NDArray[np.generic], other: NDArray[np.generic]) -> int:
 # What a report says of its readers: how well they agree, from the file that an export leaves.
 
 FILE = "agreement.json"
-TOLD = ("KL, kappa (quadratic)", "rHOA, kappa")
+REPORTED = ("KL, kappa (quadratic)", "rHOA, kappa")
 
 
 def agreement_notes(folder: Path) -> list[str]:
@@ -237,9 +237,9 @@ def agreement_notes(folder: Path) -> list[str]:
     if not file.is_file():
         return []
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        readers, figures = int(told["readers"]), list(told["figures"])
-        lines = [_sentence(one) for name in TOLD for one in figures if one["measure"] == name]
+        record = json.loads(file.read_text(encoding="utf-8"))
+        readers, figures = int(record["readers"]), list(record["figures"])
+        lines = [_sentence(one) for name in REPORTED for one in figures if one["measure"] == name]
     except (ValueError, KeyError, TypeError):
         raise ReviewError(f"{FILE}: damaged; write it again with rhoa review --export.") from None
     many = "one reader graded" if readers == 1 else f"{readers} readers graded"

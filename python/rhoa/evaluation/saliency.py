@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def occlusion(
         centred on every ``stride``-th pixel, from the first one on, and cut at the edges; between
         the centres values are interpolated by cubic convolution, beyond the last one towards the
         last value. These are the defaults of MATLAB's ``occlusionSensitivity`` (mask clipping,
-        bicubic upsampling), as its documentation tells them.
+        bicubic upsampling), as its documentation states them.
 
     Returns
     -------
@@ -115,11 +115,17 @@ def occlusion(
     mean = np.float32(pixels.mean(dtype=np.float64))
     scores = np.empty((len(places), whole.size))
     for some in _alike([len(spans) for spans in squares], batch):
-        scores[some] = score([_hide(pixels, places[number], mean) for number in some])
+        variants = [pixels.copy() for _ in some]
+        for variant, number in zip(variants, some, strict=True):
+            variant[places[number]] = mean
+        scores[some] = score(variants)
     falls = (whole[chosen] - scores[:, chosen]).reshape([len(spans) for spans in squares])
-    if centred:
-        return _interpolated(falls, pixels.shape, stride)
-    return _averaged(falls, squares, pixels.shape)
+    down, across = (
+        _cubic(length, len(spans), stride) if centred else _means(length, spans)
+        for length, spans in zip(pixels.shape, squares, strict=True)
+    )
+    values: NDArray[np.float32] = (down @ falls @ across.T).astype(np.float32)
+    return values
 
 
 def _spans(length: int, patch: int, stride: int, *, centred: bool) -> list[slice]:
@@ -144,38 +150,13 @@ def _alike(shape: Sequence[int], batch: int) -> list[NDArray[np.intp]]:
     return np.split(order, range(batch, order.size, batch))
 
 
-def _hide(
-    pixels: NDArray[np.float32], place: tuple[slice, slice], mean: np.float32
-) -> NDArray[np.float32]:
-    hidden = pixels.copy()
-    hidden[place] = mean
-    return hidden
-
-
-def _averaged(
-    falls: NDArray[np.float64], squares: Sequence[Sequence[slice]], shape: tuple[int, ...]
-) -> NDArray[np.float32]:
-    """The mean over the squares that cover each pixel."""
-    covers = []
-    for spans, length in zip(squares, shape, strict=True):
-        cover = np.zeros((length, len(spans)))
-        for number, span in enumerate(spans):
-            cover[span, number] = 1
-        covers.append(cover / cover.sum(axis=1, keepdims=True))
-    down, across = covers
-    image: NDArray[np.float32] = (down @ falls @ across.T).astype(np.float32)
-    return image
-
-
-def _interpolated(
-    falls: NDArray[np.float64], shape: tuple[int, ...], stride: int
-) -> NDArray[np.float32]:
-    """Values at every ``stride``-th pixel, interpolated to all pixels."""
-    down, across = (
-        _cubic(length, count, stride) for length, count in zip(shape, falls.shape, strict=True)
-    )
-    image: NDArray[np.float32] = (down @ falls @ across.T).astype(np.float32)
-    return image
+def _means(length: int, spans: Sequence[slice]) -> NDArray[np.float64]:
+    """Weights ``(length, spans)`` of the mean over the squares that cover each pixel."""
+    cover = np.zeros((length, len(spans)))
+    for number, span in enumerate(spans):
+        cover[span, number] = 1
+    means: NDArray[np.float64] = cover / cover.sum(axis=1, keepdims=True)
+    return means
 
 
 def _cubic(length: int, count: int, step: int) -> NDArray[np.float64]:
@@ -239,8 +220,8 @@ def grad_cam(model: Model, image: ArrayLike, *, target: int | None = None) -> ND
     """Where the last maps of a network speak for a class; zero or more, of the image's shape.
 
     The maps of the last stage are weighed by the mean gradient of the class's output and summed;
-    what is below zero is left out. It tells less finely than `rhoa.occlusion` where (a map of 224
-    pixels has 7 x 7 values) and has no unit, but takes as long as one prediction.
+    what is below zero is left out. It is coarser than `rhoa.occlusion` (a map of 224 pixels has
+    7 x 7 values) and has no unit, but takes as long as one prediction.
 
     Parameters
     ----------
@@ -270,27 +251,20 @@ def grad_cam(model: Model, image: ArrayLike, *, target: int | None = None) -> ND
     stage = network.get_submodule("maps" if hasattr(network, "maps") else "layer4")
     levels = prepare(grey, image_size=card["image_size"], xray_size=card["xray_size"])
     inputs = as_input(torch.from_numpy(levels)[None].to(model.device).float() / WHITE)
-    kept = []
-    hook = stage.register_forward_hook(lambda *call: kept.append(call[2]))
+    maps: list[Any] = []
+    hook = stage.register_forward_hook(lambda *call: maps.append(call[2]))
     try:
         with torch.enable_grad():
             outputs = model.network(inputs.requires_grad_())[0]
-            chosen = int(outputs.argmax()) if target is None else _require_output(target, outputs)
-            (gradient,) = torch.autograd.grad(outputs[chosen], kept)
+            chosen = (
+                int(outputs.argmax()) if target is None else _require_class(target, len(outputs))
+            )
+            (gradient,) = torch.autograd.grad(outputs[chosen], maps)
     finally:
         hook.remove()
     weights = gradient.mean(dim=(2, 3), keepdim=True)
-    seen = (weights * kept[0]).sum(dim=1)[0].clamp(min=0).detach().cpu().numpy()
+    seen = (weights * maps[0]).sum(dim=1)[0].clamp(min=0).detach().cpu().numpy()
     return resize(np.asarray(seen, np.float32), *grey.shape)
-
-
-def _require_output(target: int, outputs: NDArray[np.float32]) -> int:
-    number = require_count("target", target, least=0)
-    if number >= len(outputs):
-        raise ParameterError(
-            f"target must be one of the model's {len(outputs)} classes; got {number}."
-        )
-    return number
 
 
 # A crop, what a model says of it, and where the model looks: the paper's Figure 4.

@@ -1,4 +1,4 @@
-"""Grading crops of hips: probabilities, and how far several looks differ; the model card.
+"""Grading crops of hips: probabilities, and how far several samples differ; the model card.
 
 Nothing here needs torch: what computes the probabilities of a batch is up to the model.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Probabilities = NDArray[np.float64]
 
 
-# Grading crops of hips: probabilities, and how far several looks at one hip differ.
+# Grading crops of hips: probabilities, and how far several samples of one hip differ.
 
 CLASSES = ("no rHOA", "rHOA")
 IMAGES_AT_ONCE = 64
@@ -41,7 +41,7 @@ AS_TRAINED = Augmentation()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draws:
-    """What several looks at the same hips gave: of changed crops, of several models, or of both.
+    """Probabilities of the same hips from augmented views, from several models, or from both.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class Draws:
     """
 
     samples: NDArray[np.float64]
-    """Probabilities ``(looks, hips, 2)`` of no rHOA and rHOA."""
+    """Probabilities ``(samples, hips, 2)`` of no rHOA and rHOA."""
 
     @property
     def probabilities(self) -> Probabilities:
@@ -64,15 +64,15 @@ class Draws:
 
     @property
     def spread(self) -> NDArray[np.float64]:
-        """Standard deviation of the probability of rHOA between looks, ``(hips,)``."""
+        """Standard deviation of the probability of rHOA between samples, ``(hips,)``."""
         spread: NDArray[np.float64] = self.samples[:, :, 1].std(axis=0)
         return spread
 
     @property
     def disagreement_nats(self) -> NDArray[np.float64]:
-        """What a look tells of which look it is (mutual information), ``(hips,)``.
+        """Mutual information between the class and the sample, ``(hips,)``.
 
-        Zero where all looks give one probability, ln 2 where half are sure of either class: the
+        Zero where all samples give one probability, ln 2 where half are sure of either class: the
         part of the uncertainty that is not in the hip but in the model.
 
         References
@@ -82,8 +82,8 @@ class Draws:
         deep ensembles.
         """
         within = _entropy(self.samples).mean(axis=0)
-        told: NDArray[np.float64] = np.maximum(_entropy(self.probabilities) - within, 0.0)
-        return told
+        between: NDArray[np.float64] = np.maximum(_entropy(self.probabilities) - within, 0.0)
+        return between
 
 
 def _entropy(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -136,10 +136,10 @@ class Grader(ABC):
         seed: int = 2020,
         batch: int = IMAGES_AT_ONCE,
     ) -> Draws:
-        """What ``views`` looks at each crop give, each look through other small changes.
+        """Samples from ``views`` augmented views of each crop (test-time augmentation).
 
-        The first look is at the crop as it is; the others turn, shift and scale it as training did
-        (test-time augmentation). The changes depend on the seed alone: a hip's draws are the same
+        The first view is the crop as it is; the others turn, shift and scale it as training did.
+        The changes depend on the seed alone: a hip's draws are the same
         in any company.
 
         Parameters
@@ -147,7 +147,7 @@ class Grader(ABC):
         images
             As `predict_proba` takes them.
         views
-            Looks at each crop; 1 is the crop as it is, and nothing else.
+            Views of each crop; 1 is the crop as it is, and nothing else.
         changes
             The largest change of each kind, as in training; pixels are of the network's input.
         seed
@@ -204,38 +204,25 @@ class SingleModel(Grader):
         seed: int = 2020,
         batch: int = IMAGES_AT_ONCE,
     ) -> Draws:
-        """What several looks at each crop give, see `Grader.draws`."""
+        """Samples from augmented views of each crop, see `Grader.draws`."""
         require_count("batch", batch)
         rows = draw_changes(changes, require_count("views", views), seed=seed)
         samples = np.empty((views, len(images), len(CLASSES)))
+        sizes = {name: self.card[name] for name in ("image_size", "xray_size")}
         for start in range(0, len(images), batch):
-            levels = self._levels(images[start : start + batch], start)
-            for view, change in enumerate(rows):
-                seen = levels if view == 0 else warp_levels(levels, change)
-                samples[view, start : start + batch] = self._sound(self.compute(seen))
-        return Draws(samples)
-
-    def _levels(self, images: Sequence[ArrayLike], first: int) -> Levels:
-        size, xray_size = self.card["image_size"], self.card["xray_size"]
-        return np.stack(
-            [
-                prepare(
-                    require_grey(image, where=f"image {first + number}"),
-                    image_size=size,
-                    xray_size=xray_size,
-                )
-                for number, image in enumerate(images)
-            ]
-        )
-
-    @staticmethod
-    def _sound(probabilities: Probabilities) -> Probabilities:
-        if not np.isfinite(probabilities).all():
-            raise WeightsError(
-                "the model gives no finite probability; its weights are damaged, or training "
-                "did not end well: train again."
+            numbered = enumerate(images[start : start + batch], start)
+            levels = np.stack(
+                [prepare(require_grey(one, where=f"image {n}"), **sizes) for n, one in numbered]
             )
-        return probabilities
+            for view, change in enumerate(rows):
+                found = self.compute(levels if view == 0 else warp_levels(levels, change))
+                if not np.isfinite(found).all():
+                    raise WeightsError(
+                        "the model gives no finite probability; its weights are damaged, or "
+                        "training did not end well: train again."
+                    )
+                samples[view, start : start + batch] = found
+        return Draws(samples)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -274,7 +261,7 @@ class Ensemble(Grader):
         seed: int = 2020,
         batch: int = IMAGES_AT_ONCE,
     ) -> Draws:
-        """The looks of all members, ``views`` of each, see `Grader.draws`."""
+        """The samples of all members, ``views`` of each, see `Grader.draws`."""
         found = [
             member.draws(images, views=views, changes=changes, seed=seed, batch=batch)
             for member in self.members

@@ -194,23 +194,23 @@ class _Convolution:
             layer.weight, layer.bias, mean, variance, norm.eps, norm.weight, norm.bias
         )
         self.weight = weight.contiguous(memory_format=torch.channels_last)
-        self.look = ReceptiveField(layer.kernel_size[0], layer.stride[0], int(layer.padding[0]))
+        self.field = ReceptiveField(layer.kernel_size[0], layer.stride[0], int(layer.padding[0]))
         self.known = functional.conv2d(
-            known_input, self.weight, self.bias, self.look.stride, self.look.padding
+            known_input, self.weight, self.bias, self.field.stride, self.field.padding
         )
 
     def __call__(self, maps: Maps) -> Maps:
-        corners, size = _changed(maps, self.look, self.known)
+        corners, size = _changed(maps, self.field, self.known)
         return Maps(self.known, self.at(maps, corners, size), corners)
 
     def at(self, maps: Maps, corners: Corners, size: Size) -> Tensor:
         """Outputs in windows of ``size`` at ``corners``."""
-        look = self.look
+        field = self.field
         # Of whole maps the zeros around need not be written.
         seen, around = (
-            (maps.values, look.padding) if maps.whole else (_seen(maps, look, corners, size), 0)
+            (maps.values, field.padding) if maps.whole else (_seen(maps, field, corners, size), 0)
         )
-        return functional.conv2d(seen, self.weight, self.bias, look.stride, around)
+        return functional.conv2d(seen, self.weight, self.bias, field.stride, around)
 
 
 class _Block:
@@ -251,21 +251,21 @@ def _spans(differs: Tensor) -> list[tuple[int, int]]:
     return list(zip(starts, stops, strict=True))
 
 
-def _changed(maps: Maps, look: ReceptiveField, output: Tensor) -> tuple[Corners, Size]:
+def _changed(maps: Maps, field: ReceptiveField, output: Tensor) -> tuple[Corners, Size]:
     """Corners and size of the windows of ``output`` that see the windows of ``maps``."""
     axes = [
-        look.changed([corner[axis] for corner in maps.corners], maps.size[axis], length)
+        field.changed([corner[axis] for corner in maps.corners], maps.size[axis], length)
         for axis, length in enumerate(_shape(output))
     ]
     (tops, rows), (lefts, columns) = axes
     return list(zip(tops, lefts, strict=True)), (rows, columns)
 
 
-def _seen(maps: Maps, look: ReceptiveField, corners: Corners, size: Size) -> Tensor:
+def _seen(maps: Maps, field: ReceptiveField, corners: Corners, size: Size) -> Tensor:
     """What outputs in windows of ``size`` at ``corners`` see, with zeros around the maps."""
-    pad = look.padding
+    pad = field.padding
     known = functional.pad(maps.known, (pad, pad, pad, pad))[0]
-    rows, columns = ((length - 1) * look.stride + look.kernel for length in size)
+    rows, columns = ((length - 1) * field.stride + field.kernel for length in size)
     seen = torch.empty(
         (len(corners), known.shape[0], rows, columns),
         dtype=known.dtype,
@@ -273,21 +273,18 @@ def _seen(maps: Maps, look: ReceptiveField, corners: Corners, size: Size) -> Ten
         memory_format=torch.channels_last,
     )
     for image, window, inner, corner in zip(seen, maps.values, maps.corners, corners, strict=True):
-        top, left = (place * look.stride for place in corner)
+        top, left = (place * field.stride for place in corner)
         image.copy_(known[:, top : top + rows, left : left + columns])
-        _paste(image, window, inner[0] + pad - top, inner[1] + pad - left)
+        # The window, as far as it lies inside the image.
+        down, right = inner[0] + pad - top, inner[1] + pad - left
+        rows_in = slice(max(0, down), down + window.shape[1])
+        columns_in = slice(max(0, right), right + window.shape[2])
+        target = image[:, rows_in, columns_in]
+        skip = max(0, -down), max(0, -right)
+        target.copy_(
+            window[:, skip[0] : skip[0] + target.shape[1], skip[1] : skip[1] + target.shape[2]]
+        )
     return seen
-
-
-def _paste(image: Tensor, window: Tensor, top: int, left: int) -> None:
-    """Put ``window`` into ``image`` as far as it lies inside it."""
-    rows = slice(max(0, top), top + window.shape[1])
-    columns = slice(max(0, left), left + window.shape[2])
-    target = image[:, rows, columns]
-    skip = max(0, -top), max(0, -left)
-    target.copy_(
-        window[:, skip[0] : skip[0] + target.shape[1], skip[1] : skip[1] + target.shape[2]]
-    )
 
 
 def _shape(maps: Tensor) -> Size:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# ONNX files, looked at before they are run: one plain network, whose numbers are in the file.
+# ONNX files, checked before they are run: one plain network, whose numbers are in the file.
 #
 # An ONNX file may ask for more than arithmetic: tensors in other files, functions, branches and
 # loops, operators of plug-ins, shapes without end. A classifier needs none of that.
@@ -48,44 +48,39 @@ _EXTERNAL, _LOCATION = 13, 14  # of a tensor
 Field = tuple[int, int, memoryview | int]
 
 
-def doubt(content: bytes) -> str:
+def unsafe_reason(content: bytes) -> str:
     """Why a file is no ONNX classifier that may be run; empty where it is one.
 
     Examples
     --------
-    >>> doubt(b"no protobuf at all")
+    >>> unsafe_reason(b"no protobuf at all")
     'it is no ONNX file'
     """
     try:
-        return _doubt_of_model(memoryview(content))
+        graphs = []
+        for number, _, value in _fields(memoryview(content)):
+            if number in {_TRAINING, _FUNCTION}:
+                return "it holds functions of its own"
+            if number == _GRAPH:
+                graphs.append(_message(value))
+        (graph,) = graphs
+        nodes = 0
+        for number, _, value in _fields(graph):
+            if number == _NODE:
+                nodes += 1
+                problem = _unsafe_node(_message(value))
+            elif number == _INITIALIZER:
+                problem = _unsafe_tensor(_message(value))
+            else:
+                problem = "it holds sparse tensors" if number == _SPARSE else ""
+            if problem or nodes > _MOST_NODES:
+                return problem or "it has more layers than any classifier"
     except (IndexError, ValueError):
         return "it is no ONNX file"
-
-
-def _doubt_of_model(content: memoryview) -> str:
-    graphs = []
-    for number, _, value in _fields(content):
-        if number in {_TRAINING, _FUNCTION}:
-            return "it holds functions of its own"
-        if number == _GRAPH:
-            graphs.append(_message(value))
-    if len(graphs) != 1:
-        raise ValueError(graphs)
-    nodes = 0
-    for number, _, value in _fields(graphs[0]):
-        if number == _NODE:
-            nodes += 1
-            problem = _doubt_of_node(_message(value))
-        elif number == _INITIALIZER:
-            problem = _doubt_of_tensor(_message(value))
-        else:
-            problem = "it holds sparse tensors" if number == _SPARSE else ""
-        if problem or nodes > _MOST_NODES:
-            return problem or "it has more layers than any classifier"
     return "" if nodes else "it has no layers"
 
 
-def _doubt_of_node(node: memoryview) -> str:
+def _unsafe_node(node: memoryview) -> str:
     for number, _, value in _fields(node):
         if number == _OPERATOR and bytes(_message(value)).decode("latin-1") not in OPERATORS:
             return "it asks for an operator that no classifier of rhoa has"
@@ -95,12 +90,12 @@ def _doubt_of_node(node: memoryview) -> str:
             for inner, _, content in _fields(_message(value)):
                 if inner in _OTHER_CONTENT:
                     return "it holds graphs within its graph"
-                if inner == _TENSOR and (problem := _doubt_of_tensor(_message(content))):
+                if inner == _TENSOR and (problem := _unsafe_tensor(_message(content))):
                     return problem
     return ""
 
 
-def _doubt_of_tensor(tensor: memoryview) -> str:
+def _unsafe_tensor(tensor: memoryview) -> str:
     for number, _, value in _fields(tensor):
         if number == _EXTERNAL or (number == _LOCATION and value != 0):
             return "it keeps its numbers in other files"
@@ -191,7 +186,7 @@ def load_onnx_model(folder: Path) -> OnnxModel:
 
 
 def open_session(content: bytes, card: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401  # of ONNX Runtime
-    """A session of an ONNX file that was looked at, with the inputs and outputs of a card.
+    """A session of a checked ONNX file, with the inputs and outputs of a card.
 
     Raises
     ------
@@ -202,7 +197,7 @@ def open_session(content: bytes, card: Mapping[str, Any], name: str) -> Any:  # 
     """
     runtime = require_extra("onnxruntime", extra="onnx", purpose="a model.onnx")
     where = f"{name}/{ONNX_FILE}"
-    if problem := doubt(content):
+    if problem := unsafe_reason(content):
         raise WeightsError(f"{where}: not a classifier of rhoa ({problem}); export it again.")
     options = runtime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
@@ -257,7 +252,9 @@ def load_model(
     require_choice("runtime", runtime, RUNTIMES)
     place = Path(folder)
     if runtime == "auto":
-        runtime = "onnx" if device == "auto" and _suits_onnx(place) else "torch"
+        exported = device == "auto" and (place / ONNX_FILE).exists()
+        usable = find_spec("onnxruntime") is not None or find_spec("torch") is None
+        runtime = "onnx" if exported and usable else "torch"
     if runtime == "onnx":
         if device not in {"auto", "cpu"}:
             raise ParameterError(f"ONNX Runtime works on the CPU; got device {device!r}.")
@@ -282,9 +279,3 @@ def load_ensemble(
         If a model cannot be loaded.
     """
     return Ensemble(tuple(load_model(folder, device=device, runtime=runtime) for folder in folders))
-
-
-def _suits_onnx(folder: Path) -> bool:
-    """Whether the model was exported, and ONNX Runtime is there or torch is not."""
-    exported = (folder / ONNX_FILE).exists()
-    return exported and (find_spec("onnxruntime") is not None or find_spec("torch") is None)

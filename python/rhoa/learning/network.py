@@ -59,7 +59,7 @@ class Backbone(nn.Module):
         timm = require_extra("timm", extra="timm", purpose=f"the network {name}")
         own = _require_known(timm, name.removeprefix(TIMM))
         self.body = timm.create_model(own, pretrained=False, num_classes=0)
-        self.maps = nn.Identity()  # whose output Grad-CAM looks at
+        self.maps = nn.Identity()  # the output that Grad-CAM weighs
         self.fc = nn.Linear(self.body.head_hidden_size, len(CLASSES))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -73,8 +73,8 @@ class Backbone(nn.Module):
         if any(key.startswith("body.") for key in given):
             return dict(given)
         last = str(self.body.pretrained_cfg["classifier"])
-        kept = {f"body.{k}": value for k, value in given.items() if not k.startswith(f"{last}.")}
-        return kept | {key: self.state_dict()[key] for key in HEAD}
+        taken = {f"body.{k}": value for k, value in given.items() if not k.startswith(f"{last}.")}
+        return taken | {key: self.state_dict()[key] for key in HEAD}
 
 
 def _require_known(timm: Any, name: str) -> str:  # noqa: ANN401  # a module
@@ -320,7 +320,11 @@ def build_network(
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network = _random(backbone)
+        network: nn.Module = (
+            resnet18(weights=None, num_classes=len(CLASSES))
+            if backbone == RESNET18
+            else Backbone(backbone)
+        )
     if weights == "none":
         return network
     if weights != "imagenet":
@@ -334,13 +338,6 @@ def build_network(
             f'that timm publishes (https://huggingface.co/timm, {own}), or "none".'
         )
     return network
-
-
-def _random(backbone: str) -> nn.Module:
-    if backbone == RESNET18:
-        network: nn.Module = resnet18(weights=None, num_classes=len(CLASSES))
-        return network
-    return Backbone(backbone)
 
 
 def load_into(network: nn.Module, given: Mapping[str, Tensor], *, where: str) -> None:
@@ -358,25 +355,25 @@ def load_into(network: nn.Module, given: Mapping[str, Tensor], *, where: str) ->
     if isinstance(network, Backbone):
         kind, given = "that network", network.named_as_here(given)
     thousand = _shape(given.get("fc.weight"))[:1] == (1000,)
-    kept = {key: value for key, value in given.items() if not (thousand and key in HEAD)}
+    taken = {key: value for key, value in given.items() if not (thousand and key in HEAD)}
     needed = {key for key in own if not key.endswith("num_batches_tracked")}
-    shared = kept.keys() & own.keys()
+    shared = taken.keys() & own.keys()
     problems = {
-        "missing": needed - kept.keys() - set(HEAD if thousand else ()),
-        "unknown": kept.keys() - own.keys(),
-        "misshapen": {key for key in shared if _shape(kept[key]) != own[key].shape},
+        "missing": needed - taken.keys() - set(HEAD if thousand else ()),
+        "unknown": taken.keys() - own.keys(),
+        "misshapen": {key for key in shared if _shape(taken[key]) != own[key].shape},
     }
     problems["not of this kind of number"] = {
-        key for key in shared - problems["misshapen"] if not _is_like(kept[key], own[key])
+        key for key in shared - problems["misshapen"] if not _is_like(taken[key], own[key])
     }
     like = shared - problems["misshapen"] - problems["not of this kind of number"]
     problems["not finite"] = {
-        key for key in like if not bool(torch.isfinite(torch.as_tensor(kept[key])).all())
+        key for key in like if not bool(torch.isfinite(torch.as_tensor(taken[key])).all())
     }
     problems["variances below zero"] = {
         key
         for key in like
-        if key.endswith("running_var") and bool((torch.as_tensor(kept[key]) < 0).any())
+        if key.endswith("running_var") and bool((torch.as_tensor(taken[key]) < 0).any())
     }
     for problem, keys in problems.items():
         if keys:
@@ -385,7 +382,7 @@ def load_into(network: nn.Module, given: Mapping[str, Tensor], *, where: str) ->
                 f"{where}: {len(keys)} tensors are {problem} (first: {first}); "
                 f"the weights of {kind} with 1000 or {len(CLASSES)} classes are needed."
             )
-    network.load_state_dict({**own, **kept})
+    network.load_state_dict({**own, **taken})
 
 
 def _shape(value: object) -> tuple[int, ...]:

@@ -50,7 +50,7 @@ def export_onnx(folder: str | PathLike[str], out: str | PathLike[str] | None = N
     """Write a run's classifier as ``model.onnx``, with a card that seals it.
 
     Its input ``levels`` is uint8 ``(n, image_size, image_size)``, crops resized as the card's
-    ``preprocessing`` tells; normalisation is in the graph. Its output ``probabilities`` is float32
+    ``preprocessing`` says; normalisation is in the graph. Its output ``probabilities`` is float32
     ``(n, 2)``, of no rHOA and rHOA. `rhoa.load_model` and ``rhoa predict`` run it by ONNX Runtime
     (``rhoa[onnx]``), without torch.
 
@@ -125,7 +125,7 @@ def _exported(model: Model) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what exporting tells its own developers."""
+    """Without the messages of the exporter for its own developers."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)

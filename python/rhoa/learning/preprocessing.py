@@ -73,7 +73,7 @@ def require_grey(image: ArrayLike, *, where: str) -> NDArray[np.float32]:
 
 
 def preprocessing(*, image_size: int, xray_size: int | None) -> dict[str, object]:
-    """What becomes of a crop before the first layer, as a model's card tells it."""
+    """What becomes of a crop before the first layer, as a model's card states it."""
     return {
         "input": "one square grey crop of a hip, levels 0 (black) to 255; right hips mirrored",
         "seen_through_px": xray_size,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rhoa.learning.recipe import Recipe
 
 
-# What a run folder tells beside the weights: what was run, on what, and what came of it.
+# What a run folder holds beside the weights: what was run, on what, and what came of it.
 
 RUN_FILE = "run.json"
 HIP_COLUMNS = ("image", "subject", "side", "source", "visit", "partition", "kl", "label")
@@ -53,6 +53,11 @@ def run_record(
 
     On one machine; a GPU's last digits may differ. Names of patients are in no part of it.
     """
+    counts: dict[str, dict[str, dict[str, int]]] = {}
+    for hip in hips:
+        labels = counts.setdefault(str(hip.partition), {}).setdefault(hip.source, {})
+        labels[str(hip.label)] = labels.get(str(hip.label), 0) + 1
+    libraries = _LIBRARIES if recipe.backbone == RESNET18 else (*_LIBRARIES, "timm")
     return {
         "recipe": recipe.as_dict(),
         "seed": seed,
@@ -62,17 +67,13 @@ def run_record(
         "precision": precision,
         "processes": processes,
         **run_hashes(hips),
-        "hips": _counts(hips),
+        "hips": counts,
         "versions": {
             "rhoa": __version__,
             "python": platform.python_version(),
-            **{library: metadata.version(library) for library in _libraries(recipe)},
+            **{library: metadata.version(library) for library in libraries},
         },
     }
-
-
-def _libraries(recipe: Recipe) -> tuple[str, ...]:
-    return _LIBRARIES if recipe.backbone == RESNET18 else (*_LIBRARIES, "timm")
 
 
 def run_hashes(hips: Iterable[Hip]) -> dict[str, str]:
@@ -85,15 +86,6 @@ def run_hashes(hips: Iterable[Hip]) -> dict[str, str]:
         split.add(json.dumps([hip.subject, hip.partition]))
     parted = hashlib.sha256("\n".join(sorted(split)).encode())
     return {"manifest_sha256": manifest.hexdigest(), "split_sha256": parted.hexdigest()}
-
-
-def _counts(hips: Iterable[Hip]) -> dict[str, dict[str, dict[str, int]]]:
-    """How many hips, by partition, source and label."""
-    counts: dict[str, dict[str, dict[str, int]]] = {}
-    for hip in hips:
-        labels = counts.setdefault(str(hip.partition), {}).setdefault(hip.source, {})
-        labels[str(hip.label)] = labels.get(str(hip.label), 0) + 1
-    return counts
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -144,14 +136,20 @@ def growing(
 ) -> Iterator[Callable[[Step], None]]:
     """A function that adds a step to the curves of ``folder``, which begin with ``history``."""
     write_curves(folder, history)
-    board = None if tensorboard is None else _board(tensorboard, len(history))
+    board: Any = None
+    if tensorboard is not None:
+        for package in ("tensorboard", "torch.utils.tensorboard"):
+            board = require_extra(
+                package, extra="tensorboard", purpose="Execution(tensorboard=True)"
+            )
+        board = board.SummaryWriter(tensorboard, purge_step=len(history) + 1)
     with (
         (folder / HISTORY_CSV).open("a", encoding="utf-8", newline="") as table,
         (folder / HISTORY_JSONL).open("a", encoding="utf-8") as lines,
     ):
 
         def add(step: Step) -> None:
-            table.write(csv_text(map(_cell, step), []))
+            table.write(csv_text(["" if value is None else repr(value) for value in step], []))
             lines.write(_json_line(step))
             table.flush()
             lines.flush()
@@ -165,18 +163,6 @@ def growing(
         finally:
             if board is not None:
                 board.close()
-
-
-def _board(folder: Path, done: int) -> Any:  # noqa: ANN401  # an optional package's class
-    require_extra("tensorboard", extra="tensorboard", purpose="Execution(tensorboard=True)")
-    board = require_extra(
-        "torch.utils.tensorboard", extra="tensorboard", purpose="Execution(tensorboard=True)"
-    )
-    return board.SummaryWriter(folder, purge_step=done + 1)
-
-
-def _cell(value: float | None) -> str:
-    return "" if value is None else repr(value)
 
 
 def _json_line(step: Step) -> str:
@@ -229,11 +215,19 @@ def save_checkpoint(
     path: Path, learner: Learner, state: TrainingState, *, identity: Mapping[str, Any]
 ) -> None:
     """Write a checkpoint of the run that ``identity`` describes."""
+    moments = {
+        f"{number}.{name}": value
+        for number, values in learner.optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+    random = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        random["cuda"] = torch.cuda.get_rng_state()
     tensors = {
         **_named(_NETWORK, learner.network.state_dict()),
         **_named(_BEST, state.best_weights),
-        **_named(_OPTIMIZER, _moments(learner.optimizer)),
-        **_named(_RANDOM, _random_states()),
+        **_named(_OPTIMIZER, moments),
+        **_named(_RANDOM, random),
     }
     header = {
         "identity": identity,
@@ -263,8 +257,12 @@ def load_checkpoint(path: Path, learner: Learner, *, identity: Mapping[str, Any]
         _require_same(header["identity"], identity, path)
         _restore(learner, tensors, header["scaler"])
         best_weights = _under(_BEST, tensors)
-        if best_weights:
-            _require_shapes(best_weights, learner.network.state_dict())
+        best_shapes, shapes = (
+            {name: value.shape for name, value in some.items()}
+            for some in (best_weights, learner.network.state_dict())
+        )
+        if best_weights and best_shapes != shapes:
+            raise ValueError("other tensors than the network has")
         return TrainingState(
             history=[Step(*row) for row in header["history"]],
             best=None if header["best"] is None else Best(*header["best"]),
@@ -295,12 +293,6 @@ def _require_same(there: Mapping[str, Any], here: Mapping[str, Any], path: Path)
         )
 
 
-def _require_shapes(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    shapes, needed = ({k: v.shape for k, v in some.items()} for some in (given, own))
-    if shapes != needed:
-        raise ValueError("other tensors than the network has")
-
-
 def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}{name}": value.detach().contiguous() for name, value in tensors.items()}
 
@@ -311,21 +303,6 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, value in tensors.items()
         if name.startswith(prefix)
     }
-
-
-def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return {
-        f"{number}.{name}": value
-        for number, values in optimizer.state_dict()["state"].items()
-        for name, value in values.items()
-    }
-
-
-def _random_states() -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
 
 
 def _restore(learner: Learner, tensors: Mapping[str, Tensor], scaler: dict[str, Any]) -> None:

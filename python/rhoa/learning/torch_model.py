@@ -118,18 +118,14 @@ def save_model(
         "recipe": recipe.name,
         "seed": seed,
         **notes,
-        "versions": _versions(),
+        "versions": {
+            "rhoa": __version__,
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     atomic_write(folder / WEIGHTS_FILE, weights)
     atomic_write(folder / CARD_FILE, json.dumps(card, indent=2) + "\n")
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "rhoa": __version__,
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }

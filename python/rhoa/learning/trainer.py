@@ -91,7 +91,7 @@ class LabelledCrops(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Fitting:
+class TrainingSetup:
     """What the loop works with.
 
     ``forward`` is the network of ``learner``, compiled or averaged over a team where asked for.
@@ -109,7 +109,7 @@ class Fitting:
 
 
 def fit(
-    fitting: Fitting,
+    setup: TrainingSetup,
     state: TrainingState,
     *,
     record: Callable[[Step], None],
@@ -117,8 +117,8 @@ def fit(
     save_every_s: float,
 ) -> None:
     """Train from ``state`` to the end of the recipe, or until its patience is over."""
-    recipe, learner = fitting.recipe, fitting.learner
-    images = len(fitting.train_set.lines)
+    recipe, learner = setup.recipe, setup.learner
+    images = len(setup.train_set.lines)
     total = recipe.iterations(images)
     in_epoch = total // recipe.epochs
     done, saved = state.iteration, time.monotonic()
@@ -126,25 +126,25 @@ def fit(
         rate = recipe.learning_rate_in(epoch)
         set_learning_rate(learner.optimizer, rate)
         missed = max(0, done - (epoch - 1) * in_epoch)
-        for batch in batches(recipe, images, seed=fitting.seed, epoch=epoch)[missed:]:
+        for batch in batches(recipe, images, seed=setup.seed, epoch=epoch)[missed:]:
             if recipe.patience is not None and state.stale >= recipe.patience:
                 return
-            loss, accuracy = train_step(fitting, batch)
+            loss, accuracy = train_step(setup, batch)
             step = Step(state.iteration + 1, epoch, rate, loss, accuracy)
-            _require_finite(step, batch, fitting, total)
+            _require_finite(step, batch, setup, total)
             if step.iteration % recipe.validation_every == 0 or step.iteration == total:
-                step = _validated(step, fitting, state)
+                step = _validated(step, setup, state)
             state.history.append(step)
             record(step)
-            if fitting.team.leads and time.monotonic() - saved >= save_every_s:
+            if setup.team.leads and time.monotonic() - saved >= save_every_s:
                 save()
                 saved = time.monotonic()
 
 
-def train_step(fitting: Fitting, batch: Batch) -> tuple[float, float]:
+def train_step(setup: TrainingSetup, batch: Batch) -> tuple[float, float]:
     """One step of the optimizer; loss and accuracy of the batch as they were before it."""
-    recipe, (network, optimizer, scaler) = fitting.recipe, fitting.learner
-    team, whole = fitting.team, fitting.train_set
+    recipe, (network, optimizer, scaler) = setup.recipe, setup.learner
+    team, whole = setup.team, setup.train_set
     members, changes = batch.part(team.rank, team.size)
     place = whole.images.device
     members = members.to(place)
@@ -152,12 +152,12 @@ def train_step(fitting: Fitting, batch: Batch) -> tuple[float, float]:
     if not recipe.augmentation.changes_nothing:
         images = warp(images, changes)
     inputs = as_input(images)
-    if fitting.channels_last:
+    if setup.channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     labels, grades = whole.labels[members], whole.grades[members]
     network.train()
-    with torch.autocast(place.type, dtype=fitting.autocast, enabled=fitting.autocast is not None):
-        outputs = fitting.forward(inputs)
+    with torch.autocast(place.type, dtype=setup.autocast, enabled=setup.autocast is not None):
+        outputs = setup.forward(inputs)
     outputs = outputs.float()
     loss = loss_of(outputs, labels, grades, recipe, smoothing=recipe.label_smoothing)
     share = len(members) / len(batch.members)
@@ -174,12 +174,12 @@ def train_step(fitting: Fitting, batch: Batch) -> tuple[float, float]:
     return mean_loss, accuracy
 
 
-def _require_finite(step: Step, batch: Batch, fitting: Fitting, total: int) -> None:
+def _require_finite(step: Step, batch: Batch, setup: TrainingSetup, total: int) -> None:
     if math.isfinite(step.train_loss):
         return
-    lines = sorted(fitting.train_set.lines[member] for member in batch.members.tolist())
+    lines = sorted(setup.train_set.lines[member] for member in batch.members.tolist())
     named = ", ".join(map(str, lines[:LINES_NAMED])) + (" ..." if len(lines) > LINES_NAMED else "")
-    recipe = fitting.recipe
+    recipe = setup.recipe
     raise RhoaError(
         f"{recipe.name}, iteration {step.iteration} of {total}: the training loss is "
         f"{step.train_loss} (batch: lines {named} of the manifest); use a smaller learning_rate "
@@ -187,16 +187,16 @@ def _require_finite(step: Step, batch: Batch, fitting: Fitting, total: int) -> N
     )
 
 
-def _validated(step: Step, fitting: Fitting, state: TrainingState) -> Step:
+def _validated(step: Step, setup: TrainingSetup, state: TrainingState) -> Step:
     """``step`` with the leader's validation figures; ``state`` learns whether it is the best."""
-    val_set, recipe, network = fitting.val_set, fitting.recipe, fitting.learner.network
+    val_set, recipe, network = setup.val_set, setup.recipe, setup.learner.network
     if not val_set.lines:
         return step
     figures = torch.zeros(3, dtype=torch.float64, device=val_set.images.device)
-    if fitting.team.leads:
-        values = validate(network, val_set, recipe, seed=fitting.seed)
+    if setup.team.leads:
+        values = validate(network, val_set, recipe, seed=setup.seed)
         figures.copy_(torch.tensor(values, dtype=torch.float64))
-    loss, accuracy, area = fitting.team.told(figures).tolist()
+    loss, accuracy, area = setup.team.told(figures).tolist()
     if not math.isfinite(loss):
         raise RhoaError(
             f"{recipe.name}, iteration {step.iteration}: the validation loss is {loss}; use a "
@@ -242,7 +242,7 @@ KEPT = ("last", "best")
 
 def finish(
     folder: Path,
-    fitting: Fitting,
+    setup: TrainingSetup,
     state: TrainingState,
     *,
     scored: tuple[Sequence[Hip], LabelledCrops],
@@ -252,14 +252,19 @@ def finish(
 
     The network is left with the kept weights.
     """
-    recipe, network = fitting.recipe, fitting.learner.network
+    recipe, network = setup.recipe, setup.learner.network
     hips, crops = scored
     weights = {"last": {k: v.clone() for k, v in network.state_dict().items()}}
     iterations: dict[str, int] = {"last": state.iteration}
     if state.best is not None:
         weights["best"] = state.best_weights
         iterations["best"] = state.best.iteration
-    _require_finite_weights(weights["last"], recipe.name)
+    strange = [key for key, value in weights["last"].items() if not torch.isfinite(value).all()]
+    if strange:
+        raise RhoaError(
+            f"{recipe.name}: after the last iteration {len(strange)} tensors are not finite "
+            f"(first: {strange[0]}); use a smaller learning_rate, or other weights to begin with."
+        )
     kept = recipe.keep if recipe.keep in weights else "last"
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -268,7 +273,7 @@ def finish(
         shutil.rmtree(folder / name, ignore_errors=True)
     notes = {
         "pretrained": record["weights"],
-        "trained_hips": len(fitting.train_set.lines),
+        "trained_hips": len(setup.train_set.lines),
         "iterations": state.iteration,
         "best_iteration": None if state.best is None else state.best.iteration,
         "best_val_loss": None if state.best is None else state.best.val_loss,
@@ -278,9 +283,9 @@ def finish(
         network.load_state_dict(weights[name])
         place = folder if name == kept else folder / name
         place.mkdir(exist_ok=True)
-        told = {**notes, "weights_of": name, "weights_iteration": iterations[name]}
+        own = {**notes, "weights_of": name, "weights_iteration": iterations[name]}
         classes = with_classes(copy.deepcopy(network))
-        save_model(classes, place, recipe=recipe, seed=fitting.seed, notes=told)
+        save_model(classes, place, recipe=recipe, seed=setup.seed, notes=own)
     scores = probabilities(classes, crops.images, crops.images.device)[:, 1]
     numbered = zip(crops.lines, prediction_rows(hips, scores), strict=True)
     rows = [row for _, row in sorted(numbered, key=lambda pair: pair[0])]
@@ -302,15 +307,6 @@ def is_finished(folder: Path, record: Mapping[str, Any]) -> bool:
         return False
 
 
-def _require_finite_weights(weights: Mapping[str, Tensor], name: str) -> None:
-    strange = [key for key, value in weights.items() if not torch.isfinite(value).all()]
-    if strange:
-        raise RhoaError(
-            f"{name}: after the last iteration {len(strange)} tensors are not finite (first: "
-            f"{strange[0]}); use a smaller learning_rate, or other weights to begin with."
-        )
-
-
 def _json(content: object) -> str:
     return json.dumps(content, indent=2) + "\n"
 
@@ -329,7 +325,7 @@ class LabelledHip(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageConfig:
     """One recipe, where and how it is trained, and the folder to leave."""
 
     recipe: Recipe
@@ -351,8 +347,8 @@ class Stage:
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
 
 
-def carry_out(
-    stage: Stage,
+def run_stage(
+    stage: StageConfig,
     hips: Sequence[LabelledHip],
     weights: str | PathLike[str],
     progress: Progress | None,
@@ -371,37 +367,35 @@ def carry_out(
         precision=stage.precision,
         processes=team.size,
     )
-    chosen = _in_order(hips, recipe)
+    chosen: dict[str, list[LabelledHip]] = {"train": [], "val": [], "rest": []}
+    for one in hips:
+        seen = one.hip.source in recipe.sources and one.hip.partition in {"train", "val"}
+        chosen[str(one.hip.partition) if seen else "rest"].append(one)
     total = recipe.iterations(len(chosen["train"]))
-    tell = _teller(stage, total, progress)
+
+    def report(done: int, what: str) -> None:
+        if progress is not None and team.leads:
+            progress(done, total, f"{recipe.name}: {what}")
+
     if stage.execution.resume and is_finished(stage.folder, record):
-        tell(total, "is there already")
+        report(total, "is there already")
         return
     require_parts(recipe, len(chosen["train"]), team)
     everything = [one for some in chosen.values() for one in some]
     with deterministic(stage.seed, stage.place):
         crops = _labelled_crops(everything, stage)
-        fitting = _fitting(stage, network, crops, {k: len(v) for k, v in chosen.items()})
-        state = _train(stage, fitting, record, tell)
+        setup = _training_setup(stage, network, crops, {k: len(v) for k, v in chosen.items()})
+        state = _train(stage, setup, record, report)
         if state.iteration < total:
-            tell(total, f"stopped after {state.iteration} iterations")
+            report(total, f"stopped after {state.iteration} iterations")
         if team.leads:
             scored = [hip for _, hip in everything], crops
-            finish(stage.folder, fitting, state, scored=scored, record=record)
+            finish(stage.folder, setup, state, scored=scored, record=record)
             shutil.rmtree(stage.folder / UNFINISHED, ignore_errors=True)
     team.wait()
 
 
-def _in_order(hips: Sequence[LabelledHip], recipe: Recipe) -> dict[str, list[LabelledHip]]:
-    """Hips that train, hips that validate, and the rest."""
-    parts: dict[str, list[LabelledHip]] = {"train": [], "val": [], "rest": []}
-    for one in hips:
-        seen = one.hip.source in recipe.sources and one.hip.partition in {"train", "val"}
-        parts[str(one.hip.partition) if seen else "rest"].append(one)
-    return parts
-
-
-def _labelled_crops(hips: Sequence[LabelledHip], stage: Stage) -> LabelledCrops:
+def _labelled_crops(hips: Sequence[LabelledHip], stage: StageConfig) -> LabelledCrops:
     recipe = stage.recipe
     images = read_crops(
         [hip for _, hip in hips],
@@ -418,9 +412,9 @@ def _labelled_crops(hips: Sequence[LabelledHip], stage: Stage) -> LabelledCrops:
     )
 
 
-def _fitting(
-    stage: Stage, network: nn.Module, crops: LabelledCrops, counts: Mapping[str, int]
-) -> Fitting:
+def _training_setup(
+    stage: StageConfig, network: nn.Module, crops: LabelledCrops, counts: Mapping[str, int]
+) -> TrainingSetup:
     channels_last = stage.place.type == "cuda"
     network.to(stage.place)
     if channels_last:
@@ -428,7 +422,7 @@ def _fitting(
     step = stage.team.spread(network)
     seen = counts["train"] + counts["val"]
     precision = stage.precision
-    return Fitting(
+    return TrainingSetup(
         learner=Learner(
             network,
             build_optimizer(network, stage.recipe),
@@ -446,12 +440,15 @@ def _fitting(
 
 
 def _train(
-    stage: Stage, fitting: Fitting, record: Mapping[str, Any], tell: Callable[[int, str], None]
+    stage: StageConfig,
+    setup: TrainingSetup,
+    record: Mapping[str, Any],
+    report: Callable[[int, str], None],
 ) -> TrainingState:
     """The state after the last iteration, from the checkpoint if there is one."""
     folder = stage.folder / UNFINISHED
     checkpoint = folder / CHECKPOINT_FILE
-    learner, recipe = fitting.learner, stage.recipe
+    learner, recipe = setup.learner, stage.recipe
     state = TrainingState()
     if stage.execution.resume and (checkpoint.exists() or checkpoint.is_symlink()):
         state = load_checkpoint(checkpoint, learner, identity=record)
@@ -466,10 +463,10 @@ def _train(
 
         def show(step: Step) -> None:
             add(step)
-            tell(step.iteration, f"epoch {step.epoch} of {recipe.epochs}")
+            report(step.iteration, f"epoch {step.epoch} of {recipe.epochs}")
 
         fit(
-            fitting,
+            setup,
             state,
             record=show,
             save=save,
@@ -479,7 +476,9 @@ def _train(
 
 
 @contextmanager
-def _curves(stage: Stage, folder: Path, state: TrainingState) -> Iterator[Callable[[Step], None]]:
+def _curves(
+    stage: StageConfig, folder: Path, state: TrainingState
+) -> Iterator[Callable[[Step], None]]:
     if not stage.team.leads:
         yield lambda _: None
         return
@@ -487,14 +486,6 @@ def _curves(stage: Stage, folder: Path, state: TrainingState) -> Iterator[Callab
     board = stage.folder / "tensorboard" if stage.execution.tensorboard else None
     with growing(folder, state.history, tensorboard=board) as add:
         yield add
-
-
-def _teller(stage: Stage, total: int, progress: Progress | None) -> Callable[[int, str], None]:
-    def tell(done: int, what: str) -> None:
-        if progress is not None and stage.team.leads:
-            progress(done, total, f"{stage.recipe.name}: {what}")
-
-    return tell
 
 
 def require_parts(recipe: Recipe, images: int, team: Team) -> None:
@@ -598,13 +589,19 @@ def train(
     while stages[0].first is not None:
         stages.insert(0, stages[0].first)
     for stage in stages:
-        _require_classes(hips, stage)
+        chosen = [h for _, h in hips if h.partition == "train" and h.source in stage.sources]
+        counts = [sum(hip.label == label for hip in chosen) for label in (0, 1)]
+        if min(counts) == 0 or sum(counts) < SMALLEST_BATCH:
+            raise ManifestError(
+                f"{stage.name} trains on {' and '.join(stage.sources)} hips: {counts[0]} without "
+                f"and {counts[1]} with rHOA are marked train; at least one of each is needed."
+            )
     folder, start = Path(out), weights
     with gathered(device) as (team, place):
         for number, one in enumerate(stages, start=1):
             inner = folder.joinpath(*["first"] * (len(stages) - number))
-            run = Stage(one, inner, seed, team, place, execution, overruled)
-            carry_out(run, hips, start, progress)
+            run = StageConfig(one, inner, seed, team, place, execution, overruled)
+            run_stage(run, hips, start, progress)
             start = inner
     return folder
 
@@ -626,13 +623,3 @@ def _partitioned(manifest: Manifest) -> list[LabelledHip]:
         )
     require_no_leaks(manifest)
     return hips
-
-
-def _require_classes(hips: Sequence[LabelledHip], recipe: Recipe) -> None:
-    chosen = [hip for _, hip in hips if hip.partition == "train" and hip.source in recipe.sources]
-    counts = [sum(hip.label == label for hip in chosen) for label in (0, 1)]
-    if min(counts) == 0 or sum(counts) < SMALLEST_BATCH:
-        raise ManifestError(
-            f"{recipe.name} trains on {' and '.join(recipe.sources)} hips: {counts[0]} without and "
-            f"{counts[1]} with rHOA are marked train; at least one of each is needed."
-        )

@@ -121,9 +121,9 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], *, palette: Palette = LI
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         above.plot([0, 1], [0, 1], color=palette.guide, linewidth=0.8, linestyle=":")
         score, share = (
-            np.array([getattr(part, name) for part in bins]) for name in ("score", "share")
+            np.array([getattr(tenth, name) for tenth in bins]) for name in ("score", "share")
         )
-        reach = np.array([[part.share - part.low, part.high - part.share] for part in bins]).T
+        reach = np.array([[tenth.share - tenth.low, tenth.high - tenth.share] for tenth in bins]).T
         above.errorbar(
             score,
             share,
@@ -136,9 +136,9 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], *, palette: Palette = LI
             capsize=0,
         )
         above.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), ylabel="Share of rHOA")
-        edges = [part.low_edge for part in bins]
-        widths = [part.high_edge - part.low_edge for part in bins]
-        hips = [part.hips for part in bins]
+        edges = [tenth.low_edge for tenth in bins]
+        widths = [tenth.high_edge - tenth.low_edge for tenth in bins]
+        hips = [tenth.hips for tenth in bins]
         below.bar(edges, hips, widths, align="edge", color=palette.guide, linewidth=0)
         below.set(xlabel="Probability of rHOA", ylabel="Hips")
     return figure

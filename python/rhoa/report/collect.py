@@ -98,21 +98,21 @@ def read_runs(folders: Iterable[str | PathLike[str]], hips: Sequence[Hip]) -> li
     paths = [Path(folder) for folder in folders]
     recipes = [_read_recipe(path) for path in paths]
     names = [str(recipe["name"]) for recipe in recipes]
+    unique = [
+        name if names.count(name) == 1 else f"{name} ({path.name})"
+        for name, path in zip(names, paths, strict=True)
+    ]
     return [
         Run(
-            _displayed(name if names.count(name) == 1 else f"{name} ({path.name})"),
+            name[:1].upper() + name[1:],
             recipe,
             _read_history(path),
             _read_sets(path, hips),
             _read_json(path / "run.json"),
             _read_json(path / "model.json"),
         )
-        for path, recipe, name in zip(paths, recipes, names, strict=True)
+        for path, recipe, name in zip(paths, recipes, unique, strict=True)
     ]
-
-
-def _displayed(name: str) -> str:
-    return name[:1].upper() + name[1:]
 
 
 def _read_recipe(folder: Path) -> dict[str, Any]:
@@ -152,8 +152,8 @@ def _read_sets(folder: Path, hips: Sequence[Hip]) -> dict[tuple[str, str], Score
     said = _read_predictions(path)
     known = {_key(hip): hip for hip in hips}
     strange = sum(
-        key not in known or (str(known[key].label), known[key].partition) != (label, part)
-        for key, (label, part, _) in said.items()
+        key not in known or (str(known[key].label), known[key].partition) != (label, partition)
+        for key, (label, partition, _) in said.items()
     )
     if strange:
         raise ManifestError(
@@ -161,19 +161,21 @@ def _read_sets(folder: Path, hips: Sequence[Hip]) -> dict[tuple[str, str], Score
             "another label or partition there; report runs with the manifest they were trained on."
         )
     sets: dict[tuple[str, str], Scores] = {}
-    for source, part in sorted({(key[2], part) for key, (_, part, _) in said.items()}):
-        expected = [hip for hip in hips if (hip.source, hip.partition) == (source, part)]
+    for source, partition in sorted(
+        {(key[2], partition) for key, (_, partition, _) in said.items()}
+    ):
+        expected = [hip for hip in hips if (hip.source, hip.partition) == (source, partition)]
         present = [hip for hip in expected if _key(hip) in said]
         if len(present) < len(expected):
             raise ManifestError(
                 f"{_where(path)}: holds {len(present)} of the {len(expected)} {source} hips of "
-                f"partition {part}; train again on this manifest."
+                f"partition {partition}; train again on this manifest."
             )
         truth = np.array([hip.label for hip in present], int)
         score = np.array([said[_key(hip)][2] for hip in present], np.float64)
         groups = np.unique([hip.subject for hip in present], return_inverse=True)[1]
         measured = evaluate(truth, score, groups=groups)
-        sets[source, part] = Scores(present, truth, score, groups, measured)
+        sets[source, partition] = Scores(present, truth, score, groups, measured)
     return sets
 
 
@@ -230,14 +232,17 @@ def numbers(manifest: Manifest, runs: Sequence[Run]) -> dict[str, Any]:
         "cohort": _cohort(hips) | {"excluded": dict(manifest.excluded)},
         "models": [_model(run) for run in runs],
         "baselines": {
-            source: {part: _baseline(_members(hips, [source], [part])) for part in PARTITIONS}
+            source: {
+                partition: _baseline(_members(hips, [source], [partition]))
+                for partition in PARTITIONS
+            }
             for source in SOURCES
         },
     }
 
 
-def _members(hips: Iterable[Hip], sources: Iterable[str], parts: Iterable[str | None]) -> list[Hip]:
-    return [hip for hip in hips if hip.source in sources and hip.partition in parts]
+def _members(hips: Iterable[Hip], sources: Iterable[str], among: Iterable[str | None]) -> list[Hip]:
+    return [hip for hip in hips if hip.source in sources and hip.partition in among]
 
 
 def _cohort(labelled: Sequence[Hip]) -> dict[str, Any]:
@@ -246,22 +251,26 @@ def _cohort(labelled: Sequence[Hip]) -> dict[str, Any]:
     for hip in labelled:
         partitions.setdefault(hip.subject, set()).add(hip.partition)
 
-    def subjects(sources: Iterable[str], parts: Iterable[str]) -> int:
-        return len({hip.subject for hip in _members(labelled, sources, parts)})
+    def subjects(sources: Iterable[str], among: Iterable[str]) -> int:
+        return len({hip.subject for hip in _members(labelled, sources, among)})
 
     return {
         "hips": {
-            source: {part: _classes(_members(labelled, [source], [part])) for part in PARTITIONS}
+            source: {
+                partition: _classes(_members(labelled, [source], [partition]))
+                for partition in PARTITIONS
+            }
             for source in SOURCES
         },
         "subjects": {
-            **{part: subjects(SOURCES, [part]) for part in PARTITIONS},
+            **{partition: subjects(SOURCES, [partition]) for partition in PARTITIONS},
             "all": subjects(SOURCES, PARTITIONS),
         },
         "subjects_by_source": {
-            source: {part: subjects([source], [part]) for part in PARTITIONS} for source in SOURCES
+            source: {partition: subjects([source], [partition]) for partition in PARTITIONS}
+            for source in SOURCES
         },
-        "subjects_in_several_partitions": sum(len(parts) > 1 for parts in partitions.values()),
+        "subjects_in_several_partitions": sum(len(among) > 1 for among in partitions.values()),
     }
 
 
@@ -270,30 +279,36 @@ def _classes(hips: Sequence[Hip]) -> dict[str, int]:
     return dict(zip(CLASSES, (positive, len(hips) - positive), strict=True))
 
 
-def _network(run: Run) -> str:
-    backbone = str(run.recipe.get("backbone", RESNET18))
-    return "ResNet18" if backbone == RESNET18 else backbone
-
-
 def _model(run: Run) -> dict[str, Any]:
     last = {name: finite(values[-1]) for name, values in run.history.items() if values.size}
+    backbone = str(run.recipe.get("backbone", RESNET18))
+    network = "ResNet18" if backbone == RESNET18 else backbone
+    # What made the model, as far as its folder says.
+    from_record = ("seed", "device", "precision", "versions", "manifest_sha256", "split_sha256")
+    from_card = (
+        *("architecture", "image_size", "pretrained", "trained_hips", "iterations"),
+        *("weights_of", "weights_iteration", "weights_sha256"),
+    )
     return {
         "name": run.name,
-        "description": f"{_network(run)} {run.recipe.get('description', '')}".strip(),
+        "description": f"{network} {run.recipe.get('description', '')}".strip(),
         "sources": _seen(run.recipe),
         "xray_size": run.recipe.get("xray_size"),
         "epochs": run.recipe.get("epochs"),
         "last_iteration": last,
         "results": {
             source: {
-                part: _evaluation(run.sets[source, part].evaluation)
-                if (source, part) in run.sets
+                partition: _evaluation(run.sets[source, partition].evaluation)
+                if (source, partition) in run.sets
                 else None
-                for part in ("val", "test")
+                for partition in ("val", "test")
             }
             for source in SOURCES
         },
-        "provenance": _provenance(run),
+        "provenance": {
+            **{name: run.record.get(name) for name in from_record},
+            **{name: run.card.get(name) for name in from_card},
+        },
     }
 
 
@@ -301,17 +316,6 @@ def _seen(recipe: Mapping[str, Any]) -> list[str]:
     """The kinds of image that a model was trained on, in any stage, in their order."""
     first = recipe.get("first")
     return list(dict.fromkeys([*(_seen(first) if first else ()), *recipe["sources"]]))
-
-
-def _provenance(run: Run) -> dict[str, Any]:
-    """What made the model, as far as its folder says."""
-    from_record = ("seed", "device", "precision", "versions", "manifest_sha256", "split_sha256")
-    from_card = (
-        *("architecture", "image_size", "pretrained", "trained_hips", "iterations"),
-        *("weights_of", "weights_iteration", "weights_sha256"),
-    )
-    told = {name: run.record.get(name) for name in from_record}
-    return told | {name: run.card.get(name) for name in from_card}
 
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
@@ -347,7 +351,7 @@ COMPARED = ("balanced_accuracy", "pr_auc", "brier")
 
 
 def reference(runs: Sequence[Run], source: str) -> Run | None:
-    """The model whose test results on ``source`` are looked at closely.
+    """The model whose test results on ``source`` are compared with the others.
 
     That of the largest ROC AUC on the validation set, so that the test set has no say; the first
     one where no validation set has both classes.
@@ -364,14 +368,17 @@ def reference(runs: Sequence[Run], source: str) -> Run | None:
     return max(tested, key=area)
 
 
-def findings(runs: Sequence[Run], source: str) -> dict[str, Any]:
+def comparisons_and_calibration(runs: Sequence[Run], source: str) -> dict[str, Any]:
     """Everything of one source, in plain types for ``metrics.json``; None where undefined."""
     chosen = reference(runs, source)
     return {
         "reference": None if chosen is None else chosen.name,
         "comparisons": [] if chosen is None else _comparisons(runs, chosen, source),
         "calibration": [_calibration(run, source) for run in runs if _tuned(run, source)],
-        "failures": [] if chosen is None else [_failure(*one) for one in failures(chosen, source)],
+        "failures": [
+            {"label": hip.label, "kl": hip.kl, "side": hip.side, "probability": score}
+            for hip, score in ([] if chosen is None else failures(chosen, source))
+        ],
     }
 
 
@@ -381,10 +388,6 @@ def failures(run: Run, source: str) -> list[tuple[Hip, float]]:
     wrong = np.flatnonzero((scores.score >= 0.5) != (scores.truth == 1))
     order = wrong[np.argsort(-np.abs(scores.score[wrong] - 0.5), kind="stable")]
     return [(scores.hips[at], float(scores.score[at])) for at in order]
-
-
-def _failure(hip: Hip, score: float) -> dict[str, Any]:
-    return {"label": hip.label, "kl": hip.kl, "side": hip.side, "probability": score}
 
 
 def _comparisons(runs: Sequence[Run], chosen: Run, source: str) -> list[dict[str, Any]]:
@@ -414,18 +417,18 @@ def _comparisons(runs: Sequence[Run], chosen: Run, source: str) -> list[dict[str
 
 def _tuned(run: Run, source: str) -> bool:
     """Whether there are hips to choose on, and hips to measure on."""
-    val, test = (run.sets.get((source, part)) for part in ("val", "test"))
+    val, test = (run.sets.get((source, partition)) for partition in ("val", "test"))
     return val is not None and val.has_both_classes and test is not None
 
 
 def _calibration(run: Run, source: str) -> dict[str, Any]:
     """Temperature and threshold from the validation set, and what they do on the test set."""
     val, test = run.sets[source, "val"], run.sets[source, "test"]
-    part = np.full(val.truth.size, "val")
+    partition = np.full(val.truth.size, "val")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RhoaWarning)  # an extreme temperature is printed as it is
-        temperature = fit_temperature(val.truth, val.score, partition=part)
-    point = choose_threshold(val.truth, val.score, partition=part)
+        temperature = fit_temperature(val.truth, val.score, partition=partition)
+    point = choose_threshold(val.truth, val.score, partition=partition)
     scaled = evaluate(test.truth, temperature.apply(test.score), groups=test.groups)
     moved = evaluate(test.truth, test.score, groups=test.groups, threshold=point.threshold)
     return {

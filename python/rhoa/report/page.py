@@ -63,19 +63,17 @@ def chart_figure(draw: Draw, alt: str) -> str:
     """A chart of `rhoa.report.charts`, drawn for light pages and for dark ones."""
     light, dark = draw(palette=LIGHT), draw(palette=DARK)
     width, height = (round(96 * inch) for inch in light.get_size_inches())
-    addresses = [_address(_png(figure)) for figure in (light, dark)]
+    addresses = []
+    for figure in (light, dark):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
+        addresses.append(_address(buffer.getvalue()))
     return (
         '<picture><source media="screen and (prefers-color-scheme: dark)" '
         f'srcset="{addresses[1]}">'
         f'<img src="{addresses[0]}" width="{width}" height="{height}" alt="{html.escape(alt)}">'
         "</picture>"
     )
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def image_gallery(items: Sequence[GalleryItem]) -> str:
@@ -85,7 +83,12 @@ def image_gallery(items: Sequence[GalleryItem]) -> str:
 
 def _radiograph(caption: str, image: Radiograph, found: Mapping[Side, Box] | None = None) -> str:
     """An SVG in millimetres: the picture, the boxes over it, the sides of the patient."""
-    found = _known_boxes(image) if found is None else found
+    if found is None:
+        known = image.alignment is not None and image.alignment.landmarks is not None
+        try:
+            found = boxes(image) if known else {}
+        except PoseError:  # the image ends at a hip: shown without boxes
+            found = {}
     (rows, columns), (down, across) = image.shape, image.pixel_mm
     high, wide = rows * down, columns * across
     square = image.square()
@@ -110,7 +113,7 @@ def _radiograph(caption: str, image: Radiograph, found: Mapping[Side, Box] | Non
 
 
 def _pose(image: Radiograph) -> str:
-    """Angles of the pelvis and what is to be looked at, as two lines."""
+    """Angles of the pelvis and flags of the pose, as two lines."""
     alignment = image.alignment
     if alignment is None:
         return "<br>as scanned"
@@ -122,15 +125,6 @@ def _pose(image: Radiograph) -> str:
     flags = ", ".join(sorted(alignment.flags)) or "no flags"
     kind = ' class="flagged"' if alignment.flags else ""
     return f"<br>{angles}<br><span{kind}>{html.escape(flags)}</span>"
-
-
-def _known_boxes(image: Radiograph) -> Mapping[Side, Box]:
-    if image.alignment is None or image.alignment.landmarks is None:
-        return {}
-    try:
-        return boxes(image)
-    except PoseError:  # the image ends at a hip: shown without boxes
-        return {}
 
 
 def crops(hips: Sequence[Hip]) -> str:
@@ -384,19 +378,19 @@ def cohort(metrics: Numbers) -> str:
     """How many hips came, stayed and went where; Table 1; what leaks between partitions."""
     flow = metrics["flow"]
     left_out = "".join(f"<li>{count} {reason}</li>" for reason, count in flow["excluded"].items())
-    parts = "".join(
-        f"<li><b>{tables.PART_NAMES[part]}</b> {hips} hips of {count} subjects</li>"
-        for part, count in metrics["cohort"]["subjects"].items()
-        if part != "all"
+    partitions = "".join(
+        f"<li><b>{tables.PART_NAMES[partition]}</b> {hips} hips of {count} subjects</li>"
+        for partition, count in metrics["cohort"]["subjects"].items()
+        if partition != "all"
         for hips in [
-            sum(sum(counts[part].values()) for counts in metrics["cohort"]["hips"].values())
+            sum(sum(counts[partition].values()) for counts in metrics["cohort"]["hips"].values())
         ]
     )
     steps = (
         f"<div><b>{flow['start']}</b> hips in images</div>"
         f'<div class="out"><b>{flow["start"] - flow["left"]}</b> left out'
         f"{f'<ul>{left_out}</ul>' if left_out else ''}</div>"
-        f"<div><b>{flow['left']}</b> hips with a label<ul>{parts}</ul></div>"
+        f"<div><b>{flow['left']}</b> hips with a label<ul>{partitions}</ul></div>"
     )
     caption = "Flow of hips from the images to the partitions."
     return (
@@ -428,14 +422,14 @@ def images(
     windows: Mapping[str, NDArray[np.float32]],
 ) -> str:
     """CT-APs with boxes and pose, histograms of HU windows, crops by class."""
-    parts = ["<h2>Images</h2>"]
+    blocks = ["<h2>Images</h2>"]
     if gallery:
         caption = (
             "CT-APs: the sum of each CT&rsquo;s coronal slices. R and L are the patient&rsquo;s "
             "sides; squares are cropped as hips. Below each image, the angles through which the "
             "pelvis was turned to its anterior pelvic plane, and flags of the pose."
         )
-        parts.append(numbered(caption, image_gallery(gallery)))
+        blocks.append(numbered(caption, image_gallery(gallery)))
     if windows:
         names = html.escape(" and ".join(windows))
         chart = chart_figure(
@@ -445,7 +439,7 @@ def images(
             f"Histogram of the grey levels of one CT-AP, HU clipped to {names} before the sum. "
             "Each image is stretched from its darkest to its brightest pixel."
         )
-        parts.append(numbered(caption, f'<div class="single">{chart}</div>'))
+        blocks.append(numbered(caption, f'<div class="single">{chart}</div>'))
     rows = []
     for source in reversed(SOURCES):
         for label, name in enumerate(reversed(CLASSES)):
@@ -454,8 +448,8 @@ def images(
                 rows.append(f"<h3>{SOURCE_NAMES[source]}, {name}</h3>{crops(shown)}")
     if rows:
         caption = "Crops of each class, right hips mirrored to look like left ones."
-        parts.append(numbered(caption, "".join(rows)))
-    return "".join(parts) if len(parts) > 1 else ""
+        blocks.append(numbered(caption, "".join(rows)))
+    return "".join(blocks) if len(blocks) > 1 else ""
 
 
 def _examples(hips: Sequence[Hip]) -> list[Hip]:
@@ -467,12 +461,14 @@ def _examples(hips: Sequence[Hip]) -> list[Hip]:
 
 def training(models: Sequence[Run]) -> str:
     """Learning curves of all models: the paper's supplementary Figures 2 to 6."""
-    drawn = [
-        f"<figure>{_learning(run)}"
-        f"<figcaption><b>{html.escape(run.name)}.</b> "
-        f"{html.escape(str(run.recipe.get('description', '')))}</figcaption></figure>"
-        for run in models
-    ]
+    drawn = []
+    for run in models:
+        draw = partial(charts.learning_curves, run.history)
+        drawn.append(
+            f"<figure>{chart_figure(draw, f'{run.name}: loss and accuracy')}"
+            f"<figcaption><b>{html.escape(run.name)}.</b> "
+            f"{html.escape(str(run.recipe.get('description', '')))}</figcaption></figure>"
+        )
     caption = (
         "Training. Blue: training batches; orange: validation dataset; dotted: the loss of "
         f"answering 0.5 always. Losses above {charts.LOSS_TOP:g} leave the frame. Results below "
@@ -482,28 +478,22 @@ def training(models: Sequence[Run]) -> str:
     return f"<h2>Training</h2>{numbered(caption, body)}" if models else ""
 
 
-def _learning(run: Run) -> str:
-    return chart_figure(
-        partial(charts.learning_curves, run.history), f"{run.name}: loss and accuracy"
-    )
-
-
 def results(models: Sequence[Run], metrics: Mapping[str, Any]) -> str:
     """Tables 2 to 4, ROC and PR curves."""
     if not models:
         return ""
-    parts = ["<h2>Results</h2>"]
+    blocks = ["<h2>Results</h2>"]
     for number, source in zip("23", SOURCES, strict=True):
-        if any(metrics["baselines"][source][part] for part in ("val", "test")):
-            parts.append(tables.result_table(number, source, metrics))
-    parts.append(
+        if any(metrics["baselines"][source][partition] for partition in ("val", "test")):
+            blocks.append(tables.result_table(number, source, metrics))
+    blocks.append(
         '<p class="note">Precision, recall and F1-score are of the rHOA class. The paper&rsquo;s '
         "printed columns fit averages over both classes instead, so compare accuracies and areas, "
         "not these three, with its tables. PR AUC is the average precision.</p>"
     )
-    parts += [_curves(source, models, metrics) for source in reversed(SOURCES)]
-    parts.append(tables.operating_table("4", metrics))
-    return "".join(parts)
+    blocks += [_curves(source, models, metrics) for source in reversed(SOURCES)]
+    blocks.append(tables.operating_table("4", metrics))
+    return "".join(blocks)
 
 
 def _curves(source: str, models: Sequence[Run], metrics: Mapping[str, Any]) -> str:
@@ -537,27 +527,27 @@ def comparison(metrics: Numbers) -> str:
     """The reference model against the others, source by source."""
     found = metrics["findings"]
     compared = [source for source in reversed(SOURCES) if found[source]["comparisons"]]
-    parts = [
+    blocks = [
         tables.comparison_table(str(number), source, found[source])
         for number, source in enumerate(compared, start=5)
     ]
-    return f"<h2>Models compared</h2>{''.join(parts)}" if parts else ""
+    return f"<h2>Models compared</h2>{''.join(blocks)}" if blocks else ""
 
 
 def calibration(models: Sequence[Run], metrics: Numbers) -> str:
     """Reliability and decision curves, and what validation hips chose, source by source."""
     found = metrics["findings"]
     number = 5 + sum(bool(found[source]["comparisons"]) for source in SOURCES)
-    parts = []
+    blocks = []
     for source in reversed(SOURCES):
         tested = [(run, run.sets[source, "test"]) for run in models if (source, "test") in run.sets]
         if not tested or not tested[0][1].has_both_classes:
             continue
         if found[source]["calibration"]:
-            parts.append(tables.calibration_table(str(number), source, found[source]))
+            blocks.append(tables.calibration_table(str(number), source, found[source]))
             number += 1
-        parts += [_reliability(source, tested), _decisions(source, tested)]
-    return f"<h2>Calibration and decisions</h2>{''.join(parts)}" if parts else ""
+        blocks += [_reliability(source, tested), _decisions(source, tested)]
+    return f"<h2>Calibration and decisions</h2>{''.join(blocks)}" if blocks else ""
 
 
 def _reliability(source: str, tested: Sequence[tuple[Run, Scores]]) -> str:
@@ -598,7 +588,7 @@ def _decisions(source: str, tested: Sequence[tuple[Run, Scores]]) -> str:
 
 def failures(models: Sequence[Run], metrics: Numbers) -> str:
     """Test hips that the reference model calls wrong, the most confident first."""
-    parts = []
+    blocks = []
     for source in reversed(SOURCES):
         chosen = reference(models, source)
         if chosen is None:
@@ -607,7 +597,7 @@ def failures(models: Sequence[Run], metrics: Numbers) -> str:
         hips = len(chosen.sets[source, "test"].hips)
         name = f"{html.escape(chosen.name)}, {SOURCE_NAMES[source]}"
         if not wrong:
-            parts.append(f"<p>{name}: none of {hips} test hips is called wrong.</p>")
+            blocks.append(f"<p>{name}: none of {hips} test hips is called wrong.</p>")
             continue
         shown = wrong[:FAILURES_SHOWN]
         first = f", the first {len(shown)}" if len(shown) < len(wrong) else ""
@@ -615,8 +605,8 @@ def failures(models: Sequence[Run], metrics: Numbers) -> str:
             f"{name}: {len(wrong)} of {hips} test hips are called wrong{first}; the most confident "
             "errors come first. GT: ground truth, top left; probability of rHOA, top right."
         )
-        parts.append(numbered(caption, scored_crops(shown)))
-    return f"<h2>Failures</h2>{''.join(parts)}" if parts and metrics["models"] else ""
+        blocks.append(numbered(caption, scored_crops(shown)))
+    return f"<h2>Failures</h2>{''.join(blocks)}" if blocks and metrics["models"] else ""
 
 
 def cards(metrics: Numbers) -> str:
@@ -638,29 +628,29 @@ def reporting(metrics: Numbers) -> str:
 
 
 def provenance(metrics: Numbers) -> str:
-    """Versions and hashes, as the run folders tell them."""
+    """Versions and hashes, as the run folders state them."""
     rows = []
     for model in metrics["models"]:
         made = model["provenance"]
-        versions = ", ".join(f"{name} {told}" for name, told in (made["versions"] or {}).items())
-        for name, told in (
+        versions = ", ".join(f"{name} {value}" for name, value in (made["versions"] or {}).items())
+        for name, value in (
             ("Versions", versions),
             ("Device", " ".join(filter(None, (made["device"], made["precision"])))),
             ("Weights, sha256", made["weights_sha256"]),
             ("Hips, sha256", made["manifest_sha256"]),
             ("Partitions, sha256", made["split_sha256"]),
         ):
-            if told:
-                rows.append((name, html.escape(told), html.escape(model["name"])))
+            if value:
+                rows.append((name, html.escape(value), html.escape(model["name"])))
     if not rows:
         return ""
     same: dict[tuple[str, str], list[str]] = {}
-    for name, told, model in rows:
-        same.setdefault((name, told), []).append(model)
+    for name, value, model in rows:
+        same.setdefault((name, value), []).append(model)
     lines = "".join(
-        f'<tr><th scope="row">{name}</th><td><code>{told}</code></td><td>'
+        f'<tr><th scope="row">{name}</th><td><code>{value}</code></td><td>'
         f"{'all' if len(names) == len(metrics['models']) else tables.joined(names)}</td></tr>"
-        for (name, told), names in same.items()
+        for (name, value), names in same.items()
     )
     return (
         '<h2>Versions and hashes</h2><div class="words"><table><thead><tr><th>What</th>'

@@ -57,8 +57,9 @@ def cohort_table(cohort: Numbers, models: Sequence[Numbers]) -> str:
     }
     titles = "".join(f'<th colspan="2">{name}</th>' for name in blocks)
     trained = "".join(
-        f'<th colspan="2">{_listed(_trained_on(models, sources))}</th>'
-        for sources in blocks.values()
+        f'<th colspan="2">{_listed(names)}</th>'
+        for kinds in blocks.values()
+        for names in [[m["name"] for m in models if set(m["sources"]) == set(kinds)]]
     )
     classes = "".join(f"<th>{name}</th>" for name in CLASSES * len(blocks))
     head = (
@@ -68,43 +69,35 @@ def cohort_table(cohort: Numbers, models: Sequence[Numbers]) -> str:
     )
     rows = []
     everything = _hips(cohort, SOURCES, PARTITIONS, CLASSES)
-    for name, parts in [
-        *((PART_NAMES[part], [part]) for part in PARTITIONS),
+    for name, partitions in [
+        *((PART_NAMES[partition], [partition]) for partition in PARTITIONS),
         ("Total", PARTITIONS),
     ]:
         cells = [
-            (f"{block}, {label}", f"{_hips(cohort, sources, parts, [label])}")
+            (f"{block}, {label}", f"{_hips(cohort, sources, partitions, [label])}")
             for block, sources in blocks.items()
             for label in CLASSES
         ]
-        overall = _hips(cohort, SOURCES, parts, CLASSES)
+        overall = _hips(cohort, SOURCES, partitions, CLASSES)
         share = f" ({100 * overall / everything:.0f}%)" if everything else ""
         cells.append(("Overall (%)", f"{overall}{share}"))
-        cells.append(("Subjects", f"{cohort['subjects'][_part_key(parts)]}"))
+        key = partitions[0] if len(partitions) == 1 else "all"
+        cells.append(("Subjects", f"{cohort['subjects'][key]}"))
         rows.append(row(name, cells, kind="total" if name == "Total" else ""))
     caption = "Hips used to train, validate and test the models."
     return table("1", caption, head, rows, _cohort_notes(cohort))
 
 
-def _part_key(parts: Iterable[str]) -> str:
-    names = list(parts)
-    return names[0] if len(names) == 1 else "all"
-
-
 def _hips(
-    cohort: Numbers, sources: Iterable[str], parts: Iterable[str], labels: Iterable[str]
+    cohort: Numbers, sources: Iterable[str], partitions: Iterable[str], labels: Iterable[str]
 ) -> int:
     names = list(labels)
     return sum(
-        cohort["hips"][source][part][name]
+        cohort["hips"][source][partition][name]
         for source in sources
-        for part in list(parts)
+        for partition in list(partitions)
         for name in names
     )
-
-
-def _trained_on(models: Sequence[Numbers], sources: Iterable[str]) -> list[str]:
-    return [model["name"] for model in models if set(model["sources"]) == set(sources)]
 
 
 def _cohort_notes(cohort: Numbers) -> list[str]:
@@ -124,13 +117,13 @@ def _cohort_notes(cohort: Numbers) -> list[str]:
 def result_table(number: str, source: str, metrics: Numbers) -> str:
     """Table 2 (X-ray) or 3 (CT-AP): figures of every model on validation and test sets."""
     rows = []
-    for part in ("val", "test"):
-        rows.append(_set_row(source, part, metrics, columns=1 + len(COLUMNS)))
+    for partition in ("val", "test"):
+        rows.append(_set_row(source, partition, metrics, columns=1 + len(COLUMNS)))
         rows += [
-            row(model["name"], _figure_cells(model["results"][source][part], COLUMNS))
+            row(model["name"], _figure_cells(model["results"][source][partition], COLUMNS))
             for model in metrics["models"]
         ]
-        baseline = metrics["baselines"][source][part]
+        baseline = metrics["baselines"][source][partition]
         if baseline is not None:
             name = f"Always {baseline['answer']}"
             rows.append(row(name, _figure_cells(baseline, COLUMNS), kind="baseline"))
@@ -170,16 +163,16 @@ def operating_table(number: str, metrics: Numbers) -> str:
     return table(number, caption, head, rows, [])
 
 
-def _set_row(source: str, part: str, metrics: Numbers, *, columns: int) -> str:
-    counts = metrics["cohort"]["hips"][source][part]
+def _set_row(source: str, partition: str, metrics: Numbers, *, columns: int) -> str:
+    counts = metrics["cohort"]["hips"][source][partition]
     positive, negative = (counts[name] for name in CLASSES)
-    subjects = metrics["cohort"]["subjects_by_source"][source][part]
+    subjects = metrics["cohort"]["subjects_by_source"][source][partition]
     size = (
         f"{positive + negative} hips of {subjects} subjects: {positive} rHOA, {negative} no-rHOA"
         if positive + negative
         else "no hips"
     )
-    name = f"{SOURCE_NAMES[source]} images of the {PART_NAMES[part].lower()} dataset"
+    name = f"{SOURCE_NAMES[source]} images of the {PART_NAMES[partition].lower()} dataset"
     return (
         f'<tr class="set"><th colspan="{columns}" scope="rowgroup">{name} '
         f"<span>{size}</span></th></tr>"
@@ -226,9 +219,9 @@ def legend(model: Numbers, result: Numbers, name: str) -> str:
 def _small_sample(source: str, metrics: Numbers) -> list[str]:
     hips = metrics["cohort"]["hips"][source]
     small = [
-        PART_NAMES[part].lower()
-        for part in ("val", "test")
-        if sum(hips[part].values()) and min(hips[part].values()) < SMALL_CLASS
+        PART_NAMES[partition].lower()
+        for partition in ("val", "test")
+        if sum(hips[partition].values()) and min(hips[partition].values()) < SMALL_CLASS
     ]
     warning = (
         f"<strong>Small sample ({joined(small)}).</strong> A class has fewer than {SMALL_CLASS} "
@@ -382,11 +375,16 @@ class Item(NamedTuple):
 def checklist(metrics: Numbers) -> list[Item]:
     """The items in the order of TRIPOD+AI, answers as plain text."""
     cohort, flow, leaks = metrics["cohort"], metrics["flow"], metrics["leaks"]
+    excluded = joined(f"{count} {reason}" for reason, count in flow["excluded"].items())
+    missing = f"of {flow['start']} hips left out: {excluded or 'none'}; nothing imputed"
+    sizes = {model["provenance"]["image_size"] for model in metrics["models"]} - {None}
+    size = f", resized to {joined(str(n) for n in sorted(sizes))} pixels" if sizes else ""
+    preparation = f"crops of hips, right ones mirrored, grey levels 0 to 255{size}"
     known = [
-        Item("7", "Methods: data", "Preparation of images", _preparation(metrics)),
+        Item("7", "Methods: data", "Preparation of images", preparation),
         Item("8", "Methods: reference", "Outcome", _OUTCOME),
         Item("10", "Methods: data", "Sample size", f"{_sizes(cohort)}; {_UNPLANNED}"),
-        Item("11", "Methods: data", "Missing data", _missing(flow)),
+        Item("11", "Methods: data", "Missing data", missing),
         Item("12", "Methods: training", "Model, training, tuning", _training(metrics)),
         Item("13", "Methods: training", "Class imbalance", _IMBALANCE),
         Item("15", "Methods: evaluation", "Output and threshold", _THRESHOLD),
@@ -401,34 +399,25 @@ def checklist(metrics: Numbers) -> list[Item]:
     return sorted(items, key=lambda item: int(item.tripod))
 
 
-def _preparation(metrics: Numbers) -> str:
-    sizes = {model["provenance"]["image_size"] for model in metrics["models"]} - {None}
-    size = f", resized to {joined(str(n) for n in sorted(sizes))} pixels" if sizes else ""
-    return f"crops of hips, right ones mirrored, grey levels 0 to 255{size}"
-
-
 def _sizes(cohort: Numbers) -> str:
-    parts = []
+    counted = []
     for source, partitions in cohort["hips"].items():
         total = sum(sum(counts.values()) for counts in partitions.values())
         positive = sum(counts["rHOA"] for counts in partitions.values())
         if total:
-            parts.append(f"{total} {SOURCE_NAMES[source]} hips ({positive} rHOA)")
-    return f"{joined(parts)} of {cohort['subjects']['all']} subjects"
-
-
-def _missing(flow: Numbers) -> str:
-    excluded = joined(f"{count} {reason}" for reason, count in flow["excluded"].items())
-    return f"of {flow['start']} hips left out: {excluded or 'none'}; nothing imputed"
+            counted.append(f"{total} {SOURCE_NAMES[source]} hips ({positive} rHOA)")
+    return f"{joined(counted)} of {cohort['subjects']['all']} subjects"
 
 
 def _training(metrics: Numbers) -> str:
-    told = []
+    described = []
     for model in metrics["models"]:
         made = model["provenance"]
         start = f", from {made['pretrained']} weights" if made["pretrained"] else ""
-        told.append(f"{model['name']}: {model['description']}, {model['epochs']} epochs{start}")
-    return "; ".join(told)
+        described.append(
+            f"{model['name']}: {model['description']}, {model['epochs']} epochs{start}"
+        )
+    return "; ".join(described)
 
 
 def _separation(cohort: Numbers, leaks: Numbers) -> str:
@@ -496,11 +485,11 @@ def model_cards(metrics: Numbers) -> str:
             *(model["epochs"], made["iterations"], made["image_size"], made["seed"]),
             (made["weights_sha256"] or "")[:12],
         )
-        told = "".join(
-            f'<td data-label="{name}">{html.escape(_shown(cell))}</td>'
+        columns = "".join(
+            f'<td data-label="{name}">{DASH if cell in {None, ""} else html.escape(str(cell))}</td>'
             for name, cell in zip(_CARD, cells, strict=True)
         )
-        rows.append(f'<tr><th scope="row">{html.escape(model["name"])}</th>{told}</tr>')
+        rows.append(f'<tr><th scope="row">{html.escape(model["name"])}</th>{columns}</tr>')
     head = "".join(f"<th>{name}</th>" for name in ("Model", *_CARD))
     return (
         f'<div class="words"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
@@ -511,7 +500,3 @@ def model_cards(metrics: Numbers) -> str:
         "Known limits:</b> KL 1 was left out, so a doubtful hip has no right answer; a score is a "
         "probability only where Figure and table of calibration say so.</li></ul>"
     )
-
-
-def _shown(value: object) -> str:
-    return "\N{EM DASH}" if value in {None, ""} else str(value)

@@ -19,7 +19,7 @@ from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
 from rhoa.projection import sweep
 from rhoa.radiograph import Radiograph
 from rhoa.report import collect, page
-from rhoa.report.collect import CLASSES, SOURCES, findings
+from rhoa.report.collect import CLASSES, SOURCES, comparisons_and_calibration
 from rhoa.report.page import html_page, shrunk
 from rhoa.report.tables import (
     COLUMNS,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa.cohort import Manifest
-    from rhoa.report.collect import Run
     from rhoa.report.page import GalleryItem
     from rhoa.volume import Volume
 
@@ -52,7 +51,7 @@ def as_markdown(title: str, notes: Sequence[str], metrics: Numbers) -> str:
     """The whole document."""
     blocks = [f"# {title}", *(f"> {note}" for note in notes), _cohort(metrics)]
     for number, source in zip("23", SOURCES, strict=True):
-        if any(metrics["baselines"][source][part] for part in ("val", "test")):
+        if any(metrics["baselines"][source][partition] for partition in ("val", "test")):
             blocks.append(_results(number, source, metrics))
     blocks += [_answers(metrics), *(_comparisons(source, metrics) for source in SOURCES)]
     items = checklist(metrics)
@@ -66,32 +65,31 @@ def _cohort(metrics: Numbers) -> str:
     hips, flow, leaks = metrics["cohort"]["hips"], metrics["flow"], metrics["leaks"]
     head = ["Partition", *(f"{SOURCE_NAMES[s]} {name}" for s in SOURCES for name in CLASSES)]
     rows = [
-        [PART_NAMES[part], *(hips[source][part][name] for source in SOURCES for name in CLASSES)]
-        for part in PARTITIONS
+        [
+            PART_NAMES[partition],
+            *(hips[source][partition][name] for source in SOURCES for name in CLASSES),
+            metrics["cohort"]["subjects"][partition],
+        ]
+        for partition in PARTITIONS
     ]
     left_out = ", ".join(f"{count} {why}" for why, count in flow["excluded"].items()) or "none"
     audit = f"{len(leaks['leaks'])} pairs of {leaks['images']} images leak between partitions"
     return (
-        f"## Table 1. Hips\n\n{_table([*head, 'Subjects'], _with_subjects(rows, metrics))}\n\n"
+        f"## Table 1. Hips\n\n{_table([*head, 'Subjects'], rows)}\n\n"
         f"{flow['start']} hips, left out: {left_out}. Leak audit: {audit}."
     )
 
 
-def _with_subjects(rows: list[list[Any]], metrics: Numbers) -> list[list[Any]]:
-    subjects = metrics["cohort"]["subjects"]
-    return [[*row, subjects[part]] for row, part in zip(rows, PARTITIONS, strict=True)]
-
-
 def _results(number: str, source: str, metrics: Numbers) -> str:
     rows = []
-    for part in ("val", "test"):
+    for partition in ("val", "test"):
         for model in metrics["models"]:
-            result = model["results"][source][part]
-            rows.append([PART_NAMES[part], model["name"], *_figures(result)])
-        baseline = metrics["baselines"][source][part]
+            result = model["results"][source][partition]
+            rows.append([PART_NAMES[partition], model["name"], *_figures(result)])
+        baseline = metrics["baselines"][source][partition]
         if baseline is not None:
             name = f"Always {baseline['answer']}"
-            rows.append([PART_NAMES[part], name, *_figures(baseline)])
+            rows.append([PART_NAMES[partition], name, *_figures(baseline)])
     head = ["Set", "Model", *(name for name, *_ in COLUMNS)]
     return f"## Table {number}. {SOURCE_NAMES[source]} images\n\n{_table(head, rows)}"
 
@@ -202,7 +200,16 @@ def write_report(
     hips = manifest.labelled.hips
     models = collect.read_runs(runs, hips)
     examples = sorted(occlusions, key=lambda example: not example.misclassified)
-    metrics = _metrics(manifest, models, examples)
+    metrics = {
+        **collect.numbers(manifest, models),
+        "flow": manifest.flow().as_dict(),
+        "leaks": leaks(manifest).as_dict(),
+        "findings": {source: comparisons_and_calibration(models, source) for source in SOURCES},
+        "occlusions": [
+            {"label": int(example.label), "probability": float(example.probability)}
+            for example in examples
+        ],
+    }
     content = [
         ("Summary", page.heading(title, notes, metrics)),
         ("Cohort", page.cohort(metrics)),
@@ -223,21 +230,6 @@ def write_report(
     atomic_write(folder / "report.md", as_markdown(title, notes, metrics))
     atomic_write(folder / "report.html", html_page(title, content))
     return folder / "report.html"
-
-
-def _metrics(
-    manifest: Manifest, models: Sequence[Run], examples: Sequence[OcclusionExample]
-) -> dict[str, Any]:
-    return {
-        **collect.numbers(manifest, models),
-        "flow": manifest.flow().as_dict(),
-        "leaks": leaks(manifest).as_dict(),
-        "findings": {source: findings(models, source) for source in SOURCES},
-        "occlusions": [
-            {"label": int(example.label), "probability": float(example.probability)}
-            for example in examples
-        ],
-    }
 
 
 # The report of runs with what lies beside their manifest: CT-APs, and crops to explain.
@@ -263,11 +255,13 @@ def write_study_report(
     The maps are of ``example``, a run and the manifest it was trained on (default: that one of
     ``runs`` that `explained` picks).
     """
+    files = dict.fromkeys(ct_ap_of(hip) for hip in manifest if hip.source == "ct")
+    images = [file for file in files if file.is_file()][:GALLERY_IMAGES]
     return write_report(
         out,
         manifest=manifest,
         runs=runs,
-        gallery=_gallery(manifest),
+        gallery=[(f"CT-AP {n}", Radiograph.load(file)) for n, file in enumerate(images, start=1)],
         occlusions=_occlusions(*(example or (explained(runs), manifest))),
         windows=_windows(manifest),
         notes=notes,
@@ -278,13 +272,6 @@ def explained(runs: Sequence[Path]) -> Path:
     """The run whose maps are shown: of model 3 where there is one, else the last."""
     names = [json.loads((run / "recipe.json").read_text(encoding="utf-8"))["name"] for run in runs]
     return runs[names.index(EXPLAINED)] if EXPLAINED in names else runs[-1]
-
-
-def _gallery(manifest: Manifest) -> list[tuple[str, Radiograph]]:
-    """The CT-APs that `rhoa.cohort.build` wrote beside the crops, numbered, without names."""
-    files = dict.fromkeys(ct_ap_of(hip) for hip in manifest if hip.source == "ct")
-    shown = [file for file in files if file.is_file()][:GALLERY_IMAGES]
-    return [(f"CT-AP {n}", Radiograph.load(file)) for n, file in enumerate(shown, start=1)]
 
 
 def write_windows(folder: Path, volume: Volume) -> None:
