@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rhoa._types import Side
     from rhoa.hips import Box, HipDetector
     from rhoa.hips.extraction import Pose
-    from rhoa.learning import Draws, Grader
+    from rhoa.learning import Grader
     from rhoa.xray.film import Hips
 
     Scan = Volume | Radiograph | str | PathLike[str]
@@ -152,13 +152,13 @@ def predict(
         except RhoaError as error:
             if len(every) == 1:
                 raise
-            lost: dict[str, Any] = {
+            failed: dict[str, Any] = {
                 "side": None,
                 "usable": False,
                 "refused": str(error),
                 "flags": [],
             }
-            hips = FoundHips("crop", [lost], [None])
+            hips = FoundHips("crop", [failed], [None])
         found.append((name, hips))
     rows = graded([hips for _, hips in found], grader, views=views)
     names = [name for name, hips in found for _ in hips.rows]
@@ -250,29 +250,21 @@ def graded(found: Sequence[FoundHips], grader: Grader, *, views: int) -> Rows:
     """The rows of all hips with what the model makes of their crops, all of them in batches."""
     crops = [crop for one in found for crop in one.crops if crop is not None]
     draws = grader.draws(crops, views=views)
+    numbers = {"probability": draws.probabilities[:, 1]}
+    if len(draws.samples) > 1:  # how far several models or views of one hip differ
+        numbers |= {"spread": draws.spread, "disagreement_nats": draws.disagreement_nats}
     rows: Rows = []
     place = 0
     for one in found:
         for row, crop in zip(one.rows, one.crops, strict=True):
-            scores = _scores(draws, None if crop is None else place)
+            scores = {
+                name: None if crop is None else round(float(values[place]), 6)
+                for name, values in numbers.items()
+            }
             place += crop is not None
             first = {"side": row["side"]} if "side" in row else {}
             rows.append({**first, "source": one.source, **scores, **row})
     return rows
-
-
-def _scores(draws: Draws, place: int | None) -> dict[str, float | None]:
-    """Probability of rHOA, and how far several models or views of one hip differ."""
-    several = len(draws.samples) > 1
-    numbers = {
-        "probability": draws.probabilities[:, 1],
-        **({"spread": draws.spread} if several else {}),
-        **({"disagreement_nats": draws.disagreement_nats} if several else {}),
-    }
-    return {
-        name: None if place is None else round(float(values[place]), 6)
-        for name, values in numbers.items()
-    }
 
 
 def _hips_of_xray(image: Radiograph, detector: HipDetector) -> FoundHips:

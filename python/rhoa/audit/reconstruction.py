@@ -86,17 +86,16 @@ def parse(figure: str, printed: float | str | Printed) -> Printed:
         return printed
     if isinstance(printed, bool) or not isinstance(printed, str | float | int):
         raise ParameterError(f"{figure} must be a printed number; got {printed!r}.")
-    text = printed.strip() if isinstance(printed, str) else _as_printed(printed)
+    if isinstance(printed, str):
+        text = printed.strip()
+    else:
+        text = f"{printed:.1f}" if printed > 1 else f"{printed:.2f}"
     bounds = _INTERVAL.fullmatch(text)
     if bounds is None:
         return _number(figure, text)
     value = _number(figure, bounds["value"])
     low, high = (_number(figure, bounds[name]) for name in ("low", "high"))
     return Printed(text, value.value, value.half, value.twice, value.percent, (low, high))
-
-
-def _as_printed(number: float) -> str:
-    return f"{number:.1f}" if number > 1 else f"{number:.2f}"
 
 
 def _number(figure: str, text: str) -> Printed:
@@ -108,9 +107,10 @@ def _number(figure: str, text: str) -> Printed:
     number, sign = Decimal(found[1]), found[2]
     percent = bool(sign) or number > 1
     last = int(number.as_tuple().exponent)
-    kept = min(0, int(number.normalize().as_tuple().exponent)) if percent else last
+    significant = min(0, int(number.normalize().as_tuple().exponent)) if percent else last
     scale = Decimal("0.01") if percent else Decimal(1)
-    value, half, twice = number * scale, scale * _half(last), scale * _half(max(last, kept))
+    value, half = number * scale, scale * _half(last)
+    twice = scale * _half(max(last, significant))
     if not -1 <= value <= 1:
         raise ParameterError(
             f"{figure} must be a share: 0 to 1, or a percentage to 100; got {text!r}."
@@ -141,17 +141,13 @@ AREAS = ("roc_auc", "pr_auc")
 FIGURES = (*CLEAR, *AMBIGUOUS, *AREAS)
 
 
-def _of_negatives(tn: Counts, fp: Counts, fn: Counts, tp: Counts) -> Averages:
-    return of_positives(tp, fn, fp, tn)
-
-
 def _both(first: Callable[[Averages], Averages], reading: Reading) -> Reading:
     return lambda *cells: first(reading(*cells))
 
 
 READINGS: dict[str, Reading] = {
     "positive": of_positives,
-    "negative": _of_negatives,
+    "negative": lambda tn, fp, fn, tp: of_positives(tp, fn, fp, tn),
     "macro/macroF1": macro,
     "macro/hmMacro": _both(of_averages, macro),
     "weighted/weightedF1": weighted,
@@ -480,28 +476,15 @@ def _matches(
         for name in set(clear) & set(table):
             fits &= excess(clear[name], table[name], twice=twice) == 0
         possible |= bool(fits.any())
-        for definition in READINGS:
-            found += _matches_of(
-                definition, table, tp[fits], tn[fits], (positives, negatives), twice=twice
-            )
+        tp, tn = tp[fits], tn[fits]  # noqa: PLW2901  # those that are left
+        for definition, reading in READINGS.items():
+            averages = reading(tn, negatives - tn, positives - tp, tp)._asdict()
+            fits = np.ones(tp.shape, bool)
+            for name in set(averages) & set(table):
+                fits &= excess(averages[name], table[name], twice=twice) == 0
+            pairs = zip(tp[fits].astype(int).tolist(), tn[fits].astype(int).tolist(), strict=True)
+            found += [Match(*pair, definition) for pair in pairs]
     return tuple(sorted(found)), possible
-
-
-def _matches_of(  # as `_matches`
-    definition: str,
-    table: Mapping[str, Printed],
-    tp: Cells,
-    tn: Cells,
-    sizes: tuple[int, int],
-    *,
-    twice: bool,
-) -> list[Match]:
-    averages = READINGS[definition](tn, sizes[1] - tn, sizes[0] - tp, tp)._asdict()
-    fits = np.ones(tp.shape, bool)
-    for name in set(averages) & set(table):
-        fits &= excess(averages[name], table[name], twice=twice) == 0
-    pairs = zip(tp[fits].astype(int).tolist(), tn[fits].astype(int).tolist(), strict=True)
-    return [Match(*pair, definition) for pair in pairs]
 
 
 def _loosened(

@@ -132,8 +132,11 @@ def read_table(path: str | PathLike[str]) -> list[PublishedRow]:
         If class sizes or figures are missing, or a column is unknown.
     """
     source = open_table(path)
-    known = {column: _known(column) for column in source.columns}
-    unknown = [column for column, name in known.items() if name is None]
+    known: dict[str, str] = {}
+    for column in source.columns:
+        name = re.sub(r"[^a-z0-9]+", "_", column.strip().lower()).strip("_")
+        known[column] = ALIASES.get(name, name)
+    unknown = [column for column, name in known.items() if name not in {*SIZES, *TITLES, *FIGURES}]
     missing = [name for name in SIZES if name not in known.values()]
     if unknown or missing or not set(known.values()) & set(FIGURES):
         problem = (
@@ -147,14 +150,8 @@ def read_table(path: str | PathLike[str]) -> list[PublishedRow]:
             f"{source.path.name}: {problem}; needed are positives, negatives and figures: "
             f"{', '.join(FIGURES)}; a row is named by {', '.join(TITLES)}."
         )
-    columns = {name: column for column, name in known.items() if name is not None}
+    columns = {name: column for column, name in known.items()}
     return [_published(source.path.name, row, columns) for row in source.rows(source.columns)]
-
-
-def _known(column: str) -> str | None:
-    name = re.sub(r"[^a-z0-9]+", "_", column.strip().lower()).strip("_")
-    name = ALIASES.get(name, name)
-    return name if name in {*SIZES, *TITLES, *FIGURES} else None
 
 
 def _published(file: str, row: Row, columns: Mapping[str, str]) -> PublishedRow:
@@ -253,17 +250,13 @@ def compare(
             values = {"standard": float(by_definition["positive"][name][0])}
         else:
             values = {key: float(figures[name][0]) for key, figures in by_definition.items()}
-        found.append(_compared(name, figure, values))
+        agreeing = tuple(
+            definition
+            for definition, value in values.items()
+            if excess(np.array([value]), figure)[0] == 0
+        )
+        found.append(Compared(name, figure.text, next(iter(values.values())), agreeing))
     return found
-
-
-def _compared(name: str, printed: Printed, values: Mapping[str, float]) -> Compared:
-    agreeing = tuple(
-        definition
-        for definition, value in values.items()
-        if excess(np.array([value]), printed)[0] == 0
-    )
-    return Compared(name, printed.text, next(iter(values.values())), agreeing)
 
 
 def shared_definitions(compared: list[Compared]) -> tuple[str, ...]:
@@ -296,8 +289,8 @@ def read_predictions(
     columns = source.require(["label", "score", *wanted], "pass predictions.csv of `rhoa train`")
     labels, scores = [], []
     for row in source.rows(columns):
-        label, score, *kept = (row.cells[column].text.strip() for column in columns)
-        if kept != list(wanted.values()):
+        label, score, *chosen_by = (row.cells[column].text.strip() for column in columns)
+        if chosen_by != list(wanted.values()):
             continue
         try:
             labels.append(int(label))
@@ -357,13 +350,13 @@ class Rankings:
 
     @property
     def countable(self) -> bool:
-        """Whether there are few enough cases to tell the ranges."""
+        """Whether there are few enough cases to compute the ranges."""
         pairs = self.positives * self.negatives
         return pairs**2 * max(1, len(self.matrices)) <= _MOST_STEPS
 
     def average_precision(self) -> Range:
         """Of average precision, the mean precision at the positives; no scores are tied."""
-        found, entered = self._cases()
+        found, entered = np.mgrid[: self.positives + 1, : self.negatives + 1].astype(float)
         precision = found / np.maximum(found + entered, 1)
         return self._range(precision, first=0)
 
@@ -372,16 +365,12 @@ class Rankings:
 
         ``tied`` positives share the highest score, if more than one; no other scores are tied.
         """
-        found, entered = self._cases()
+        found, entered = np.mgrid[: self.positives + 1, : self.negatives + 1].astype(float)
         after = found / np.maximum(found + entered, 1)
         before = (found - 1) / np.maximum(found - 1 + entered, 1)
         heights = (before + after) / 2
         heights[1, 0] = 0
         return self._range(heights, first=tied if tied > 1 else 0)
-
-    def _cases(self) -> tuple[Vector, Vector]:
-        found, entered = np.mgrid[: self.positives + 1, : self.negatives + 1].astype(float)
-        return found, entered
 
     def _range(self, gains: Vector, *, first: int) -> Range:
         """Of the mean of ``gains``, one a positive; paths begin with ``first`` positives."""
@@ -521,15 +510,11 @@ def repair_in_words(repair: Repair, audit: Audit) -> str:
     changes = []
     for name, values in zip(repair.figures, repair.values, strict=True):
         printed = audit.printed[name]
-        needed = _bounds(values, percent=printed.percent)
+        first, last = (f"{100 * x:.2f}" if printed.percent else f"{x:.4f}" for x in values)
+        needed = first if first == last else f"{first} to {last}"
         changes.append(f"{name} {printed.text} should be {needed}")
     count = len(repair.matrices)
     matrices = (
         f"{count} matrices" if count > 1 else "(tp, tn) = ({}, {})".format(*repair.matrices[0])
     )
     return f"{' and '.join(changes)}: {matrices}"
-
-
-def _bounds(values: tuple[float, float], *, percent: bool) -> str:
-    first, last = (f"{100 * value:.2f}" if percent else f"{value:.4f}" for value in values)
-    return first if first == last else f"{first} to {last}"

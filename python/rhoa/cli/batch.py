@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rhoa.hips.annotations import Correction
     from rhoa.hips.contact_sheet import Verdict
 
-    Review = Callable[[Sequence[Outcome], str], list[str]]  # found, part of several
+    Review = Callable[[Sequence[Outcome], str], list[str]]  # found, suffix of the shard
 
 
 # Every scan of a folder: side by side, each once, with a table and a page of them all.
@@ -44,19 +44,15 @@ ELSEWHERE = frozenset(
     {"run", "verb", "json", "out", "scan", "scans", "each", "workers", "scheduler", "shard"}
     | {"threads", "review", "boxes", "pseudonyms", "names"}
 )
-"""Options that have no say in what becomes of a scan."""
+"""Options that do not change what is computed of a scan."""
 SHEET = "contact-sheet.html"
 
 
-class Asked(NamedTuple):
-    """A scan, and what is asked of it beside what is asked of all."""
+class ScanJob(NamedTuple):
+    """A scan, and its settings beside those of all."""
 
     path: Path
-    wish: object = None
-
-    def own(self) -> dict[str, object]:
-        """What tells this scan's wish from the others'."""
-        return {} if self.wish is None else {"own": self.wish}
+    settings: object = None
 
 
 def each(
@@ -65,25 +61,25 @@ def each(
     *,
     table: str,
     columns: Sequence[str],
-    wishes: Mapping[str, object] = MappingProxyType({}),
+    settings: Mapping[str, object] = MappingProxyType({}),
     review: Review | None = None,
 ) -> VerbResult:
     """Do every scan of a folder; write a table of their rows and a page to look at.
 
-    ``work`` returns ``{"verdict": ..., "rows": [...], "card": ...}`` of one scan. ``wishes`` are
-    what is asked of single scans, by their names; ``review`` writes what else belongs beside the
-    page and tells of it.
+    ``work`` returns ``{"verdict": ..., "rows": [...], "card": ...}`` of one scan. ``settings`` are
+    those of single scans, by their names; ``review`` writes what else belongs beside the page and
+    returns lines to print.
     """
     scans, loose = scans_in(Path(options.scan))
     named = name_scans({path.name: path for path in scans}, options)
-    asked = {name: Asked(path, wishes.get(name)) for name, path in named.items()}
-    result = each_of(asked, options, work, table=table, columns=columns, review=review)
+    jobs = {name: ScanJob(path, settings.get(name)) for name, path in named.items()}
+    result = each_of(jobs, options, work, table=table, columns=columns, review=review)
     lines = [f"{loose} other files beside the scans were not looked at"] if loose else []
     return replace(result, lines=[*result.lines, *lines])
 
 
 def each_of(
-    scans: Mapping[str, Asked],
+    scans: Mapping[str, ScanJob],
     options: Namespace,
     work: Work,
     *,
@@ -93,37 +89,46 @@ def each_of(
 ) -> VerbResult:
     """Do every one of these scans, each in a folder of its name; see `each`."""
     out = Path(options.out)
-    mine = _shard(list(scans), options.shard)
-    wish = _wish(options)
-    cases = [
-        Case(name, scans[name].path, key_of(wish | scans[name].own(), scans[name].path))
-        for name in mine
-    ]
-    found = [
-        replace(
-            one,
-            failure=in_words_of_shell(veil(scans[one.name].path, options)(one.failure), options),
-        )
-        if one.failure
-        else one
-        for one in run_cases(work, cases, out, pool=pool_of(options), progress=bar())
-    ]
+    names = list(scans)
+    if options.shard is not None:
+        number, count = options.shard
+        names = names[number - 1 :: count]
+    # Files that an option names count with what they hold.
+    shared = {name: value for name, value in vars(options).items() if name not in ELSEWHERE}
+    shared = {"rhoa": rhoa.__version__, "verb": options.verb, **shared}
+    cases = []
+    for name in names:
+        path, settings = scans[name]
+        own = {} if settings is None else {"own": settings}
+        cases.append(Case(name, path, key_of(shared | own, path)))
+    found = []
+    for one in run_cases(work, cases, out, pool=pool_of(options), progress=bar()):
+        redact = redactor(scans[one.name].path, options)
+        failure = in_words_of_shell(redact(one.failure), options) if one.failure else ""
+        found.append(replace(one, failure=failure) if failure else one)
     rows = [{"scan": one.name, **row} for one in found for row in one.record.get("rows", ())]
     failures = [one for one in found if one.failure]
-    part = "" if options.shard is None else "-{}-of-{}".format(*options.shard)
+    shard = "" if options.shard is None else "-{}-of-{}".format(*options.shard)
     table_file, page, rejected = (
-        out / f"{Path(name).stem}{part}{Path(name).suffix}"
+        out / f"{Path(name).stem}{shard}{Path(name).suffix}"
         for name in (table, SHEET, "rejected.csv")
     )
     write_table(table_file, ("scan", *columns), rows)
-    atomic_write(page, sheet(map(_card, found), title=f"{len(found)} scans"))
+    panels: list[tuple[Verdict, str]] = []
+    for one in found:
+        if one.failure:
+            entry = SheetEntry(one.name, "failed", notes=[one.failure])
+            panels.append(("failed", write_card(entry, ".")))
+        else:
+            panels.append((one.record["verdict"], one.record["card"]))
+    atomic_write(page, sheet(panels, title=f"{len(found)} scans"))
     if failures:
-        told = [{"scan": one.name, "reason": one.failure} for one in failures]
-        write_table(rejected, ("scan", "reason"), told)
+        reasons = [{"scan": one.name, "reason": one.failure} for one in failures]
+        write_table(rejected, ("scan", "reason"), reasons)
     else:
         rejected.unlink(missing_ok=True)
     lines = [f"wrote {table_file}: {len(rows)} rows", f"wrote {page}"]
-    lines += review(found, part) if review is not None else []
+    lines += review(found, shard) if review is not None else []
     verdicts = Counter(str(one.record.get("verdict", "failed")) for one in found)
     lines += [f"{count} of {len(found)} scans: {verdict}" for verdict, count in verdicts.items()]
     if earlier := sum(one.earlier for one in found):
@@ -153,8 +158,8 @@ def name_scans(scans: Mapping[str, Path], options: Namespace) -> dict[str, Path]
     return dict(scans)
 
 
-def veil(scan: Path, options: Namespace) -> Callable[[str], str]:
-    """What becomes of a message about a scan: where it has a pseudonym, its names are taken out."""
+def redactor(scan: Path, options: Namespace) -> Callable[[str], str]:
+    """A function that takes a scan's names out of a message, where the scan has a pseudonym."""
     if options.pseudonyms is None:
         return str
     return partial(redact, path=scan, name=options.names[scan])
@@ -176,13 +181,13 @@ def refuse_landmarks(request: PoseRequest) -> None:
 
 
 @contextlib.contextmanager
-def captured_warnings(veil: Callable[[str], str] = str) -> Iterator[list[str]]:
-    """The texts of the warnings that are given meanwhile, each once, as ``veil`` leaves them."""
+def captured_warnings(redact: Callable[[str], str] = str) -> Iterator[list[str]]:
+    """The texts of the warnings that are given meanwhile, each once, as ``redact`` leaves them."""
     texts: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RhoaWarning)
         yield texts
-        texts += dict.fromkeys(veil(str(one.message)) for one in caught)
+        texts += dict.fromkeys(redact(str(one.message)) for one in caught)
 
 
 def scans_in(folder: Path) -> tuple[list[Path], int]:
@@ -205,31 +210,11 @@ def scans_in(folder: Path) -> tuple[list[Path], int]:
     return scans, len(inside) - len(scans)
 
 
-def _shard(names: list[str], shard: tuple[int, int] | None) -> list[str]:
-    """The scans of one part of several, in turn."""
-    if shard is None:
-        return names
-    number, count = shard
-    return names[number - 1 :: count]
-
-
 def pool_of(options: Namespace) -> Pool | None:
     """Where scans are done, as the options say; None for this process."""
     if options.scheduler:
         return dask(options.scheduler)
     return processes(options.workers) if options.workers > 1 else None
-
-
-def _wish(options: Namespace) -> dict[str, Any]:
-    """What is asked of a scan; files that an option names count with what they hold."""
-    wish = {name: value for name, value in vars(options).items() if name not in ELSEWHERE}
-    return {"rhoa": rhoa.__version__, "verb": options.verb, **wish}
-
-
-def _card(one: Outcome) -> tuple[Verdict, str]:
-    if one.failure:
-        return "failed", write_card(SheetEntry(one.name, "failed", notes=[one.failure]), ".")
-    return one.record["verdict"], one.record["card"]
 
 
 # Hip boxes that people correct: `--review` writes them beside the page, `--boxes` takes them.
@@ -267,11 +252,11 @@ class WrittenPicture:
         return {"image": name, "shape": shape, "boxes": boxes, "changes": list(self.changes)}
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> WrittenPicture:
-        """What `as_dict` told."""
-        rows, columns = told["shape"]
-        boxes = tuple(Box(*box) for box in told["boxes"])
-        return cls(LabelledImage(Path(told["image"]), boxes, (rows, columns)), told["changes"])
+    def from_dict(cls, record: Mapping[str, Any]) -> WrittenPicture:
+        """The picture that `as_dict` made plain."""
+        rows, columns = record["shape"]
+        boxes = tuple(Box(*box) for box in record["boxes"])
+        return cls(LabelledImage(Path(record["image"]), boxes, (rows, columns)), record["changes"])
 
 
 def drawn_boxes(options: Namespace, names: Collection[str]) -> dict[str, LabelledImage]:
@@ -291,11 +276,11 @@ def wants_review(options: Namespace) -> bool:
 
 
 def write_review(
-    out: Path, pictures: Sequence[WrittenPicture], options: Namespace, *, part: str = ""
+    out: Path, pictures: Sequence[WrittenPicture], options: Namespace, *, shard: str = ""
 ) -> list[str]:
     """Write the boxes as CSV and COCO, and what was corrected; what there is to say of it."""
     table, coco, corrections = (
-        out / f"{name.partition('.')[0]}{part}.{name.partition('.')[2]}"
+        out / f"{name.partition('.')[0]}{shard}.{name.partition('.')[2]}"
         for name in (TABLE, COCO, CORRECTIONS)
     )
     labelled = [picture.labelled for picture in pictures]
@@ -312,5 +297,5 @@ def write_review(
     ]
     write_table(corrections, CORRECTION_COLUMNS, rows)
     counts = Counter(str(row["change"]) for row in rows)
-    told = ", ".join(f"{count} {change}" for change, count in sorted(counts.items()))
-    return [*lines, f"wrote {corrections}: {told or 'nothing was changed'}"]
+    changes = ", ".join(f"{count} {change}" for change, count in sorted(counts.items()))
+    return [*lines, f"wrote {corrections}: {changes or 'nothing was changed'}"]

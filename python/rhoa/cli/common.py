@@ -35,7 +35,7 @@ class VerbResult:
     failed: bool = False
     """Whether what was to be checked does not hold."""
     shown: Rows | None = None
-    """What the table has, where JSON tells more."""
+    """What the table has, where JSON has more."""
 
 
 def table(rows: Rows) -> str:
@@ -70,12 +70,11 @@ def in_words_of_shell(error: object, options: Namespace) -> str:
 
 def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows as CSV; a list is its members with blanks between."""
-    cells = ([_written(row.get(name)) for name in columns] for row in rows)
+    cells = []
+    for row in rows:
+        values = [row.get(name) for name in columns]
+        cells.append([" ".join(map(str, v)) if isinstance(v, list | tuple) else v for v in values])
     atomic_write(file, csv_text(columns, cells))
-
-
-def _written(value: object) -> object:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def _cell(value: object) -> str:
@@ -84,7 +83,7 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
-        return (", " if any(isinstance(part, str) for part in value) else " x ").join(
+        return (", " if any(isinstance(one, str) for one in value) else " x ").join(
             map(_cell, value)
         )
     return str(value)
@@ -163,7 +162,7 @@ def bar(stream: TextIO | None = None) -> Callable[[int, int, str], None]:
 
 
 def _rest(seconds: float, done: int, left: int) -> str:
-    """How long the rest will take, where that can be told."""
+    """How long the rest will take, where that can be estimated."""
     if seconds < LEAST_SECONDS or done < 1:
         return ""
     rest = seconds / done * left

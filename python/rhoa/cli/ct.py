@@ -24,9 +24,9 @@ from rhoa.cli.batch import (
     each,
     name_scans,
     pool_of,
+    redactor,
     refuse_landmarks,
     scans_in,
-    veil,
     wants_review,
     write_review,
 )
@@ -54,10 +54,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from rhoa import Radiograph, Volume
-    from rhoa._types import Side
     from rhoa.cli.common import Rows
     from rhoa.cohort import Outcome
-    from rhoa.hips import Box, ExtractedHips, HipCrop, LabelledImage
+    from rhoa.hips import ExtractedHips, HipCrop, LabelledImage
     from rhoa.hips.annotations import Correction
     from rhoa.hips.extraction import Pose
     from rhoa.reading.series_index import SeriesSummary
@@ -203,7 +202,19 @@ def _made(
     """The image; the hips and the volume where a pose is asked for."""
     style = {name: getattr(options, name) for name in ("method", "order", "reduce", "transform")}
     if asked is None:
-        return _as_scanned(options, scan, style, quiet=quiet), None, None
+        from rhoa.reading.reader import open_scan
+
+        if _measured(options):
+            raise ParameterError(
+                "--depth, --pixel-mm and --tilt-offset are measured in the AP frame: pass --pose."
+            )
+        # Slices are projected while they are read.
+        progress = None if quiet else bar()
+        slices = open_scan(scan, series=options.series, repair=options.repair, progress=progress)
+        image: Radiograph = projection.ctap(
+            slices, window=_window(options), threads=options.threads, **style
+        )
+        return image, None, None
     volume = volume_of(options, scan, quiet=quiet)
     found = extracted(volume, asked, options, **style)
     return found.image, found, volume
@@ -222,8 +233,8 @@ def _written(folder: Path, image: Radiograph, found: ExtractedHips | None) -> li
 
 
 def _ctap_case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
-    """One scan of a folder: its files, its row, and its part of the page."""
-    with captured_warnings(veil(scan, options)) as warned:
+    """One scan of a folder: its files, its row, and its panel of the page."""
+    with captured_warnings(redactor(scan, options)) as warned:
         image, found, volume = _made(options, scan, _asked(options), quiet=True)
     _written(folder, image, found)
     alignment = None if found is None else found.alignment
@@ -243,24 +254,6 @@ def volume_of(options: Namespace, scan: str | Path, *, quiet: bool = False) -> V
     """The volume of a scan, read as the options say."""
     progress = None if quiet else bar()
     return rhoa.read_ct(scan, series=options.series, repair=options.repair, progress=progress)
-
-
-def _as_scanned(
-    options: Namespace, path: str | Path, style: Mapping[str, Any], *, quiet: bool
-) -> Radiograph:
-    """The image that needs no pelvis; slices are projected while they are read."""
-    from rhoa.reading.reader import open_scan
-
-    if _measured(options):
-        raise ParameterError(
-            "--depth, --pixel-mm and --tilt-offset are measured in the AP frame: pass --pose."
-        )
-    progress = None if quiet else bar()
-    scan = open_scan(path, series=options.series, repair=options.repair, progress=progress)
-    image: Radiograph = projection.ctap(
-        scan, window=_window(options), threads=options.threads, **style
-    )
-    return image
 
 
 def extracted(
@@ -352,7 +345,11 @@ class CroppedScan:
         image.save(folder / PICTURE)
         image.save(folder / "ct-ap.npz")
         write_pose(folder / "pose.json", self.found)
-        atomic_write(folder / "boxes.png", _picture_of(image, self.found.boxes))
+        grey = image.to_uint8()
+        for box in self.found.boxes.values():
+            grey = draw_box(grey, box.top, box.left, box.bottom, box.right)
+        picture = encode_png(grey, pixel_mm=image.pixel_mm[0], text=picture_label("picture"))
+        atomic_write(folder / "boxes.png", picture)
         text = json.dumps(without_nan(self.rows), indent=2)
         atomic_write(folder / "boxes.json", text + "\n")
         names = [PICTURE, "ct-ap.npz", "pose.json", "boxes.png", "boxes.json"]
@@ -406,9 +403,9 @@ def cropped(
         return CroppedScan(volume, found)
     boxes, changes = corrected(found.image, found.boxes, drawn)
     changed = {one.side: one.change for one in changes}
-    kept = {side: hip for side, hip in found.hips.items() if changed.get(side) != "removed"}
+    remaining = {side: hip for side, hip in found.hips.items() if changed.get(side) != "removed"}
     moved = {side: box for side, box in boxes.items() if side in changed}
-    return CroppedScan(volume, replace(found, hips=kept).with_boxes(moved), changes)
+    return CroppedScan(volume, replace(found, hips=remaining).with_boxes(moved), changes)
 
 
 def _of_folder(options: Namespace) -> VerbResult:
@@ -418,18 +415,17 @@ def _of_folder(options: Namespace) -> VerbResult:
     drawn = drawn_boxes(options, [f"{name}/{PICTURE}" for name in named])
     by_scan = {name.rpartition("/")[0]: labelled for name, labelled in drawn.items()}
 
-    def review(found: Sequence[Outcome], part: str) -> list[str]:
-        pictures = [one.record["picture"] for one in found if "picture" in one.record]
-        return write_review(
-            options.out, [*map(WrittenPicture.from_dict, pictures)], options, part=part
-        )
+    def review(found: Sequence[Outcome], shard: str) -> list[str]:
+        records = [one.record["picture"] for one in found if "picture" in one.record]
+        pictures = [WrittenPicture.from_dict(record) for record in records]
+        return write_review(options.out, pictures, options, shard=shard)
 
     return each(
         options,
         partial(_hips_case, options, by_scan),
         table="hips.csv",
         columns=HIP_COLUMNS,
-        wishes={name: repr(labelled.boxes) for name, labelled in by_scan.items()},
+        settings={name: repr(labelled.boxes) for name, labelled in by_scan.items()},
         review=review if wants_review(options) else None,
     )
 
@@ -473,10 +469,10 @@ def _of_table(options: Namespace) -> VerbResult:
 def _hips_case(
     options: Namespace, drawn: Mapping[str, LabelledImage], scan: Path, folder: Path
 ) -> dict[str, Any]:
-    """One scan of a folder: its files, its rows, and its part of the page."""
+    """One scan of a folder: its files, its rows, and its panel of the page."""
     asked = PoseRequest.of(options.pose or AUTO, options.tilt_offset, options.accept)
     called = options.names[scan]
-    with captured_warnings(veil(scan, options)) as warned:
+    with captured_warnings(redactor(scan, options)) as warned:
         volume = volume_of(options, scan, quiet=True)
         cut = cropped(volume, asked, options, drawn.get(called))
     cut.write(folder)
@@ -512,14 +508,6 @@ def _entry(name: str, cut: CroppedScan, warned: Sequence[str] = ()) -> SheetEntr
     ]
     facts[1:1] = [(f"{hip.side} hip", str(hip).partition(": ")[2]) for hip in hips]
     return SheetEntry(name, verdict, facts, flags, [*not_cropped(hips), *warned], views)
-
-
-def _picture_of(image: Radiograph, boxes: Mapping[Side, Box]) -> bytes:
-    """The image with the boxes drawn on it."""
-    grey = image.to_uint8()
-    for box in boxes.values():
-        grey = draw_box(grey, box.top, box.left, box.bottom, box.right)
-    return encode_png(grey, pixel_mm=image.pixel_mm[0], text=picture_label("picture"))
 
 
 # The series of a path: what they are, what becomes of them, and what to type next.
@@ -570,7 +558,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _remarks(series: SeriesSummary) -> list[str]:
-    """Why a series is refused, or what deserves a look in it."""
+    """Why a series is refused, or what to review in it."""
     remarks = [f"refused: {series.reason}"] if series.reason else []
     remarks += [f"warning: {warning}" for warning in series.warnings]
     remarks += [f"part: {series.part}"] if series.part else []

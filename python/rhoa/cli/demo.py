@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int, str], None]
 
 
-# The whole road on a phantom cohort, through the functions a user's own data would take.
+# Every stage on a phantom cohort, through the functions a user's own data would take.
 
 PHANTOM_NOTE = (
     "Every patient in this report is a digital phantom. The figures show that each stage runs and "
@@ -294,7 +294,8 @@ def by_numba(
     except ImportError:
         return None
     whole = hu.dtype.kind in "iu"
-    low, high = np.clip(DEFAULT_WINDOW, *_limits(hu.dtype)).astype(hu.dtype)
+    limits = (np.iinfo(hu.dtype).min, np.iinfo(hu.dtype).max) if whole else (-np.inf, np.inf)
+    low, high = np.clip(DEFAULT_WINDOW, *limits).astype(hu.dtype)
     numbers = np.int32 if whole else np.float64
     start = 0 if reduce == "sum" else low
     project = _compiled(axis, reduce)
@@ -307,12 +308,6 @@ def by_numba(
         return image
 
     return run
-
-
-def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
-    if dtype.kind in "iu":
-        return np.iinfo(dtype).min, np.iinfo(dtype).max
-    return -np.inf, np.inf
 
 
 @cache
@@ -443,15 +438,16 @@ def machine(threads: int) -> str:
 
 
 def processor() -> str:
-    """The processor's name, with its family and model where the system tells them."""
+    """The processor's name, with its family and model where the system reports them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    told = {name.strip(): value.strip() for name, _, value in (one.partition(":") for one in lines)}
-    if "model name" not in told:
+    pairs = (one.partition(":") for one in lines)
+    cpu = {name.strip(): value.strip() for name, _, value in pairs}
+    if "model name" not in cpu:
         return platform.processor() or platform.machine()
-    return f"{told['model name']} (family {told.get('cpu family')}, model {told.get('model')})"
+    return f"{cpu['model name']} (family {cpu.get('cpu family')}, model {cpu.get('model')})"
 
 
 TRAINING_LIBRARIES = ("torch", "torchvision", "safetensors", "matplotlib")

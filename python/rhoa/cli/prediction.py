@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import rhoa
 from rhoa.cli.batch import (
-    Asked,
+    ScanJob,
     captured_warnings,
     each_of,
     name_scans,
+    redactor,
     refuse_landmarks,
     scans_in,
-    veil,
 )
 from rhoa.cli.common import VerbResult, bar, distinct_names, in_words_of_shell, write_table
 from rhoa.cli.ct import AUTO, PoseRequest, without_nan
@@ -82,23 +82,22 @@ def write_dicom_findings(
     """Write image and report into ``folder``; the names of the files, none without a pose."""
     if found.image is None or (found.extracted is not None and not found.extracted.pose_used):
         return []
-    hips = [_finding(row, found) for row in rows]
+    hips = [
+        HipFinding(
+            side=row["side"],
+            box=found.boxes.get(row["side"]),
+            probability=row["probability"],
+            spread=row.get("spread"),
+            flags=row["flags"],
+            not_graded=row["refused"],
+        )
+        for row in rows
+    ]
     modality = "CT" if found.source == "ct" else "XR"
     written = structured_report(found.image, hips, models=models, modality=modality, study=study)
     for name, dataset in zip((IMAGE, REPORT), written, strict=True):
         write_dicom(dataset, folder / name)
     return [IMAGE, REPORT]
-
-
-def _finding(row: Mapping[str, Any], found: FoundHips) -> HipFinding:
-    return HipFinding(
-        side=row["side"],
-        box=found.boxes.get(row["side"]),
-        probability=row["probability"],
-        spread=row.get("spread"),
-        flags=row["flags"],
-        not_graded=row["refused"],
-    )
 
 
 # Grades of hips: of CTs, of X-rays, or of crops that are ready.
@@ -160,8 +159,8 @@ def _of_scans(scans: Mapping[str, Path], options: Namespace) -> VerbResult:
     options.graders = _described(options)
     named = name_scans(scans, options)
     work = partial(_case, options)
-    asked = {name: Asked(scan) for name, scan in named.items()}
-    result = each_of(asked, options, work, table=TABLE, columns=COLUMNS)
+    jobs = {name: ScanJob(scan) for name, scan in named.items()}
+    result = each_of(jobs, options, work, table=TABLE, columns=COLUMNS)
     return _result(result.rows, list(result.lines), rejected=result.rejected)
 
 
@@ -190,7 +189,7 @@ def _of_crops(crops: Sequence[Path], options: Namespace) -> VerbResult:
 
 
 def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
-    """One scan of several: its files, its row, and its part of the page."""
+    """One scan of several: its files, its row, and its panel of the page."""
     found, rows, warned = _graded(scan, options, quiet=True)
     _write_prediction(folder, found, rows, warned, model=options.graders)
     _write_dicom(folder, scan, found, rows, options)
@@ -203,7 +202,14 @@ def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
         verdict = "not used"
     elif warned or any(row["refused"] or row["flags"] for row in rows):
         verdict = "look"
-    facts = [(f"{row['side']} hip", _sentence(row)) for row in rows]
+    facts = []
+    for row in rows:
+        if row["refused"]:
+            grade = f"not graded: {row['refused']}"
+        else:
+            spread = f" +- {row['spread']:.3f}" if row.get("spread") is not None else ""
+            grade = f"probability of rHOA {row['probability']:.3f}{spread}"
+        facts.append((f"{row['side']} hip", grade))
     flags = [] if alignment is None else sorted(alignment.flags)
     entry = SheetEntry(options.names[scan], verdict, facts, flags, warned, views)
     return {"verdict": verdict, "rows": rows, "card": write_card(entry, folder)}
@@ -226,7 +232,7 @@ def _graded(scan: Path, options: Namespace, *, quiet: bool) -> tuple[FoundHips, 
     detector = None
     if options.detector is not None:
         detector = _loaded_detector(options.detector, options.device)
-    with captured_warnings(veil(scan, options)) as warned:
+    with captured_warnings(redactor(scan, options)) as warned:
         request = PoseRequest.of(options.pose or AUTO)
         of_ct = kind_of(scan, has_detector=detector is not None) == "ct"
         found = hips_in(
@@ -329,13 +335,6 @@ def _result(rows: Rows, lines: list[str], *, rejected: bool = False) -> VerbResu
         for row in refused
     ]
     return VerbResult(rows, [*reasons, *lines], rejected or bool(refused), shown=shown_rows)
-
-
-def _sentence(row: Mapping[str, Any]) -> str:
-    if row["refused"]:
-        return f"not graded: {row['refused']}"
-    spread = f" +- {row['spread']:.3f}" if row.get("spread") is not None else ""
-    return f"probability of rHOA {row['probability']:.3f}{spread}"
 
 
 def _write_rows(out: Path, rows: Rows) -> str:

@@ -139,11 +139,11 @@ def _agreement(cohort: Cohort) -> VerbResult:
 
     states = _states(cohort)
     figures = agreement_of(cohort, states)
-    told = {"readers": len(states), "figures": [figure.as_dict() for figure in figures]}
-    file = cohort.journals / AGREEMENT
-    atomic_write(file, json.dumps(told, indent=1, allow_nan=False) + "\n")
-    found, disputed = labels(states)
     rows: Rows = [figure.as_dict() for figure in figures]
+    file = cohort.journals / AGREEMENT
+    content = {"readers": len(states), "figures": rows}
+    atomic_write(file, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    found, disputed = labels(states)
     shown: Rows = [
         {
             "readers": " ".join(dict.fromkeys(figure.readers)),

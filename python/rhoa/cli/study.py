@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from rhoa.audit import Audit, PublishedRow, TableAudit
     from rhoa.cli.common import Rows
     from rhoa.learning import Model
-    from rhoa.study.runner import Job
     from rhoa.study.runner import Result as Figure
 
 
@@ -43,10 +42,10 @@ def split(options: Namespace) -> VerbResult:
     out: Path = options.out or options.manifest
     if options.fold is not None:
         return _write_folds(manifest.folds(options.fold, seed=options.seed), out)
-    parted = any(hip.partition is not None for hip in manifest)
     if options.audit:
-        done = manifest if parted else manifest.split(seed=options.seed)
-        return _audit(done, None if parted else out)
+        if any(hip.partition is not None for hip in manifest):
+            return _audit(manifest, None)
+        return _audit(manifest.split(seed=options.seed), out)
     manifest = manifest.split(seed=options.seed)
     manifest.write(out)
     rows = _counts(manifest)
@@ -70,11 +69,11 @@ def _counts(manifest: cohort.Manifest) -> Rows:
     names = {"1": "rHOA", "0": "no rHOA"}
     shares = manifest.balance().shares
     rows: Rows = []
-    for part in ("train", "val", "test"):
-        row: dict[str, Any] = {"partition": part}
+    for partition in ("train", "val", "test"):
+        row: dict[str, Any] = {"partition": partition}
         for source in ("xray", "ct"):
             for label, name in names.items():
-                key = (source, label, part)
+                key = (source, label, partition)
                 mine = [s for s in shares if (s.stratum, s.label, s.partition) == key]
                 row[f"{source} {name}"] = sum(share.reached for share in mine)
                 row[f"{source} {name} wanted"] = sum(share.wanted for share in mine)
@@ -88,11 +87,11 @@ def _write_folds(folds: tuple[cohort.Manifest, ...], out: Path) -> VerbResult:
         path = out.with_name(f"{out.stem}-fold-{number}{out.suffix}")
         manifest.write(path)
         lines.append(f"wrote {path}")
-        for part in ("train", "val", "test"):
-            hips = [hip for hip in manifest.labelled if hip.partition == part]
+        for partition in ("train", "val", "test"):
+            hips = [hip for hip in manifest.labelled if hip.partition == partition]
             positive = sum(hip.label == 1 for hip in hips)
             counts = {"rHOA": positive, "no rHOA": len(hips) - positive}
-            rows.append({"fold": number, "partition": part, **counts})
+            rows.append({"fold": number, "partition": partition, **counts})
     return VerbResult(rows, lines)
 
 
@@ -226,7 +225,7 @@ def _field(text: str) -> tuple[str, Any]:
 
 def train(options: argparse.Namespace) -> VerbResult:
     """A trained model."""
-    recipe = recipe_of(options)  # a wrong word is told before a long table is read
+    recipe = recipe_of(options)  # a wrong word is refused before a long table is read
     run = rhoa.train(
         cohort.read(options.manifest),
         recipe,
@@ -266,9 +265,9 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     changes = {name: value for name, value in changes.items() if value is not None}
     augmentation = {}
     for name, value in options.set:
-        whole, _, part = name.partition(".")
-        if whole == "augmentation" and part in recipe.as_dict()[whole]:
-            augmentation[part] = value
+        group, _, field = name.partition(".")
+        if group == "augmentation" and field in recipe.as_dict()[group]:
+            augmentation[field] = value
         elif name in recipe.as_dict() and name not in {"first", "augmentation"}:
             changes[name] = value
         else:
@@ -284,7 +283,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 # A study from a TOML file: what it will train, and what it found.
 
 SETS = (("xray", "X-ray"), ("ct", "CT-AP"))
-PARTS = (("val", "validation"), ("test", "test"))
+PARTITIONS = (("val", "validation"), ("test", "test"))
 
 
 def study_options(verb: argparse.ArgumentParser) -> None:
@@ -329,7 +328,16 @@ def study(options: argparse.Namespace) -> VerbResult:
     rejected = plan.out / "images" / "rejected.csv"
     if options.list:
         jobs = prepare(plan, progress=bar())
-        return VerbResult(_listed(jobs), rejected=rejected.is_file())
+        rows: Rows = [
+            {
+                "recipe": job.recipe.name,
+                "run": job.name,
+                "images seen": sum(job.stages),
+                "state": job.state,
+            }
+            for job in jobs
+        ]
+        return VerbResult(rows, rejected=rejected.is_file())
     findings = conduct(plan, redo=options.redo, progress=bar())
     lines = ["ROC AUC: mean over runs +- standard deviation, [95 % interval of their mean scores]"]
     lines += [f"every figure is in {plan.out / 'results.csv'}", f"open {findings.report}"]
@@ -338,34 +346,18 @@ def study(options: argparse.Namespace) -> VerbResult:
     return VerbResult(rows, lines, rejected=rejected.is_file(), shown=shown)
 
 
-def _listed(jobs: list[Job]) -> Rows:
-    return [
-        {
-            "recipe": job.recipe.name,
-            "run": job.name,
-            "images seen": sum(job.stages),
-            "state": job.state,
-        }
-        for job in jobs
-    ]
-
-
 def _areas(figures: tuple[Figure, ...]) -> Rows:
-    """One line a recipe: its ROC AUC on each set of hips."""
+    """One line a recipe: its ROC AUC on each set of hips, ``0.912 +- 0.013 [0.85-0.96]``."""
     rows: dict[str, dict[str, Any]] = {}
     for figure in figures:
         if figure.figure == "roc_auc":
-            column = f"{dict(SETS)[figure.source]} {dict(PARTS)[figure.partition]}"
-            rows.setdefault(figure.recipe, {"recipe": figure.recipe})[column] = _told(figure)
+            column = f"{dict(SETS)[figure.source]} {dict(PARTITIONS)[figure.partition]}"
+            spread = "" if figure.spread is None else f" +- {figure.spread:.3f}"
+            low, high = figure.together[1:3]
+            interval = f" [{low:.2f}-{high:.2f}]" if math.isfinite(low) else ""
+            row = rows.setdefault(figure.recipe, {"recipe": figure.recipe})
+            row[column] = f"{figure.mean:.3f}{spread}{interval}"
     return list(rows.values())
-
-
-def _told(figure: Figure) -> str:
-    """``0.912 +- 0.013 [0.85-0.96]``."""
-    spread = "" if figure.spread is None else f" +- {figure.spread:.3f}"
-    low, high = figure.together[1:3]
-    interval = f" [{low:.2f}-{high:.2f}]" if math.isfinite(low) else ""
-    return f"{figure.mean:.3f}{spread}{interval}"
 
 
 # A published table on the command line: what it can come from, and what scores make of it.

@@ -5,13 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import os
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rhoa._types import SIDES
-from rhoa.cli.batch import SHEET, WrittenPicture, drawn_boxes, wants_review, write_review
+from rhoa.cli.batch import (
+    SHEET,
+    WrittenPicture,
+    captured_warnings,
+    drawn_boxes,
+    wants_review,
+    write_review,
+)
 from rhoa.cli.common import VerbResult, bar, in_words_of_shell
 from rhoa.cli.options import detector_options, review_options, side_option
 from rhoa.cohort.tables import open_table
@@ -20,7 +26,6 @@ from rhoa.errors import (
     MissingExtraError,
     ParameterError,
     RhoaError,
-    RhoaWarning,
     warn_user,
 )
 from rhoa.files import atomic_write, csv_text, list_files, shown
@@ -59,7 +64,7 @@ SHORT_SOURCE = {
 }
 PICTURE = "xray.png"
 UNSURE = 0.5
-"""A hip of a lower score deserves a look."""
+"""A hip of a lower score is to be reviewed."""
 FACTS = (
     "pixel_mm_from",
     "photometric",
@@ -82,14 +87,14 @@ class Film:
     hips: Mapping[Side, Box] | None = None
     """None where nobody looked for any."""
     changes: Sequence[Correction] = ()
-    told: Sequence[str] = ()
+    notes: Sequence[str] = ()
     """What was noticed on the way; of a file that was refused, why."""
 
     @property
     def row(self) -> dict[str, Any]:
         """All that is known of it, for JSON."""
         if self.image is None:
-            return {"file": self.name, "verdict": "refused", "reason": self.told[0]}
+            return {"file": self.name, "verdict": "refused", "reason": self.notes[0]}
         facts = {fact: self.image.provenance[fact] for fact in FACTS}
         alone = hips_of(self.image).alone
         return {
@@ -99,7 +104,7 @@ class Film:
             **facts,
             "content_px": self.image.provenance["content_px"],
             **({} if self.hips is None else {"hips": places(self.hips)}),
-            "warnings": list(self.told),
+            "warnings": list(self.notes),
             "verdict": f"read, {alone} hip alone ({facts['hip_from']})" if alone else "read",
         }
 
@@ -115,20 +120,32 @@ class Reader:
     def read(self, path: Path, name: str, folder: Path) -> tuple[Film, list[Path]]:
         """An X-ray, and the files that were written of it into ``folder``."""
         drawn = self.drawn.get(_picture(name, self.options))
-        image, told = _read(path, self.options)
-        if drawn is not None:
-            image = _of_drawn(image, drawn, self.options)
+        options = self.options
+        with captured_warnings(lambda text: in_words_of_shell(text, options)) as notes:
+            image = read_xray(
+                path,
+                pixel_mm=options.pixel_mm,
+                side=options.side,
+                voi=options.voi,
+                accept=options.accept,
+            )
+        if drawn is not None:  # it shows the hips that were drawn where nothing else says so
+            named = {box.side: "its drawn box" for box in drawn.boxes}
+            shown_hips = settled(image, named, accept=accepted(options.accept))
+            hip = "" if shown_hips.shows == "both" else shown_hips.shows
+            provenance = {**image.provenance, "hip": hip, "hip_from": shown_hips.source}
+            image = replace(image, provenance=provenance)
         require_known(image, name.rpartition("/")[2])
         hips = {} if self.detector is None else self.detector.detect(image)
         changes: list[Correction] = []
         if drawn is not None:
-            hips, changes = corrected(image, hips, drawn, accept=self.options.accept)
+            hips, changes = corrected(image, hips, drawn, accept=options.accept)
         files = _write(image, folder)
         if self.detector is None and drawn is None:
-            return Film(name, image, told=told), files
+            return Film(name, image, notes=notes), files
         files += _write_hips(image, hips, folder)
-        told += _doubts(name, image, hips, changes)
-        return Film(name, image, hips, changes, told), files
+        notes += _review_notes(name, image, hips, changes)
+        return Film(name, image, hips, changes, notes), files
 
 
 def xray(options: Namespace) -> VerbResult:
@@ -146,13 +163,17 @@ def xray(options: Namespace) -> VerbResult:
     lines = [f"wrote {file}" for file in files]
     if wants_review(options):
         lines += review_films([film], out, options)
-    for message in film.told:
+    for message in film.notes:
         warn_user(message)
     return VerbResult([film.row], lines, shown=[_short(film.row)])
 
 
 def _of_folder(folder: Path, out: Path, options: Namespace) -> VerbResult:
-    files = [file for file in list_files(folder) if _counts(file, out)]
+    files = [
+        file
+        for file in list_files(folder)
+        if not file.name.startswith(".") and not file.resolve().is_relative_to(out.resolve())
+    ]
     names = [file.relative_to(folder).as_posix() for file in files]
     known = [_picture(shown_path(name), options) for name in names]
     reader = Reader(options, _detector(options), drawn_boxes(options, known))
@@ -163,12 +184,17 @@ def _of_folder(folder: Path, out: Path, options: Namespace) -> VerbResult:
         try:
             films.append(reader.read(file, shown_path(name), out / name)[0])
         except (RhoaError, MissingExtraError) as error:
-            films.append(Film(shown_path(name), told=[in_words_of_shell(error, options)]))
+            films.append(Film(shown_path(name), notes=[in_words_of_shell(error, options)]))
     show(len(files), len(files), "reading X-rays")
-    refused = [(film.name, film.told[0]) for film in films if film.image is None]
-    _write_rejected(refused, out)
+    refused = [(film.name, film.notes[0]) for film in films if film.image is None]
+    rejected = out / "rejected.csv"
+    if refused:
+        out.mkdir(parents=True, exist_ok=True)
+        atomic_write(rejected, csv_text(("file", "reason"), refused))
+    else:
+        rejected.unlink(missing_ok=True)
     lines = ["", f"{len(films) - len(refused)} of {len(films)} files read into {out}"]
-    lines += [f"warning: {text}" for film in films if film.image is not None for text in film.told]
+    lines += [f"warning: {text}" for film in films if film.image is not None for text in film.notes]
     lines += [f"refused: {reason}" for _, reason in refused]
     if wants_review(options):
         lines += review_films(films, out, options)
@@ -184,23 +210,23 @@ def _picture(name: str, options: Namespace) -> str:
 def review_films(films: Sequence[Film], out: Path, options: Namespace) -> list[str]:
     """Write the page of X-rays and their boxes to correct; what there is to say of it."""
     alone = not os.path.isdir(options.xray)  # noqa: PTH112  # as above
-    cards, pictures = [], []
+    panels, pictures = [], []
     for film in films:
         entry = _entry(film)
         folder = out if alone or film.image is None else out / film.name
-        cards.append((entry.verdict, write_card(entry, folder, place="." if alone else None)))
+        panels.append((entry.verdict, write_card(entry, folder, place="." if alone else None)))
         if film.image is not None:
             name = _picture(film.name, options)
             pictures.append(WrittenPicture.of(name, film.image, film.hips or {}, film.changes))
     page = out / SHEET
     title = f"Hips of {len(films)} X-rays"
-    atomic_write(page, sheet(cards, title=title, legend=OF_XRAYS, what="X-rays"))
+    atomic_write(page, sheet(panels, title=title, legend=OF_XRAYS, what="X-rays"))
     return [f"wrote {page}", *write_review(out, pictures, options)]
 
 
 def _entry(film: Film) -> SheetEntry:
     if film.image is None:
-        return SheetEntry(film.name, "failed", notes=film.told)
+        return SheetEntry(film.name, "failed", notes=film.notes)
     hips, changes = film.hips or {}, {one.side: one.change for one in film.changes}
     facts = [
         (
@@ -214,7 +240,7 @@ def _entry(film: Film) -> SheetEntry:
         for side in SIDES
     ]
     view = film_view(film.image, hips)
-    return SheetEntry(film.name, "look" if film.told else "fine", facts, (), film.told, [view])
+    return SheetEntry(film.name, "look" if film.notes else "fine", facts, (), film.notes, [view])
 
 
 def shown_path(name: str) -> str:
@@ -222,43 +248,15 @@ def shown_path(name: str) -> str:
     return "/".join(shown(part) for part in name.split("/"))
 
 
-def _counts(file: Path, out: Path) -> bool:
-    """Whether a file is one of the user's: neither hidden nor written by this verb."""
-    return not file.name.startswith(".") and not file.resolve().is_relative_to(out.resolve())
-
-
-def _read(path: Path, options: Namespace) -> tuple[Radiograph, list[str]]:
-    """The X-ray, and what was noticed on the way."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RhoaWarning)
-        image = read_xray(
-            path,
-            pixel_mm=options.pixel_mm,
-            side=options.side,
-            voi=options.voi,
-            accept=options.accept,
-        )
-    return image, list(dict.fromkeys(in_words_of_shell(one.message, options) for one in caught))
-
-
-def _of_drawn(image: Radiograph, drawn: LabelledImage, options: Namespace) -> Radiograph:
-    """The X-ray, which shows the hips that somebody drew on it where nothing else tells."""
-    named = {box.side: "its drawn box" for box in drawn.boxes}
-    hips = settled(image, named, accept=accepted(options.accept))
-    shows = "" if hips.shows == "both" else hips.shows
-    told = dict(image.provenance) | {"hip": shows, "hip_from": hips.source}
-    return replace(image, provenance=told)
-
-
 def _write(image: Radiograph, folder: Path) -> list[Path]:
     """The files that were written into ``folder``."""
-    parts = {"xray": image}
+    images = {"xray": image}
     if hips_of(image).shows == "both":
-        parts |= {f"half-{side}": half for side, half in halves(image).items()}
+        images |= {f"half-{side}": half for side, half in halves(image).items()}
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"{name}.png" for name in parts]
-    for file, part in zip(files, parts.values(), strict=True):
-        part.save(file)
+    files = [folder / f"{name}.png" for name in images]
+    for file, one in zip(files, images.values(), strict=True):
+        one.save(file)
     values = folder / "xray.npz"
     image.save(values)
     return [*files, values]
@@ -300,12 +298,12 @@ def places(hips: Mapping[Side, Box]) -> Rows:
     ]
 
 
-def _doubts(
+def _review_notes(
     name: str, image: Radiograph, hips: Mapping[Side, Box], changes: Sequence[Correction]
 ) -> list[str]:
     alone = hips_of(image).alone
-    looked_at = {one.side for one in changes}
-    sides = [side for side in SIDES if alone in {None, side} and side not in looked_at]
+    drawn = {one.side for one in changes}
+    sides = [side for side in SIDES if alone in {None, side} and side not in drawn]
     lost = [f"{name}: no {side} hip was found; look at it." for side in sides if side not in hips]
     unsure = [
         f"{name}: the {side} hip scores {box.confidence:.2f}; look at its crop."
@@ -326,15 +324,6 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
         "photometric": row.get("photometric"),
         "verdict": row["verdict"],
     }
-
-
-def _write_rejected(rejected: Sequence[tuple[str, str]], out: Path) -> None:
-    file = out / "rejected.csv"
-    if not rejected:
-        file.unlink(missing_ok=True)
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    atomic_write(file, csv_text(("file", "reason"), rejected))
 
 
 # A hip detector, trained on boxes that people drew or corrected, or on digital pelves.
@@ -367,7 +356,16 @@ def detector(options: Namespace) -> VerbResult:
         progress=bar(),
     )
     folder = made.save(options.out)
-    row = _row(made)
+    halves_used, test = made.notes["halves"], made.notes["test"]
+    row: dict[str, Any] = {
+        "backbone": made.architecture.backbone,
+        "trained on": halves_used["train"],
+        "held out": halves_used["test"],
+    }
+    row |= {
+        name.replace("_", " "): None if test[name] is None else round(test[name], 3)
+        for name in MEASURED
+    }
     lines = [f"wrote {folder}", f"find hips with it: rhoa xray FILMS -o OUT --detector {folder}"]
     return VerbResult([row], lines)
 
@@ -384,7 +382,7 @@ def _drawn(options: Namespace, settings: DetectorOptions) -> Iterator[Example]:
 
 
 def _owners(path: Path) -> dict[Path, str]:
-    """The subject of each picture, as a table with the columns image and subject tells."""
+    """The subject of each picture, by a table with the columns image and subject."""
     table = open_table(path)
     columns = table.require(("image", "subject"), "a row names a picture and whose it is")
     owners: dict[Path, str] = {}
@@ -423,7 +421,7 @@ def _labelled(path: Path, options: Namespace) -> list[LabelledImage]:
 
 
 def _first_column(path: Path) -> str:
-    """The name of the first column of a CSV; empty where it cannot be read: its reader tells."""
+    """The name of the first column of a CSV; empty where it cannot be read: its reader says why."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             return next(csv.reader(file), [""])[0].strip().casefold()
@@ -447,20 +445,6 @@ def _phantoms(options: Namespace, settings: DetectorOptions) -> Iterator[Example
                 image_size=settings.side_px,
                 group=label.subject,
             )
-
-
-def _row(made: HipDetector) -> dict[str, Any]:
-    """What was learnt from, and what the held-out halves gave."""
-    halves, test = made.notes["halves"], made.notes["test"]
-    row: dict[str, Any] = {
-        "backbone": made.architecture.backbone,
-        "trained on": halves["train"],
-        "held out": halves["test"],
-    }
-    return row | {
-        name.replace("_", " "): None if test[name] is None else round(test[name], 3)
-        for name in MEASURED
-    }
 
 
 def add_xray(verb: argparse.ArgumentParser) -> None:

@@ -174,7 +174,7 @@ Range = tuple[float, float]
 Reach = tuple[Range, Range, Range]
 Beyond = Literal["cut", "padding"]
 
-# What a scan covers around the middle of the tubercles unless it is told otherwise, mm.
+# What a scan covers around the middle of the tubercles by default, mm.
 FIELD_OF_VIEW: Reach = ((-225.0, 225.0), (-95.0, 225.0), (-95.0, 205.0))
 PADDING_HU = -1024
 

@@ -151,8 +151,10 @@ def write_cohort(
             random = np.random.default_rng([seed, number, len(source)])
             subject = f"{'CT' if source == 'ct' else 'XR'}-{number + 1:03d}"
             subjects.append(subject)
-            grades, bones = _grades(random), int(random.integers(1 << 31))
-            anatomy = Anatomy.random(bones, kl_left=grades[0], kl_right=grades[1])
+            left, right = random.choice(len(KL_SHARES), 2, p=KL_SHARES).tolist()
+            right = left if random.random() < SAME_GRADE else right
+            bones = int(random.integers(1 << 31))
+            anatomy = Anatomy.random(bones, kl_left=left, kl_right=right)
             if source == "ct":
                 scan = _write_ct(folder, subject, anatomy, spacing_mm, random)
                 rows += _rows(subject, source, anatomy, scan)
@@ -168,11 +170,6 @@ def write_cohort(
     table = folder / "scans.csv"
     atomic_write(table, csv_text(COLUMNS, ([row.get(name) for name in COLUMNS] for row in rows)))
     return table
-
-
-def _grades(random: np.random.Generator) -> tuple[int, int]:
-    left, right = random.choice(len(KL_SHARES), 2, p=KL_SHARES).tolist()
-    return (left, left) if random.random() < SAME_GRADE else (left, right)
 
 
 def _later(anatomy: Anatomy, random: np.random.Generator) -> Anatomy:
@@ -206,10 +203,7 @@ def _write_ct(
     phantom = ct(anatomy, spacing_mm=spacing_mm, angles=(tilt, obliquity, rotation))
     write_dicom(phantom.volume, folder / "ct" / subject, subject=subject, seed=anatomy.seed)
     phantom.landmarks.to_json(folder / "ct" / f"{subject}.landmarks.json")
-    row: Row = {
-        "scan": f"ct/{subject}",
-        "landmarks": f"ct/{subject}.landmarks.json",
-    }
+    row: Row = {"scan": f"ct/{subject}", "landmarks": f"ct/{subject}.landmarks.json"}
     return dict.fromkeys(SIDES, row)
 
 
@@ -314,11 +308,8 @@ def phantom_labels(
             made = xray(anatomy, pixel_mm=size, seed=number)
             yield PhantomLabel(made.radiograph, made.boxes, subject)
         else:
-            yield _labelled_ctap(anatomy, size, subject)
-
-
-def _labelled_ctap(anatomy: Anatomy, voxel_mm: float, subject: str) -> PhantomLabel:
-    patient = ct(anatomy, spacing_mm=(voxel_mm, voxel_mm, voxel_mm))
-    pose = from_landmarks(patient.landmarks)
-    image = ctap(patient.volume, pose=pose)
-    return PhantomLabel(image, boxes(image, joints=joints(patient.volume, pose)), subject)
+            patient = ct(anatomy, spacing_mm=(size, size, size))
+            pose = from_landmarks(patient.landmarks)
+            image = ctap(patient.volume, pose=pose)
+            found = boxes(image, joints=joints(patient.volume, pose))
+            yield PhantomLabel(image, found, subject)

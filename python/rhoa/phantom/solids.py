@@ -243,7 +243,9 @@ def centre_of_cup(anatomy: Anatomy, side: Side) -> NDArray[np.float64]:
 
 def centre_of_head(anatomy: Anatomy, side: Side) -> NDArray[np.float64]:
     """Centre of the femoral head, AP mm: moved up and out by the narrowing of the joint."""
-    return centre_of_cup(anatomy, side) + anatomy.joint(side).narrowing_mm * _superolateral(side)
+    superolateral = np.array([0.4 if side == "left" else -0.4, 0.0, 1.0])
+    superolateral /= np.linalg.norm(superolateral)
+    return centre_of_cup(anatomy, side) + anatomy.joint(side).narrowing_mm * superolateral
 
 
 def half_box_mm(anatomy: Anatomy, side: Side) -> float:
@@ -275,18 +277,6 @@ def tubercle_tip(anatomy: Anatomy, side: Side) -> Point:
     return np.array([sign * anatomy.tubercle_distance / 2, 0.0, 0.0])
 
 
-def _superolateral(side: Side) -> NDArray[np.float64]:
-    direction = np.array([0.4 if side == "left" else -0.4, 0.0, 1.0])
-    unit: Point = direction / np.linalg.norm(direction)
-    return unit
-
-
-def _behind(tip: Point, radius: float) -> Point:
-    """Centre of a ball whose most anterior point is ``tip``."""
-    centre: Point = tip + np.array([0.0, radius, 0.0])
-    return centre
-
-
 def add_pelvis(field: Field, anatomy: Anatomy, surroundings: Surroundings = PLAIN) -> None:
     """Both hip bones: wings, acetabula, pubic rami, ischia, joined at the symphysis."""
     halves = {side: field.moved(surroundings.displacement(side)) for side in surroundings.sides}
@@ -305,7 +295,8 @@ def _add_ilium(field: Field, anatomy: Anatomy, side: Side) -> None:
     def at(point: Place) -> Point:
         return anatomy.point(side, *point)
 
-    spine = _behind(spine_tip(anatomy, side), 6.5 * s)
+    # The tip is the most anterior point of a ball.
+    spine: Point = spine_tip(anatomy, side) + np.array([0.0, 6.5 * s, 0.0])
     crest = [spine, *map(at, CREST)]
     for start, end in pairwise(crest):
         field.add(capsule(start, end, 5.5 * s), blend_mm=2)
@@ -451,7 +442,12 @@ def add_femur(field: Field, anatomy: Anatomy, side: Side) -> None:
         return head + s * np.array([sign * x, y, z])
 
     base, knee = at(41, 2, -31), at(30, 4, -170)
-    field.add(_flattened(ball(head, radius), head, joint.flattening_mm, radius, sign))
+    sphere = ball(head, radius)
+    if joint.flattening_mm >= 0.2:
+        up = np.array([0.3 * sign, 0, 1.0])
+        up /= np.linalg.norm(up)
+        sphere = below_plane(sphere, head + (radius - joint.flattening_mm) * up, up)
+    field.add(sphere)
     field.add(capsule(at(12, 0, -9), base, 15.5 * s, 17.5 * s), blend_mm=5)
     field.add(capsule(base, at(41, 3, -62), 19 * s, 16.5 * s), blend_mm=6)
     field.add(capsule(at(41, 3, -62), knee, 16.5 * s, 14 * s))
@@ -466,13 +462,3 @@ def add_femur(field: Field, anatomy: Anatomy, side: Side) -> None:
             outward = np.array([sign * x, 0, z]) / np.hypot(x, z)
             tip = place + share * 0.55 * grown * outward + [sign * 0.45 * grown, 0, -0.35 * grown]
             field.add(capsule(place, tip, 2.0 + 0.45 * grown * share, 1.5 + 0.2 * grown))
-
-
-def _flattened(
-    head: Solid, centre: NDArray[np.float64], by_mm: float, radius: float, sign: int
-) -> Solid:
-    if by_mm < 0.2:
-        return head
-    up = np.array([0.3 * sign, 0, 1.0])
-    up /= np.linalg.norm(up)
-    return below_plane(head, centre + (radius - by_mm) * up, up)

@@ -202,17 +202,13 @@ def _add_femur(
     femur = Field(grid)
     solids.add_femur(femur, anatomy, side)
     np.maximum(femur.distance, 0.25 - pelvis.distance, out=femur.distance)
-    part = grid.around(*_femur_box(anatomy, side))
-    # Toward the shaft the cortex grows thick and the core turns to marrow.
-    z = grid.points(part)[2] - solids.centre_of_head(anatomy, side)[2]
-    shaft = np.clip((-35 - z) / 45, 0, 1)
-    _paint(hu, femur, 1.5 + 5 * shaft, 320 - 330 * shaft, voxel_mm, part)
-    return femur
-
-
-def _femur_box(anatomy: Anatomy, side: Side) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     head = solids.centre_of_head(anatomy, side)
-    return head - np.array([110, 70, 400]), head + np.array([110, 70, 60])
+    box = grid.around(head - np.array([110, 70, 400]), head + np.array([110, 70, 60]))
+    # Toward the shaft the cortex grows thick and the core turns to marrow.
+    z = grid.points(box)[2] - head[2]
+    shaft = np.clip((-35 - z) / 45, 0, 1)
+    _paint(hu, femur, 1.5 + 5 * shaft, 320 - 330 * shaft, voxel_mm, box)
+    return femur
 
 
 def _paint(

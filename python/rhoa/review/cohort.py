@@ -16,9 +16,10 @@ from rhoa.cohort.manifest import read_rows
 from rhoa.errors import LandmarkError, ManifestError, ParameterError, ReviewError
 from rhoa.hips import Box
 from rhoa.pose import Landmarks
+from rhoa.radiograph import Radiograph
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from os import PathLike
 
     from rhoa._types import Side
@@ -92,7 +93,7 @@ class ReviewCase:
     """One image and the hips in it."""
 
     key: str
-    """Tells the case apart in journals; says nothing of its name."""
+    """Identifies the case in journals; not derived from anything readable of its name."""
     number: int
     """What a reader sees instead of a name."""
     name: str
@@ -173,21 +174,26 @@ def read_cohort(path: str | PathLike[str], *, scans: str | PathLike[str] | None 
     if not path.exists():
         raise ReviewError(f"{path.name}: no such folder; pass what rhoa hips or rhoa ctap wrote.")
     of_scan = scans_of(scans)
-    cases = list(_listed(table, of_scan) if table.is_file() else _folders(folder, of_scan))
+    of_table = table.is_file()
+    cases = list(_in_manifest(table, of_scan) if of_table else _in_folders(folder, of_scan))
     if not cases:
         raise ReviewError(
             f"{folder.name}: holds nothing to review; run rhoa hips SCANS -o {folder.name} --each, "
             "or pass a manifest of crops."
         )
-    return Cohort(folder, tuple(cases), table if table.is_file() else None)
+    return Cohort(folder, tuple(cases), table if of_table else None)
 
 
-def _folders(folder: Path, scans: Mapping[str, Path]) -> Iterator[ReviewCase]:
+def _in_folders(folder: Path, scans: Mapping[str, Path]) -> Iterator[ReviewCase]:
     files = [file for name in IMAGES for file in folder.rglob(name)]
     own = folder / OWN
-    kept = sorted(file for file in files if not file.is_relative_to(own))
-    hidden = [f for f in kept if any(p.startswith(".") for p in f.relative_to(folder).parts)]
-    for number, file in enumerate((f for f in kept if f not in hidden), 1):
+    images = sorted(
+        file
+        for file in files
+        if not file.is_relative_to(own)
+        and not any(name.startswith(".") for name in file.relative_to(folder).parts)
+    )
+    for number, file in enumerate(images, 1):
         _require_inside(file, folder, file.name)
         name = file.parent.relative_to(folder).as_posix()
         name = folder.name if name == "." else name
@@ -195,7 +201,7 @@ def _folders(folder: Path, scans: Mapping[str, Path]) -> Iterator[ReviewCase]:
         yield ReviewCase(_key(name), number, name, IMAGES[file.name], file, scans.get(name), found)
 
 
-def _listed(table: Path, scans: Mapping[str, Path]) -> Iterator[ReviewCase]:
+def _in_manifest(table: Path, scans: Mapping[str, Path]) -> Iterator[ReviewCase]:
     """The cases of a manifest: the hips of one subject, visit and kind of image."""
     grouped: dict[tuple[str, str, str], list[Hip]] = defaultdict(list)
     for hip in read(table):
@@ -210,6 +216,14 @@ def _listed(table: Path, scans: Mapping[str, Path]) -> Iterator[ReviewCase]:
         image = made if source == "ct" and made.is_file() else None
         if image is not None:
             _require_inside(image, table.parent, image.name)
+        found, alignment = Found(), None if image is None else Radiograph.load(image).alignment
+        if alignment is not None:
+            found = Found(alignment.landmarks, used=True, flags=tuple(sorted(alignment.flags)))
+        refused = {
+            hip.side: Refusal(hip.refused or hip.exclusion, hip.exclusion)
+            for hip in hips
+            if hip.image is None and hip.exclusion is not None
+        }
         yield ReviewCase(
             _key("\0".join(key)),
             number,
@@ -217,28 +231,9 @@ def _listed(table: Path, scans: Mapping[str, Path]) -> Iterator[ReviewCase]:
             cast("Source", source),
             image,
             scans.get(f"{subject}\0{visit}") if source == "ct" else None,
-            replace(_of_image(image), refused=_refused_in(hips)),
+            replace(found, refused=refused),
             {hip.side: hip for hip in hips},
         )
-
-
-def _refused_in(hips: Iterable[Hip]) -> dict[Side, Refusal]:
-    """The hips of a manifest that have no crop."""
-    return {
-        hip.side: Refusal(hip.refused or hip.exclusion, hip.exclusion)
-        for hip in hips
-        if hip.image is None and hip.exclusion is not None
-    }
-
-
-def _of_image(image: Path | None) -> Found:
-    """What a CT-AP says of its own pose."""
-    from rhoa.radiograph import Radiograph
-
-    alignment = None if image is None else Radiograph.load(image).alignment
-    if alignment is None:
-        return Found()
-    return Found(alignment.landmarks, used=True, flags=tuple(sorted(alignment.flags)))
 
 
 def _found(folder: Path) -> Found:
@@ -248,30 +243,26 @@ def _found(folder: Path) -> Found:
         if "asis_left" not in pose and rows is None:
             return Found(used=bool(pose.get("used")), flags=tuple(pose.get("flags", ())))
         landmarks = Landmarks.from_json(folder / "pose.json") if "asis_left" in pose else None
-        boxed = None if rows is None else [row for row in rows if row.get("top") is not None]
-        boxes = None if boxed is None else {row["side"]: _box(row) for row in boxed}
+        boxes: dict[Side, Box] = {}
+        for row in rows or ():
+            if row.get("top") is not None:
+                edges = row["top"], row["left"], row["bottom"], row["right"]
+                boxes[row["side"]] = Box(row["side"], *edges, row.get("confidence"))
     except (LandmarkError, ParameterError, KeyError, TypeError, AttributeError):
         raise ReviewError(
             "pose.json or boxes.json of a case is damaged; make the case again."
         ) from None
-    listed = rows or ()
     return Found(
         landmarks,
         used=bool(pose.get("used")),
         flags=tuple(pose.get("flags", ())),
-        boxes=boxes,
-        hip_flags={row["side"]: tuple(row.get("flags", ())) for row in listed},
+        boxes=None if rows is None else boxes,
+        hip_flags={row["side"]: tuple(row.get("flags", ())) for row in rows or ()},
         refused={
             row["side"]: Refusal(row["refused"], row.get("exclusion") or "quality")
-            for row in listed
+            for row in rows or ()
             if row.get("refused")
         },
-    )
-
-
-def _box(row: Mapping[str, Any]) -> Box:
-    return Box(
-        row["side"], row["top"], row["left"], row["bottom"], row["right"], row.get("confidence")
     )
 
 

@@ -137,38 +137,27 @@ _ACTIONS: dict[str, type[Action]] = {
 }
 
 
-def as_action(told: Mapping[str, Any]) -> Action:
-    """The action that JSON tells.
+def as_action(record: Mapping[str, Any]) -> Action:
+    """The action that the fields of a JSON object describe.
 
     Raises
     ------
     ReviewError
         If a field is absent, unknown or out of its range.
     """
-    if not isinstance(told, dict) or told.get("do") not in _ACTIONS:
+    if not isinstance(record, dict) or record.get("do") not in _ACTIONS:
         raise ReviewError(f"an action's do must be one of {', '.join(_ACTIONS)}.")
-    kind = _ACTIONS[told["do"]]
+    kind = _ACTIONS[record["do"]]
     names = [one.name for one in fields(kind)]
-    unknown = sorted(set(told) - {*names, "do"})
+    unknown = sorted(set(record) - {*names, "do"})
     if unknown:
         raise ReviewError(f"{kind.do}: has no field {unknown[0]!r}.")
-    checked = {name: _CHECKS[name](told[name]) for name in names if name in told}
+    checked = {name: _CHECKS[name](record[name]) for name in names if name in record}
     try:
         action = kind(**checked)
     except TypeError:
         absent = ", ".join(name for name in names if name not in checked)
         raise ReviewError(f"{kind.do}: lacks one of {absent}.") from None
-    _check_whole(action)
-    return action
-
-
-def as_fields(action: Action) -> dict[str, Any]:
-    """The action as JSON has it; `as_action` reads it back."""
-    told = {one.name: getattr(action, one.name) for one in fields(action)}
-    return {"do": action.do, **told}
-
-
-def _check_whole(action: Action) -> None:
     if isinstance(action, Graded) and (action.kl is None) != bool(action.reason):
         raise ReviewError("grade: needs kl, or a reason why there is none; not both.")
     try:
@@ -180,6 +169,12 @@ def _check_whole(action: Action) -> None:
         raise ReviewError(f"{action.do}: {error}") from None
     except TypeError:
         raise ReviewError("pose: landmarks are the four of rhoa.Landmarks.") from None
+    return action
+
+
+def as_fields(action: Action) -> dict[str, Any]:
+    """The action as JSON has it; `as_action` reads it back."""
+    return {"do": action.do} | {one.name: getattr(action, one.name) for one in fields(action)}
 
 
 def _one_of(*choices: object, name: str) -> Callable[[object], Any]:
@@ -287,7 +282,7 @@ _CHECKS: dict[str, Callable[[object], Any]] = {
 }
 
 
-# A reader's journal: every action is a line that is on the disk before anything is told of it.
+# A reader's journal: every action is a line that is on the disk before it is confirmed.
 
 SUFFIX = ".jsonl"
 READER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -344,7 +339,11 @@ class Journal:
             whole = self.path.read_bytes().rfind(b"\n") + 1
             os.ftruncate(self._file, whole)
             self.entries = read_journal(self.path)
-            _sync_folder(folder)
+            handle = os.open(folder, os.O_RDONLY)
+            try:  # a new file's name must be on the disk, too
+                os.fsync(handle)
+            finally:
+                os.close(handle)
         except BaseException:
             os.close(self._file)
             raise
@@ -360,8 +359,8 @@ class Journal:
         with self._lock:
             number = self.entries[-1].number + 1 if self.entries else 1
             entry = Entry(number, datetime.now(UTC).isoformat(timespec="milliseconds"), action)
-            told = {"n": number, "at": entry.at, **as_fields(action)}
-            line = json.dumps(told, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+            record = {"n": number, "at": entry.at, **as_fields(action)}
+            line = json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
             size = os.fstat(self._file).st_size
             try:
                 written = os.write(self._file, line)
@@ -389,37 +388,26 @@ def read_journal(path: Path) -> list[Entry]:
     ReviewError
         If another line is damaged.
     """
-    lines = path.read_bytes().split(b"\n")[:-1]
-    return [_entry(line, number, path) for number, line in enumerate(lines, 1)]
+    entries = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            record: dict[str, Any] = json.loads(line)
+            count, at = record.pop("n"), record.pop("at")
+            if count != number:
+                raise ReviewError(f"it says that it is line {count}")  # reported below
+            entries.append(Entry(number, str(at), as_action(record)))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ReviewError(
+                f"{path.name}, line {number}: damaged ({error}); restore the file from a copy, or "
+                "cut it before that line."
+            ) from None
+    return entries
 
 
 def journals_in(folder: Path) -> dict[str, list[Entry]]:
     """The entries of every reader in a folder, by name."""
     files = sorted(folder.glob(f"*{SUFFIX}"))
     return {file.stem: read_journal(file) for file in files if READER.fullmatch(file.stem)}
-
-
-def _entry(line: bytes, number: int, path: Path) -> Entry:
-    where = f"{path.name}, line {number}"
-    try:
-        told: dict[str, Any] = json.loads(line)
-        count, at = told.pop("n"), told.pop("at")
-        if count != number:
-            raise ReviewError(f"it says that it is line {count}")  # told below
-        return Entry(number, str(at), as_action(told))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ReviewError(
-            f"{where}: damaged ({error}); restore the file from a copy, or cut it before that line."
-        ) from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make sure that a new file's name is on the disk, too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _unwritten(path: Path, error: OSError) -> WriteError:
@@ -433,7 +421,7 @@ def _unwritten(path: Path, error: OSError) -> WriteError:
 
 
 class Reading(NamedTuple):
-    """One look at one hip."""
+    """One reading of one hip."""
 
     case: str
     side: Side
@@ -467,7 +455,7 @@ class State:
         return self.cases.get(key, CaseState())
 
 
-def standing(entries: Sequence[Entry]) -> list[Entry]:
+def active_entries(entries: Sequence[Entry]) -> list[Entry]:
     """The entries that count: neither taken back nor a taking back."""
     undone = {entry.action.line for entry in entries if isinstance(entry.action, Undone)}
     return [
@@ -487,7 +475,7 @@ def fold(entries: Sequence[Entry]) -> State:
     decisions: dict[Reading, Graded] = {}
     cases: dict[str, CaseState] = {}
     started = None
-    for entry in standing(entries):
+    for entry in active_entries(entries):
         action = entry.action
         if isinstance(action, Started):
             started = action
@@ -496,7 +484,7 @@ def fold(entries: Sequence[Entry]) -> State:
             of = decisions if decides else grades
             of[Reading(action.case, action.side, action.reading)] = action
         elif not isinstance(action, Undone):
-            cases[action.case] = _after(cases.get(action.case, CaseState()), action)
+            cases[action.case] = _next_state(cases.get(action.case, CaseState()), action)
     return State(grades, decisions, cases, started)
 
 
@@ -505,7 +493,7 @@ def last_of(entries: Sequence[Entry], kind: str, case: str | None = None) -> Ent
     return next(
         (
             entry
-            for entry in reversed(standing(entries))
+            for entry in reversed(active_entries(entries))
             if entry.action.kind == kind and case in (None, getattr(entry.action, "case", None))
         ),
         None,
@@ -513,11 +501,11 @@ def last_of(entries: Sequence[Entry], kind: str, case: str | None = None) -> Ent
 
 
 def final_grades(grades: Mapping[Reading, Graded]) -> dict[tuple[str, Side], Graded]:
-    """The grade of each hip: of the first look; the second one only measures the reader."""
+    """The grade of each hip: its first reading; the second one only measures the reader."""
     return {(at.case, at.side): grade for at, grade in grades.items() if at.reading == 1}
 
 
-def _after(state: CaseState, action: Action) -> CaseState:
+def _next_state(state: CaseState, action: Action) -> CaseState:
     if isinstance(action, Posed):
         found = action.landmarks is None and action.depth_mm is None
         return CaseState(pose=None if found else action)
@@ -534,7 +522,7 @@ def _after(state: CaseState, action: Action) -> CaseState:
 # In which order a reader sees the hips: at random by a seed, some of them again later.
 
 GAP = 0.25
-"""Share of the hips that lie between two looks at one hip, at the least."""
+"""Share of the hips that lie between two readings of one hip, at the least."""
 
 
 def reading_order(
@@ -559,8 +547,8 @@ def reading_order(
     >>> len(order), order[-1].reading
     (3, 2)
     """
-    own = hashlib.blake2s(reader.encode(), digest_size=8).digest()
-    random = np.random.default_rng([seed, int.from_bytes(own)])
+    digest = hashlib.blake2s(reader.encode(), digest_size=8).digest()
+    random = np.random.default_rng([seed, int.from_bytes(digest)])
     hips = sorted(hips)
     count = len(hips)
     places = random.permutation(count).tolist()

@@ -228,7 +228,7 @@ class Exported:
 
     @property
     def lines(self) -> list[str]:
-        """What to tell."""
+        """What was written, a line each."""
         graded = sum(hip.kl is not None for hip in self.manifest)
         lines = [
             f"wrote {self.folder / MANIFEST}: {len(self.manifest)} hips, {graded} of them graded",
@@ -294,7 +294,9 @@ def export(cohort: Cohort, states: Mapping[str, State], out: Path) -> Exported:
     with replacing(out / BOXES) as partial:
         write_coco(labelled, partial)
     _write_grades(cohort, states, out)
-    _write_agreement(cohort, states, out)
+    figures = [figure.as_dict() for figure in agreement_of(cohort, states)]
+    agreement = {"readers": len(states), "figures": figures}
+    atomic_write(out / AGREEMENT_FILE, json.dumps(agreement, indent=1, allow_nan=False) + "\n")
     _write_disputed(cohort, disputed, states, out)
     boxes = sum(len(one.boxes) for one in labelled)
     return Exported(out, manifest, posed, boxes, len(disputed), rejected, failed)
@@ -324,7 +326,12 @@ def _hips(
             file, subject_of(case), side, case.source, None, "", label=None
         )
         row = replace(row, image=file, sha256=sha256_of(file), refused="")
-        hips.append(row if label is None else _with(row, label))
+        if label is not None and label.kl is not None:
+            row = replace(row, kl=label.kl, label=label_of(label.kl), exclusion=None)
+        elif label is not None:
+            exclusion: Exclusion = "prosthesis" if label.reason == "prosthesis" else "quality"
+            row = replace(row, kl=None, label=None, exclusion=exclusion)
+        hips.append(row)
     for side, why in pictures.refused(case, state).items():
         listed = case.hips.get(side)
         subject, visit = subject_of(case), "" if listed is None else listed.visit
@@ -333,13 +340,6 @@ def _hips(
         hips.append(row if listed is None else replace(listed, image=None, sha256=None, label=None,
                     exclusion=why.exclusion, refused=why.reasons))  # fmt: skip
     return hips
-
-
-def _with(row: Hip, label: Label) -> Hip:
-    if label.kl is not None:
-        return replace(row, kl=label.kl, label=label_of(label.kl), exclusion=None)
-    exclusion: Exclusion = "prosthesis" if label.reason == "prosthesis" else "quality"
-    return replace(row, kl=None, label=None, exclusion=exclusion)
 
 
 def _write_crop(
@@ -380,12 +380,6 @@ def _write_landmarks(case: ReviewCase, state: CaseState, pictures: Pictures, out
     with replacing(out / LANDMARKS / f"{file_name(case)}.json") as partial:
         landmarks.to_json(partial)
     return 1
-
-
-def _write_agreement(cohort: Cohort, states: Mapping[str, State], out: Path) -> None:
-    figures = [figure.as_dict() for figure in agreement_of(cohort, states)]
-    told = {"readers": len(states), "figures": figures}
-    atomic_write(out / AGREEMENT_FILE, json.dumps(told, indent=1, allow_nan=False) + "\n")
 
 
 def _write_grades(cohort: Cohort, states: Mapping[str, State], out: Path) -> None:

@@ -40,51 +40,51 @@ if TYPE_CHECKING:
     from rhoa.volume import Volume
 
 
-# The last few things that were made, each made once even if several threads ask at once.
+# A cache of the last few values, each made once even if several threads ask at once.
 
-Thing = TypeVar("Thing")
+Value = TypeVar("Value")
 
 
-class Kept(Generic[Thing]):
-    """Things by name; the one that was not asked for longest goes first.
+class LRUCache(Generic[Value]):
+    """Values by name; the least recently used one is dropped first.
 
     Examples
     --------
-    >>> kept = Kept[int](most=1)
-    >>> kept.get("a", lambda: 1), kept.get("a", lambda: 2)
+    >>> cache = LRUCache[int](most=1)
+    >>> cache.get("a", lambda: 1), cache.get("a", lambda: 2)
     (1, 1)
     """
 
     def __init__(self, *, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._things: OrderedDict[str, Thing] = OrderedDict()
+        self._values: OrderedDict[str, Value] = OrderedDict()
         self._makers: dict[str, threading.Lock] = {}
 
-    def get(self, name: str, make: Callable[[], Thing]) -> Thing:
-        """The thing of that name, made if it is not kept; other names need not wait for it."""
+    def get(self, name: str, make: Callable[[], Value]) -> Value:
+        """The value of that name, made if it is not cached; other names need not wait for it."""
         with self._lock:
-            if name in self._things:
-                self._things.move_to_end(name)
-                return self._things[name]
+            if name in self._values:
+                self._values.move_to_end(name)
+                return self._values[name]
             maker = self._makers.setdefault(name, threading.Lock())
         with maker:
             with self._lock:
-                if name in self._things:
-                    return self._things[name]
-            thing = make()
+                if name in self._values:
+                    return self._values[name]
+            value = make()
             with self._lock:
-                self._things[name] = thing
-                while len(self._things) > self._most:
-                    self._things.popitem(last=False)
+                self._values[name] = value
+                while len(self._values) > self._most:
+                    self._values.popitem(last=False)
                 self._makers.pop(name, None)
-        return thing
+        return value
 
 
-# The CTs that readers look at, the last few kept in memory, and views of them.
+# The CTs of the cases, the last few in memory, and views of them.
 
-SCANS_KEPT = 2
-"""Scans in memory: the one that is looked at, and the one before."""
+SCANS_CACHED = 2
+"""Scans in memory: the one that is shown, and the one before."""
 BEFORE_MIDDLE_MM = np.array([0.0, -60.0, 0.0])
 """Of the anterior pelvic plane, from the middle of most scans."""
 
@@ -108,7 +108,7 @@ class Volumes:
     """Scans by case, read when first asked for; safe to ask from several threads."""
 
     def __init__(self) -> None:
-        self._kept = Kept["Volume"](most=SCANS_KEPT)
+        self._cache = LRUCache["Volume"](most=SCANS_CACHED)
 
     def of(self, case: ReviewCase) -> Volume:
         """The CT of a case.
@@ -124,7 +124,7 @@ class Volumes:
                 f"the CT of case {case.number} is not known; start rhoa review with --scans."
             )
         try:
-            return self._kept.get(case.key, lambda: read_ct(scan))
+            return self._cache.get(case.key, lambda: read_ct(scan))
         except RhoaError:  # its text names files, which patients' names may be in
             raise ReviewError(
                 f"the CT of case {case.number} cannot be read; rhoa inspect tells why."
@@ -169,7 +169,7 @@ def mean_pelvis_in(volume: Volume) -> Landmarks:
 
 REMADE = ".remade"
 """The folder of images through readers' poses; made anew where it is absent."""
-PICTURES_KEPT = 16
+PICTURES_CACHED = 16
 THUMBNAIL_PIXELS = 320
 _TOP = 65535
 
@@ -219,8 +219,8 @@ class Pictures:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / REMADE
         self._volumes = Volumes()
-        self._images = Kept["Projected"](most=PICTURES_KEPT)
-        self._laterals = Kept["Lateral"](most=PICTURES_KEPT)
+        self._images = LRUCache["Projected"](most=PICTURES_CACHED)
+        self._laterals = LRUCache["Lateral"](most=PICTURES_CACHED)
 
     def image(self, case: ReviewCase, state: CaseState) -> Radiograph:
         """The image of a case, through the reader's landmarks where there are some.
@@ -234,13 +234,13 @@ class Pictures:
 
     def boxes(self, case: ReviewCase, state: CaseState) -> dict[Side, Box]:
         """The boxes of a case: found, then as the reader changed them."""
-        held = dict(self._made(case, state.pose).boxes) if case.image is not None else {}
+        found = dict(self._made(case, state.pose).boxes) if case.image is not None else {}
         for side, box in state.boxes.items():
             if box is None:
-                held.pop(side, None)
+                found.pop(side, None)
             else:
-                held[side] = box
-        return held
+                found[side] = box
+        return found
 
     def refused(self, case: ReviewCase, state: CaseState) -> dict[Side, Refusal]:
         """The hips that are not to be graded; a box that the reader drew takes a hip in."""
@@ -309,10 +309,12 @@ class Pictures:
     def _made(self, case: ReviewCase, pose: Posed | None) -> Projected:
         if case.image is None:
             raise ReviewError(f"case {case.number} has crops alone, no image of the pelvis.")
-        name = case.key if pose is None else f"{case.key}-{_digest(pose)}"
-        return self._images.get(
-            name, lambda: _as_found(case) if pose is None else self._posed(case, pose, name)
-        )
+        if pose is None:
+            return self._images.get(case.key, lambda: _as_found(case))
+        content = json.dumps([pose.landmarks, pose.depth_mm], sort_keys=True)
+        digest = hashlib.blake2s(content.encode(), digest_size=8).hexdigest()
+        name = f"{case.key}-{digest}"
+        return self._images.get(name, lambda: self._posed(case, pose, name))
 
     def _posed(self, case: ReviewCase, pose: Posed, name: str) -> Projected:
         """The image through a pose, from the disk where it was made before."""
@@ -387,18 +389,13 @@ def _as_found(case: ReviewCase) -> Projected:
     image = Radiograph.load(case.image)
     if case.found.boxes is not None:
         return Projected(image, case.found.boxes)
-    held: dict[Side, Box] = {}
+    found: dict[Side, Box] = {}
     for side in SIDES:
         try:
-            held |= boxes(image, sides=(side,))
+            found |= boxes(image, sides=(side,))
         except PoseError:
             continue
-    return Projected(image, held)
-
-
-def _digest(pose: Posed) -> str:
-    told = json.dumps([pose.landmarks, pose.depth_mm], sort_keys=True)
-    return hashlib.blake2s(told.encode(), digest_size=8).hexdigest()
+    return Projected(image, found)
 
 
 DepthMm = tuple[float, float] | None

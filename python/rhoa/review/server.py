@@ -81,7 +81,7 @@ class Doorkeeper:
         self.renew()
 
     def renew(self) -> None:
-        """Make a token and tell its address."""
+        """Make a token and announce its address."""
         self._token = secrets.token_urlsafe(32)
         self._tell(f"http://{LOOPBACK[0]}:{self.port}/?token={self._token}")
 
@@ -214,10 +214,23 @@ PAGE = {
 def application(session: Session, doorkeeper: Doorkeeper) -> ASGIApp:
     """The server's application: the page, what it shows, and what it does."""
     pictures = session.pictures
+
+    def lateral(view: Lateral) -> Response:
+        place = {"affine": view.affine.tolist(), "across": view.across, "down": view.down}
+        return _levels(shown_image(view.image), place)
+
+    def write_export() -> Response:
+        out = session.cohort.journals / session.reader
+        done = export(session.cohort, {session.reader: session.state}, out)
+        return JSONResponse({"folder": f"{out.parent.name}/{out.name}", "hips": len(done.manifest)})
+
+    async def cohort(_: Request) -> Response:
+        return await _answered(lambda: JSONResponse(session.snapshot()))
+
     of_case = {
         "": lambda case, _: JSONResponse(session.detail(case)),
         "/image": lambda case, state: _levels(shown_image(pictures.image(case, state))),
-        "/lateral": lambda case, _: _lateral(pictures.lateral(case)),
+        "/lateral": lambda case, _: lateral(pictures.lateral(case)),
         "/thumbnail": lambda case, state: Response(
             pictures.thumbnail(case, state), media_type="image/png"
         ),
@@ -225,15 +238,15 @@ def application(session: Session, doorkeeper: Doorkeeper) -> ASGIApp:
         "/hip/right": lambda case, state: _hip(session, case, "right", state),
     }
     posts: dict[str, Callable[[dict[str, Any]], Response]] = {
-        "act": lambda told: JSONResponse(session.act(told)),
-        "undo": lambda told: JSONResponse(session.undo(told.get("kind"), told.get("case"))),
-        "preview": lambda told: _preview(session, told),
-        "export": lambda _: JSONResponse(_export(session)),
+        "act": lambda body: JSONResponse(session.act(body)),
+        "undo": lambda body: JSONResponse(session.undo(body.get("kind"), body.get("case"))),
+        "preview": lambda body: _preview(session, body),
+        "export": lambda _: write_export(),
     }
     routes = [
         Route("/", _file("index.html"), methods=["GET"]),
         *(Route(f"/page/{name}", _file(name), methods=["GET"]) for name in PAGE),
-        Route("/api/cohort", _cohort(session), methods=["GET"]),
+        Route("/api/cohort", cohort, methods=["GET"]),
         *(
             Route(f"/api/cases/{{key}}{what}", _shown(session, show), methods=["GET"])
             for what, show in of_case.items()
@@ -259,7 +272,7 @@ def serve(session: Session, *, port: int, tell: Callable[[str], None]) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((LOOPBACK[0], port))
-            listener.listen()  # the address that is told can be opened from then on
+            listener.listen()  # the announced address can be opened from then on
         except OSError as error:
             raise ReviewError(
                 f"port {port} cannot be used ({error.strerror}); pass another --port, or none."
@@ -289,13 +302,6 @@ def _file(name: str) -> Answer:
     return answer
 
 
-def _cohort(session: Session) -> Answer:
-    async def answer(_: Request) -> Response:
-        return await _answered(lambda: JSONResponse(session.snapshot()))
-
-    return answer
-
-
 def _shown(session: Session, show: Callable[[ReviewCase, CaseState], Response]) -> Answer:
     """An answer about the case that the address names."""
 
@@ -314,18 +320,18 @@ def _done(do: Callable[[dict[str, Any]], Response]) -> Answer:
 
     async def answer(request: Request) -> Response:
         try:
-            told = json.loads(await request.body())
+            body = json.loads(await request.body())
         except (ValueError, RecursionError):
-            told = None
-        if not isinstance(told, dict):
+            body = None
+        if not isinstance(body, dict):
             return JSONResponse({"reason": "this is no JSON object."}, 400)
-        return await _answered(lambda: do(told))
+        return await _answered(lambda: do(body))
 
     return answer
 
 
 async def _answered(what: Callable[[], Response]) -> Response:
-    """The response; what went wrong is told without anything of a patient."""
+    """The response; an error is reported without any data of a patient."""
     try:
         return await run_in_threadpool(what)
     except WriteError as error:
@@ -347,14 +353,9 @@ def _hip(session: Session, case: ReviewCase, side: Side, state: CaseState) -> Re
     return _levels(Shown.of(pixels, saturate))
 
 
-def _lateral(view: Lateral) -> Response:
-    told = {"affine": view.affine.tolist(), "across": view.across, "down": view.down}
-    return _levels(shown_image(view.image), told)
-
-
-def _preview(session: Session, told: dict[str, Any]) -> Response:
+def _preview(session: Session, body: dict[str, Any]) -> Response:
     """The CT-AP through landmarks that are being moved; nothing is written down."""
-    posed = as_action({"do": Posed.do, **told})
+    posed = as_action({"do": Posed.do, **body})
     if not isinstance(posed, Posed):
         raise ReviewError("a preview is of landmarks.")
     case = session.cohort.case(posed.case)
@@ -365,18 +366,12 @@ def _preview(session: Session, told: dict[str, Any]) -> Response:
     return _levels(shown_image(image), place_of(image))
 
 
-def _export(session: Session) -> dict[str, Any]:
-    out = session.cohort.journals / session.reader
-    done = export(session.cohort, {session.reader: session.state}, out)
-    return {"folder": f"{out.parent.name}/{out.name}", "hips": len(done.manifest)}
-
-
-def _levels(shown: Shown, told: Mapping[str, Any] | None = None) -> Response:
-    """Grey levels of 16 bits, little endian, row by row; a header tells how many, and where."""
+def _levels(shown: Shown, place: Mapping[str, Any] | None = None) -> Response:
+    """Grey levels of 16 bits, little endian, row by row; a header has their shape and place."""
     rows, columns = shown.levels.shape
     about = {"rows": rows, "columns": columns, "black": shown.black, "white": shown.white}
     return Response(
         shown.levels.astype("<u2").tobytes(),
         media_type="application/octet-stream",
-        headers={"X-Rhoa-Image": json.dumps({**about, **(told or {})})},
+        headers={"X-Rhoa-Image": json.dumps({**about, **(place or {})})},
     )

@@ -113,18 +113,18 @@ class Session:
             }
 
     def order(self) -> list[Reading]:
-        """The looks at hips that are wanted, in the reader's order; those that can be graded."""
+        """The readings that are due, in the reader's order: of the hips that can be graded."""
         every = [(case.key, side) for case in self.cohort for side in case.hips or SIDES]
         shown = reading_order(
             every, reader=self.reader, seed=self.started.seed, repeat=self.started.repeat
         )
-        held = {
+        gradable = {
             case.key: self.pictures.sides(case, self._state.case(case.key)) for case in self.cohort
         }
         return [
             reading
             for reading in shown
-            if reading.side in held[reading.case]
+            if reading.side in gradable[reading.case]
             and (
                 not self.started.adjudicates
                 or (reading.reading == 1 and reading[:2] in self.disputed)
@@ -132,7 +132,7 @@ class Session:
         ]
 
     def summary(self, case: ReviewCase) -> dict[str, Any]:
-        """A line about a case; nothing in it tells whose it is."""
+        """A line about a case, without anything that identifies its subject."""
         state = self._state.case(case.key)
         landmarks = self.pictures.landmarks(case, state)
         alignment = None if landmarks is None else from_landmarks(landmarks)
@@ -157,7 +157,11 @@ class Session:
             "reason": "" if state.verdict is None else state.verdict.reason,
             "boxes_accepted": state.boxes_accepted,
             "boxes_changed": bool(state.boxes),
-            "grades": self._grades(case),
+            "grades": {
+                side: "x" if grade.kl is None else grade.kl
+                for side in SIDES
+                if (grade := self._own.get(Reading(case.key, side, 1))) is not None
+            },
             "disagreement": any(key == case.key for key, _ in self.disputed),
         }
 
@@ -177,7 +181,7 @@ class Session:
             },
         }
 
-    def act(self, told: Mapping[str, Any]) -> dict[str, Any]:
+    def act(self, action_fields: Mapping[str, Any]) -> dict[str, Any]:
         """Do what the page asks, once it is on the disk; the case afterwards.
 
         Raises
@@ -187,7 +191,7 @@ class Session:
         WriteError
             If it could not be written down.
         """
-        action = as_action(dict(told))
+        action = as_action(dict(action_fields))
         if isinstance(action, Started | Undone):
             raise ReviewError(f"the page cannot {action.do}.")
         case = self.cohort.case(action.case)
@@ -226,12 +230,13 @@ class Session:
                 raise ReviewError("there is nothing to undo.")
             self._append(Undone(last.number))
             action = last.action
-            told = {name: getattr(action, name, None) for name in ("do", "case", "side", "reading")}
+            names = ("do", "case", "side", "reading")
+            undone = {name: getattr(action, name, None) for name in names}
             try:
-                summary = self.summary(self.cohort.case(str(told["case"])))
+                summary = self.summary(self.cohort.case(str(undone["case"])))
             except ReviewError:  # the case has left the folder since
                 summary = None
-            return {"undone": told, "case": summary}
+            return {"undone": undone, "case": summary}
 
     def _append(self, action: Any) -> Entry:  # noqa: ANN401  # any action
         entry = self._journal.append(action)
@@ -244,24 +249,15 @@ class Session:
         adjudicates = self.started.adjudicates
         return self._state.decisions if adjudicates else self._state.grades
 
-    def _grades(self, case: ReviewCase) -> dict[Side, Any]:
-        """The reader's own grades of a case."""
-        found: dict[Side, Any] = {}
-        for side in SIDES:
-            grade = self._own.get(Reading(case.key, side, 1))
-            if grade is not None:
-                found[side] = "x" if grade.kl is None else grade.kl
-        return found
-
     def _grade(self, reading: Reading) -> dict[str, Any]:
         grade = self._own.get(reading)
         if grade is None:
             return {"graded": False}
-        told = {name: getattr(grade, name) for name in ("kl", "reason", "notes", "features")}
-        return {"graded": True, **told}
+        names = ("kl", "reason", "notes", "features")
+        return {"graded": True} | {name: getattr(grade, name) for name in names}
 
     def _disputed(self) -> set[tuple[str, Side]]:
-        """Hips that readers disagree on; a blinded reader is told none."""
+        """Hips that readers disagree on; none for a blinded reader."""
         if self.blinded and not self.started.adjudicates:
             return set()
         return disputed_hips(states_of(journals_in(self.cohort.journals)))

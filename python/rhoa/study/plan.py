@@ -128,9 +128,12 @@ def _plan(table: Mapping[str, Any], folder: Path) -> Plan:
             raise ParameterError(f"{key} is missing.")
     given = {key: table[key] for key in known if key in table}
     for key, kind in (("seeds", int), ("notes", str), ("recipes", str), ("accept", str)):
-        given[key] = _listed(given, key, kind)
-        if not given[key]:
-            del given[key]
+        values = given.pop(key, [])
+        if not isinstance(values, list) or any(type(value) is not kind for value in values):
+            what = "whole numbers" if kind is int else "texts in quotes"
+            raise ParameterError(f"{key} must be a list of {what}; got {values!r}.")
+        if values:
+            given[key] = tuple(values)
     for key in ("out", "manifest", "scans", "weights", "device"):
         _require_kind(key, given.get(key, ""), str)
     for key in ("out", "manifest", "scans"):
@@ -138,12 +141,7 @@ def _plan(table: Mapping[str, Any], folder: Path) -> Plan:
             given[key] = folder / given[key]
     if given.get("weights", "none") not in NAMED_WEIGHTS:
         given["weights"] = folder / given["weights"]
-    given["recipes"] = _recipes(given.get("recipes", ()), table)
-    return Plan(**given)
-
-
-def _recipes(names: Collection[str], table: Mapping[str, Any]) -> tuple[Recipe, ...]:
-    """Those of ``names``, changed as the tables ``every-recipe`` and ``recipe`` say."""
+    names = given.get("recipes", ())
     own, every = table.get("recipe", {}), table.get("every-recipe", {})
     _require_kind("recipe", own, dict)
     _require_kind("every-recipe", every, dict)
@@ -152,7 +150,8 @@ def _recipes(names: Collection[str], table: Mapping[str, Any]) -> tuple[Recipe, 
         raise ParameterError(
             f"recipe.{unused[0]}: recipes does not name it{_nearest(unused[0], names)}."
         )
-    return tuple(_recipe(name, own.get(name, {}), every) for name in names)
+    given["recipes"] = tuple(_recipe(name, own.get(name, {}), every) for name in names)
+    return Plan(**given)
 
 
 def _recipe(name: str, own: Mapping[str, Any], every: Mapping[str, Any]) -> Recipe:
@@ -181,21 +180,13 @@ def _changed(recipe: Recipe, changes: Mapping[str, Any], where: str) -> Recipe:
     values = dict(changes)
     if "augmentation" in values:
         _require_kind(f"{where}.augmentation", values["augmentation"], dict)
-        part = values["augmentation"]
-        _require_known(part, AUGMENTATION_OPTIONS, where=f"{where}.augmentation")
-        values["augmentation"] = replace(recipe.augmentation, **part)
+        options = values["augmentation"]
+        _require_known(options, AUGMENTATION_OPTIONS, where=f"{where}.augmentation")
+        values["augmentation"] = replace(recipe.augmentation, **options)
     try:
         return replace(recipe, **values)
     except ParameterError as error:
         raise ParameterError(f"{where}: {error}") from None
-
-
-def _listed(given: Mapping[str, Any], key: str, kind: type) -> tuple[Any, ...]:
-    values = given.get(key, [])
-    if not isinstance(values, list) or any(type(value) is not kind for value in values):
-        what = "whole numbers" if kind is int else "texts in quotes"
-        raise ParameterError(f"{key} must be a list of {what}; got {values!r}.")
-    return tuple(values)
 
 
 def _require_kind(key: str, value: object, kind: type) -> None:

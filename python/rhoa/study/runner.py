@@ -82,16 +82,14 @@ class Job:
     @property
     def stages(self) -> list[int]:
         """Images seen in each stage of the training."""
-        return [stage.iterations(hips) * stage.batch for stage, hips in self._stages()]
-
-    def _stages(self) -> list[tuple[Recipe, int]]:
         train = [hip for hip in self.manifest.labelled if hip.partition == "train"]
-        order: list[Recipe] = []
+        images: list[int] = []
         stage: Recipe | None = self.recipe
         while stage is not None:
-            order.insert(0, stage)
+            hips = sum(hip.source in stage.sources for hip in train)
+            images.insert(0, stage.iterations(hips) * stage.batch)
             stage = stage.first
-        return [(one, sum(hip.source in one.sources for hip in train)) for one in order]
+        return images
 
     def _found(self) -> dict[str, Any] | None:
         try:
@@ -129,7 +127,12 @@ class Job:
 
 def jobs_of(plan: Plan, manifests: Sequence[Manifest]) -> list[Job]:
     """Every run of the plan, repetition by repetition: of each seed, or of each fold's manifest."""
-    weights = _weights(plan.weights)
+    weights = plan.weights
+    if not isinstance(weights, str):  # weights are what they hold, not where they lie
+        file = weights / WEIGHTS_FILE if weights.is_dir() else weights
+        if not file.is_file():
+            raise MissingFileError(f"{weights.name}: no such weights; check the path in the plan.")
+        weights = f"sha256:{sha256_of(file)}"
     if plan.folds is None:
         repetitions = [(f"seed-{seed}", seed, manifests[0]) for seed in plan.seeds]
     else:
@@ -178,15 +181,15 @@ def train_all(jobs: Sequence[Job], plan: Plan, *, progress: Progress | None) -> 
     before = 0
     for number, job in enumerate(jobs, start=1):
         where = f"training: {job.recipe.name}, {job.name}, run {number} of {len(jobs)}"
-        meter = _Meter(before, tuple(job.stages), total, where, progress)
+        meter = _ProgressTotal(before, tuple(job.stages), total, where, progress)
         job.run(plan, meter)
         before += sum(job.stages)
         if progress is not None:
             progress(before, total, where)
 
 
-class _Meter:
-    """Progress of one run, whose stages follow one another, told as progress of all runs."""
+class _ProgressTotal:
+    """Progress of one run, whose stages follow one another, reported as progress of all runs."""
 
     def __init__(
         self,
@@ -205,20 +208,10 @@ class _Meter:
         if self.ended:
             self.stage = min(self.stage + 1, len(self.stages) - 1)
         self.ended = done >= total
-        part = self.stages[self.stage] * done // max(total, 1)
-        seen = self.before + sum(self.stages[: self.stage]) + part
-        if self.progress is not None and seen < self.total:  # `train_all` tells the end
+        of_stage = self.stages[self.stage] * done // max(total, 1)
+        seen = self.before + sum(self.stages[: self.stage]) + of_stage
+        if self.progress is not None and seen < self.total:  # `train_all` reports the end
             self.progress(seen, self.total, self.what)
-
-
-def _weights(weights: str | Path) -> str:
-    """A name, or the digest of a file: weights are what they hold, not where they lie."""
-    if isinstance(weights, str):
-        return weights
-    file = weights / WEIGHTS_FILE if weights.is_dir() else weights
-    if not file.is_file():
-        raise MissingFileError(f"{weights.name}: no such weights; check the path in the plan.")
-    return f"sha256:{sha256_of(file)}"
 
 
 def _digest(manifest: Manifest) -> str:
@@ -237,14 +230,14 @@ def _flat(value: object, key: str = "") -> dict[str, Any]:
         return {key: value}
     return {
         name: one
-        for inner, part in value.items()
-        for name, one in _flat(part, f"{key}.{inner}".lstrip(".")).items()
+        for inner, member in value.items()
+        for name, one in _flat(member, f"{key}.{inner}".lstrip(".")).items()
     }
 
 
 # What a study found: each recipe's figures over seeds or folds, and of their scores together.
 
-PARTS = ("val", "test")
+PARTITIONS = ("val", "test")
 COPIED = ("recipe.json", "history.csv")
 RECORDS = ("run.json", "model.json")  # of one run: they name its seed and its weights
 HIP = ("subject", "side", "source", "visit")
@@ -299,7 +292,7 @@ class Result:
         )
 
 
-def put_together(jobs: Sequence[Job], out: Path) -> tuple[list[Path], Manifest]:
+def pool_scores(jobs: Sequence[Job], out: Path) -> tuple[list[Path], Manifest]:
     """One run folder a recipe, ``out/NAME``, with scores of all its runs; and their manifest.
 
     Over seeds, the score of a hip is the mean of its scores. Over folds, it is the score of the
@@ -346,7 +339,7 @@ def _merged(jobs: Sequence[Job]) -> str:
 
 
 def measure(jobs: Sequence[Job], together: Sequence[Run]) -> list[Result]:
-    """Every figure of every recipe on every set; ``together`` are the runs of `put_together`."""
+    """Every figure of every recipe on every set; ``together`` are the runs of `pool_scores`."""
     runs: dict[str, list[Run]] = defaultdict(list)
     for job in jobs:
         (run,) = read_runs([job.folder], job.manifest.labelled.hips)
@@ -354,16 +347,16 @@ def measure(jobs: Sequence[Job], together: Sequence[Run]) -> list[Result]:
     found = []
     for name, whole in zip(runs, together, strict=True):
         for source in SOURCES:
-            for part in PARTS:
+            for partition in PARTITIONS:
                 each = [
-                    run.sets[source, part].evaluation
+                    run.sets[source, partition].evaluation
                     for run in runs[name]
-                    if (source, part) in run.sets
+                    if (source, partition) in run.sets
                 ]
                 if each:
-                    pooled = whole.sets.get((source, part))
+                    pooled = whole.sets.get((source, partition))
                     best = None if pooled is None else pooled.evaluation
-                    found += _results((name, source, part), each, best)
+                    found += _results((name, source, partition), each, best)
     return found
 
 
@@ -450,7 +443,7 @@ def conduct(plan: Plan, *, redo: bool = False, progress: Progress | None = None)
 
 
 def prepare(plan: Plan, *, progress: Progress | None = None) -> list[Job]:
-    """The runs of a plan, once its crops are made and parted; nothing is trained."""
+    """The runs of a plan, once its crops are made and split; nothing is trained."""
     if plan.scans is None:
         manifest = cohort.read(cast("Path", plan.manifest))  # a plan has one of the two
     else:
@@ -461,8 +454,8 @@ def prepare(plan: Plan, *, progress: Progress | None = None) -> list[Job]:
             manifest = manifest.split(seed=plan.split_seed)
         manifests = {"manifest.csv": manifest}
     else:
-        parted = manifest.folds(plan.folds, seed=plan.split_seed)
-        manifests = {f"manifest-fold-{n}.csv": one for n, one in enumerate(parted, start=1)}
+        folds = manifest.folds(plan.folds, seed=plan.split_seed)
+        manifests = {f"manifest-fold-{n}.csv": one for n, one in enumerate(folds, start=1)}
     for name, one in manifests.items():
         one.write(plan.out / name)
     return jobs_of(plan, list(manifests.values()))
@@ -480,35 +473,29 @@ def _crops(table: Path, images: Path, progress: Progress | None) -> Manifest:
 
 
 def _report(plan: Plan, jobs: list[Job]) -> StudyOutcome:
-
-    folders, manifest = put_together(jobs, plan.out / "together")
+    folders, manifest = pool_scores(jobs, plan.out / "together")
     results = measure(jobs, read_runs(folders, manifest.labelled.hips))
     write_results(results, plan.out)
     first = {job.folder: job for job in jobs if job.name == jobs[0].name}
     shown = first[explained(list(first))]
-    report = write_study_report(
-        plan.out,
-        manifest,
-        folders,
-        example=(shown.folder, shown.manifest),
-        notes=[*plan.notes, *_notes(plan)],
-    )
-    return StudyOutcome(report, tuple(results))
-
-
-def _notes(plan: Plan) -> list[str]:
-    """How scores were put together, where there was more than one."""
-    note = ""
+    notes = list(plan.notes)
     if plan.folds is not None:
-        note = (
+        notes.append(
             f"Cross-validation with {plan.folds} folds of subjects: each hip is measured with the "
             "score of the model that saw none of its subject, and counts as test. Curves of "
             "training are those of the first fold; results.csv has each figure over folds."
         )
     elif len(plan.seeds) > 1:
-        note = (
+        notes.append(
             f"Each recipe was trained with {len(plan.seeds)} seeds; a hip is measured with the "
             "mean of its scores. Curves of training are those of the first seed; results.csv has "
             "each figure's mean and spread over seeds."
         )
-    return [note] if note else []
+    report = write_study_report(
+        plan.out,
+        manifest,
+        folders,
+        example=(shown.folder, shown.manifest),
+        notes=notes,
+    )
+    return StudyOutcome(report, tuple(results))
