@@ -190,9 +190,15 @@ def list_files(path: PathOrPaths) -> list[Path]:
     ReadError
         If a folder cannot be opened, or holds more files or deeper folders than any CT study.
     """
+    try:
+        roots = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
+    except TypeError:
+        raise ParameterError(
+            f"path must be a folder, a file or a list of files; got {type(path).__name__}."
+        ) from None
     files: list[Path] = []
     places = iter(range(MOST_FILES))
-    for root in _roots(path):
+    for root in roots:
         if os.path.isdir(root):  # noqa: PTH112  # Path.is_dir raises where a name is too long
             files += _walk(root, 0, places)
         elif os.path.isfile(root):  # noqa: PTH113
@@ -200,17 +206,6 @@ def list_files(path: PathOrPaths) -> list[Path]:
         else:
             raise MissingFileError(f"{shown(root)}: no such file or folder; check the path.")
     return files
-
-
-def _roots(path: PathOrPaths) -> list[Path]:
-    try:
-        if isinstance(path, str | os.PathLike):
-            return [Path(path)]
-        return [Path(one) for one in path]
-    except TypeError:
-        raise ParameterError(
-            f"path must be a folder, a file or a list of files; got {type(path).__name__}."
-        ) from None
 
 
 def _walk(folder: Path, depth: int, places: Iterator[int]) -> Iterator[Path]:
@@ -328,7 +323,11 @@ def read_card(folder: Path, name: str, kinds: Mapping[str, Any], *, what: str) -
         raise WeightsError(f"{where}: not a JSON file ({reason}).") from None
     if not isinstance(card, dict):
         card = {}
-    wrong = [key for key, kind in kinds.items() if not _is_a(card, key, kind)]
+    wrong = [  # true and false are no numbers
+        key
+        for key, kind in kinds.items()
+        if key not in card or not isinstance(card[key], kind) or isinstance(card[key], bool)
+    ]
     if wrong:
         raise WeightsError(f"{where}: lacks {', '.join(wrong)}; pass {what}.")
     return card
@@ -351,11 +350,6 @@ def read_sealed(folder: Path, name: str, sha256: str, *, card: str) -> bytes:
             "train again or restore the folder."
         )
     return content
-
-
-def _is_a(card: Mapping[str, Any], key: str, kind: Any) -> bool:  # noqa: ANN401  # a type or union
-    """Whether an entry is there and of its kind; true and false are no numbers."""
-    return key in card and isinstance(card[key], kind) and not isinstance(card[key], bool)
 
 
 def _refuse_constant(name: str) -> Never:

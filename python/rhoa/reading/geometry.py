@@ -57,7 +57,9 @@ def check_planes(planes: Sequence[Plane]) -> None:
     remedy = ', or pass repair="drop" to read the scan without the file' if placed > 1 else ""
     checked: object = None
     for plane in planes:
-        if _grid(plane) != checked or not _is_place(plane.position_mm):
+        position = plane.position_mm
+        near = position is not None and all(abs(mm) <= FARTHEST_MM for mm in position)
+        if not near or _grid(plane) != checked:
             _check_plane(plane, remedy)
         checked = _grid(plane)
     first = planes[0]
@@ -139,10 +141,6 @@ def orientation_name(plane: Plane) -> str:
 def _grid(plane: Plane) -> object:
     """What all slices of a volume share."""
     return plane.rows, plane.columns, plane.orientation, plane.pixel_mm
-
-
-def _is_place(position_mm: tuple[float, ...] | None) -> bool:
-    return position_mm is not None and all(abs(mm) <= FARTHEST_MM for mm in position_mm)
 
 
 def _check_plane(plane: Plane, remedy: str) -> None:
@@ -243,7 +241,7 @@ class Levels:
     """What deserves a warning."""
 
     def records(self, affine: NDArray[np.float64]) -> list[dict[str, Any]]:
-        """What the report tells of the repairs "spacing" and "gaps"."""
+        """The report's entries of the repairs "spacing" and "gaps"."""
         records = [] if self.resampled is None else [self.resampled]
         if self.filled:
             places = affine[:3, 3] + np.outer(self.filled, affine[:3, 0])
@@ -626,7 +624,7 @@ def named(repair: str | Collection[str]) -> frozenset[str]:
 def usable(headers: Sequence[Header], repairs: Collection[str]) -> Usable:
     """The slices that can be read, after the repairs "drop" and "monochrome1" where asked for.
 
-    No slice is left out where fewer than two would remain: their own errors tell more.
+    No slice is left out where fewer than two would remain: their own errors say more.
     """
     dropped: tuple[Dropped, ...] = ()
     kept = list(headers)
@@ -643,7 +641,7 @@ def usable(headers: Sequence[Header], repairs: Collection[str]) -> Usable:
     inverted = sum(header.photometric == "MONOCHROME1" for header in kept)
     if "monochrome1" not in repairs or not inverted:
         return Usable(tuple(kept), dropped, 0)
-    # PhotometricInterpretation tells how values are shown; PS3.3 C.11.1.1.2 rescales stored ones.
+    # PhotometricInterpretation says how values are shown; PS3.3 C.11.1.1.2 rescales stored ones.
     return Usable(
         tuple(
             replace(header, photometric="MONOCHROME2")
@@ -674,7 +672,7 @@ def _fault(header: Header) -> str:
 
 
 def records_of(dropped: Sequence[Dropped], monochrome1: int) -> list[dict[str, Any]]:
-    """What the report tells of the repairs "drop" and "monochrome1"."""
+    """The report's entries of the repairs "drop" and "monochrome1"."""
     records: list[dict[str, Any]] = []
     if dropped:
         records.append(
@@ -714,7 +712,7 @@ class Sorted:
     monochrome1: int
 
     def records(self, also_dropped: tuple[Dropped, ...]) -> list[dict[str, Any]]:
-        """What the report tells of repairs made before pixels are decoded."""
+        """The report's entries of repairs made before pixels are decoded."""
         return records_of((*also_dropped, *self.dropped), self.monochrome1)
 
 
@@ -760,7 +758,7 @@ def _is_copy(one: Header, other: Header) -> bool:
 
 
 def _pixel_digest(header: Header) -> tuple[str, bytes]:
-    """What tells two slices' pixels apart; too large ones are never alike."""
+    """Equal where two slices' pixels are; too large ones never are."""
     place = header.pixels
     if place is None:
         return "", b""

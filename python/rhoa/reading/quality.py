@@ -52,8 +52,8 @@ def moved_slices(thumbnails: NDArray[np.int16], step: int) -> list[int]:
     jumps = np.diff(_centroids(thumbnails), axis=0) * step
     unlike = 1 - _correlations(thumbnails)
     by_place = np.linalg.norm(_score(jumps, _LEAST_SPREAD_PX), axis=1)
-    by_look = _score(unlike, _LEAST_SPREAD)
-    suspicion = np.maximum(by_place, by_look)
+    by_difference = _score(unlike, _LEAST_SPREAD)
+    suspicion = np.maximum(by_place, by_difference)
     suspects = np.flatnonzero(suspicion > _OUTLIER)
     suspects = suspects[np.argsort(-suspicion[suspects], kind="stable")][:_MOST_EXAMINED]
     return sorted(int(k) + 1 for k in suspects if _is_jump(thumbnails, int(k), step))
@@ -102,7 +102,9 @@ def displacement(
     one: NDArray[np.int16], other: NDArray[np.int16]
 ) -> tuple[NDArray[np.float64], float]:
     """How far ``other`` is displaced, in pixels; what part of the difference is left without it."""
-    first, second = (_prepared(image) for image in (one, other))
+    first, second = (  # air is zero, as what lies beyond the border
+        np.clip(image, _LOW_HU, _HIGH_HU).astype(np.float64) - _LOW_HU for image in (one, other)
+    )
     spectrum = np.fft.rfft2(first).conj() * np.fft.rfft2(second)
     match = np.fft.irfft2(spectrum, first.shape)
     reach = [max(2, int(_FARTHEST * side)) for side in first.shape]
@@ -115,11 +117,6 @@ def displacement(
     back = np.fft.irfft2(np.fft.rfft2(second) * phase, first.shape)
     before = float(np.square(second - first).sum())
     return shift, float(np.square(back - first).sum()) / max(before, 1e-9)
-
-
-def _prepared(image: NDArray[np.int16]) -> NDArray[np.float64]:
-    """The image without its unsharp border's influence: air is zero."""
-    return np.clip(image, _LOW_HU, _HIGH_HU).astype(np.float64) - _LOW_HU
 
 
 def _vertex(values: NDArray[np.float64], at: int) -> float:
@@ -152,7 +149,7 @@ def is_plausible(hu: NDArray[Any]) -> bool:
 
 
 def doubt_of(hu: NDArray[Any]) -> str:
-    """Why values declared to be HU cannot be it; nothing where they can, or it cannot be told."""
+    """Why values declared to be HU cannot be it; empty where they can, or it is undecided."""
     few = _few(hu)
     if few.size < _FEWEST_VOXELS or _has_peak(few, AIR_HU):
         return ""
@@ -184,7 +181,7 @@ def _has_peak(hu: NDArray[Any], span: tuple[int, int]) -> bool:
     )
 
 
-# What deserves a look in the voxels: metal, a cut body, a patient that moved.
+# Quality control of voxels: metal, a body cut by the field of view, a patient that moved.
 
 METAL_HU = 2500
 """Dense cortical bone ends at 2000."""
@@ -197,11 +194,11 @@ _MOST_METAL = 0.1  # of all voxels; where more are above, the values are no Houn
 CONTACT = 0.02
 """Share of the field of view's edge that a body must touch to be cut; a table touches less."""
 CUT_SLICES = 0.05
-"""Share of slices with a cut body that deserves a warning."""
+"""Share of slices with a cut body above which there is a warning."""
 _MOST_A_SIDE = 128  # pixels of a thumbnail
 _CELLS = 32  # places a side
-_FEWEST_PIXELS, _FEWEST_SLICES = 48, 8  # of a scan in which a body can be told
-_MOST_SAMPLED = 40  # slices in which the field of view is looked at
+_FEWEST_PIXELS, _FEWEST_SLICES = 48, 8  # of a scan in which a body can be recognised
+_MOST_SAMPLED = 40  # slices in which the field of view is measured
 _SMALLEST_CIRCLE, _LARGEST_CIRCLE = 0.45, 0.69  # of the image's sides; corners are at 0.71
 _FILLED = 0.9  # share of a circle of reconstruction in which something changes
 _TISSUES = ((-130, -70), (0, 120))  # HU of fat, and of all else that is soft
@@ -262,7 +259,7 @@ def judge(
     *,
     axial: bool = True,
 ) -> dict[str, Any]:
-    """Warn of what deserves a look, and give what `Volume.report` tells of it.
+    """Warn of defects in the voxels; the entries of `Volume.report` about them.
 
     Parameters
     ----------
@@ -280,7 +277,7 @@ def judge(
     dict
         ``metal_cm3``; ``plausible_hu``, whether air and soft tissue lie where Hounsfield units have
         them; ``cut_body_share`` of the slices; ``moved_slices``, indices of the slices that are
-        displaced against the one before them. What cannot be told is None: the scan is small, or
+        displaced against the one before them. What cannot be measured is None: the scan is small, or
         shows no body, or its values are no Hounsfield units.
     """
     thumbnails = np.stack([one.thumbnail for one in looks])
@@ -305,7 +302,8 @@ def judge(
         )
     if not axial or not is_body(thumbnails):
         return report
-    share = report["cut_body_share"] = round(_cut_share(thumbnails), 3)
+    cuts = body_cuts(few, field_of_view(few))
+    share = report["cut_body_share"] = round(float(cuts.any(axis=(1, 2)).mean()), 3)
     if share > CUT_SLICES:
         findings.warn(
             f"the field of view cuts the body on {share:.0%} of the slices; "
@@ -374,12 +372,6 @@ def _sample(thumbnails: NDArray[np.int16]) -> NDArray[np.int16]:
     count = min(len(thumbnails), _MOST_SAMPLED)
     few: NDArray[np.int16] = thumbnails[np.linspace(0, len(thumbnails) - 1, count).astype(int)]
     return few
-
-
-def _cut_share(thumbnails: NDArray[np.int16]) -> float:
-    """Share of slices in which the body touches the edge of the field of view."""
-    few = _sample(thumbnails)
-    return float(body_cuts(few, field_of_view(few)).any(axis=(1, 2)).mean())
 
 
 def body_cuts(thumbnails: NDArray[np.int16], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

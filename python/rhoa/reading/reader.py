@@ -250,7 +250,7 @@ STILL_AIR_HU = 5.0
 """Standard deviation below which air was never scanned: noise is larger."""
 FEWEST_PIXELS = 64
 """Those of a smaller slice may be equal by chance."""
-_EVERY = 4  # pixel is looked at first
+_EVERY = 4  # pixel is examined first
 _MOST_NAMED = 4
 
 
@@ -282,20 +282,20 @@ def assemble(
     GeometryError
         If blank slices interrupt the stack, or leave fewer than two slices.
     """
-    kept = _kept(hu, ordered, repairs)
+    used = _used_slices(hu, ordered, repairs)
     stacked = ordered.stack
     inside = range(0)
-    if len(kept) < len(hu):
-        stacked = stack_of([ordered.headers[n] for n in kept], ordered.label, repairs)
-        inside = range(kept[0], kept[-1] + 1)
+    if len(used) < len(hu):
+        stacked = stack_of([ordered.headers[n] for n in used], ordered.label, repairs)
+        inside = range(used[0], used[-1] + 1)
     if stacked.doubt:
         findings.warn(stacked.doubt, GeometryError)
     ends = len(hu) - len(inside) if inside else 0
     if stacked.layout is None:
-        return Assembled(hu[kept[0] : kept[-1] + 1], stacked.affine, ends, ())
+        return Assembled(hu[used[0] : used[-1] + 1], stacked.affine, ends, ())
     require_budget(stacked.layout.shape, hu.dtype, max_bytes)
-    made = resample(hu, stacked.layout, kept)
-    blank = [ordered.headers[n].name for n in inside if n not in kept]
+    made = resample(hu, stacked.layout, used)
+    blank = [ordered.headers[n].name for n in inside if n not in used]
     records = [
         {**record, "blank_files": blank} if blank and record["name"] == "gaps" else record
         for record in stacked.repairs
@@ -303,7 +303,7 @@ def assemble(
     return Assembled(made, stacked.affine, ends, tuple(records))
 
 
-def _kept(hu: NDArray[Any], ordered: Sorted, repairs: Collection[str]) -> list[int]:
+def _used_slices(hu: NDArray[Any], ordered: Sorted, repairs: Collection[str]) -> list[int]:
     """Indices of the slices that are not blank."""
     headers = ordered.headers
     blank, empty = blank_slices(hu, [header.format.intercept for header in headers])
@@ -385,7 +385,7 @@ class Arranged:
         return self.ordered.stack.affine
 
     def judge(self, looks: Mapping[int, SliceStats], findings: WarningCollector) -> dict[str, Any]:
-        """What is seen in the voxels of all slices, for the report; doubts become warnings."""
+        """What is seen in the voxels of all slices, for the report; defects become warnings."""
         outline = Volume(np.empty((0, 0, 0), np.int16), self.affine)
         facts = [looks[k] for k in range(len(self.headers))]
         axial = outline.axes.superior == 0
@@ -530,16 +530,17 @@ class SliceSource:
         self, fill: Fill, buffers: dict[str, NDArray[Any]], first: int, count: int
     ) -> tuple[NDArray[Any], dict[int, SliceStats]]:
         """One block in the smallest of the element types that holds it."""
-        *narrow, widest = self._kinds
-        for kind in narrow:
-            hu = _room(buffers, kind, count)
+        for kind in self._kinds:
+            if len(buffers[kind]) < count:
+                buffers[kind] = np.empty((count, *buffers[kind].shape[1:]), kind)
+            hu = buffers[kind][:count]
             try:
                 return hu, fill(hu, first).looks
             except TooLargeForInt16Error:
                 shape = shape_of(self._arranged.headers)
-                require_budget(shape, np.dtype(widest), self._max_bytes)
-        hu = _room(buffers, widest, count)
-        return hu, fill(hu, first).looks
+                require_budget(shape, np.dtype(self._kinds[-1]), self._max_bytes)
+        name = self._arranged.headers[first].name
+        raise PixelDataError(f"{name}: its values fit neither int16 nor float32.")
 
     def read(self) -> Volume:
         """The whole volume, as `rhoa.read_ct` reads it."""
@@ -598,10 +599,3 @@ def open_series(
         path, series=series, repairs=named(repair), findings=findings, progress=progress
     )
     return SliceSource(arranged, max_bytes=max_bytes, findings=findings, progress=progress)
-
-
-def _room(buffers: dict[str, NDArray[Any]], kind: str, count: int) -> NDArray[Any]:
-    """A part of the buffer of that kind, which is made larger where it has to be."""
-    if len(buffers[kind]) < count:
-        buffers[kind] = np.empty((count, *buffers[kind].shape[1:]), kind)
-    return buffers[kind][:count]

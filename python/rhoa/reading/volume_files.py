@@ -20,7 +20,7 @@ from rhoa.errors import (
     VolumeError,
     require_extra,
 )
-from rhoa.files import shown
+from rhoa.files import printable, shown
 from rhoa.reading.decoding import require_budget
 from rhoa.reading.geometry import FARTHEST_MM, TILT_LIMIT_DEG
 from rhoa.reading.quality import judge_volume
@@ -253,14 +253,11 @@ def _metaimage_fields(head: bytes, name: str) -> tuple[dict[str, str], int]:
 
 def _enter(fields: dict[str, str], key: str, value: str, name: str) -> None:
     """Keep a field, as a message may show it; one that is there twice may be read either way."""
-    key = _printable(key)
+    key = printable(key, most=len(key))
     if key in fields:
         raise ReadError(f"{name}: {key[:40]} is in the header twice; save the volume again.")
-    fields[key] = value if key in {"data file", "ElementDataFile"} else _printable(value)
-
-
-def _printable(text: str) -> str:
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
+    is_path = key in {"data file", "ElementDataFile"}
+    fields[key] = value if is_path else printable(value, most=len(value))
 
 
 def _shape(dimension: str, sizes: str, name: str) -> tuple[int, int, int]:
@@ -535,7 +532,21 @@ def _placed_values(path: Path, max_bytes: int) -> tuple[NDArray[Any], NDArray[np
     name = shown(path)
     largest = image.dtype if image.dtype.itemsize > 2 else np.dtype("i2")
     require_budget(image.shape[:3], largest, max_bytes, name=name)
-    _check_size(image, path)
+    # The file must be able to hold its voxels before anything is allocated for them.
+    needed = math.prod(image.shape) * image.dtype.itemsize
+    start, size = int(image.voxels.offset), path.stat().st_size
+    if not 0 <= start <= MOST_EXTENSION_BYTES:
+        raise PixelDataError(
+            f"{name}: its voxels start at byte {start}; no header is that long; "
+            "the file is damaged: export it again."
+        )
+    packed = path.suffix.lower() == ".gz"
+    if needed > max(SMALL_BYTES, MOST_INFLATION * size) if packed else start + needed > size:
+        raise PixelDataError(
+            f"{name}: its voxels cannot be read: {' x '.join(map(str, image.shape))} take "
+            f"{needed} bytes, the file has {size}{' compressed' if packed else ''}; "
+            "the file is damaged or cut short: export it again."
+        )
     affine = _affine(image.header, image.shape[:3], name)
     try:
         values = _values(image, name)
@@ -562,7 +573,7 @@ def summarise_nifti(path: Path) -> SeriesSummary:
 
 
 def _open(path: Path) -> _Image:
-    """The header and the place of the voxels; extensions are not looked at."""
+    """The header and the place of the voxels; extensions are not read."""
     nibabel = require_extra("nibabel", extra="nifti", purpose="reading NIfTI")
     name = shown(path)
     if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises where a name is too long
@@ -591,24 +602,6 @@ def _open(path: Path) -> _Image:
     if image.dtype.kind not in "iuf":
         raise PixelDataError(f"{name}: voxels of type {image.dtype} are no CT.")
     return image
-
-
-def _check_size(image: _Image, path: Path) -> None:
-    """Check that the file can hold its voxels, before anything is allocated for them."""
-    needed = math.prod(image.shape) * image.dtype.itemsize
-    start, size = int(image.voxels.offset), path.stat().st_size
-    if not 0 <= start <= MOST_EXTENSION_BYTES:
-        raise PixelDataError(
-            f"{shown(path)}: its voxels start at byte {start}; no header is that long; "
-            "the file is damaged: export it again."
-        )
-    packed = path.suffix.lower() == ".gz"
-    if needed > max(SMALL_BYTES, MOST_INFLATION * size) if packed else start + needed > size:
-        raise PixelDataError(
-            f"{shown(path)}: its voxels cannot be read: {' x '.join(map(str, image.shape))} take "
-            f"{needed} bytes, the file has {size}{' compressed' if packed else ''}; "
-            "the file is damaged or cut short: export it again."
-        )
 
 
 def _affine(header: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:  # noqa: ANN401
@@ -676,7 +669,7 @@ def _values(image: _Image, name: str) -> NDArray[Any]:
     return values
 
 
-# NRRD and MetaImage files: ITK tells where the voxels lie, in LPS; they are read here.
+# NRRD and MetaImage files: ITK says where the voxels lie, in LPS; they are read here.
 #
 # ITK fills up or leaves wrong what a damaged compressed stream does not give, and says so on stderr
 # at most. So the voxels are read and inflated here, with the checksums that both formats have.

@@ -155,13 +155,8 @@ def _grid(
     for step in spacing_mm:
         require_positive("spacing_mm", step)
     require_choice("position", position, PATIENT_POSITIONS)
-    along_row, along_column = _directions(
-        PATIENT_POSITIONS[position] if orientation is None else orientation
-    )
-    return VoxelGrid(along_row, along_column, spacing_mm, origin_mm, shape)
-
-
-def _directions(orientation: ArrayLike) -> NDArray[np.float64]:
+    if orientation is None:
+        orientation = PATIENT_POSITIONS[position]
     try:
         directions = np.array(orientation, np.float64).reshape(2, 3)
     except (TypeError, ValueError):
@@ -170,7 +165,7 @@ def _directions(orientation: ArrayLike) -> NDArray[np.float64]:
         raise ParameterError(
             f"orientation must be two perpendicular unit vectors (x, y, z); got {orientation!r}."
         )
-    return directions
+    return VoxelGrid(directions[0], directions[1], spacing_mm, origin_mm, shape)
 
 
 # A NIfTI file whose every voxel is known, with the defect that is asked for.
