@@ -1,4 +1,4 @@
-"""Files: read within bounds, written whole or not at all, sealed with their checksums."""
+"""Files: read within bounds, written whole or not at all, checked by their checksums."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Never
 from rhoa.errors import MissingFileError, ParameterError, ReadError, WeightsError, WriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     Progress = Callable[[int, int, str], object]
     PathOrPaths = str | PathLike[str] | Iterable[str | PathLike[str]]
 
 
-# A file that is asked for much gives no more than it holds, and no header without end.
+# Reading within bounds: no more bytes than a file holds, and no header without end.
 
 MOST_HEADER_BYTES = 64 << 20
 """Bytes of one header that are parsed; values that are skipped do not count."""
@@ -99,6 +99,17 @@ def printable(text: str, *, most: int) -> str:
     if len(text) <= most and text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else "?" for sign in text[:most])
+
+
+def listed(items: Sequence[object], *, most: int) -> str:
+    """The first ``most`` items with commas between, and ``...`` where there are more.
+
+    Examples
+    --------
+    >>> listed([3, 5, 8], most=2)
+    '3, 5, ...'
+    """
+    return ", ".join([*map(str, items[:most]), *["..."] * (len(items) > most)])
 
 
 # Files that are whole or as they were before: written beside their place, then moved there.
@@ -249,7 +260,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-# Folders of models: a JSON card, and the files that it seals with their sha256.
+# Folders of models: a model card (JSON), and files with the sha256 that it states.
 #
 # A folder may come from anywhere. What is read from it is bounded, lies in the folder itself, and
 # is data: nothing in it is run, and no name that it holds is followed.
@@ -304,7 +315,7 @@ def read_bounded(path: Path, *, where: str, most_bytes: int, flags: int = 0) -> 
 
 
 def read_card(folder: Path, name: str, kinds: Mapping[str, Any], *, what: str) -> dict[str, Any]:
-    """The JSON object of a folder's card, with entries of these ``kinds``.
+    """The JSON object of a folder's model card, with entries of these ``kinds``.
 
     Raises
     ------
@@ -333,8 +344,8 @@ def read_card(folder: Path, name: str, kinds: Mapping[str, Any], *, what: str) -
     return card
 
 
-def read_sealed(folder: Path, name: str, sha256: str, *, card: str) -> bytes:
-    """The content of a file that the card describes by its hash, read once.
+def read_checksummed(folder: Path, name: str, sha256: str, *, card: str) -> bytes:
+    """The content of a file whose sha256 the model card states, read once.
 
     Raises
     ------

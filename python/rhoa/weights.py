@@ -152,7 +152,7 @@ def read_safetensors(content: bytes, *, where: str) -> dict[str, Tensor]:
 
 
 def read_state_dict(content: bytes, *, where: str) -> dict[str, Tensor]:
-    """The tensors of a PyTorch state dict; its pickle is looked at before torch may load it.
+    """The tensors of a PyTorch state dict; its pickle is checked before torch may load it.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from rhoa._types import SIDES, Side
 from rhoa.cohort.partition import PARTITIONS, balance, folds, require_disjoint, split
 from rhoa.errors import ManifestError, MissingFileError, require_count
-from rhoa.files import atomic_write, csv_text
+from rhoa.files import atomic_write, csv_text, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -343,7 +343,7 @@ def read(path: str | PathLike[str]) -> Manifest:
     ]
     if absent:
         raise ManifestError(
-            f"{path.name}: {len(absent)} images do not exist (lines {_listed(absent)}); "
+            f"{path.name}: {len(absent)} images do not exist (lines {listed(absent, most=5)}); "
             "paths are relative to the table."
         )
     _require_hashes(path, rows, hips)
@@ -423,12 +423,8 @@ def _require_hashes(
     if changed:
         raise ManifestError(
             f"{path.name}: {len(changed)} images are not those that were hashed (lines "
-            f"{_listed(changed)}); restore them, or empty their sha256."
+            f"{listed(changed, most=5)}); restore them, or empty their sha256."
         )
-
-
-def _listed(lines: Sequence[int]) -> str:
-    return ", ".join(map(str, lines[:5])) + (", ..." if len(lines) > 5 else "")
 
 
 def _hip(row: dict[str, str], path: Path, line: int) -> Hip:

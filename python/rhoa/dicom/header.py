@@ -401,7 +401,7 @@ MOST_INFLATION, SMALL_BYTES = 200, 4 << 20
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _CT_IMAGES = frozenset(f"1.2.840.10008.5.1.4.1.1.2{kind}" for kind in ("", ".1", ".2"))
 _FLOAT_PIXELS = 0x7FE00008
-_MOST_KNOWN = 64  # headers unlike each other that are kept; localizers, several series
+_MOST_KNOWN = 64  # headers unlike each other that are remembered; localizers, several series
 
 WANTED = [keyword for keyword, _ in ELEMENTS.values()]
 """Elements of one slice that the reader uses."""

@@ -49,7 +49,7 @@ def frame_places(header: Header, extended: bytes) -> list[PixelPlace | None]:
     Raises
     ------
     PixelDataError
-        If compressed pixels are cut short, or do not tell which fragments make a frame.
+        If compressed pixels are cut short, or do not state which fragments make a frame.
     """
     place = header.pixels
     if place is None:

@@ -196,7 +196,7 @@ def _validated(step: Step, fitting: Fitting, state: TrainingState) -> Step:
     if fitting.team.leads:
         values = validate(network, val_set, recipe, seed=fitting.seed)
         figures.copy_(torch.tensor(values, dtype=torch.float64))
-    loss, accuracy, area = fitting.team.told(figures).tolist()
+    loss, accuracy, area = fitting.team.broadcast(figures).tolist()
     if not math.isfinite(loss):
         raise RhoaError(
             f"{recipe.name}, iteration {step.iteration}: the validation loss is {loss}; use a "

@@ -1,7 +1,7 @@
 """Quality of the voxels: Hounsfield units or not, metal, a cut body, a patient that moved.
 
-`look` takes a few facts from a slice while it is in the processor's cache, so that slices may
-stream past and be thrown away; `judge` judges all facts of a scan together.
+`slice_stats` takes a few facts from a slice while it is in the processor's cache, so that slices
+may stream past and be thrown away; `quality_report` evaluates the facts of a whole scan.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def is_plausible(hu: NDArray[Any]) -> bool:
     return few.size >= _FEWEST_VOXELS and all(_has_peak(few, span) for span in _LEAST)
 
 
-def doubt_of(hu: NDArray[Any]) -> str:
+def implausibility(hu: NDArray[Any]) -> str:
     """Why values declared to be HU cannot be it; empty where they can, or it is undecided."""
     few = _few(hu)
     if few.size < _FEWEST_VOXELS or _has_peak(few, AIR_HU):
@@ -224,7 +224,7 @@ class SliceStats(NamedTuple):
         return thumbnail_step(self.shape)
 
 
-def look(
+def slice_stats(
     slice_hu: NDArray[np.int16] | NDArray[np.float32], highest: float | None = None
 ) -> SliceStats:
     """The facts of one slice of HU; its ``highest``, where that is known."""
@@ -252,8 +252,8 @@ def thumbnail_step(shape: tuple[int, ...]) -> int:
     return -(-max(shape) // _MOST_A_SIDE)
 
 
-def judge(
-    looks: Sequence[SliceStats],
+def quality_report(
+    stats: Sequence[SliceStats],
     spacing_mm: tuple[float, float, float],
     findings: WarningCollector,
     *,
@@ -263,24 +263,24 @@ def judge(
 
     Parameters
     ----------
-    looks
+    stats
         Of all slices, in their order.
     spacing_mm
         Between slices, rows, columns.
     findings
         Where warnings go.
     axial
-        Whether slices are across the body; else only metal and the unit can be judged.
+        Whether slices are across the body; else only metal and the unit can be measured.
 
     Returns
     -------
     dict
         ``metal_cm3``; ``plausible_hu``, whether air and soft tissue lie where Hounsfield units have
         them; ``cut_body_share`` of the slices; ``moved_slices``, indices of the slices that are
-        displaced against the one before them. What cannot be measured is None: the scan is small, or
-        shows no body, or its values are no Hounsfield units.
+        displaced against the one before them. What cannot be measured is None: the scan is
+        small, or shows no body, or its values are no Hounsfield units.
     """
-    thumbnails = np.stack([one.thumbnail for one in looks])
+    thumbnails = np.stack([one.thumbnail for one in stats])
     few = _sample(thumbnails)
     report: dict[str, Any] = {
         "metal_cm3": None,
@@ -288,11 +288,11 @@ def judge(
         "cut_body_share": None,
         "moved_slices": None,
     }
-    doubt = "" if report["plausible_hu"] else doubt_of(few)
-    if doubt:
-        findings.warn(doubt, PixelDataError)
+    reason = "" if report["plausible_hu"] else implausibility(few)
+    if reason:
+        findings.warn(reason, PixelDataError)
         return report
-    metal = _metal_cm3(looks, spacing_mm)
+    metal = _metal_cm3(stats, spacing_mm)
     report["metal_cm3"] = round(metal, 3)
     if metal:
         findings.warn(
@@ -310,7 +310,7 @@ def judge(
             "sums along rays that leave it are too small.",
             PixelDataError,
         )
-    moved = report["moved_slices"] = moved_slices(thumbnails, looks[0].step)
+    moved = report["moved_slices"] = moved_slices(thumbnails, stats[0].step)
     if moved:
         listed = ", ".join(map(str, moved[:6])) + (" ..." if len(moved) > 6 else "")
         findings.warn(
@@ -321,22 +321,24 @@ def judge(
     return report
 
 
-def judge_volume(
+def volume_quality_report(
     hu: NDArray[Any], affine: NDArray[np.float64], findings: WarningCollector
 ) -> dict[str, Any]:
-    """`judge` a whole volume, ``hu[k, j, i]``, across the axis that runs most nearly upright."""
+    """`quality_report` of a volume ``hu[k, j, i]``, across the axis that is nearest to upright."""
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     upright = int(np.argmax(np.abs(affine[2, :3]) / lengths))
     others = [axis for axis in range(3) if axis != upright]
     dk, dj, di = (float(lengths[axis]) for axis in (upright, *others))
-    return judge([look(one) for one in np.moveaxis(hu, upright, 0)], (dk, dj, di), findings)
+    return quality_report(
+        [slice_stats(one) for one in np.moveaxis(hu, upright, 0)], (dk, dj, di), findings
+    )
 
 
-def _metal_cm3(looks: Sequence[SliceStats], spacing_mm: tuple[float, float, float]) -> float:
+def _metal_cm3(stats: Sequence[SliceStats], spacing_mm: tuple[float, float, float]) -> float:
     """Volume of the places that hold metal."""
     cm3 = math.prod(spacing_mm) / 1000
-    shape = (len(looks), *looks[0].shape)
-    bright = {k: one.bright for k, one in enumerate(looks) if one.bright is not None}
+    shape = (len(stats), *stats[0].shape)
+    bright = {k: one.bright for k, one in enumerate(stats) if one.bright is not None}
     found = sum(int(counts.sum()) for counts, _ in bright.values()) * cm3
     if not CUT_OFF_CM3 < found < _MOST_METAL * cm3 * math.prod(shape):
         return 0.0
@@ -346,7 +348,7 @@ def _metal_cm3(looks: Sequence[SliceStats], spacing_mm: tuple[float, float, floa
     dense, cut_off = np.zeros((2, last - first + 1, _CELLS**2), np.int64)
     for k, counts in bright.items():
         dense[k - first], cut_off[k - first] = counts
-    highest = max(one.highest for one in looks)
+    highest = max(one.highest for one in stats)
     if CUT_OFF_HU < highest < CUT_OFF_EXTENDED_HU:
         cut_off[:] = 0  # it is a value among others
     dense, cut_off = (counts.reshape(-1, _CELLS, _CELLS) for counts in (dense, cut_off))

@@ -23,7 +23,7 @@ from rhoa.errors import (
 from rhoa.files import printable, shown
 from rhoa.reading.decoding import require_budget
 from rhoa.reading.geometry import FARTHEST_MM, TILT_LIMIT_DEG
-from rhoa.reading.quality import judge_volume
+from rhoa.reading.quality import volume_quality_report
 from rhoa.reading.series_index import SeriesSummary
 from rhoa.volume import RAS_TO_LPS, REVERSED, Volume
 
@@ -74,7 +74,7 @@ _PLACE = {
     ("ElementSpacing",): 3,
 }
 """Names of one and the same field of MetaImage, and how many numbers it has."""
-_DOUBTS = {
+_ASSUMED = {
     "TransformMatrix": "its axes were taken as left, posterior, superior: check which side is left",
     "Offset": "its first voxel was put at (0, 0, 0) mm",
 }
@@ -325,11 +325,11 @@ def _check_nrrd_place(header: TextHeader) -> list[str]:
 
 def _check_metaimage_place(header: TextHeader) -> list[str]:
     fields, name = header.fields, header.name
-    doubts = []
+    warnings = []
     for keys, count in _PLACE.items():
         given = [key for key in keys if key in fields]
-        if not given and keys[0] in _DOUBTS:
-            doubts.append(f"{name}: {keys[0]} is missing; {_DOUBTS[keys[0]]}.")
+        if not given and keys[0] in _ASSUMED:
+            warnings.append(f"{name}: {keys[0]} is missing; {_ASSUMED[keys[0]]}.")
         elif len(given) != 1 or not _are_numbers(fields[given[0]], count):
             raise GeometryError(
                 f"{name}: {' or '.join(given or keys)} must be there once, with {count} numbers; "
@@ -338,7 +338,7 @@ def _check_metaimage_place(header: TextHeader) -> list[str]:
     unit = fields.get("DistanceUnits", "mm").lower()
     if unit not in _ITK_MILLIMETRES | {"?"}:
         raise GeometryError(f"{name}: its unit is {unit[:20]}; convert it to millimetres.")
-    return doubts
+    return warnings
 
 
 def _are_numbers(text: str, count: int) -> bool:
@@ -413,7 +413,7 @@ def report_of(
     padding: int,
 ) -> dict[str, Any]:
     """The report of a file of one volume, ``hu[k, j, i]``."""
-    seen = judge_volume(hu, affine, findings)
+    seen = volume_quality_report(hu, affine, findings)
     return {
         "files": 1,
         "skipped": {},
@@ -725,8 +725,8 @@ def _placed_itk_values(
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     largest = header.dtype if header.dtype.itemsize > 2 else np.dtype("i2")
     require_budget(header.shape[::-1], largest, max_bytes, name=header.name)
-    for doubt in check_place(header):
-        findings.warn(doubt, GeometryError)
+    for warning in check_place(header):
+        findings.warn(warning, GeometryError)
     affine = _itk_affine(path, header)
     values = _voxels(header, findings)
     require_finite(values, header.name)
@@ -737,15 +737,15 @@ def summarise_itk(path: Path) -> SeriesSummary:
     """What `read_itk` would read, from the header alone."""
     header = read_text_header(path)
     affine: NDArray[np.float64] | None = None
-    reason, doubts = "", []
+    reason, warnings = "", []
     try:
-        doubts = check_place(header)
+        warnings = check_place(header)
         affine = _itk_affine(path, header)
         _check_itk_size(header)
     except ReadError as error:
         reason = str(error)
     shape = header.shape[::-1]
-    return summary_of(shape, affine, syntax=header.format, reason=reason, warnings=doubts)
+    return summary_of(shape, affine, syntax=header.format, reason=reason, warnings=warnings)
 
 
 def _itk_affine(path: Path, header: TextHeader) -> NDArray[np.float64]:

@@ -879,7 +879,7 @@ def _merge(draft: Draft, frames: list[Image], indices: list[tuple[str, int]]) ->
     for name in (
         "PixelSpacing", "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient",
         "RescaleSlope", "RescaleIntercept",
-    ):  # fmt: skip  # what only the groups tell
+    ):  # fmt: skip  # what only the groups state
         delattr(merged, name)
     draft.images = [Image("ENHANCED", merged)]
 
