@@ -335,15 +335,11 @@ def _short(value: bytes) -> int:
     return int(_SHORT_UNSIGNED.unpack(value)[0])
 
 
-def _signed_short(value: bytes) -> int:
-    return int(_SHORT_SIGNED.unpack(value)[0])
-
-
 _CODE: Readers = {b"CS": _text}
 _UID: Readers = {b"UI": _text}
 _DECIMAL: Readers = {b"DS": _numbers}
 _UNSIGNED: Readers = {b"US": _short}
-_STORED: Readers = {b"US": _short, b"SS": _signed_short}
+_STORED: Readers = {b"US": _short, b"SS": lambda value: int(_SHORT_SIGNED.unpack(value)[0])}
 ELEMENTS: dict[int, tuple[str, Readers]] = {
     0x00080008: ("ImageType", _CODE),
     0x00080016: ("SOPClassUID", _UID),

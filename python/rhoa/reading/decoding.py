@@ -288,7 +288,16 @@ def _slice_hu(
     out: NDArray[np.int16] | NDArray[np.float32], header: Header, decompress: Decompress
 ) -> tuple[int, float, float]:
     if _lies_as_it_is_stored(header, out):
-        return _read_in_place(out, header)
+        place, words = header.pixels, out.view(np.uint16)
+        try:
+            with open(header.path, "rb", buffering=0) as file:  # noqa: PTH123  # many times a series
+                file.seek(place.offset if place else 0)
+                got = file.readinto(words.data.cast("B"))
+        except OSError as error:
+            raise unreadable(header.name, error) from None
+        if got != words.nbytes:
+            raise PixelDataError(f"{header.name}: the file became shorter while it was read.")
+        return to_hu_in_place(out, header.format)
     raw = raw_samples(header, decompress)
     form = header.format
     padding = padding_mask(raw, form)
@@ -307,20 +316,6 @@ def _lies_as_it_is_stored(header: Header, out: NDArray[np.int16] | NDArray[np.fl
         and place.syntax in _LITTLE
         and sys.byteorder == "little"
     )
-
-
-def _read_in_place(out: NDArray[Any], header: Header) -> tuple[int, float, float]:
-    """Read one slice from its file into the volume, and make HU of it there."""
-    place, raw = header.pixels, out.view(np.uint16)
-    try:
-        with open(header.path, "rb", buffering=0) as file:  # noqa: PTH123  # many times a series
-            file.seek(place.offset if place else 0)
-            got = file.readinto(raw.data.cast("B"))
-    except OSError as error:
-        raise unreadable(header.name, error) from None
-    if got != raw.nbytes:
-        raise PixelDataError(f"{header.name}: the file became shorter while it was read.")
-    return to_hu_in_place(out, header.format)
 
 
 def raw_samples(header: Header, decompress: Decompress) -> NDArray[Any]:

@@ -634,24 +634,18 @@ def _affine(header: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float6
     affine = np.array(sform if sform is not None else qform, np.float64)
     check_axes(affine, name)
     if sform is not None and qform is not None:
-        _check_agreement(np.array(sform), np.array(qform), shape, name)
+        ends = np.meshgrid(*[(0, length - 1) for length in shape])
+        corners = np.stack(ends, axis=-1).reshape(-1, 3)
+        difference = np.array(sform) - np.array(qform)
+        apart = np.linalg.norm(corners @ difference[:3, :3].T + difference[:3, 3], axis=1).max()
+        mirrored = np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0
+        if mirrored or not apart <= CONFLICT_MM:
+            what = "one mirrors the other" if mirrored else "one of them moves the patient"
+            raise GeometryError(
+                f"{name}: sform and qform place the scan {apart:.1f} mm apart ({what}); "
+                "find out which is right and set the code of the other to 0."
+            )
     return affine
-
-
-def _check_agreement(
-    sform: NDArray[np.float64], qform: NDArray[np.float64], shape: tuple[int, ...], name: str
-) -> None:
-    """Check that both affines put the scan at one place, the same side left."""
-    corners = np.stack(np.meshgrid(*[(0, length - 1) for length in shape]), axis=-1).reshape(-1, 3)
-    difference = sform - qform
-    apart = np.linalg.norm(corners @ difference[:3, :3].T + difference[:3, 3], axis=1).max()
-    mirrored = np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0
-    if mirrored or not apart <= CONFLICT_MM:
-        what = "one mirrors the other" if mirrored else "one of them moves the patient"
-        raise GeometryError(
-            f"{name}: sform and qform place the scan {apart:.1f} mm apart ({what}); "
-            "find out which is right and set the code of the other to 0."
-        )
 
 
 def _values(image: _Image, name: str) -> NDArray[Any]:
