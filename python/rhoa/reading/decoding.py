@@ -297,7 +297,7 @@ def _slice_hu(
             raise unreadable(header.name, error) from None
         if got != words.nbytes:
             raise PixelDataError(f"{header.name}: the file became shorter while it was read.")
-        return to_hu_in_place(out, header.format)
+        return to_hu_in_place(out.view(np.int16), header.format)
     raw = raw_samples(header, decompress)
     form = header.format
     padding = padding_mask(raw, form)
