@@ -36,7 +36,7 @@ from rhoa.cli.common import bar
 from rhoa.errors import WarningCollector
 from rhoa.parallel import thread_count
 from rhoa.reading.geometry import sort_slices
-from rhoa.reading.quality import judge, look
+from rhoa.reading.quality import quality_report, slice_stats
 from rhoa.reading.reader import blankness
 from rhoa.reading.series_index import checked, choose, find
 
@@ -96,7 +96,7 @@ def ways(folder: Path) -> tuple[Ways, NDArray[np.int16]]:
     volume = rhoa.read_ct(folder)
     found = find(folder, (), None)
     highest = [float(one.max()) for one in volume.hu]  # known when a slice is decoded
-    facts = [look(one) for one in volume.hu]
+    facts = [slice_stats(one) for one in volume.hu]
 
     def checks() -> None:
         ordered = sort_slices(choose(found, None, ()), ())
@@ -104,9 +104,9 @@ def ways(folder: Path) -> tuple[Ways, NDArray[np.int16]]:
 
     def looks() -> None:
         for one, most in zip(volume.hu, highest, strict=True):
-            look(one, most)
+            slice_stats(one, most)
         blankness(volume.hu, [0.0] * len(volume.hu))
-        judge(facts, volume.spacing_mm, WarningCollector())
+        quality_report(facts, volume.spacing_mm, WarningCollector())
 
     def headers() -> None:
         for file in files:

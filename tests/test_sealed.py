@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhoa.errors import WeightsError
-from rhoa.files import read_bounded, read_card, read_inside, read_sealed
+from rhoa.files import read_bounded, read_card, read_checksummed, read_inside
 
 KINDS = {"size": int, "name": str, "most": int | None}
 CARD = {"size": 3, "name": "a", "most": None}
@@ -81,7 +81,7 @@ def test_links_are_refused_also_those_that_lead_nowhere(tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match="a link to somewhere else"):
             read_inside(folder, name, most_bytes=100)
         with pytest.raises(WeightsError, match="a link to somewhere else"):
-            read_sealed(folder, name, "", card="card.json")
+            read_checksummed(folder, name, "", card="card.json")
 
 
 def test_a_folder_that_is_reached_by_a_link_is_the_users_choice(tmp_path: Path) -> None:
@@ -107,10 +107,10 @@ def test_a_sealed_file_is_read_and_another_one_is_not(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"weights")
     digest = hashlib.sha256(b"weights").hexdigest()
 
-    assert read_sealed(tmp_path, "file", digest, card="card.json") == b"weights"
+    assert read_checksummed(tmp_path, "file", digest, card="card.json") == b"weights"
     (tmp_path / "file").write_bytes(b"Weights")
     with pytest.raises(WeightsError, match=r"not the file that card\.json describes"):
-        read_sealed(tmp_path, "file", digest, card="card.json")
+        read_checksummed(tmp_path, "file", digest, card="card.json")
     (tmp_path / "file").unlink()
     with pytest.raises(WeightsError, match="no file in it; restore the folder"):
-        read_sealed(tmp_path, "file", digest, card="card.json")
+        read_checksummed(tmp_path, "file", digest, card="card.json")

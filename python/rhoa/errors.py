@@ -19,7 +19,7 @@
   x ReviewError           a cohort that cannot be reviewed, a damaged journal, an action refused
 
 ``MissingExtraError`` (an ImportError) names what to install; ``RhoaWarning`` marks results that are
-usable but deserve a look.
+usable but should be checked.
 A message says where, what was found, what is needed and what to do. It never holds patient data.
 """
 
@@ -91,7 +91,7 @@ class PixelDataError(ReadError):
 
 
 class ViewError(ReadError):
-    """An image that is no frontal X-ray of a hip or the pelvis, or no crop, as its file tells."""
+    """An image that is no frontal X-ray of a hip or the pelvis, or no crop, as its file says."""
 
 
 class LandmarkError(RhoaError):
@@ -123,7 +123,7 @@ class MissingExtraError(ImportError):
 
 
 class RhoaWarning(UserWarning):
-    """A result that is usable but deserves a look."""
+    """A result that is usable but should be checked."""
 
 
 def warn_user(message: str, category: type[Warning] = RhoaWarning) -> None:
@@ -132,7 +132,10 @@ def warn_user(message: str, category: type[Warning] = RhoaWarning) -> None:
     In a thread that runs a function of rhoa and nothing else, this is the line that started it.
     """
     frame = sys._getframe(1)  # noqa: SLF001  # inspect.stack reads every source file
-    while frame.f_back is not None and _is_of_rhoa(frame.f_globals):
+    while (
+        frame.f_back is not None
+        and str(frame.f_globals.get("__name__")).partition(".")[0] == __package__
+    ):
         frame = frame.f_back
     # Generated code counts by its module: a dataclass's __init__ has no file.
     warnings.warn_explicit(
@@ -143,11 +146,6 @@ def warn_user(message: str, category: type[Warning] = RhoaWarning) -> None:
         module=frame.f_globals.get("__name__", "sys"),
         registry=frame.f_globals.setdefault("__warningregistry__", {}),
     )
-
-
-def _is_of_rhoa(names: dict[str, Any]) -> bool:
-    """Whether code whose global names these are belongs to the package."""
-    return str(names.get("__name__")).partition(".")[0] == __package__
 
 
 def require_volume(hu: object) -> NDArray[Any]:
@@ -261,7 +259,7 @@ def require_extra(module: str, *, extra: str, purpose: str) -> Any:  # noqa: ANN
         raise MissingExtraError(f"{purpose} needs {root}: pip install 'rhoa[{extra}]'") from None
 
 
-# What a reader noticed on the way: results that deserve a look.
+# Warnings that are collected while a file is read.
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Files: read within bounds, written whole or not at all, sealed with their checksums."""
+"""Files: read within bounds, written whole or not at all, checked by their checksums."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Never
 from rhoa.errors import MissingFileError, ParameterError, ReadError, WeightsError, WriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     Progress = Callable[[int, int, str], object]
     PathOrPaths = str | PathLike[str] | Iterable[str | PathLike[str]]
 
 
-# A file that is asked for much gives no more than it holds, and no header without end.
+# Reading within bounds: no more bytes than a file holds, and no header without end.
 
 MOST_HEADER_BYTES = 64 << 20
 """Bytes of one header that are parsed; values that are skipped do not count."""
@@ -99,6 +99,17 @@ def printable(text: str, *, most: int) -> str:
     if len(text) <= most and text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else "?" for sign in text[:most])
+
+
+def listed(items: Sequence[object], *, most: int) -> str:
+    """The first ``most`` items with commas between, and ``...`` where there are more.
+
+    Examples
+    --------
+    >>> listed([3, 5, 8], most=2)
+    '3, 5, ...'
+    """
+    return ", ".join([*map(str, items[:most]), *["..."] * (len(items) > most)])
 
 
 # Files that are whole or as they were before: written beside their place, then moved there.
@@ -190,9 +201,15 @@ def list_files(path: PathOrPaths) -> list[Path]:
     ReadError
         If a folder cannot be opened, or holds more files or deeper folders than any CT study.
     """
+    try:
+        roots = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
+    except TypeError:
+        raise ParameterError(
+            f"path must be a folder, a file or a list of files; got {type(path).__name__}."
+        ) from None
     files: list[Path] = []
     places = iter(range(MOST_FILES))
-    for root in _roots(path):
+    for root in roots:
         if os.path.isdir(root):  # noqa: PTH112  # Path.is_dir raises where a name is too long
             files += _walk(root, 0, places)
         elif os.path.isfile(root):  # noqa: PTH113
@@ -200,17 +217,6 @@ def list_files(path: PathOrPaths) -> list[Path]:
         else:
             raise MissingFileError(f"{shown(root)}: no such file or folder; check the path.")
     return files
-
-
-def _roots(path: PathOrPaths) -> list[Path]:
-    try:
-        if isinstance(path, str | os.PathLike):
-            return [Path(path)]
-        return [Path(one) for one in path]
-    except TypeError:
-        raise ParameterError(
-            f"path must be a folder, a file or a list of files; got {type(path).__name__}."
-        ) from None
 
 
 def _walk(folder: Path, depth: int, places: Iterator[int]) -> Iterator[Path]:
@@ -254,7 +260,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-# Folders of models: a JSON card, and the files that it seals with their sha256.
+# Folders of models: a model card (JSON), and files with the sha256 that it states.
 #
 # A folder may come from anywhere. What is read from it is bounded, lies in the folder itself, and
 # is data: nothing in it is run, and no name that it holds is followed.
@@ -309,7 +315,7 @@ def read_bounded(path: Path, *, where: str, most_bytes: int, flags: int = 0) -> 
 
 
 def read_card(folder: Path, name: str, kinds: Mapping[str, Any], *, what: str) -> dict[str, Any]:
-    """The JSON object of a folder's card, with entries of these ``kinds``.
+    """The JSON object of a folder's model card, with entries of these ``kinds``.
 
     Raises
     ------
@@ -328,14 +334,18 @@ def read_card(folder: Path, name: str, kinds: Mapping[str, Any], *, what: str) -
         raise WeightsError(f"{where}: not a JSON file ({reason}).") from None
     if not isinstance(card, dict):
         card = {}
-    wrong = [key for key, kind in kinds.items() if not _is_a(card, key, kind)]
+    wrong = [  # true and false are no numbers
+        key
+        for key, kind in kinds.items()
+        if key not in card or not isinstance(card[key], kind) or isinstance(card[key], bool)
+    ]
     if wrong:
         raise WeightsError(f"{where}: lacks {', '.join(wrong)}; pass {what}.")
     return card
 
 
-def read_sealed(folder: Path, name: str, sha256: str, *, card: str) -> bytes:
-    """The content of a file that the card describes by its hash, read once.
+def read_checksummed(folder: Path, name: str, sha256: str, *, card: str) -> bytes:
+    """The content of a file whose sha256 the model card states, read once.
 
     Raises
     ------
@@ -351,11 +361,6 @@ def read_sealed(folder: Path, name: str, sha256: str, *, card: str) -> bytes:
             "train again or restore the folder."
         )
     return content
-
-
-def _is_a(card: Mapping[str, Any], key: str, kind: Any) -> bool:  # noqa: ANN401  # a type or union
-    """Whether an entry is there and of its kind; true and false are no numbers."""
-    return key in card and isinstance(card[key], kind) and not isinstance(card[key], bool)
 
 
 def _refuse_constant(name: str) -> Never:

@@ -36,7 +36,9 @@ def thread_count(threads: int | None = None) -> int:
         return min(require_count("threads", threads), MOST_THREADS)
     setting = os.environ.get("RHOA_NUM_THREADS", "")
     if not setting:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else _processors()
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
     if not setting.isdecimal() or int(setting) < 1:
         raise ParameterError(f"RHOA_NUM_THREADS must be a whole number >= 1; got {setting!r}.")
     return min(int(setting), MOST_THREADS)
@@ -59,10 +61,6 @@ def side_by_side(work: Callable[[Given], Made], items: Iterable[Given]) -> Itera
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
-
-
-def _processors() -> int:
-    return os.cpu_count() or 1
 
 
 # Filters of an array on several threads: a slab of slices each, as if it were done whole.

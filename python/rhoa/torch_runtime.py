@@ -96,7 +96,7 @@ class Team:
             distributed.all_reduce(values)
         return values
 
-    def told(self, values: Tensor) -> Tensor:
+    def broadcast(self, values: Tensor) -> Tensor:
         """The leader's ``values``."""
         if self.size > 1:
             distributed.broadcast(values, src=0)
@@ -110,7 +110,7 @@ class Team:
 
 @contextmanager
 def gathered(device: str) -> Iterator[tuple[Team, torch.device]]:
-    """The team, and the device of this process; the team parts afterwards.
+    """The team, and the device of this process; the team is dissolved afterwards.
 
     Raises
     ------

@@ -19,7 +19,7 @@ LIBRARIES = (
 def versions() -> dict[str, str | None]:
     """Versions of rhoa, Python and the libraries it uses; None where one is not installed.
 
-    Nothing in it tells who uses this machine, or where rhoa lies on it.
+    It does not identify the user of this machine, or the folder of rhoa.
 
     Examples
     --------
@@ -27,8 +27,11 @@ def versions() -> dict[str, str | None]:
     >>> versions()["rhoa"] == rhoa.__version__
     True
     """
+    rhoa, installed = _core.__version__, _version("rhoa")
+    if installed not in {rhoa, None}:
+        rhoa += f", but its Python half is {installed}: install rhoa again"
     found: dict[str, str | None] = {
-        "rhoa": _own(_core.__version__, _version("rhoa")),
+        "rhoa": rhoa,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processors": str(os.cpu_count()),
@@ -49,13 +52,6 @@ def _version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _own(compiled: str, installed: str | None) -> str:
-    """The version of rhoa, and what to do where its two halves are not of one."""
-    if installed in {compiled, None}:
-        return compiled
-    return f"{compiled}, but its Python half is {installed}: install rhoa again"
 
 
 def show_versions() -> None:

@@ -146,14 +146,14 @@ def _storable(hu: NDArray[Any]) -> NDArray[Any]:
     return hu.astype(hu.dtype.newbyteorder("="), copy=False)
 
 
-# A volume at a glance: three slices through its middle, as a reader of CT holds them.
+# Preview of a volume: three slices through its middle, in radiological orientation.
 
 WINDOW_HU = (-150.0, 600.0)
 LONGEST_PIXELS = 240
 
 
 class Scan(Protocol):
-    """What is looked at; a `rhoa.Volume`."""
+    """What is shown; a `rhoa.Volume`."""
 
     @property
     def hu(self) -> NDArray[Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-# PyTorch state dicts, looked at before they are loaded: tensors by name, and nothing else.
+# PyTorch state dicts, checked before they are loaded: tensors by name, and nothing else.
 #
 # ``torch.load(weights_only=True)`` refuses most of what a pickle can do. This allows less: the few
 # names that tensors need, archives that are not deflated, and no number beyond the file's size, so
@@ -48,17 +48,17 @@ _SMALL = 1 << 16
 """Numbers that any file may hold, such as versions."""
 
 
-def doubt(content: bytes) -> str:
+def unsafe_reason(content: bytes) -> str:
     """Why a file is no state dict that torch may load; empty where it is one.
 
     Examples
     --------
-    >>> doubt(b"PK but no archive")
+    >>> unsafe_reason(b"PK but no archive")
     'it is no PyTorch file'
     """
     try:
         for stream in _pickles(content):
-            problem = _doubt_of_pickle(stream, len(content))
+            problem = _unsafe_pickle_reason(stream, len(content))
             if problem:
                 return problem
     except _NoStateDictError as error:
@@ -75,15 +75,11 @@ class _NoStateDictError(Exception):
 
 def _pickles(content: bytes) -> Iterator[BinaryIO]:
     """Streams at the start of each pickle of a file."""
-    if zipfile.is_zipfile(io.BytesIO(content)):
-        yield io.BytesIO(_pickle_of_archive(content))
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        stream = io.BytesIO(content)
+        for _ in range(_LEGACY_PARTS):
+            yield stream
         return
-    stream = io.BytesIO(content)
-    for _ in range(_LEGACY_PARTS):
-        yield stream
-
-
-def _pickle_of_archive(content: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()
         if any(one.compress_type != zipfile.ZIP_STORED for one in entries):
@@ -93,10 +89,12 @@ def _pickle_of_archive(content: bytes) -> bytes:
         named = [one for one in entries if one.filename.endswith("data.pkl")]
         if len(named) != 1 or named[0].file_size > _MOST_PICKLE_BYTES:
             raise _NoStateDictError("its archive has not the one data.pkl of a state dict")
-        return archive.read(named[0])
+        pickle = archive.read(named[0])
+    yield io.BytesIO(pickle)
 
 
-def _doubt_of_pickle(stream: BinaryIO, file_bytes: int) -> str:
+def _unsafe_pickle_reason(stream: BinaryIO, file_bytes: int) -> str:
+    """Why a pickle holds more than tensors by name; empty where it does not."""
     most = max(file_bytes, _SMALL)
     for step, (operation, value, _) in enumerate(genops(stream)):
         if step > _MOST_STEPS:
@@ -154,14 +152,14 @@ def read_safetensors(content: bytes, *, where: str) -> dict[str, Tensor]:
 
 
 def read_state_dict(content: bytes, *, where: str) -> dict[str, Tensor]:
-    """The tensors of a PyTorch state dict; its pickle is looked at before torch may load it.
+    """The tensors of a PyTorch state dict; its pickle is checked before torch may load it.
 
     Raises
     ------
     WeightsError
         If it holds more than tensors by name.
     """
-    problem = doubt(content)
+    problem = unsafe_reason(content)
     state: object = None
     if not problem:
         try:

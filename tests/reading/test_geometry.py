@@ -154,8 +154,8 @@ class TestDefects:
     def test_spacing_uneven_by_one_to_five_per_cent_is_a_doubt(self, off: float) -> None:
         slices = planes(0, 2, 4 + off, 6, 8)
 
-        assert f"from {2 - off:g} to {2 + off:g} mm" in stack(slices).doubt
-        assert stack(even()).doubt == ""
+        assert f"from {2 - off:g} to {2 + off:g} mm" in stack(slices).warning
+        assert stack(even()).warning == ""
 
     def test_missing_slices_are_counted_and_placed(self) -> None:
         slices = even(12)

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from rhoa.errors import PixelDataError, WarningCollector
 from rhoa.phantom import Anatomy, ct
-from rhoa.reading.quality import doubt_of, is_plausible, judge, judge_volume, look
+from rhoa.reading.quality import (
+    implausibility,
+    is_plausible,
+    quality_report,
+    slice_stats,
+    volume_quality_report,
+)
 from rhoa.volume import Volume
 
 SPACING = (3.0, 2.0, 2.0)
@@ -27,7 +33,9 @@ def phantom() -> NDArray[np.int16]:
 
 def judged(hu: NDArray[Any], **options: bool) -> tuple[dict[str, Any], list[str]]:
     findings = WarningCollector()
-    return judge([look(one) for one in hu], SPACING, findings, **options), findings.warnings
+    return quality_report(
+        [slice_stats(one) for one in hu], SPACING, findings, **options
+    ), findings.warnings
 
 
 def test_a_body_in_the_middle_of_its_field_deserves_none(body: NDArray[np.int16]) -> None:
@@ -87,7 +95,9 @@ class TestMetal:
         with_metal[30:34, 70:74, 90:93] = 3071
 
         with pytest.raises(PixelDataError, match="metal.*strict=True"):
-            judge([look(one) for one in with_metal], SPACING, WarningCollector(strict=True))
+            quality_report(
+                [slice_stats(one) for one in with_metal], SPACING, WarningCollector(strict=True)
+            )
 
 
 class TestFieldOfView:
@@ -135,7 +145,7 @@ class TestFieldOfView:
         findings = WarningCollector()
 
         sagittal = judged(upright, axial=False)[0]
-        turned = judge_volume(upright, affine, findings)
+        turned = volume_quality_report(upright, affine, findings)
 
         assert sagittal["cut_body_share"] is None
         assert turned == judged(body)[0]
@@ -172,7 +182,10 @@ class TestMotion:
         spacing = [(5.0, 2.5, 2.5), (3.0, 2.0, 2.0)][seed % 2]
         volume = ct(Anatomy.random(seed), spacing_mm=spacing, angles=(seed, -1, seed - 3)).volume
 
-        assert judge_volume(volume.hu, volume.affine, WarningCollector())["moved_slices"] == []
+        assert (
+            volume_quality_report(volume.hu, volume.affine, WarningCollector())["moved_slices"]
+            == []
+        )
 
 
 class TestWhatIsNoBody:
@@ -221,11 +234,11 @@ class TestHounsfield:
 
         for values in (noise, ramp):
             assert not is_plausible(values)
-            assert doubt_of(values) == ""
+            assert implausibility(values) == ""
 
 
 def test_a_volume_keeps_what_was_seen() -> None:
     volume = ct(Anatomy.random(1), spacing_mm=(5.0, 3.0, 3.0)).volume
-    seen = judge_volume(volume.hu, volume.affine, WarningCollector())
+    seen = volume_quality_report(volume.hu, volume.affine, WarningCollector())
 
     assert Volume(volume.hu, volume.affine, seen).report["metal_cm3"] == 0

@@ -21,7 +21,7 @@ from rhoa.dicom.pixels import stored_values
 from rhoa.errors import WarningCollector
 from rhoa.reading import inspect, read_ct
 from rhoa.reading.decoding import raw_samples
-from rhoa.reading.quality import judge, look
+from rhoa.reading.quality import quality_report, slice_stats
 
 pytestmark = pytest.mark.real
 
@@ -76,11 +76,14 @@ class TestColonography:
     def test_displaced_slices_are_found_where_they_are(
         self, pixels: tuple[int, int], volume: rhoa.Volume
     ) -> None:
-        looks = [look(one) for one in volume.hu]
+        looks = [slice_stats(one) for one in volume.hu]
         for k in (240, 241):
-            looks[k] = look(np.roll(volume.hu[k], pixels, axis=(0, 1)))
+            looks[k] = slice_stats(np.roll(volume.hu[k], pixels, axis=(0, 1)))
 
-        assert judge(looks, volume.spacing_mm, WarningCollector())["moved_slices"] == [240, 242]
+        assert quality_report(looks, volume.spacing_mm, WarningCollector())["moved_slices"] == [
+            240,
+            242,
+        ]
 
     @pytest.mark.parametrize("centre", [(110, -154, -539), (-65, -139, -540)])
     def test_both_femoral_heads_are_bone_at_their_places(

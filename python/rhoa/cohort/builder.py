@@ -40,7 +40,7 @@ from rhoa.hips.bounding_boxes import BoxRules, checked_box, fits
 from rhoa.pose import Landmarks
 from rhoa.pose.scan_coverage import HIP_REFUSALS
 from rhoa.reading import read_ct
-from rhoa.reading.geometry import named
+from rhoa.reading.geometry import repair_names
 from rhoa.xray.film import ASK, accepted, settled
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _require_row(row: Mapping[str, str], where: str, *, needs_subject: bool) -> 
             require_names("accept", row.get("accept", ""), sorted(HIP_REFUSALS), kind="refusals")
         else:
             accepted(row.get("accept", ""))
-        named(row.get("repair", ""))
+        repair_names(row.get("repair", ""))
     except ParameterError as error:
         raise ManifestError(f"{where}: {error}") from None
     if row.get("repair") and row["source"] != "ct":

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal, cast
 from rhoa._types import SIDES, Side
 from rhoa.cohort.partition import PARTITIONS, balance, folds, require_disjoint, split
 from rhoa.errors import ManifestError, MissingFileError, require_count
-from rhoa.files import atomic_write, csv_text
+from rhoa.files import atomic_write, csv_text, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from os import PathLike
 
     from rhoa.cohort.partition import Balance
@@ -343,7 +343,7 @@ def read(path: str | PathLike[str]) -> Manifest:
     ]
     if absent:
         raise ManifestError(
-            f"{path.name}: {len(absent)} images do not exist (lines {_listed(absent)}); "
+            f"{path.name}: {len(absent)} images do not exist (lines {listed(absent, most=5)}); "
             "paths are relative to the table."
         )
     changed = [
@@ -354,7 +354,7 @@ def read(path: str | PathLike[str]) -> Manifest:
     if changed:
         raise ManifestError(
             f"{path.name}: {len(changed)} images are not those that were hashed (lines "
-            f"{_listed(changed)}); restore them, or empty their sha256."
+            f"{listed(changed, most=5)}); restore them, or empty their sha256."
         )
     partitions = [hip.partition for hip in hips]
     if any(partitions):
@@ -420,10 +420,6 @@ def exclusion_of(text: str, where: str) -> Exclusion | None:
         return None
     choice(text, tuple(rule.name for rule in RULES), f"{where}: exclusion")
     return cast("Exclusion", text) if text in STATED else None
-
-
-def _listed(lines: Sequence[int]) -> str:
-    return ", ".join(map(str, lines[:5])) + (", ..." if len(lines) > 5 else "")
 
 
 def _hip(row: dict[str, str], path: Path, line: int) -> Hip:

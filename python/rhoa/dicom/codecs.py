@@ -45,7 +45,12 @@ def stream_size(stream: bytes) -> tuple[int, int] | None:
     if stream.startswith(_JP2):  # a file format around the code stream, which some writers leave
         stream = stream[max(0, stream.find(_J2K)) :]
     if stream.startswith(_J2K):
-        return _j2k_size(stream)
+        if len(stream) < 45:
+            return None
+        width, height, left, top = struct.unpack_from(">4I", stream, 8)
+        components, _, across, down = struct.unpack_from(">H3B", stream, 40)
+        whole = (components, across, down) == (1, 1, 1)  # one component, not subsampled
+        return (height - top, width - left) if whole else None
     return _jpeg_size(stream) if stream[:2] == b"\xff\xd8" else None
 
 
@@ -58,15 +63,6 @@ def stream_signed(stream: bytes) -> bool | None:
     if start < 0 or len(stream) < start + 43:
         return None
     return bool(stream[start + 42] & 0x80)
-
-
-def _j2k_size(stream: bytes) -> tuple[int, int] | None:
-    """Rows and columns of a code stream of one component that is not subsampled."""
-    if len(stream) < 45:
-        return None
-    width, height, left, top = struct.unpack_from(">4I", stream, 8)
-    components, _, across, down = struct.unpack_from(">H3B", stream, 40)
-    return (height - top, width - left) if (components, across, down) == (1, 1, 1) else None
 
 
 def _jpeg_size(stream: bytes) -> tuple[int, int] | None:
@@ -228,7 +224,7 @@ def check_sign(header: Header, findings: WarningCollector) -> None:
         with header.path.open("rb") as file:
             file.seek(place.offset)
             signed = stream_signed(file.read(min(_START_BYTES, place.available)))
-    except OSError:  # is told when the pixels are read
+    except OSError:  # reported when the pixels are read
         return
     if signed not in {None, header.format.signed}:
         findings.warn(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Values of DICOM elements as plain numbers and short texts, whatever a file holds there.
 
 MOST_TEXT = 64  # characters of a UID; codes are shorter
-_MOST_VALUE_BYTES = 4096  # of an element that the reader looks at; numbers take 16 bytes each
+_MOST_VALUE_BYTES = 4096  # of an element that the reader uses; numbers take 16 bytes each
 _TABLES = frozenset([0x00283000, 0x00283010])  # Modality and VOI LUT Sequence
 _MOST_TABLE_BYTES = 1 << 18  # twice a table of 65536 words
 
@@ -108,7 +108,7 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _DEEPEST = 8  # sequences in sequences
-_LONGEST = 1024  # bytes of a value that the reader looks at
+_LONGEST = 1024  # bytes of a value that the reader uses
 _NUMBER = re.compile(r" *[+-]?[0-9.]+([eE][+-]?[0-9]+)? *\Z")
 _COUNT = re.compile(r" *[0-9]{1,9} *\Z")
 _START = struct.Struct("<HH2sH")
@@ -132,7 +132,7 @@ class PlainValues(dict[str, Any]):
 
 
 class PlainElements(NamedTuple):
-    """Elements of a plain header that the reader looks at, as they lie in the file."""
+    """Elements of a plain header that the reader uses, as they lie in the file."""
 
     file_meta: dict[str, str]
     common: dict[int, tuple[bytes, bytes]]
@@ -169,7 +169,7 @@ class PlainElements(NamedTuple):
 
 
 def plain_elements(head: bytes) -> PlainElements:
-    """The elements that the reader looks at in a file that begins with ``head``.
+    """The elements that the reader uses in a file that begins with ``head``.
 
     Raises
     ------
@@ -335,15 +335,11 @@ def _short(value: bytes) -> int:
     return int(_SHORT_UNSIGNED.unpack(value)[0])
 
 
-def _signed_short(value: bytes) -> int:
-    return int(_SHORT_SIGNED.unpack(value)[0])
-
-
 _CODE: Readers = {b"CS": _text}
 _UID: Readers = {b"UI": _text}
 _DECIMAL: Readers = {b"DS": _numbers}
 _UNSIGNED: Readers = {b"US": _short}
-_STORED: Readers = {b"US": _short, b"SS": _signed_short}
+_STORED: Readers = {b"US": _short, b"SS": lambda value: int(_SHORT_SIGNED.unpack(value)[0])}
 ELEMENTS: dict[int, tuple[str, Readers]] = {
     0x00080008: ("ImageType", _CODE),
     0x00080016: ("SOPClassUID", _UID),
@@ -372,7 +368,7 @@ ELEMENTS: dict[int, tuple[str, Readers]] = {
     0x00281054: ("RescaleType", {b"LO": _text}),
     0x00282110: ("LossyImageCompression", _CODE),
 }
-"""Keyword, and how a value of each VR is read, of what the reader looks at."""
+"""Keyword, and how a value of each VR is read, of the elements that the reader uses."""
 OWN = frozenset([0x00080018, 0x00200032])
 """The instance and the position, which no two slices share."""
 
@@ -401,10 +397,10 @@ MOST_INFLATION, SMALL_BYTES = 200, 4 << 20
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _CT_IMAGES = frozenset(f"1.2.840.10008.5.1.4.1.1.2{kind}" for kind in ("", ".1", ".2"))
 _FLOAT_PIXELS = 0x7FE00008
-_MOST_KNOWN = 64  # headers unlike each other that are kept; localizers, several series
+_MOST_KNOWN = 64  # headers unlike each other that are remembered; localizers, several series
 
 WANTED = [keyword for keyword, _ in ELEMENTS.values()]
-"""Elements of one slice that the reader looks at."""
+"""Elements of one slice that the reader uses."""
 
 
 class SkippedFileError(Exception):
@@ -479,7 +475,7 @@ class Header:
     frame: int | None = None
     """Which frame of an enhanced file, counted from 1."""
     part: tuple[tuple[str, str], ...] = ()
-    """What tells its volume from others in an enhanced file: stack, time, frame type."""
+    """What distinguishes its volume in an enhanced file: stack, time, frame type."""
 
     @property
     def name(self) -> str:
@@ -516,8 +512,10 @@ def read_header(path: Path, known: dict[Hashable, Header] | None = None) -> Head
                 return _parse_plain(path, head, size, {} if known is None else known)
             except NotPlainError:
                 file.seek(0)
-                with BufferedReader(file) as buffered:
-                    return _parse(path, buffered, deflated=_is_deflated(head))
+                remedy = 'export it again, leave it out, or pass repair="drop".'
+                with BufferedReader(file) as buffered, parser_errors_reported(path, remedy):
+                    found = _elements(path, buffered, WANTED, deflated=_is_deflated(head))
+                    return header_of(path, *found)
     except OSError as error:
         raise ReadError(
             f"{shown(path)}: the file cannot be read ({error.strerror}); check its permissions."
@@ -578,12 +576,6 @@ def _parse_plain(path: Path, head: bytes, size: int, known: dict[Hashable, Heade
     )
 
 
-def _parse(path: Path, file: BinaryIO, *, deflated: bool) -> Header:
-    remedy = 'export it again, leave it out, or pass repair="drop".'
-    with told_of_damage(path, remedy):
-        return header_of(path, *_elements(path, file, WANTED, deflated=deflated))
-
-
 def read_elements(path: Path, wanted: Sequence[str]) -> tuple[Any, PixelPlace | None]:
     """The elements ``wanted`` of one DICOM file of any kind, and where its pixels lie.
 
@@ -600,7 +592,7 @@ def read_elements(path: Path, wanted: Sequence[str]) -> tuple[Any, PixelPlace | 
             if head[128:132] != b"DICM":
                 raise SkippedFileError("no DICOM file" if head else "empty file")
             file.seek(0)
-            with told_of_damage(path, "export it again."):
+            with parser_errors_reported(path, "export it again."):
                 return _elements(path, file, wanted, deflated=_is_deflated(head))
     except OSError as error:
         raise unreadable(shown(path), error) from None
@@ -616,7 +608,7 @@ def elements_of(files: Iterable[Path], wanted: Sequence[str]) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def told_of_damage(path: Path, remedy: str) -> Iterator[None]:
+def parser_errors_reported(path: Path, remedy: str) -> Iterator[None]:
     """Whatever a parser raises becomes a `ReadError`; what it warns of is checked elsewhere."""
     try:
         with warnings.catch_warnings():

@@ -49,7 +49,7 @@ def frame_places(header: Header, extended: bytes) -> list[PixelPlace | None]:
     Raises
     ------
     PixelDataError
-        If compressed pixels are cut short, or do not tell which fragments make a frame.
+        If compressed pixels are cut short, or do not state which fragments make a frame.
     """
     place = header.pixels
     if place is None:
@@ -182,7 +182,7 @@ _DIMENSIONS = {
     0x00209241: "cardiac phase",
     0x00209245: "respiratory phase",
 }
-"""Dimensions whose index tells volumes apart; others count slices within one."""
+"""Dimensions whose index distinguishes volumes; others count slices within one."""
 _MOST_SHOWN = 16  # characters of a stack's name
 
 
@@ -212,7 +212,7 @@ def slices_of(header: Header) -> tuple[Header, ...]:
 
 
 def part_names(keys: Iterable[tuple[str, Part]]) -> dict[tuple[str, Part], str]:
-    """What tells each part, given with its series' UID, from others of that series.
+    """What distinguishes each part, given with its series' UID, from others of that series.
 
     Such as ``stack 2, time 1``; nothing where there is one part.
     """
@@ -220,21 +220,19 @@ def part_names(keys: Iterable[tuple[str, Part]]) -> dict[tuple[str, Part], str]:
     several: dict[str, list[dict[str, str]]] = {}
     for uid, part in keys:
         several.setdefault(uid, []).append(dict(part))
-    telling = {uid: _telling(parts) for uid, parts in several.items()}
     return {
-        (uid, part): ", ".join(f"{what} {value}" for what, value in part if what in telling[uid])
+        (uid, part): ", ".join(
+            f"{what} {value}"
+            for what, value in part
+            if len({other.get(what) for other in several[uid]}) > 1
+        )
         for uid, part in keys
     }
 
 
-def _telling(parts: list[dict[str, str]]) -> set[str]:
-    """Names whose values differ among parts."""
-    names = {what for part in parts for what in part}
-    return {what for what in names if len({part.get(what) for part in parts}) > 1}
-
-
 def _slices(header: Header) -> tuple[Header, ...]:
     from pydicom import dcmread
+    from pydicom.datadict import keyword_for_tag
 
     _check_extent(header)
     names = [*WANTED, _SHARED, _PER_FRAME, "DimensionIndexSequence", "ExtendedOffsetTable"]
@@ -254,8 +252,16 @@ def _slices(header: Header) -> tuple[Header, ...]:
             "export the original series."
         )
     places = frame_places(header, bytes(dataset.get("ExtendedOffsetTable") or b""))
-    base = {tag: dataset.get_item(tag) for tag in dataset.keys() if _is_common(tag)}  # noqa: SIM118
-    dimensions = _dimensions(dataset)
+    common = frozenset(WANTED) - _OF_FRAMES  # elements of the file that count for all its frames
+    base = {
+        tag: dataset.get_item(tag)
+        for tag in dataset.keys()  # noqa: SIM118  # a data set iterates over its elements
+        if keyword_for_tag(tag) in common
+    }
+    pointers = [
+        item.get("DimensionIndexPointer") for item in dataset.get("DimensionIndexSequence") or ()
+    ]
+    dimensions = {n: _DIMENSIONS[tag] for n, tag in enumerate(pointers) if tag in _DIMENSIONS}
     return tuple(
         _slice(header, number, _flat(base, frame, shared, name), place, dimensions)
         for number, (frame, place) in enumerate(zip(frames, places, strict=True), 1)
@@ -278,14 +284,6 @@ def _check_extent(header: Header) -> None:
             f"has up to {MOST_FRAMES} frames and {MOST_HEADER_BYTES} bytes; "
             "the file is damaged: export it again."
         )
-
-
-def _is_common(tag: int) -> bool:
-    """Whether an element of the file counts for all its frames."""
-    from pydicom.datadict import keyword_for_tag
-
-    keyword = keyword_for_tag(tag)
-    return keyword in WANTED and keyword not in _OF_FRAMES
 
 
 def _item(dataset: Any, group: str, name: str) -> Any:  # noqa: ANN401  # untyped in pydicom
@@ -326,14 +324,6 @@ def _flat(base: dict[Any, Any], frame: Any, shared: Any, name: str) -> Any:  # n
                 element = item.get_item(keyword)
                 flat[element.tag] = element
     return flat
-
-
-def _dimensions(dataset: Any) -> dict[int, str]:  # noqa: ANN401  # untyped in pydicom
-    """Which of a frame's dimension indices tell volumes apart, and what they count."""
-    pointers = [
-        item.get("DimensionIndexPointer") for item in dataset.get("DimensionIndexSequence") or ()
-    ]
-    return {n: _DIMENSIONS[tag] for n, tag in enumerate(pointers) if tag in _DIMENSIONS}
 
 
 def _slice(

@@ -59,7 +59,7 @@ def padding_mask(raw: NDArray[Any], form: PixelFormat) -> NDArray[np.bool_] | No
     if form.padding is None:
         return None
     bits = raw.dtype.itemsize * 8
-    mask: NDArray[np.bool_] = raw == _pattern(form.padding, bits)
+    mask: NDArray[np.bool_] = raw == form.padding & ((1 << bits) - 1)
     if form.padding_limit is not None:
         ends = [wrapped(value, form) for value in (form.padding, form.padding_limit)]
         stored = stored_values(raw, form)
@@ -69,13 +69,9 @@ def padding_mask(raw: NDArray[Any], form: PixelFormat) -> NDArray[np.bool_] | No
     return mask
 
 
-def _pattern(value: int, bits: int) -> int:
-    return value & ((1 << bits) - 1)
-
-
 def wrapped(value: int, form: PixelFormat) -> int:
     """A tag's value with the sign that the pixels have."""
-    pattern = _pattern(value, form.bits_allocated)
+    pattern = value & ((1 << form.bits_allocated) - 1)
     if form.signed and pattern >= 1 << (form.bits_allocated - 1):
         return pattern - (1 << form.bits_allocated)
     return pattern
@@ -164,7 +160,7 @@ def check_extent(header: Header, findings: WarningCollector, *, remedy: str = RE
     Parameters
     ----------
     remedy
-        What a message tells to do.
+        What a message advises to do.
 
     Raises
     ------
@@ -177,14 +173,8 @@ def check_extent(header: Header, findings: WarningCollector, *, remedy: str = RE
             f"{header.name}: it holds no pixel data (7FE0,0010); the file is cut short or was "
             f"stripped: {remedy}."
         )
-    if place.syntax in UNCOMPRESSED:
-        _check_length(header, place, findings, remedy)
-    return place
-
-
-def _check_length(
-    header: Header, place: PixelPlace, findings: WarningCollector, remedy: str
-) -> None:
+    if place.syntax not in UNCOMPRESSED:
+        return place
     name, form = header.name, header.format
     needed = form.bytes_per_frame
     if place.syntax != DEFLATED and (place.length or 0) > place.available:
@@ -203,3 +193,4 @@ def _check_length(
             f"{name}: {found - needed} bytes more than its pixels need; they are ignored.",
             PixelDataError,
         )
+    return place

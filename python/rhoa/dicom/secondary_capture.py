@@ -62,33 +62,34 @@ class StudyIdentity:
         ReadError
             If there is no DICOM image.
         """
-        names = {name: KEYWORDS.get(name, _keyword(name)) for name in cls.__slots__}
+        names = {  # SeriesNumber of series_number
+            name: KEYWORDS.get(name, "".join(word.capitalize() for word in name.split("_")))
+            for name in cls.__slots__
+        }
         del names["series_number"]
         for found in elements_of(list_files(path), list(names.values())):
-            told = {name: str(found.get(word) or "") for name, word in names.items()}
-            told |= {name: "" for name, form in FORMS.items() if not re.fullmatch(form, told[name])}
-            if told["study_instance_uid"]:
-                return cls(**told, series_number=series_number)
+            values = {name: str(found.get(word) or "") for name, word in names.items()}
+            values |= {
+                name: "" for name, form in FORMS.items() if not re.fullmatch(form, values[name])
+            }
+            if values["study_instance_uid"]:
+                return cls(**values, series_number=series_number)
         raise ReadError(
             f"{shown(path)}: no DICOM image names a study; leave out whose the image is."
         )
 
     def named(self) -> dict[str, str | None]:
         """What highdicom asks of every new object; None where nobody is named."""
-        told = {name: getattr(self, name) or None for name in self.__slots__}
-        del told["series_number"]
-        return told | {"study_instance_uid": self.study_instance_uid or new_uid()}
+        values = {name: getattr(self, name) or None for name in self.__slots__}
+        del values["series_number"]
+        return values | {"study_instance_uid": self.study_instance_uid or new_uid()}
 
 
 def new_uid() -> str:
-    """A UID that nothing else has, and that tells nothing."""
+    """A UID that nothing else has, and that identifies nobody."""
     from pydicom.uid import generate_uid
 
     return generate_uid(prefix=None)
-
-
-def _keyword(name: str) -> str:
-    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def secondary_capture(

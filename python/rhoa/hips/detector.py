@@ -27,7 +27,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from rhoa._core import __version__
 from rhoa.errors import ParameterError, WeightsError, require_choice, require_count
-from rhoa.files import atomic_write, read_card, read_sealed, shown
+from rhoa.files import atomic_write, read_card, read_checksummed, shown
 from rhoa.hips.detector_data import halves_seen
 from rhoa.radiograph import Box, Radiograph, squared
 from rhoa.torch_runtime import choose_device
@@ -455,7 +455,7 @@ def _architecture(card: Mapping[str, Any], where: str) -> Architecture:
 
 
 def _read_weights(folder: Path, sha256: str) -> dict[str, torch.Tensor]:
-    content = read_sealed(folder, WEIGHTS_FILE, sha256, card=CARD_FILE)
+    content = read_checksummed(folder, WEIGHTS_FILE, sha256, card=CARD_FILE)
     return read_safetensors(content, where=f"{shown(folder)}/{WEIGHTS_FILE}")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rhoa.errors import ParameterError, WeightsError, require_choice, require_extra
-from rhoa.files import read_sealed, shown
+from rhoa.files import read_checksummed, shown
 from rhoa.learning.grader import CARD_FILE, CLASSES, Ensemble, SingleModel, read_model_card
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def load_onnx_model(folder: Path) -> OnnxModel:
             f"{shown(folder)}: {CARD_FILE} tells of no {ONNX_FILE}; make it with `rhoa export`, "
             "or load the model with torch (rhoa[train])."
         )
-    content = read_sealed(folder, ONNX_FILE, sha256, card=CARD_FILE)
+    content = read_checksummed(folder, ONNX_FILE, sha256, card=CARD_FILE)
     return OnnxModel(open_session(content, card, shown(folder)), MappingProxyType(card))
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from rhoa._core import __version__
 from rhoa.errors import ParameterError, WeightsError
-from rhoa.files import atomic_write, read_sealed, shown
+from rhoa.files import atomic_write, read_checksummed, shown
 from rhoa.learning.data import as_input
 from rhoa.learning.grader import (
     CARD_FILE,
@@ -91,7 +91,7 @@ def forward(network: nn.Module, crops: Tensor, device: torch.device) -> Tensor:
 def load_torch_model(folder: Path, *, device: str) -> Model:
     """The model of a run folder, on torch; see `rhoa.load_model`."""
     card = read_model_card(folder)
-    content = read_sealed(folder, WEIGHTS_FILE, card["weights_sha256"], card=CARD_FILE)
+    content = read_checksummed(folder, WEIGHTS_FILE, card["weights_sha256"], card=CARD_FILE)
     where = f"{shown(folder)}/{WEIGHTS_FILE}"
     try:
         network = build_network(backbone=card["architecture"])

@@ -196,7 +196,7 @@ def _validated(step: Step, setup: TrainingSetup, state: TrainingState) -> Step:
     if setup.team.leads:
         values = validate(network, val_set, recipe, seed=setup.seed)
         figures.copy_(torch.tensor(values, dtype=torch.float64))
-    loss, accuracy, area = setup.team.told(figures).tolist()
+    loss, accuracy, area = setup.team.broadcast(figures).tolist()
     if not math.isfinite(loss):
         raise RhoaError(
             f"{recipe.name}, iteration {step.iteration}: the validation loss is {loss}; use a "

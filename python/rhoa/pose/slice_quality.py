@@ -15,8 +15,8 @@ from rhoa.reading.quality import (
     METAL_CM3,
     METAL_HU,
     displacement,
-    doubt_of,
     field_of_view,
+    implausibility,
     is_body,
     moved_slices,
     thumbnail_step,
@@ -162,7 +162,7 @@ class Thumbnails:
     @cached_property
     def is_doubtful(self) -> bool:
         """Whether the values cannot be Hounsfield units."""
-        return bool(doubt_of(self.slices))
+        return bool(implausibility(self.slices))
 
     @cached_property
     def is_body(self) -> bool:

@@ -45,7 +45,7 @@ from rhoa.dicom.pixels import (
 )
 from rhoa.errors import PixelDataError, ReadError, WarningCollector
 from rhoa.parallel import thread_count
-from rhoa.reading.quality import SliceStats, is_plausible, look
+from rhoa.reading.quality import SliceStats, is_plausible, slice_stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -72,13 +72,13 @@ _NOT_HU = frozenset([
 """Words of Image Type that name values derived from HU, or projections of them."""
 
 
-class Decoded(NamedTuple):
+class DecodedSeries(NamedTuple):
     """Slices as one volume, and what their pixels were."""
 
     hu: NDArray[np.int16] | NDArray[np.float32]
     padding_voxels: int
     hu_range: tuple[float, float]
-    looks: dict[int, SliceStats]  # by slice
+    stats: dict[int, SliceStats]  # by slice
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class Tally:
     padding: int = 0
     low: float = math.inf
     high: float = -math.inf
-    looks: dict[int, SliceStats] = field(default_factory=dict)
+    stats: dict[int, SliceStats] = field(default_factory=dict)
 
     def add(self, padding: int, low: float, high: float) -> None:
         """Count one more slice."""
@@ -179,7 +179,7 @@ def decode(
     max_bytes: int,
     findings: WarningCollector,
     progress: Progress | None = None,
-) -> Decoded:
+) -> DecodedSeries:
     """The slices in the given order as one array of HU.
 
     Raises
@@ -199,7 +199,7 @@ def decode(
         except TooLargeForInt16Error:
             continue
         warn_of_padding(headers, findings)
-        return Decoded(hu, tally.padding, (tally.low, tally.high), tally.looks)
+        return DecodedSeries(hu, tally.padding, (tally.low, tally.high), tally.stats)
     raise PixelDataError(f"{headers[0].name}: its values fit neither int16 nor float32.")
 
 
@@ -251,10 +251,10 @@ def decoder(headers: Sequence[Header], progress: Progress | None = None) -> Iter
                     for k in range(start, stop):
                         counts = _slice_hu(hu[k], headers[first + k], decompress)
                         exact = hu.dtype == np.int16  # else the highest is not yet rounded
-                        facts = look(hu[k], counts[2] if exact else None)
+                        facts = slice_stats(hu[k], counts[2] if exact else None)
                         with lock:
                             tally.add(*counts)
-                            tally.looks[first + k] = facts
+                            tally.stats[first + k] = facts
                     return first + stop
 
                 _in_order(pool, fill_run, range(0, len(hu), run), len(headers), progress)
@@ -288,7 +288,16 @@ def _slice_hu(
     out: NDArray[np.int16] | NDArray[np.float32], header: Header, decompress: Decompress
 ) -> tuple[int, float, float]:
     if _lies_as_it_is_stored(header, out):
-        return _read_in_place(out, header)
+        place, words = header.pixels, out.view(np.uint16)
+        try:
+            with open(header.path, "rb", buffering=0) as file:  # noqa: PTH123  # many times a series
+                file.seek(place.offset if place else 0)
+                got = file.readinto(words.data.cast("B"))
+        except OSError as error:
+            raise unreadable(header.name, error) from None
+        if got != words.nbytes:
+            raise PixelDataError(f"{header.name}: the file became shorter while it was read.")
+        return to_hu_in_place(out.view(np.int16), header.format)
     raw = raw_samples(header, decompress)
     form = header.format
     padding = padding_mask(raw, form)
@@ -307,20 +316,6 @@ def _lies_as_it_is_stored(header: Header, out: NDArray[np.int16] | NDArray[np.fl
         and place.syntax in _LITTLE
         and sys.byteorder == "little"
     )
-
-
-def _read_in_place(out: NDArray[Any], header: Header) -> tuple[int, float, float]:
-    """Read one slice from its file into the volume, and make HU of it there."""
-    place, raw = header.pixels, out.view(np.uint16)
-    try:
-        with open(header.path, "rb", buffering=0) as file:  # noqa: PTH123  # many times a series
-            file.seek(place.offset if place else 0)
-            got = file.readinto(raw.data.cast("B"))
-    except OSError as error:
-        raise unreadable(header.name, error) from None
-    if got != raw.nbytes:
-        raise PixelDataError(f"{header.name}: the file became shorter while it was read.")
-    return to_hu_in_place(out, header.format)
 
 
 def raw_samples(header: Header, decompress: Decompress) -> NDArray[Any]:
@@ -372,7 +367,7 @@ def warn_of_padding(headers: Sequence[Header], findings: WarningCollector) -> No
             return
 
 
-# Series that do not tell how stored values become Hounsfield units.
+# Series that do not state how stored values become Hounsfield units.
 
 _SAMPLED = 5  # slices
 _MOST_A_SIDE = 128  # pixels of them

@@ -20,6 +20,7 @@ from rhoa.dicom.header import DEFLATED, UNCOMPRESSED, inflate, unreadable
 from rhoa.dicom.multiframe import pixel_items
 from rhoa.dicom.pixels import AIR_HU, check_extent
 from rhoa.errors import GeometryError, PixelDataError, WarningCollector, require_names
+from rhoa.files import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -57,7 +58,9 @@ def check_planes(planes: Sequence[Plane]) -> None:
     remedy = ', or pass repair="drop" to read the scan without the file' if placed > 1 else ""
     checked: object = None
     for plane in planes:
-        if _grid(plane) != checked or not _is_place(plane.position_mm):
+        position = plane.position_mm
+        near = position is not None and all(abs(mm) <= FARTHEST_MM for mm in position)
+        if not near or _grid(plane) != checked:
             _check_plane(plane, remedy)
         checked = _grid(plane)
     first = planes[0]
@@ -72,15 +75,15 @@ def check_planes(planes: Sequence[Plane]) -> None:
             )
         if not np.allclose(plane.pixel_mm or (), first.pixel_mm or (), rtol=1e-4, atol=0):
             raise GeometryError(
-                f"{plane.name}: PixelSpacing {_listed(plane.pixel_mm)} mm, but {first.name} has "
-                f"{_listed(first.pixel_mm)} mm; all slices must have one pixel size; "
+                f"{plane.name}: PixelSpacing {_numerals(plane.pixel_mm)} mm, but {first.name} has "
+                f"{_numerals(first.pixel_mm)} mm; all slices must have one pixel size; "
                 "leave out those that do not belong to the scan."
             )
         turn = np.abs(np.subtract(plane.orientation or (), first.orientation or ())).max()
         if turn > TURN_TOLERANCE:
             raise GeometryError(
-                f"{plane.name}: ImageOrientationPatient ({_listed(plane.orientation)}), but "
-                f"{first.name} has ({_listed(first.orientation)}); all slices must be parallel; "
+                f"{plane.name}: ImageOrientationPatient ({_numerals(plane.orientation)}), but "
+                f"{first.name} has ({_numerals(first.orientation)}); all slices must be parallel; "
                 "leave out those that do not belong to the scan."
             )
 
@@ -141,10 +144,6 @@ def _grid(plane: Plane) -> object:
     return plane.rows, plane.columns, plane.orientation, plane.pixel_mm
 
 
-def _is_place(position_mm: tuple[float, ...] | None) -> bool:
-    return position_mm is not None and all(abs(mm) <= FARTHEST_MM for mm in position_mm)
-
-
 def _check_plane(plane: Plane, remedy: str) -> None:
     """Check one slice; ``remedy`` is what else can be done where its position is unknown."""
     required = {
@@ -161,25 +160,26 @@ def _check_plane(plane: Plane, remedy: str) -> None:
             )
         if not np.isfinite(numbers).all():
             raise GeometryError(
-                f"{plane.name}: {tag} holds a number that is not finite ({_listed(numbers)}); "
+                f"{plane.name}: {tag} holds a number that is not finite ({_numerals(numbers)}); "
                 f"export the original series{otherwise}."
             )
         if max(map(abs, numbers)) > FARTHEST_MM:
             raise GeometryError(
-                f"{plane.name}: {tag} holds a number that no scan has ({_listed(numbers)}); "
+                f"{plane.name}: {tag} holds a number that no scan has ({_numerals(numbers)}); "
                 "export the original series."
             )
     if min(plane.pixel_mm or (0.0,)) < SMALLEST_PIXEL_MM:
         raise GeometryError(
-            f"{plane.name}: PixelSpacing (0028,0030) is {_listed(plane.pixel_mm)} mm; "
+            f"{plane.name}: PixelSpacing (0028,0030) is {_numerals(plane.pixel_mm)} mm; "
             "it must be above zero; export the original series."
         )
     rows, columns = np.reshape(plane.orientation or (), (2, 3))
     lengths = np.linalg.norm([rows, columns], axis=1)
     if np.abs(lengths - 1).max() > UNIT_TOLERANCE or abs(rows @ columns) > UNIT_TOLERANCE:
         raise GeometryError(
-            f"{plane.name}: ImageOrientationPatient (0020,0037) is ({_listed(plane.orientation)}); "
-            "it must be two perpendicular unit vectors; export the original series."
+            f"{plane.name}: ImageOrientationPatient (0020,0037) is "
+            f"({_numerals(plane.orientation)}); it must be two perpendicular unit vectors; "
+            "export the original series."
         )
 
 
@@ -209,7 +209,7 @@ def place_of(position: NDArray[np.float64], normal: NDArray[np.float64]) -> str:
     return f"{'xyz'[axis]} = {position[axis]:.2f} mm"
 
 
-def _listed(numbers: Sequence[float] | None) -> str:
+def _numerals(numbers: Sequence[float] | None) -> str:
     return ", ".join(f"{number:.6g}" for number in numbers or ())
 
 
@@ -227,7 +227,7 @@ _SAME_LEVEL = 1e-3  # of a spacing: a slice so near to a level lies on it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Levels:
+class SliceResampling:
     """The slices of the volume, evenly spaced, made of scanned ones."""
 
     step_mm: float
@@ -239,11 +239,11 @@ class Levels:
     """Slices of the volume in the place of a missing one."""
     resampled: dict[str, Any] | None = None
     """The record of the repair "spacing", where it was needed."""
-    doubt: str = ""
-    """What deserves a warning."""
+    warning: str = ""
+    """Uneven spacing that is accepted with a warning; empty where it is even."""
 
     def records(self, affine: NDArray[np.float64]) -> list[dict[str, Any]]:
-        """What the report tells of the repairs "spacing" and "gaps"."""
+        """The report's entries of the repairs "spacing" and "gaps"."""
         records = [] if self.resampled is None else [self.resampled]
         if self.filled:
             places = affine[:3, 3] + np.outer(self.filled, affine[:3, 0])
@@ -258,9 +258,9 @@ class Levels:
         return records
 
 
-def find_levels(
+def resampled_slices(
     positions: NDArray[np.float64], normal: NDArray[np.float64], repairs: Collection[str]
-) -> Levels | str:
+) -> SliceResampling | str:
     """The slices of the volume, or what is wrong with the distances between the scanned ones.
 
     Parameters
@@ -268,7 +268,7 @@ def find_levels(
     positions
         Of the scanned slices, ascending along ``normal``.
     """
-    scan = _Scan(positions, normal)
+    scan = _SliceSpacing(positions, normal)
     if "spacing" in repairs and (scan.is_uneven or scan.drifts or scan.has_parts):
         return scan.resampled(gaps="gaps" in repairs)
     if scan.off > max(UNEVEN_RATIO * scan.usual, scan.tolerance):
@@ -287,7 +287,7 @@ def find_levels(
     return scan.on_slots()
 
 
-class _Scan:
+class _SliceSpacing:
     """Sorted slices and the distances between them."""
 
     def __init__(self, positions: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
@@ -355,7 +355,7 @@ class _Scan:
     def describe_gaps(self, *, asked: bool) -> str:
         """The message about missing slices."""
         gaps = [
-            f"{int(self.whole[n]) - 1} between {self._place(n)} and {self._place(n + 1)}"
+            f"{int(self.whole[n]) - 1} between {self._place_of(n)} and {self._place_of(n + 1)}"
             for n in np.flatnonzero(self.whole > 1).tolist()
         ]
         remedy = ""
@@ -366,33 +366,33 @@ class _Scan:
         if not asked and self.has_parts:
             remedy += '; if the spacing changes there, pass repair="spacing"'
         return (
-            f"slices are missing: {_listed_places(gaps)}; read_ct needs even spacing (here "
-            f"{self.usual:.4g} mm); restore the missing files, or pass the list of files on one "
-            f"side of the gap{remedy}"
+            f"slices are missing: {listed(gaps, most=_MOST_PLACES)}; read_ct needs even spacing "
+            f"(here {self.usual:.4g} mm); restore the missing files, or pass the list of files on "
+            f"one side of the gap{remedy}"
         )
 
-    def on_slots(self) -> Levels:
+    def on_slots(self) -> SliceResampling:
         """Slices where they are, and interpolated ones in single gaps."""
         count = int(self.slots[-1]) + 1
         level = np.arange(count)
         below = np.searchsorted(self.slots, level, side="right") - 1
         widths = np.append(self.whole, 1)
         share = (level - self.slots[below]) / widths[below]
-        doubt = ""
+        warning = ""
         if self.is_uneven:
-            doubt = (
+            warning = (
                 f"The slice spacing varies from {self.range} mm, by more than "
                 f"{self.tolerance:.2g} mm; slices were taken as evenly spaced."
             )
-        return Levels(
+        return SliceResampling(
             step_mm=float(self.along[-1] - self.along[0]) / (count - 1),
             below=below,
             share=share,
             filled=tuple(np.flatnonzero(share).tolist()),
-            doubt=doubt,
+            warning=warning,
         )
 
-    def resampled(self, *, gaps: bool) -> Levels | str:
+    def resampled(self, *, gaps: bool) -> SliceResampling | str:
         """Slices on an even grid of the usual spacing from the first slice on."""
         wide = np.flatnonzero(self._too_wide(gaps=gaps)).tolist()
         if wide:
@@ -400,13 +400,13 @@ class _Scan:
             if not gaps and not self._too_wide(gaps=True).any():
                 remedy = '; pass repair="spacing,gaps" to interpolate single missing slices, too'
             places = [
-                f"{self.steps[n]:.4g} mm between {self._place(n)} and {self._place(n + 1)}"
+                f"{self.steps[n]:.4g} mm between {self._place_of(n)} and {self._place_of(n + 1)}"
                 for n in wide
             ]
             return (
-                f'slices are too far apart for repair="spacing" ({_listed_places(places)}; '
-                f"the usual spacing is {self.usual:.4g} mm): some are missing; restore their "
-                f"files{remedy}"
+                'slices are too far apart for repair="spacing" '
+                f"({listed(places, most=_MOST_PLACES)}; the usual spacing is "
+                f"{self.usual:.4g} mm): some are missing; restore their files{remedy}"
             )
         length = float(self.along[-1] - self.along[0])
         count = int(np.floor(length / self.usual + _SAME_LEVEL)) + 1
@@ -428,14 +428,10 @@ class _Scan:
             "end_lost_mm": round(max(0.0, length - float(level[-1])), 6),
         }
         filled = np.flatnonzero(single[below] & (share > 0) & (share < 1))
-        return Levels(self.usual, below, share, tuple(filled.tolist()), record)
+        return SliceResampling(self.usual, below, share, tuple(filled.tolist()), record)
 
-    def _place(self, n: int) -> str:
+    def _place_of(self, n: int) -> str:
         return place_of(self.positions[n], self.normal)
-
-
-def _listed_places(places: list[str]) -> str:
-    return ", ".join(places[:_MOST_PLACES]) + (", ..." if len(places) > _MOST_PLACES else "")
 
 
 # From the places of slices to the grid of the volume, or the reason why there is none.
@@ -472,8 +468,8 @@ class Stack(NamedTuple):
     """How the volume is resampled; None where its slices are those that were scanned."""
     repairs: tuple[dict[str, Any], ...] = ()
     """What was put right, for the report."""
-    doubt: str = ""
-    """What deserves a warning."""
+    warning: str = ""
+    """Uneven spacing that is accepted with a warning; empty where it is even."""
 
 
 def stack(planes: Sequence[Plane], repairs: Collection[str] = ()) -> Stack:
@@ -495,15 +491,15 @@ def stack(planes: Sequence[Plane], repairs: Collection[str] = ()) -> Stack:
         raise GeometryError(describe_coincident(planes, group))
     order = sorted_along(planes)
     positions = np.array([planes[n].position_mm for n in order])
-    levels = find_levels(positions, np.cross(*directions(planes[order[0]])), repairs)
-    lean = _lean(positions, planes[order[0]], repairs)
-    if isinstance(levels, str) or isinstance(lean, str):
-        raise GeometryError("; ".join(p for p in (levels, lean) if isinstance(p, str)) + ".")
-    return _stack(order, positions, planes[order[0]], levels, lean)
+    resampling = resampled_slices(positions, np.cross(*directions(planes[order[0]])), repairs)
+    shear = _gantry_shear(positions, planes[order[0]], repairs)
+    if isinstance(resampling, str) or isinstance(shear, str):
+        raise GeometryError("; ".join(p for p in (resampling, shear) if isinstance(p, str)) + ".")
+    return _stack(order, positions, planes[order[0]], resampling, shear)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Lean:
+class _GantryShear:
     """How sorted slices lie beside each other."""
 
     axis: NDArray[np.float64]
@@ -513,7 +509,9 @@ class _Lean:
     tilt_deg: float = 0.0
 
 
-def _lean(positions: NDArray[np.float64], plane: Plane, repairs: Collection[str]) -> _Lean | str:
+def _gantry_shear(
+    positions: NDArray[np.float64], plane: Plane, repairs: Collection[str]
+) -> _GantryShear | str:
     """The sideways places of sorted slices, or what is wrong with them."""
     rows, columns = directions(plane)
     normal = np.cross(rows, columns)
@@ -537,47 +535,47 @@ def _lean(positions: NDArray[np.float64], plane: Plane, repairs: Collection[str]
             "read_ct needs one field of view; read a reconstruction with one"
         )
     if tilt <= TILT_LIMIT_DEG:
-        return _Lean(way, np.zeros((len(positions), 2)))
+        return _GantryShear(way, np.zeros((len(positions), 2)))
     shifts = (positions - positions[0]) @ np.stack([columns, rows], axis=1) / pixel
     whole = np.rint(shifts)
-    return _Lean(normal, np.where(np.abs(shifts - whole) < _WHOLE, whole, shifts), tilt)
+    return _GantryShear(normal, np.where(np.abs(shifts - whole) < _WHOLE, whole, shifts), tilt)
 
 
 def _stack(
     order: list[int],
     positions: NDArray[np.float64],
     plane: Plane,
-    levels: Levels,
-    lean: _Lean,
+    resampling: SliceResampling,
+    shear: _GantryShear,
 ) -> Stack:
     """The grid around all slices: rows and columns grow where slices are shifted."""
     rows, columns = directions(plane)
     down, across = plane.pixel_mm or (math.nan, math.nan)
-    start, end = np.floor(lean.shifts.min(axis=0)), np.ceil(lean.shifts.max(axis=0))
+    start, end = np.floor(shear.shifts.min(axis=0)), np.ceil(shear.shifts.max(axis=0))
     more_rows, more_columns = (end - start).astype(int).tolist()
     affine = np.eye(4)
-    affine[:3, 0] = lean.axis * levels.step_mm
+    affine[:3, 0] = shear.axis * resampling.step_mm
     affine[:3, 1] = columns * down
     affine[:3, 2] = rows * across
     affine[:3, 3] = positions[0] + affine[:3, 1] * start[0] + affine[:3, 2] * start[1]
-    records = levels.records(affine)
-    if lean.tilt_deg:
+    records = resampling.records(affine)
+    if shear.tilt_deg:
         records.append(
             {
                 "name": "tilt",
                 "what": "slices were shifted within their planes, with linear weights; what "
                 "no slice covers, and up to one pixel at the rim of each, is air",
-                "tilt_deg": round(lean.tilt_deg, 3),
-                "largest_shift_mm": round(float(np.abs(lean.shifts * [down, across]).max()), 3),
+                "tilt_deg": round(shear.tilt_deg, 3),
+                "largest_shift_mm": round(float(np.abs(shear.shifts * [down, across]).max()), 3),
                 "rows_added": more_rows,
                 "columns_added": more_columns,
             }
         )
     layout: Layout | None = None
     if records:
-        shape = (len(levels.below), plane.rows + more_rows, plane.columns + more_columns)
-        layout = Layout(levels.below, levels.share, lean.shifts - start, shape)
-    return Stack(tuple(order), affine, layout, tuple(records), levels.doubt)
+        shape = (len(resampling.below), plane.rows + more_rows, plane.columns + more_columns)
+        layout = Layout(resampling.below, resampling.share, shear.shifts - start, shape)
+    return Stack(tuple(order), affine, layout, tuple(records), resampling.warning)
 
 
 # Repairs by name: what `rhoa.read_ct` puts right only when it is asked to, and records.
@@ -601,18 +599,7 @@ class Dropped(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Usable:
-    """The slices of a series that repairs leave."""
-
-    headers: tuple[Header, ...]
-    dropped: tuple[Dropped, ...]
-    """Files that were left out."""
-    monochrome1: int
-    """Slices that say they are MONOCHROME1."""
-
-
-def named(repair: str | Collection[str]) -> frozenset[str]:
+def repair_names(repair: str | Collection[str]) -> frozenset[str]:
     """The repairs that ``repair`` names: one, several with commas between, or a collection.
 
     Raises
@@ -623,40 +610,40 @@ def named(repair: str | Collection[str]) -> frozenset[str]:
     return require_names("repair", repair, REPAIRS, kind="repairs")
 
 
-def usable(headers: Sequence[Header], repairs: Collection[str]) -> Usable:
+def usable(
+    headers: Sequence[Header], repairs: Collection[str]
+) -> tuple[tuple[Header, ...], tuple[Dropped, ...], int]:
     """The slices that can be read, after the repairs "drop" and "monochrome1" where asked for.
 
-    No slice is left out where fewer than two would remain: their own errors tell more.
+    With them the files that were left out, and how many slices say they are MONOCHROME1.
+    No slice is left out where fewer than two would remain: their own errors say more.
     """
     dropped: tuple[Dropped, ...] = ()
-    kept = list(headers)
+    used = list(headers)
     if "drop" in repairs:
-        faults = [_fault(header) for header in headers]
+        faults = [_drop_reason(header) for header in headers]
         whole = [header for header, fault in zip(headers, faults, strict=True) if not fault]
         if len(whole) >= 2:
-            kept = whole
+            used = whole
             dropped = tuple(
                 Dropped(header.name, fault)
                 for header, fault in zip(headers, faults, strict=True)
                 if fault
             )
-    inverted = sum(header.photometric == "MONOCHROME1" for header in kept)
+    inverted = sum(header.photometric == "MONOCHROME1" for header in used)
     if "monochrome1" not in repairs or not inverted:
-        return Usable(tuple(kept), dropped, 0)
-    # PhotometricInterpretation tells how values are shown; PS3.3 C.11.1.1.2 rescales stored ones.
-    return Usable(
-        tuple(
-            replace(header, photometric="MONOCHROME2")
-            if header.photometric == "MONOCHROME1"
-            else header
-            for header in kept
-        ),
-        dropped,
-        inverted,
+        return tuple(used), dropped, 0
+    # PhotometricInterpretation says how values are shown; PS3.3 C.11.1.1.2 rescales stored ones.
+    stored = tuple(
+        replace(header, photometric="MONOCHROME2")
+        if header.photometric == "MONOCHROME1"
+        else header
+        for header in used
     )
+    return stored, dropped, inverted
 
 
-def _fault(header: Header) -> str:
+def _drop_reason(header: Header) -> str:
     """Why "drop" leaves a slice out; empty where it does not."""
     position = header.plane.position_mm
     if position is None or not all(map(math.isfinite, position)):
@@ -674,7 +661,7 @@ def _fault(header: Header) -> str:
 
 
 def records_of(dropped: Sequence[Dropped], monochrome1: int) -> list[dict[str, Any]]:
-    """What the report tells of the repairs "drop" and "monochrome1"."""
+    """The report's entries of the repairs "drop" and "monochrome1"."""
     records: list[dict[str, Any]] = []
     if dropped:
         records.append(
@@ -703,7 +690,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class SortedSlices:
     """The slices of one series in the order of the volume."""
 
     label: str
@@ -714,11 +701,11 @@ class Sorted:
     monochrome1: int
 
     def records(self, also_dropped: tuple[Dropped, ...]) -> list[dict[str, Any]]:
-        """What the report tells of repairs made before pixels are decoded."""
+        """The report's entries of repairs made before pixels are decoded."""
         return records_of((*also_dropped, *self.dropped), self.monochrome1)
 
 
-def sort_slices(series: ImageSeries, repairs: Collection[str]) -> Sorted:
+def sort_slices(series: ImageSeries, repairs: Collection[str]) -> SortedSlices:
     """The slices in ascending order along their normal.
 
     Raises
@@ -726,8 +713,7 @@ def sort_slices(series: ImageSeries, repairs: Collection[str]) -> Sorted:
     GeometryError
         If they form no volume, and the given repairs do not help.
     """
-    rest = usable(series.slices, repairs)
-    headers = rest.headers
+    headers, dropped, monochrome1 = usable(series.slices, repairs)
     planes = [header.plane for header in headers]
     check_planes(planes)
     copies = {
@@ -736,10 +722,10 @@ def sort_slices(series: ImageSeries, repairs: Collection[str]) -> Sorted:
         for n in others
         if _is_copy(headers[first], headers[n])
     }
-    kept = [header for n, header in enumerate(headers) if n not in copies]
-    stacked = stack_of(kept, series.label, repairs)
-    ordered = tuple(kept[n] for n in stacked.order)
-    return Sorted(series.label, ordered, stacked, len(copies), rest.dropped, rest.monochrome1)
+    distinct = [header for n, header in enumerate(headers) if n not in copies]
+    stacked = stack_of(distinct, series.label, repairs)
+    ordered = tuple(distinct[n] for n in stacked.order)
+    return SortedSlices(series.label, ordered, stacked, len(copies), dropped, monochrome1)
 
 
 def stack_of(headers: Collection[Header], label: str, repairs: Collection[str]) -> Stack:
@@ -760,7 +746,7 @@ def _is_copy(one: Header, other: Header) -> bool:
 
 
 def _pixel_digest(header: Header) -> tuple[str, bytes]:
-    """What tells two slices' pixels apart; too large ones are never alike."""
+    """Equal where two slices' pixels are; too large ones never are."""
     place = header.pixels
     if place is None:
         return "", b""

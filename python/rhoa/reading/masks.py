@@ -183,7 +183,13 @@ def parts_of(
     if isinstance(mask, Volume):
         yield None, _label_map(mask.hu, mask.affine, "mask")
     elif isinstance(mask, str | os.PathLike):
-        yield from _parts_of_path(Path(mask), names)
+        path = Path(mask)
+        if os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises where a name is too long
+            yield from _structures(path, names)
+        elif (file := whole_volume(path)) is not None:
+            yield None, _of_file(file)
+        else:
+            yield from _segments(read_segmentation(path), f"mask {shown(path)}")
     elif is_segmentation(mask):
         yield from _segments(mask, "mask")
     elif (placed := values_and_affine(mask)) is not None:
@@ -241,22 +247,17 @@ def _label_map(
     return LabelMap(labels, grid.affine, called, values.dtype == bool, sparse)
 
 
-def _parts_of_path(
-    path: Path, names: Collection[str] | None
-) -> Iterator[tuple[str | int | None, LabelMap]]:
-    if os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises where a name is too long
-        yield from _structures(path, names)
-    elif (file := whole_volume(path)) is not None:
-        yield None, _of_file(file)
-    else:
-        yield from _segments(read_segmentation(path), f"mask {shown(path)}")
-
-
 def _structures(
     folder: Path, names: Collection[str] | None
 ) -> Iterator[tuple[str | int | None, LabelMap]]:
     """The structures of a folder, a file each, as TotalSegmentator writes them."""
-    found = {_stem(file): file for file in sorted(folder.iterdir()) if is_nifti(file)}
+    found = {
+        file.name[: -len(suffix)]: file
+        for file in sorted(folder.iterdir())
+        if is_nifti(file)
+        for suffix in NIFTI_SUFFIXES
+        if file.name.lower().endswith(suffix)
+    }
     if not found:
         raise ReadError(
             f"mask {shown(folder)}: no NIfTI file is in this folder; it needs one a structure, as "
@@ -273,11 +274,6 @@ def _structures(
                 "and 1 for each; pass the path of this file to use its labels."
             )
         yield name, part
-
-
-def _stem(file: Path) -> str:
-    name = file.name.lower()
-    return next(file.name[: -len(end)] for end in NIFTI_SUFFIXES if name.endswith(end))
 
 
 def _of_file(file: Path) -> LabelMap:
@@ -380,14 +376,17 @@ def resampled(
         If it does not fit the scan; see `resample_mask`.
     """
     to_mask = np.linalg.inv(part.affine) @ scan.affine
-    if part.labels.shape == scan.shape and _apart(to_mask, np.eye(4), scan.shape) < DRIFT:
-        return part.labels
+    if part.labels.shape == scan.shape:
+        off = to_mask - np.eye(4)
+        off_voxels = np.abs(_points(scan.shape, 2) @ off[:3, :3].T + off[:3, 3])  # of the corners
+        if off_voxels.max() < DRIFT:
+            return part.labels
     _require_overlap(part, scan, to_mask)
     if not (partial or part.sparse):
         _require_whole_labels(part, scan, to_mask)
     along = _parallel_axes(to_mask, scan.shape)
     if along is not None:
-        return _looked_up(part, scan.shape, to_mask, along)
+        return _by_index(part, scan.shape, to_mask, along)
     return _nearest(part, scan.shape, to_mask, thread_count(threads))
 
 
@@ -412,7 +411,13 @@ def laid_over(mask: object, volume: Volume | ArrayLike, threads: int) -> list[La
         As `resample_mask`.
     """
     if not has_place(mask):
-        return [_of_array(np.asarray(mask), np.shape(volume))]
+        array = np.asarray(mask)
+        if array.shape != np.shape(volume):
+            raise MaskError(
+                f"mask must have the volume's shape {np.shape(volume)}; got {array.shape}. "
+                "A mask with an affine (a rhoa.Volume, a path, an image) is resampled to the scan."
+            )
+        return [_layer(as_labels(array, "mask"), one_mask=array.dtype == bool)]
     if not isinstance(volume, Volume):
         raise MaskError(
             "mask says where it lies in the patient, and an array does not; pass "
@@ -440,15 +445,6 @@ def _layer(labels: NDArray[np.uint8], *, one_mask: bool) -> Layer:
     return Layer(labels, {int(label): int(label) for label in np.flatnonzero(present) if label})
 
 
-def _of_array(array: NDArray[Any], shape: tuple[int, ...]) -> Layer:
-    if array.shape != shape:
-        raise MaskError(
-            f"mask must have the volume's shape {shape}; got {array.shape}. "
-            "A mask with an affine (a rhoa.Volume, a path, an image) is resampled to the scan."
-        )
-    return _layer(as_labels(array, "mask"), one_mask=array.dtype == bool)
-
-
 def _add(layers: list[Layer], name: int | str, labels: NDArray[np.uint8]) -> None:
     """Put a structure into the first layer that has room where it lies, or a new one."""
     marked = labels > 0
@@ -471,12 +467,6 @@ def _require_marks(labels: NDArray[np.uint8], part: LabelMap) -> None:
             f"{part.called}: none of its {np.count_nonzero(part.labels)} marked voxels lies in the "
             "scan; pass the mask that was made of this scan."
         )
-
-
-def _apart(one: NDArray[Any], other: NDArray[Any], shape: tuple[int, int, int]) -> float:
-    """Voxels, at most, between where two affines put the voxels of a grid."""
-    corners = _points(shape, 2)
-    return float(np.abs(corners @ (one - other)[:3, :3].T + (one - other)[:3, 3]).max())
 
 
 def _points(shape: tuple[int, int, int], most: int) -> NDArray[np.float64]:
@@ -556,7 +546,7 @@ def _parallel_axes(to_mask: NDArray[Any], shape: tuple[int, int, int]) -> list[i
     return [int(row) for row in np.argsort(along)]
 
 
-def _looked_up(
+def _by_index(
     part: LabelMap, shape: tuple[int, int, int], to_mask: NDArray[Any], along: list[int]
 ) -> NDArray[np.uint8]:
     """The labels on a grid whose axes are those of the mask, in another order or direction."""

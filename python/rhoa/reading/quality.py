@@ -1,7 +1,7 @@
 """Quality of the voxels: Hounsfield units or not, metal, a cut body, a patient that moved.
 
-`look` takes a few facts from a slice while it is in the processor's cache, so that slices may
-stream past and be thrown away; `judge` judges all facts of a scan together.
+`slice_stats` takes a few facts from a slice while it is in the processor's cache, so that slices
+may stream past and be thrown away; `quality_report` evaluates the facts of a whole scan.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def moved_slices(thumbnails: NDArray[np.int16], step: int) -> list[int]:
     jumps = np.diff(_centroids(thumbnails), axis=0) * step
     unlike = 1 - _correlations(thumbnails)
     by_place = np.linalg.norm(_score(jumps, _LEAST_SPREAD_PX), axis=1)
-    by_look = _score(unlike, _LEAST_SPREAD)
-    suspicion = np.maximum(by_place, by_look)
+    by_difference = _score(unlike, _LEAST_SPREAD)
+    suspicion = np.maximum(by_place, by_difference)
     suspects = np.flatnonzero(suspicion > _OUTLIER)
     suspects = suspects[np.argsort(-suspicion[suspects], kind="stable")][:_MOST_EXAMINED]
     return sorted(int(k) + 1 for k in suspects if _is_jump(thumbnails, int(k), step))
@@ -102,7 +102,9 @@ def displacement(
     one: NDArray[np.int16], other: NDArray[np.int16]
 ) -> tuple[NDArray[np.float64], float]:
     """How far ``other`` is displaced, in pixels; what part of the difference is left without it."""
-    first, second = (_prepared(image) for image in (one, other))
+    first, second = (  # air is zero, as what lies beyond the border
+        np.clip(image, _LOW_HU, _HIGH_HU).astype(np.float64) - _LOW_HU for image in (one, other)
+    )
     spectrum = np.fft.rfft2(first).conj() * np.fft.rfft2(second)
     match = np.fft.irfft2(spectrum, first.shape)
     reach = [max(2, int(_FARTHEST * side)) for side in first.shape]
@@ -115,11 +117,6 @@ def displacement(
     back = np.fft.irfft2(np.fft.rfft2(second) * phase, first.shape)
     before = float(np.square(second - first).sum())
     return shift, float(np.square(back - first).sum()) / max(before, 1e-9)
-
-
-def _prepared(image: NDArray[np.int16]) -> NDArray[np.float64]:
-    """The image without its unsharp border's influence: air is zero."""
-    return np.clip(image, _LOW_HU, _HIGH_HU).astype(np.float64) - _LOW_HU
 
 
 def _vertex(values: NDArray[np.float64], at: int) -> float:
@@ -151,8 +148,8 @@ def is_plausible(hu: NDArray[Any]) -> bool:
     return few.size >= _FEWEST_VOXELS and all(_has_peak(few, span) for span in _LEAST)
 
 
-def doubt_of(hu: NDArray[Any]) -> str:
-    """Why values declared to be HU cannot be it; nothing where they can, or it cannot be told."""
+def implausibility(hu: NDArray[Any]) -> str:
+    """Why values declared to be HU cannot be it; empty where they can, or it is undecided."""
     few = _few(hu)
     if few.size < _FEWEST_VOXELS or _has_peak(few, AIR_HU):
         return ""
@@ -184,7 +181,7 @@ def _has_peak(hu: NDArray[Any], span: tuple[int, int]) -> bool:
     )
 
 
-# What deserves a look in the voxels: metal, a cut body, a patient that moved.
+# Quality control of voxels: metal, a body cut by the field of view, a patient that moved.
 
 METAL_HU = 2500
 """Dense cortical bone ends at 2000."""
@@ -197,11 +194,11 @@ _MOST_METAL = 0.1  # of all voxels; where more are above, the values are no Houn
 CONTACT = 0.02
 """Share of the field of view's edge that a body must touch to be cut; a table touches less."""
 CUT_SLICES = 0.05
-"""Share of slices with a cut body that deserves a warning."""
+"""Share of slices with a cut body above which there is a warning."""
 _MOST_A_SIDE = 128  # pixels of a thumbnail
 _CELLS = 32  # places a side
-_FEWEST_PIXELS, _FEWEST_SLICES = 48, 8  # of a scan in which a body can be told
-_MOST_SAMPLED = 40  # slices in which the field of view is looked at
+_FEWEST_PIXELS, _FEWEST_SLICES = 48, 8  # of a scan in which a body can be recognised
+_MOST_SAMPLED = 40  # slices in which the field of view is measured
 _SMALLEST_CIRCLE, _LARGEST_CIRCLE = 0.45, 0.69  # of the image's sides; corners are at 0.71
 _FILLED = 0.9  # share of a circle of reconstruction in which something changes
 _TISSUES = ((-130, -70), (0, 120))  # HU of fat, and of all else that is soft
@@ -227,7 +224,7 @@ class SliceStats(NamedTuple):
         return thumbnail_step(self.shape)
 
 
-def look(
+def slice_stats(
     slice_hu: NDArray[np.int16] | NDArray[np.float32], highest: float | None = None
 ) -> SliceStats:
     """The facts of one slice of HU; its ``highest``, where that is known."""
@@ -255,35 +252,35 @@ def thumbnail_step(shape: tuple[int, ...]) -> int:
     return -(-max(shape) // _MOST_A_SIDE)
 
 
-def judge(
-    looks: Sequence[SliceStats],
+def quality_report(
+    stats: Sequence[SliceStats],
     spacing_mm: tuple[float, float, float],
     findings: WarningCollector,
     *,
     axial: bool = True,
 ) -> dict[str, Any]:
-    """Warn of what deserves a look, and give what `Volume.report` tells of it.
+    """Warn of defects in the voxels; the entries of `Volume.report` about them.
 
     Parameters
     ----------
-    looks
+    stats
         Of all slices, in their order.
     spacing_mm
         Between slices, rows, columns.
     findings
         Where warnings go.
     axial
-        Whether slices are across the body; else only metal and the unit can be judged.
+        Whether slices are across the body; else only metal and the unit can be measured.
 
     Returns
     -------
     dict
         ``metal_cm3``; ``plausible_hu``, whether air and soft tissue lie where Hounsfield units have
         them; ``cut_body_share`` of the slices; ``moved_slices``, indices of the slices that are
-        displaced against the one before them. What cannot be told is None: the scan is small, or
-        shows no body, or its values are no Hounsfield units.
+        displaced against the one before them. What cannot be measured is None: the scan is
+        small, or shows no body, or its values are no Hounsfield units.
     """
-    thumbnails = np.stack([one.thumbnail for one in looks])
+    thumbnails = np.stack([one.thumbnail for one in stats])
     few = _sample(thumbnails)
     report: dict[str, Any] = {
         "metal_cm3": None,
@@ -291,11 +288,11 @@ def judge(
         "cut_body_share": None,
         "moved_slices": None,
     }
-    doubt = "" if report["plausible_hu"] else doubt_of(few)
-    if doubt:
-        findings.warn(doubt, PixelDataError)
+    reason = "" if report["plausible_hu"] else implausibility(few)
+    if reason:
+        findings.warn(reason, PixelDataError)
         return report
-    metal = _metal_cm3(looks, spacing_mm)
+    metal = _metal_cm3(stats, spacing_mm)
     report["metal_cm3"] = round(metal, 3)
     if metal:
         findings.warn(
@@ -305,14 +302,15 @@ def judge(
         )
     if not axial or not is_body(thumbnails):
         return report
-    share = report["cut_body_share"] = round(_cut_share(thumbnails), 3)
+    cuts = body_cuts(few, field_of_view(few))
+    share = report["cut_body_share"] = round(float(cuts.any(axis=(1, 2)).mean()), 3)
     if share > CUT_SLICES:
         findings.warn(
             f"the field of view cuts the body on {share:.0%} of the slices; "
             "sums along rays that leave it are too small.",
             PixelDataError,
         )
-    moved = report["moved_slices"] = moved_slices(thumbnails, looks[0].step)
+    moved = report["moved_slices"] = moved_slices(thumbnails, stats[0].step)
     if moved:
         listed = ", ".join(map(str, moved[:6])) + (" ..." if len(moved) > 6 else "")
         findings.warn(
@@ -323,22 +321,24 @@ def judge(
     return report
 
 
-def judge_volume(
+def volume_quality_report(
     hu: NDArray[Any], affine: NDArray[np.float64], findings: WarningCollector
 ) -> dict[str, Any]:
-    """`judge` a whole volume, ``hu[k, j, i]``, across the axis that runs most nearly upright."""
+    """`quality_report` of a volume ``hu[k, j, i]``, across the axis that is nearest to upright."""
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     upright = int(np.argmax(np.abs(affine[2, :3]) / lengths))
     others = [axis for axis in range(3) if axis != upright]
     dk, dj, di = (float(lengths[axis]) for axis in (upright, *others))
-    return judge([look(one) for one in np.moveaxis(hu, upright, 0)], (dk, dj, di), findings)
+    return quality_report(
+        [slice_stats(one) for one in np.moveaxis(hu, upright, 0)], (dk, dj, di), findings
+    )
 
 
-def _metal_cm3(looks: Sequence[SliceStats], spacing_mm: tuple[float, float, float]) -> float:
+def _metal_cm3(stats: Sequence[SliceStats], spacing_mm: tuple[float, float, float]) -> float:
     """Volume of the places that hold metal."""
     cm3 = math.prod(spacing_mm) / 1000
-    shape = (len(looks), *looks[0].shape)
-    bright = {k: one.bright for k, one in enumerate(looks) if one.bright is not None}
+    shape = (len(stats), *stats[0].shape)
+    bright = {k: one.bright for k, one in enumerate(stats) if one.bright is not None}
     found = sum(int(counts.sum()) for counts, _ in bright.values()) * cm3
     if not CUT_OFF_CM3 < found < _MOST_METAL * cm3 * math.prod(shape):
         return 0.0
@@ -348,7 +348,7 @@ def _metal_cm3(looks: Sequence[SliceStats], spacing_mm: tuple[float, float, floa
     dense, cut_off = np.zeros((2, last - first + 1, _CELLS**2), np.int64)
     for k, counts in bright.items():
         dense[k - first], cut_off[k - first] = counts
-    highest = max(one.highest for one in looks)
+    highest = max(one.highest for one in stats)
     if CUT_OFF_HU < highest < CUT_OFF_EXTENDED_HU:
         cut_off[:] = 0  # it is a value among others
     dense, cut_off = (counts.reshape(-1, _CELLS, _CELLS) for counts in (dense, cut_off))
@@ -374,12 +374,6 @@ def _sample(thumbnails: NDArray[np.int16]) -> NDArray[np.int16]:
     count = min(len(thumbnails), _MOST_SAMPLED)
     few: NDArray[np.int16] = thumbnails[np.linspace(0, len(thumbnails) - 1, count).astype(int)]
     return few
-
-
-def _cut_share(thumbnails: NDArray[np.int16]) -> float:
-    """Share of slices in which the body touches the edge of the field of view."""
-    few = _sample(thumbnails)
-    return float(body_cuts(few, field_of_view(few)).any(axis=(1, 2)).mean())
 
 
 def body_cuts(thumbnails: NDArray[np.int16], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,8 +19,8 @@ from rhoa.errors import (
     warn_user,
 )
 from rhoa.reading.decoding import decode, decoder, kinds, require_budget, shape_of, warn_of_padding
-from rhoa.reading.geometry import named, orientation_name, resample, sort_slices, stack_of
-from rhoa.reading.quality import judge, judge_volume
+from rhoa.reading.geometry import orientation_name, repair_names, resample, sort_slices, stack_of
+from rhoa.reading.quality import quality_report, volume_quality_report
 from rhoa.reading.series_index import (
     AUTO,
     AUTO_RULE,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rhoa.dicom.header import Header
     from rhoa.files import PathOrPaths, Progress
     from rhoa.reading.decoding import Fill
-    from rhoa.reading.geometry import Sorted
+    from rhoa.reading.geometry import SortedSlices
     from rhoa.reading.quality import SliceStats
     from rhoa.reading.series_index import ImageSeries, SeriesIndex, SeriesSummary
 
@@ -66,7 +66,7 @@ def read_ct(
     """Read one CT volume.
 
     Order, side and spacing of the slices come from their positions and orientations alone; file
-    names, InstanceNumber and SliceThickness are not looked at. What forms no even stack of slices
+    names, InstanceNumber and SliceThickness are not used. What forms no even stack of slices
     of Hounsfield units is an error.
 
     Parameters
@@ -77,9 +77,9 @@ def read_ct(
         MetaImage file (``.nrrd``, ``.nhdr``, ``.mha``, ``.mhd``; needs ``rhoa[itk]``).
     series
         Which series, where there are several: its UID, the start or end of it, or its index in
-        ``rhoa inspect``. Stacks, times and frame types of an enhanced file are told by index.
+        ``rhoa inspect``. Volumes of an enhanced file (stacks, times, frame types) have indices.
         "auto" takes the readable one with the most axial slices, then the thinnest, then the one
-        with the softest kernel; where that tells no one apart, several are an error still.
+        with the softest kernel; where several are alike in that, they are an error still.
     repair
         Repairs that may be made: names in a collection, or in a string with commas between. What
         is not needed is not done; what is done is in ``report["repairs"]``.
@@ -92,7 +92,7 @@ def read_ct(
           an even grid of the median spacing.
         * ``"drop"``: files that are cut short or state no position are left out; mostly "gaps" is
           needed, too.
-        * ``"monochrome1"``: values of MONOCHROME1 slices are taken as they are stored: it tells
+        * ``"monochrome1"``: values of MONOCHROME1 slices are taken as they are stored: it says
           how to show values, not what they are.
 
         All interpolation is linear, in one go; it needs memory for a second volume. Files of one
@@ -110,14 +110,14 @@ def read_ct(
     Volume
         ``hu[k, j, i]`` = (slice, row, column), slices in ascending order along the normal (row x
         column direction), rows and columns as stored; int16, or float32 where that cannot hold
-        the values. Padding is -1024 HU. ``report`` tells what was found: ``metal_cm3``,
+        the values. Padding is -1024 HU. ``report`` holds what was found: ``metal_cm3``,
         ``cut_body_share`` (of the slices), ``moved_slices`` and ``plausible_hu`` what was seen in
         the voxels.
 
     Raises
     ------
     ReadError
-        Of a kind that tells what is wrong (see `rhoa.errors`); it names the file.
+        Of a kind that says what is wrong (see `rhoa.errors`); it names the file.
     MissingExtraError
         If a decoder, nibabel or SimpleITK is not installed; it says what to install.
 
@@ -134,7 +134,7 @@ def read_ct(
     from rhoa.files import shown
 
     max_bytes = require_count("max_bytes", max_bytes)
-    repairs = named(repair)
+    repairs = repair_names(repair)
     findings = WarningCollector(strict)
     file = whole_volume(path)
     if file is not None:
@@ -145,10 +145,10 @@ def read_ct(
         read = read_nifti if is_nifti(file) else read_itk
         volume = read(file, max_bytes=max_bytes, findings=findings, progress=progress)
     else:
-        arranged = arrange(
+        plan = plan_series(
             path, series=series, repairs=repairs, findings=findings, progress=progress
         )
-        volume = read_series(arranged, max_bytes=max_bytes, findings=findings, progress=progress)
+        volume = read_series(plan, max_bytes=max_bytes, findings=findings, progress=progress)
     for message in findings.warnings:
         warn_user(message)
     return volume
@@ -176,7 +176,7 @@ def inspect(
     ReadError
         If there is no image at all, or a DICOM file cannot be parsed.
     """
-    repairs = named(repair)
+    repairs = repair_names(repair)
     file = whole_volume(path)
     if file is not None:
         from rhoa.reading.volume_files import summarise_itk, summarise_nifti
@@ -250,29 +250,19 @@ STILL_AIR_HU = 5.0
 """Standard deviation below which air was never scanned: noise is larger."""
 FEWEST_PIXELS = 64
 """Those of a smaller slice may be equal by chance."""
-_EVERY = 4  # pixel is looked at first
+_EVERY = 4  # pixel is examined first
 _MOST_NAMED = 4
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Assembled:
-    """The voxels of a volume, and what was put right."""
-
-    hu: NDArray[Any]
-    affine: NDArray[np.float64]
-    blank_dropped: int
-    repairs: tuple[dict[str, Any], ...]
 
 
 def assemble(
     hu: NDArray[Any],
-    ordered: Sorted,
+    ordered: SortedSlices,
     repairs: Collection[str],
     *,
     max_bytes: int,
     findings: WarningCollector,
-) -> Assembled:
-    """The volume of decoded slices.
+) -> tuple[Volume, int, tuple[dict[str, Any], ...]]:
+    """The volume of decoded slices, the number of blank ones left out, and the repairs made.
 
     Blank slices at an end are left out. A blank slice inside the stack is a missing one: an error,
     or interpolated by the repair "gaps".
@@ -282,28 +272,28 @@ def assemble(
     GeometryError
         If blank slices interrupt the stack, or leave fewer than two slices.
     """
-    kept = _kept(hu, ordered, repairs)
+    used = _used_slices(hu, ordered, repairs)
     stacked = ordered.stack
     inside = range(0)
-    if len(kept) < len(hu):
-        stacked = stack_of([ordered.headers[n] for n in kept], ordered.label, repairs)
-        inside = range(kept[0], kept[-1] + 1)
-    if stacked.doubt:
-        findings.warn(stacked.doubt, GeometryError)
+    if len(used) < len(hu):
+        stacked = stack_of([ordered.headers[n] for n in used], ordered.label, repairs)
+        inside = range(used[0], used[-1] + 1)
+    if stacked.warning:
+        findings.warn(stacked.warning, GeometryError)
     ends = len(hu) - len(inside) if inside else 0
     if stacked.layout is None:
-        return Assembled(hu[kept[0] : kept[-1] + 1], stacked.affine, ends, ())
+        return Volume(hu[used[0] : used[-1] + 1], stacked.affine), ends, ()
     require_budget(stacked.layout.shape, hu.dtype, max_bytes)
-    made = resample(hu, stacked.layout, kept)
-    blank = [ordered.headers[n].name for n in inside if n not in kept]
+    made = resample(hu, stacked.layout, used)
+    blank = [ordered.headers[n].name for n in inside if n not in used]
     records = [
         {**record, "blank_files": blank} if blank and record["name"] == "gaps" else record
         for record in stacked.repairs
     ]
-    return Assembled(made, stacked.affine, ends, tuple(records))
+    return Volume(made, stacked.affine), ends, tuple(records)
 
 
-def _kept(hu: NDArray[Any], ordered: Sorted, repairs: Collection[str]) -> list[int]:
+def _used_slices(hu: NDArray[Any], ordered: SortedSlices, repairs: Collection[str]) -> list[int]:
     """Indices of the slices that are not blank."""
     headers = ordered.headers
     blank, empty = blank_slices(hu, [header.format.intercept for header in headers])
@@ -367,12 +357,12 @@ def blankness(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Arranged:
+class SeriesPlan:
     """The slices of one CT volume, sorted and checked, whose pixels are still in their files."""
 
     found: SeriesIndex
     chosen: ImageSeries
-    ordered: Sorted
+    ordered: SortedSlices
     headers: tuple[Header, ...]
     """In the order of the volume, as they are to be decoded."""
     left_out: Mapping[str, int]
@@ -384,71 +374,74 @@ class Arranged:
         """From ``(k, j, i, 1)`` to patient LPS mm, if no slice is blank."""
         return self.ordered.stack.affine
 
-    def judge(self, looks: Mapping[int, SliceStats], findings: WarningCollector) -> dict[str, Any]:
-        """What is seen in the voxels of all slices, for the report; doubts become warnings."""
+    def quality_report(
+        self, stats: Mapping[int, SliceStats], findings: WarningCollector
+    ) -> dict[str, Any]:
+        """What is seen in the voxels of all slices, for the report; defects become warnings."""
         outline = Volume(np.empty((0, 0, 0), np.int16), self.affine)
-        facts = [looks[k] for k in range(len(self.headers))]
+        facts = [stats[k] for k in range(len(self.headers))]
         axial = outline.axes.superior == 0
-        return judge(facts, outline.spacing_mm, findings, axial=axial)
+        return quality_report(facts, outline.spacing_mm, findings, axial=axial)
 
 
-def arrange(
+def plan_series(
     path: PathOrPaths,
     *,
     series: str | int | None,
     repairs: Collection[str],
     findings: WarningCollector,
     progress: Progress | None,
-) -> Arranged:
+) -> SeriesPlan:
     """The slices of the CT volume among the files of ``path``; see `rhoa.read_ct`."""
     found = find(path, repairs, progress)
     chosen = choose(found, series, repairs)
     ordered = sort_slices(chosen, repairs)
     left_out = note_left_out(chosen.headers, findings)
     headers = checked(ordered.headers, findings)
-    return Arranged(found, chosen, ordered, headers, left_out, repairs, series == AUTO)
+    return SeriesPlan(found, chosen, ordered, headers, left_out, repairs, series == AUTO)
 
 
 def read_series(
-    arranged: Arranged, *, max_bytes: int, findings: WarningCollector, progress: Progress | None
+    plan: SeriesPlan, *, max_bytes: int, findings: WarningCollector, progress: Progress | None
 ) -> Volume:
     """The volume of slices that are arranged; see `rhoa.read_ct`."""
-    headers, ordered, repairs = arranged.headers, arranged.ordered, arranged.repairs
+    headers, ordered, repairs = plan.headers, plan.ordered, plan.repairs
     if ordered.stack.layout is not None:
         require_budget(ordered.stack.layout.shape, np.dtype("i2"), max_bytes)
     decoded = decode(headers, max_bytes=max_bytes, findings=findings, progress=progress)
-    made = assemble(decoded.hu, ordered, repairs, max_bytes=max_bytes, findings=findings)
-    volume = Volume(made.hu, made.affine)
+    volume, blank_dropped, made = assemble(
+        decoded.hu, ordered, repairs, max_bytes=max_bytes, findings=findings
+    )
     first = headers[0]
-    moved = bool(made.repairs or made.blank_dropped)
+    moved = bool(made or blank_dropped)
     if moved:
-        seen = judge_volume(made.hu, made.affine, findings)
+        seen = volume_quality_report(volume.hu, volume.affine, findings)
     else:
-        seen = arranged.judge(decoded.looks, findings)
+        seen = plan.quality_report(decoded.stats, findings)
     report: dict[str, Any] = {
-        "files": arranged.found.files,
-        "skipped": dict(arranged.found.skipped),
-        "series": len(arranged.found.series),
+        "files": plan.found.files,
+        "skipped": dict(plan.found.skipped),
+        "series": len(plan.found.series),
         "slices": volume.shape[0],
-        **arranged.left_out,
+        **plan.left_out,
         "copies_dropped": ordered.copies,
-        "blank_dropped": made.blank_dropped,
-        "repairs": [*ordered.records(arranged.found.dropped), *made.repairs],
+        "blank_dropped": blank_dropped,
+        "repairs": [*ordered.records(plan.found.dropped), *made],
         "spacing_mm": list(volume.spacing_mm),
         "orientation": orientation_name(first.plane),
         "kernel": first.kernel,
         "transfer_syntaxes": syntax_names(ordered.headers),
         "rescale_varies": len({(h.format.slope, h.format.intercept) for h in ordered.headers}) > 1,
         "padding_voxels": decoded.padding_voxels,
-        "hu_range": [float(made.hu.min()), float(made.hu.max())]
+        "hu_range": [float(volume.hu.min()), float(volume.hu.max())]
         if moved
         else list(decoded.hu_range),
         **seen,
         "warnings": list(findings.warnings),
     }
-    if arranged.by_rule:
-        report["chosen"] = {"series": arranged.chosen.index, "by": AUTO_RULE}
-    return Volume(made.hu, made.affine, report)
+    if plan.by_rule:
+        report["chosen"] = {"series": plan.chosen.index, "by": AUTO_RULE}
+    return replace(volume, report=report)
 
 
 # A CT that is read a few slices at a time: what needs no whole volume never holds one.
@@ -466,30 +459,28 @@ class SliceSource:
 
     def __init__(
         self,
-        arranged: Arranged,
+        plan: SeriesPlan,
         *,
         max_bytes: int,
         findings: WarningCollector,
         progress: Progress | None,
     ) -> None:
-        self._arranged = arranged
+        self._plan = plan
         self._max_bytes = max_bytes
         self._findings = findings
         self._progress = progress
-        self._kinds = kinds(arranged.headers)
+        self._kinds = kinds(plan.headers)
 
     @property
     def whole(self) -> bool:
         """Whether all slices are needed at once: repairs may move them."""
-        return bool(self._arranged.repairs)
+        return bool(self._plan.repairs)
 
     @property
     def outline(self) -> Volume:
         """A volume of this shape and place, whose voxels are all 0 and take no memory."""
         zero = np.zeros((), self._kinds[0])
-        return Volume(
-            np.broadcast_to(zero, shape_of(self._arranged.headers)), self._arranged.affine
-        )
+        return Volume(np.broadcast_to(zero, shape_of(self._plan.headers)), self._plan.affine)
 
     def blocks(self) -> Iterator[tuple[int, NDArray[Any]]]:
         """The index of a first slice, and the HU of it and those after it, block by block.
@@ -504,47 +495,48 @@ class SliceSource:
         BlankSliceError
             If a slice is blank, so that all have to be read.
         """
-        headers = self._arranged.headers
+        headers = self._plan.headers
         total, rows, columns = shape_of(headers)
         require_budget((total, rows, columns), np.dtype(self._kinds[0]), self._max_bytes)
         most = max(1, BLOCK_BYTES // (rows * columns * 2))
         buffers = {kind: np.empty((0, rows, columns), kind) for kind in self._kinds}
-        looks: dict[int, SliceStats] = {}
+        stats: dict[int, SliceStats] = {}
         with decoder(headers, self._progress) as fill:
             for first in range(0, total, most):
                 count = min(most, total - first)
                 hu, seen = self._block(fill, buffers, first, count)
-                looks |= seen
+                stats |= seen
                 zeros = [header.format.intercept for header in headers[first : first + count]]
                 equal, _, still = blankness(hu, zeros)
                 if (equal | still).any():
                     raise BlankSliceError
                 yield first, hu
         warn_of_padding(headers, self._findings)
-        doubt = self._arranged.ordered.stack.doubt
-        if doubt:
-            self._findings.warn(doubt, GeometryError)
-        self._arranged.judge(looks, self._findings)
+        warning = self._plan.ordered.stack.warning
+        if warning:
+            self._findings.warn(warning, GeometryError)
+        self._plan.quality_report(stats, self._findings)
 
     def _block(
         self, fill: Fill, buffers: dict[str, NDArray[Any]], first: int, count: int
     ) -> tuple[NDArray[Any], dict[int, SliceStats]]:
         """One block in the smallest of the element types that holds it."""
-        *narrow, widest = self._kinds
-        for kind in narrow:
-            hu = _room(buffers, kind, count)
+        for kind in self._kinds:
+            if len(buffers[kind]) < count:
+                buffers[kind] = np.empty((count, *buffers[kind].shape[1:]), kind)
+            hu = buffers[kind][:count]
             try:
-                return hu, fill(hu, first).looks
+                return hu, fill(hu, first).stats
             except TooLargeForInt16Error:
-                shape = shape_of(self._arranged.headers)
-                require_budget(shape, np.dtype(widest), self._max_bytes)
-        hu = _room(buffers, widest, count)
-        return hu, fill(hu, first).looks
+                shape = shape_of(self._plan.headers)
+                require_budget(shape, np.dtype(self._kinds[-1]), self._max_bytes)
+        name = self._plan.headers[first].name
+        raise PixelDataError(f"{name}: its values fit neither int16 nor float32.")
 
     def read(self) -> Volume:
         """The whole volume, as `rhoa.read_ct` reads it."""
         return read_series(
-            self._arranged,
+            self._plan,
             max_bytes=self._max_bytes,
             findings=self._findings,
             progress=self._progress,
@@ -594,14 +586,7 @@ def open_series(
         As `rhoa.read_ct`.
     """
     findings = WarningCollector(strict)
-    arranged = arrange(
-        path, series=series, repairs=named(repair), findings=findings, progress=progress
+    plan = plan_series(
+        path, series=series, repairs=repair_names(repair), findings=findings, progress=progress
     )
-    return SliceSource(arranged, max_bytes=max_bytes, findings=findings, progress=progress)
-
-
-def _room(buffers: dict[str, NDArray[Any]], kind: str, count: int) -> NDArray[Any]:
-    """A part of the buffer of that kind, which is made larger where it has to be."""
-    if len(buffers[kind]) < count:
-        buffers[kind] = np.empty((count, *buffers[kind].shape[1:]), kind)
-    return buffers[kind][:count]
+    return SliceSource(plan, max_bytes=max_bytes, findings=findings, progress=progress)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from rhoa.files import PathOrPaths, Progress
 
 
-# What headers alone tell of the images of a series: which are slices, and what is doubtful.
+# The images of a series by their headers alone: which are slices, and what is doubtful.
 
 _LOCALIZERS = frozenset(["LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"])
 _PAGES = frozenset(["DOSE INFO", "SCREEN SAVE", "PATIENT INFO"])
@@ -71,21 +71,17 @@ def note_left_out(headers: Sequence[Header], findings: WarningCollector) -> dict
 def checked(headers: Sequence[Header], findings: WarningCollector) -> tuple[Header, ...]:
     """The slices of one volume as they are to be decoded.
 
+    Lossy compression, and a patient position that the geometry contradicts, are warnings.
+
     Raises
     ------
     ReadError
-        If one cannot be decoded to Hounsfield units, as far as its header tells.
+        If one cannot be decoded to Hounsfield units, as far as its header says.
     """
     headers = assume_hounsfield(headers, findings)
     for header in headers:
         check_pixels(header, findings)
         check_sign(header, findings)
-    _note_doubts(headers, findings)
-    return headers
-
-
-def _note_doubts(headers: Sequence[Header], findings: WarningCollector) -> None:
-    """Warn of lossy compression, and of a patient position that the geometry contradicts."""
     lossy = sum(h.lossy or (h.pixels is not None and h.pixels.syntax in LOSSY) for h in headers)
     if lossy:
         findings.warn(
@@ -94,7 +90,7 @@ def _note_doubts(headers: Sequence[Header], findings: WarningCollector) -> None:
         )
     first = headers[0]
     if orientation_name(first.plane) != "axial" or len(first.patient_position) < 3:
-        return
+        return headers
     along_x = abs((first.plane.orientation or (0.0,))[0])
     on_side = first.patient_position[2:] in {"DL", "DR"}
     if (along_x < np.sqrt(0.5)) != on_side:
@@ -104,12 +100,13 @@ def _note_doubts(headers: Sequence[Header], findings: WarningCollector) -> None:
             "the orientation was used: check which side is left.",
             GeometryError,
         )
+    return headers
 
 
 # Files to series, and why a series is no CT volume at first sight.
 
 UID_TAIL = 12
-"""Characters that tell series of one study apart."""
+"""Characters that distinguish series of one study."""
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
@@ -282,7 +279,7 @@ class SeriesSummary:
     part: str = ""
     """Which volume of an enhanced file (stack, time, frame type), where it has several."""
     warnings: tuple[str, ...] = ()
-    """What `read_ct` would warn of, as far as headers tell."""
+    """What `read_ct` would warn of, as far as headers say."""
 
 
 def summarise(
@@ -324,7 +321,7 @@ def choose(found: SeriesIndex, wanted: str | int | None, repairs: Collection[str
 
 
 def _best(candidates: list[ImageSeries], repairs: Collection[str], *, auto: bool) -> ImageSeries:
-    """The first of several by `AUTO_RULE`, where that is asked for and tells one from the rest."""
+    """The first of several by `AUTO_RULE`, where that is asked for and fits one alone."""
     if not auto:
         raise AmbiguousSeriesError(
             f"{len(candidates)} CT volumes in the given files; read_ct reads one; pass series= "

@@ -20,10 +20,10 @@ from rhoa.errors import (
     VolumeError,
     require_extra,
 )
-from rhoa.files import shown
+from rhoa.files import printable, shown
 from rhoa.reading.decoding import require_budget
 from rhoa.reading.geometry import FARTHEST_MM, TILT_LIMIT_DEG
-from rhoa.reading.quality import judge_volume
+from rhoa.reading.quality import volume_quality_report
 from rhoa.reading.series_index import SeriesSummary
 from rhoa.volume import RAS_TO_LPS, REVERSED, Volume
 
@@ -74,7 +74,7 @@ _PLACE = {
     ("ElementSpacing",): 3,
 }
 """Names of one and the same field of MetaImage, and how many numbers it has."""
-_DOUBTS = {
+_ASSUMED = {
     "TransformMatrix": "its axes were taken as left, posterior, superior: check which side is left",
     "Offset": "its first voxel was put at (0, 0, 0) mm",
 }
@@ -253,14 +253,11 @@ def _metaimage_fields(head: bytes, name: str) -> tuple[dict[str, str], int]:
 
 def _enter(fields: dict[str, str], key: str, value: str, name: str) -> None:
     """Keep a field, as a message may show it; one that is there twice may be read either way."""
-    key = _printable(key)
+    key = printable(key, most=len(key))
     if key in fields:
         raise ReadError(f"{name}: {key[:40]} is in the header twice; save the volume again.")
-    fields[key] = value if key in {"data file", "ElementDataFile"} else _printable(value)
-
-
-def _printable(text: str) -> str:
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
+    is_path = key in {"data file", "ElementDataFile"}
+    fields[key] = value if is_path else printable(value, most=len(value))
 
 
 def _shape(dimension: str, sizes: str, name: str) -> tuple[int, int, int]:
@@ -328,11 +325,11 @@ def _check_nrrd_place(header: TextHeader) -> list[str]:
 
 def _check_metaimage_place(header: TextHeader) -> list[str]:
     fields, name = header.fields, header.name
-    doubts = []
+    warnings = []
     for keys, count in _PLACE.items():
         given = [key for key in keys if key in fields]
-        if not given and keys[0] in _DOUBTS:
-            doubts.append(f"{name}: {keys[0]} is missing; {_DOUBTS[keys[0]]}.")
+        if not given and keys[0] in _ASSUMED:
+            warnings.append(f"{name}: {keys[0]} is missing; {_ASSUMED[keys[0]]}.")
         elif len(given) != 1 or not _are_numbers(fields[given[0]], count):
             raise GeometryError(
                 f"{name}: {' or '.join(given or keys)} must be there once, with {count} numbers; "
@@ -341,7 +338,7 @@ def _check_metaimage_place(header: TextHeader) -> list[str]:
     unit = fields.get("DistanceUnits", "mm").lower()
     if unit not in _ITK_MILLIMETRES | {"?"}:
         raise GeometryError(f"{name}: its unit is {unit[:20]}; convert it to millimetres.")
-    return doubts
+    return warnings
 
 
 def _are_numbers(text: str, count: int) -> bool:
@@ -416,7 +413,7 @@ def report_of(
     padding: int,
 ) -> dict[str, Any]:
     """The report of a file of one volume, ``hu[k, j, i]``."""
-    seen = judge_volume(hu, affine, findings)
+    seen = volume_quality_report(hu, affine, findings)
     return {
         "files": 1,
         "skipped": {},
@@ -535,7 +532,21 @@ def _placed_values(path: Path, max_bytes: int) -> tuple[NDArray[Any], NDArray[np
     name = shown(path)
     largest = image.dtype if image.dtype.itemsize > 2 else np.dtype("i2")
     require_budget(image.shape[:3], largest, max_bytes, name=name)
-    _check_size(image, path)
+    # The file must be able to hold its voxels before anything is allocated for them.
+    needed = math.prod(image.shape) * image.dtype.itemsize
+    start, size = int(image.voxels.offset), path.stat().st_size
+    if not 0 <= start <= MOST_EXTENSION_BYTES:
+        raise PixelDataError(
+            f"{name}: its voxels start at byte {start}; no header is that long; "
+            "the file is damaged: export it again."
+        )
+    packed = path.suffix.lower() == ".gz"
+    if needed > max(SMALL_BYTES, MOST_INFLATION * size) if packed else start + needed > size:
+        raise PixelDataError(
+            f"{name}: its voxels cannot be read: {' x '.join(map(str, image.shape))} take "
+            f"{needed} bytes, the file has {size}{' compressed' if packed else ''}; "
+            "the file is damaged or cut short: export it again."
+        )
     affine = _affine(image.header, image.shape[:3], name)
     try:
         values = _values(image, name)
@@ -562,7 +573,7 @@ def summarise_nifti(path: Path) -> SeriesSummary:
 
 
 def _open(path: Path) -> _Image:
-    """The header and the place of the voxels; extensions are not looked at."""
+    """The header and the place of the voxels; extensions are not read."""
     nibabel = require_extra("nibabel", extra="nifti", purpose="reading NIfTI")
     name = shown(path)
     if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises where a name is too long
@@ -591,24 +602,6 @@ def _open(path: Path) -> _Image:
     if image.dtype.kind not in "iuf":
         raise PixelDataError(f"{name}: voxels of type {image.dtype} are no CT.")
     return image
-
-
-def _check_size(image: _Image, path: Path) -> None:
-    """Check that the file can hold its voxels, before anything is allocated for them."""
-    needed = math.prod(image.shape) * image.dtype.itemsize
-    start, size = int(image.voxels.offset), path.stat().st_size
-    if not 0 <= start <= MOST_EXTENSION_BYTES:
-        raise PixelDataError(
-            f"{shown(path)}: its voxels start at byte {start}; no header is that long; "
-            "the file is damaged: export it again."
-        )
-    packed = path.suffix.lower() == ".gz"
-    if needed > max(SMALL_BYTES, MOST_INFLATION * size) if packed else start + needed > size:
-        raise PixelDataError(
-            f"{shown(path)}: its voxels cannot be read: {' x '.join(map(str, image.shape))} take "
-            f"{needed} bytes, the file has {size}{' compressed' if packed else ''}; "
-            "the file is damaged or cut short: export it again."
-        )
 
 
 def _affine(header: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float64]:  # noqa: ANN401
@@ -641,24 +634,18 @@ def _affine(header: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float6
     affine = np.array(sform if sform is not None else qform, np.float64)
     check_axes(affine, name)
     if sform is not None and qform is not None:
-        _check_agreement(np.array(sform), np.array(qform), shape, name)
+        ends = np.meshgrid(*[(0, length - 1) for length in shape])
+        corners = np.stack(ends, axis=-1).reshape(-1, 3)
+        difference = np.array(sform) - np.array(qform)
+        apart = np.linalg.norm(corners @ difference[:3, :3].T + difference[:3, 3], axis=1).max()
+        mirrored = np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0
+        if mirrored or not apart <= CONFLICT_MM:
+            what = "one mirrors the other" if mirrored else "one of them moves the patient"
+            raise GeometryError(
+                f"{name}: sform and qform place the scan {apart:.1f} mm apart ({what}); "
+                "find out which is right and set the code of the other to 0."
+            )
     return affine
-
-
-def _check_agreement(
-    sform: NDArray[np.float64], qform: NDArray[np.float64], shape: tuple[int, ...], name: str
-) -> None:
-    """Check that both affines put the scan at one place, the same side left."""
-    corners = np.stack(np.meshgrid(*[(0, length - 1) for length in shape]), axis=-1).reshape(-1, 3)
-    difference = sform - qform
-    apart = np.linalg.norm(corners @ difference[:3, :3].T + difference[:3, 3], axis=1).max()
-    mirrored = np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0
-    if mirrored or not apart <= CONFLICT_MM:
-        what = "one mirrors the other" if mirrored else "one of them moves the patient"
-        raise GeometryError(
-            f"{name}: sform and qform place the scan {apart:.1f} mm apart ({what}); "
-            "find out which is right and set the code of the other to 0."
-        )
 
 
 def _values(image: _Image, name: str) -> NDArray[Any]:
@@ -676,7 +663,7 @@ def _values(image: _Image, name: str) -> NDArray[Any]:
     return values
 
 
-# NRRD and MetaImage files: ITK tells where the voxels lie, in LPS; they are read here.
+# NRRD and MetaImage files: ITK says where the voxels lie, in LPS; they are read here.
 #
 # ITK fills up or leaves wrong what a damaged compressed stream does not give, and says so on stderr
 # at most. So the voxels are read and inflated here, with the checksums that both formats have.
@@ -732,8 +719,8 @@ def _placed_itk_values(
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     largest = header.dtype if header.dtype.itemsize > 2 else np.dtype("i2")
     require_budget(header.shape[::-1], largest, max_bytes, name=header.name)
-    for doubt in check_place(header):
-        findings.warn(doubt, GeometryError)
+    for warning in check_place(header):
+        findings.warn(warning, GeometryError)
     affine = _itk_affine(path, header)
     values = _voxels(header, findings)
     require_finite(values, header.name)
@@ -744,15 +731,15 @@ def summarise_itk(path: Path) -> SeriesSummary:
     """What `read_itk` would read, from the header alone."""
     header = read_text_header(path)
     affine: NDArray[np.float64] | None = None
-    reason, doubts = "", []
+    reason, warnings = "", []
     try:
-        doubts = check_place(header)
+        warnings = check_place(header)
         affine = _itk_affine(path, header)
         _check_itk_size(header)
     except ReadError as error:
         reason = str(error)
     shape = header.shape[::-1]
-    return summary_of(shape, affine, syntax=header.format, reason=reason, warnings=doubts)
+    return summary_of(shape, affine, syntax=header.format, reason=reason, warnings=warnings)
 
 
 def _itk_affine(path: Path, header: TextHeader) -> NDArray[np.float64]:

@@ -68,14 +68,14 @@ def _shuffled(draft: Draft) -> None:
         image.name, image.data.InstanceNumber = f"IM1{number:03d}", number + 1
 
 
-@defect("constant-instance-number", "02", "InstanceNumber is 1 in all slices")
-def _constant_instance_number(draft: Draft) -> None:
-    draft.tag(InstanceNumber=1)
+defect("constant-instance-number", "02", "InstanceNumber is 1 in all slices")(
+    lambda draft: draft.tag(InstanceNumber=1)
+)
 
 
-@defect("slice-thickness", "01", "SliceThickness is not the distance of the slices")
-def _slice_thickness(draft: Draft) -> None:
-    draft.tag(SliceThickness="9")
+defect("slice-thickness", "01", "SliceThickness is not the distance of the slices")(
+    lambda draft: draft.tag(SliceThickness="9")
+)
 
 
 @defect(
@@ -91,9 +91,9 @@ def _missing_slices(draft: Draft) -> None:
     del draft.images[k - 1 : k + 1]
 
 
-@defect("duplicate-slice", "04", "one slice twice, under two SOPInstanceUIDs", verdict="repair")
-def _duplicate_slice(draft: Draft) -> None:
-    _renamed(again(draft, draft.inside(), "ZZ1"))
+defect("duplicate-slice", "04", "one slice twice, under two SOPInstanceUIDs", verdict="repair")(
+    lambda draft: _renamed(again(draft, draft.inside(), "ZZ1"))
+)
 
 
 @defect("same-position", "05", "two different slices at one position", error="GeometryError")
@@ -104,9 +104,9 @@ def _same_position(draft: Draft) -> None:
     draft.forget()
 
 
-@defect("duplicate-file", "06", "one file twice", verdict="repair")
-def _duplicate_file(draft: Draft) -> None:
-    again(draft, draft.inside(), "ZZ1")
+defect("duplicate-file", "06", "one file twice", verdict="repair")(
+    lambda draft: again(draft, draft.inside(), "ZZ1")
+)
 
 
 @defect("gantry-tilt", "09", "gantry tilt of 15 deg", error="GeometryError", repair=("tilt",))
@@ -116,12 +116,13 @@ def _gantry_tilt(draft: Draft) -> None:
     draft.tag(GantryDetectorTilt=str(TILT_DEG))
 
 
-@defect(
-    "shear", "43", "every slice one column further, no tilt tag", error="GeometryError",
+defect(
+    "shear",
+    "43",
+    "every slice one column further, no tilt tag",
+    error="GeometryError",
     repair=("tilt",),
-)  # fmt: skip  # a row a defect
-def _sheared(draft: Draft) -> None:
-    _shear(draft, columns=1)
+)(lambda draft: _shear(draft, columns=1))
 
 
 def _shear(draft: Draft, *, rows: float = 0, columns: float = 0) -> None:
@@ -173,19 +174,13 @@ def _lie(draft: Draft, position: str) -> None:
     draft.lay(grid=replace(draft.grid, along_row=along_row, along_column=along_column))
 
 
-@defect("feetfirst", "18", "feet first, supine")
-def _feetfirst(draft: Draft) -> None:
-    _lie(draft, "FFS")
+defect("feetfirst", "18", "feet first, supine")(lambda draft: _lie(draft, "FFS"))
 
 
-@defect("prone", "19", "head first, prone")
-def _prone(draft: Draft) -> None:
-    _lie(draft, "HFP")
+defect("prone", "19", "head first, prone")(lambda draft: _lie(draft, "HFP"))
 
 
-@defect("decubitus", "20", "head first, on the left side")
-def _decubitus(draft: Draft) -> None:
-    _lie(draft, "HFDL")
+defect("decubitus", "20", "head first, on the left side")(lambda draft: _lie(draft, "HFDL"))
 
 
 @defect(
@@ -208,9 +203,11 @@ def _oblique(draft: Draft) -> None:
     draft.lay(grid=replace(draft.grid, along_row=along_row, along_column=along_column))
 
 
-@defect("non-square", "22", "rows 0.5 mm and columns 1.3 mm apart")
-def _non_square(draft: Draft) -> None:
-    draft.lay(grid=replace(draft.grid, spacing_mm=(draft.grid.spacing_mm[0], 0.5, 1.3)))
+defect("non-square", "22", "rows 0.5 mm and columns 1.3 mm apart")(
+    lambda draft: draft.lay(
+        grid=replace(draft.grid, spacing_mm=(draft.grid.spacing_mm[0], 0.5, 1.3))
+    )
+)
 
 
 @defect("pixel-spacing-differs", "23", "one slice has another PixelSpacing", error="GeometryError")
@@ -234,19 +231,19 @@ def _no_position(draft: Draft) -> None:
     del draft.images[draft.inside()].data.ImagePositionPatient
 
 
-@defect("no-positions", "26", "no slice has ImagePositionPatient", error="GeometryError")
-def _no_positions(draft: Draft) -> None:
-    draft.drop("ImagePositionPatient")
+defect("no-positions", "26", "no slice has ImagePositionPatient", error="GeometryError")(
+    lambda draft: draft.drop("ImagePositionPatient")
+)
 
 
-@defect("no-pixel-spacing", "27", "no slice has PixelSpacing", error="GeometryError")
-def _no_pixel_spacing(draft: Draft) -> None:
-    draft.drop("PixelSpacing")
+defect("no-pixel-spacing", "27", "no slice has PixelSpacing", error="GeometryError")(
+    lambda draft: draft.drop("PixelSpacing")
+)
 
 
-@defect("no-orientation", "27", "no slice has ImageOrientationPatient", error="GeometryError")
-def _no_orientation(draft: Draft) -> None:
-    draft.drop("ImageOrientationPatient")
+defect("no-orientation", "27", "no slice has ImageOrientationPatient", error="GeometryError")(
+    lambda draft: draft.drop("ImageOrientationPatient")
+)
 
 
 @defect("one-slice", "40", "a series of one slice", error="GeometryError")
@@ -255,9 +252,7 @@ def _one_slice(draft: Draft) -> None:
     draft.forget()
 
 
-@defect("two-slices", "41", "a series of two slices")
-def _two_slices(draft: Draft) -> None:
-    draft.lay(grid=draft.shaped(2))
+defect("two-slices", "41", "a series of two slices")(lambda draft: draft.lay(grid=draft.shaped(2)))
 
 
 @defect("one-position", "42", "all slices at one position", error="GeometryError")
@@ -266,15 +261,18 @@ def _one_position(draft: Draft) -> None:
     draft.forget()
 
 
-@defect("nan-orientation", "44", "NaN in one ImageOrientationPatient", error="GeometryError")
-def _nan_orientation(draft: Draft) -> None:
-    _spoil(draft.images[draft.inside()], "ImageOrientationPatient")
+defect("nan-orientation", "44", "NaN in one ImageOrientationPatient", error="GeometryError")(
+    lambda draft: _spoil(draft.images[draft.inside()], "ImageOrientationPatient")
+)
 
 
-@defect("nan-position", "44", "NaN in one ImagePositionPatient", error="GeometryError",
-        repair=("drop", "gaps"))  # fmt: skip  # a row a defect
-def _nan_position(draft: Draft) -> None:
-    _spoil(draft.images[draft.inside()], "ImagePositionPatient")
+defect(
+    "nan-position",
+    "44",
+    "NaN in one ImagePositionPatient",
+    error="GeometryError",
+    repair=("drop", "gaps"),
+)(lambda draft: _spoil(draft.images[draft.inside()], "ImagePositionPatient"))
 
 
 def _spoil(image: Image, name: str) -> None:
@@ -390,11 +388,9 @@ def _padding_range(draft: Draft) -> None:
         image.data.PixelData = stored.tobytes()
 
 
-@defect(
+defect(
     "padding-untagged", "13", "-2000 outside the circle, and no tag that says so", verdict="repair"
-)
-def _padding_untagged(draft: Draft) -> None:
-    _padded(draft, PADDING)
+)(lambda draft: _padded(draft, PADDING))
 
 
 @defect("dirty-high-bits", "14", "12 bits unsigned, leftovers in the other four")
@@ -405,9 +401,9 @@ def _dirty_high_bits(draft: Draft) -> None:
         image.data.PixelData = (words(image.data) | dirt).astype("<u2").tobytes()
 
 
-@defect("signed-12-bit", "15", "12 bits signed, zeros above the sign")
-def _signed_12_bit(draft: Draft) -> None:
-    draft.store(known(draft), 12, signed=True, intercept=0)
+defect("signed-12-bit", "15", "12 bits signed, zeros above the sign")(
+    lambda draft: draft.store(known(draft), 12, signed=True, intercept=0)
+)
 
 
 @defect("overlay-in-high-bits", "-", "a (retired) overlay in bit 12 of the pixels")
@@ -430,9 +426,9 @@ def overlay(draft: Draft) -> None:
         image.data.add_new(0x60000102, "US", 12)
 
 
-@defect("rescale-type-us", "16", "RescaleType US: the unit is unspecified", verdict="warn")
-def _rescale_type_us(draft: Draft) -> None:
-    draft.tag(RescaleType="US")
+defect("rescale-type-us", "16", "RescaleType US: the unit is unspecified", verdict="warn")(
+    lambda draft: draft.tag(RescaleType="US")
+)
 
 
 @defect("rescale-type-other", "16", "RescaleType OD: optical density", error="PixelDataError")
@@ -459,12 +455,13 @@ def _slope_zero(draft: Draft) -> None:
     draft.forget()
 
 
-@defect(
-    "monochrome1", "39", "MONOCHROME1, which changes how a value is shown and not what it is",
-    error="PixelDataError", repair=("monochrome1",),
-)  # fmt: skip  # a row a defect
-def _monochrome1(draft: Draft) -> None:
-    draft.tag(PhotometricInterpretation="MONOCHROME1")
+defect(
+    "monochrome1",
+    "39",
+    "MONOCHROME1, which changes how a value is shown and not what it is",
+    error="PixelDataError",
+    repair=("monochrome1",),
+)(lambda draft: draft.tag(PhotometricInterpretation="MONOCHROME1"))
 
 
 @defect(
@@ -484,19 +481,17 @@ def _blank_end(draft: Draft) -> None:
     draft.hu = hu[:-1]
 
 
-@defect("metal", "47", "a metal ball, cut off at 3071 HU", verdict="warn")
-def _metal(draft: Draft) -> None:
-    _ball(draft, 3071, slope=1)
+defect("metal", "47", "a metal ball, cut off at 3071 HU", verdict="warn")(
+    lambda draft: _ball(draft, 3071, slope=1)
+)
 
 
-@defect(
+defect(
     "metal-extended",
     "47",
     "a metal ball of 30710 HU on the extended scale (slope 10)",
     verdict="warn",
-)
-def _metal_extended(draft: Draft) -> None:
-    _ball(draft, 30710, slope=10)
+)(lambda draft: _ball(draft, 30710, slope=10))
 
 
 def _ball(draft: Draft, hu_of_metal: int, *, slope: int) -> None:
@@ -593,34 +588,22 @@ def compressed(draft: Draft, syntax: str, **options: Any) -> None:  # noqa: ANN4
         image.syntax = ""
 
 
-@defect("bigendian", "34", "explicit VR big endian")
-def _bigendian(draft: Draft) -> None:
-    draft.encode(EXPLICIT_BIG)
+defect("bigendian", "34", "explicit VR big endian")(lambda draft: draft.encode(EXPLICIT_BIG))
 
 
-@defect("deflated", "35", "deflated explicit VR little endian")
-def _deflated(draft: Draft) -> None:
-    draft.encode(DEFLATED)
+defect("deflated", "35", "deflated explicit VR little endian")(lambda draft: draft.encode(DEFLATED))
 
 
-@defect("rle", "36", "RLE lossless")
-def _rle(draft: Draft) -> None:
-    compressed(draft, RLE)
+defect("rle", "36", "RLE lossless")(lambda draft: compressed(draft, RLE))
 
 
-@defect("implicit", "37", "implicit VR little endian")
-def _implicit(draft: Draft) -> None:
-    draft.encode(IMPLICIT)
+defect("implicit", "37", "implicit VR little endian")(lambda draft: draft.encode(IMPLICIT))
 
 
-@defect("jpeg-ls", "-", "JPEG-LS lossless")
-def _jpeg_ls(draft: Draft) -> None:
-    compressed(draft, JPEG_LS)
+defect("jpeg-ls", "-", "JPEG-LS lossless")(lambda draft: compressed(draft, JPEG_LS))
 
 
-@defect("j2k", "-", "JPEG 2000 lossless")
-def _j2k(draft: Draft) -> None:
-    compressed(draft, J2K)
+defect("j2k", "-", "JPEG 2000 lossless")(lambda draft: compressed(draft, J2K))
 
 
 @defect(
@@ -656,10 +639,13 @@ def _lossy_padding(draft: Draft) -> None:
     draft.tag(PixelPaddingValue=-2000, LossyImageCompression="01")
 
 
-@defect("short-pixel-data", "28", "one slice has too few pixels", error="PixelDataError",
-        repair=("drop", "gaps"))  # fmt: skip  # a row a defect
-def _short_pixel_data(draft: Draft) -> None:
-    _shorten(draft, draft.inside())
+defect(
+    "short-pixel-data",
+    "28",
+    "one slice has too few pixels",
+    error="PixelDataError",
+    repair=("drop", "gaps"),
+)(lambda draft: _shorten(draft, draft.inside()))
 
 
 @defect("short-last-slice", "28", "the last slice has too few pixels", error="PixelDataError",
@@ -842,9 +828,9 @@ def _extra_slice(draft: Draft) -> None:
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
 
 
-@defect("enhanced", "-", "one enhanced multi-frame file")
-def _enhanced(draft: Draft) -> None:
-    _merge(draft, draft.images, [("1", 1)] * len(draft.images))
+defect("enhanced", "-", "one enhanced multi-frame file")(
+    lambda draft: _merge(draft, draft.images, [("1", 1)] * len(draft.images))
+)
 
 
 @defect("enhanced-shuffled", "-", "one enhanced multi-frame file, frames in an order of their own")
@@ -893,7 +879,7 @@ def _merge(draft: Draft, frames: list[Image], indices: list[tuple[str, int]]) ->
     for name in (
         "PixelSpacing", "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient",
         "RescaleSlope", "RescaleIntercept",
-    ):  # fmt: skip  # what only the groups tell
+    ):  # fmt: skip  # what only the groups state
         delattr(merged, name)
     draft.images = [Image("ENHANCED", merged)]
 

@@ -155,13 +155,8 @@ def _grid(
     for step in spacing_mm:
         require_positive("spacing_mm", step)
     require_choice("position", position, PATIENT_POSITIONS)
-    along_row, along_column = _directions(
-        PATIENT_POSITIONS[position] if orientation is None else orientation
-    )
-    return VoxelGrid(along_row, along_column, spacing_mm, origin_mm, shape)
-
-
-def _directions(orientation: ArrayLike) -> NDArray[np.float64]:
+    if orientation is None:
+        orientation = PATIENT_POSITIONS[position]
     try:
         directions = np.array(orientation, np.float64).reshape(2, 3)
     except (TypeError, ValueError):
@@ -170,7 +165,7 @@ def _directions(orientation: ArrayLike) -> NDArray[np.float64]:
         raise ParameterError(
             f"orientation must be two perpendicular unit vectors (x, y, z); got {orientation!r}."
         )
-    return directions
+    return VoxelGrid(directions[0], directions[1], spacing_mm, origin_mm, shape)
 
 
 # A NIfTI file whose every voxel is known, with the defect that is asked for.
@@ -288,16 +283,12 @@ def _moved(file: _File) -> None:
     file.truth = None
 
 
-def _sform_only(file: _File) -> None:
-    file.qform = None
+def _set(**values: Any) -> Callable[[_File], None]:  # noqa: ANN401  # attributes of the file
+    def make(file: _File) -> None:
+        for name, value in values.items():
+            setattr(file, name, value)
 
-
-def _qform_only(file: _File) -> None:
-    file.sform = None
-
-
-def _no_code(file: _File) -> None:
-    file.sform = file.qform = file.truth = None
+    return make
 
 
 def _not_finite(value: float) -> Callable[[_File], None]:
@@ -334,15 +325,6 @@ def _four_d(file: _File) -> None:
     file.truth = None
 
 
-def _metres(file: _File) -> None:
-    file.unit, file.truth = "meter", None
-
-
-def _cut(file: _File) -> None:
-    file.edit = lambda content: content[: len(content) // 2]
-    file.truth = None
-
-
 def _padding(file: _File) -> None:
     if file.truth is None:
         return
@@ -355,17 +337,25 @@ def _padding(file: _File) -> None:
 _CATALOGUE = {
     "affine-nan": _Defect("NaN in the affine", _affine_nan, "GeometryError"),
     "bomb": _Defect("32767 x 32767 x 32767 voxels are claimed", _bomb, "ReadError"),
-    "cut": _Defect("the file ends after half of its voxels", _cut, "ReadError"),
+    "cut": _Defect(
+        "the file ends after half of its voxels",
+        _set(edit=lambda content: content[: len(content) // 2], truth=None),
+        "ReadError",
+    ),
     "four-d": _Defect("two volumes in one file", _four_d, "ReadError"),
     "inf": _Defect("one voxel is infinite", _not_finite(np.inf), "PixelDataError"),
-    "metres": _Defect("the affine is in metres", _metres, "GeometryError"),
+    "metres": _Defect("the affine is in metres", _set(unit="meter", truth=None), "GeometryError"),
     "nan": _Defect("one voxel is NaN", _not_finite(np.nan), "PixelDataError"),
-    "no-code": _Defect("neither qform nor sform is set", _no_code, "GeometryError"),
+    "no-code": _Defect(
+        "neither qform nor sform is set",
+        _set(sform=None, qform=None, truth=None),
+        "GeometryError",
+    ),
     "padding": _Defect("-3024 outside the field of view", _padding, verdict="repair"),
     "qform-mirrors": _Defect("the qform mirrors the sform", _mirrored, "GeometryError"),
     "qform-moves": _Defect("the qform is 7 mm off the sform", _moved, "GeometryError"),
-    "qform-only": _Defect("only the qform is set", _qform_only),
-    "sform-only": _Defect("only the sform is set", _sform_only),
+    "qform-only": _Defect("only the qform is set", _set(sform=None)),
+    "sform-only": _Defect("only the sform is set", _set(qform=None)),
     "sheared": _Defect("sheared voxels", _sheared, "GeometryError"),
 }
 

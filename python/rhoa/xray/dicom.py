@@ -18,9 +18,9 @@ from rhoa.dicom.header import (
     header_of,
     number_of,
     numbers_of,
+    parser_errors_reported,
     read_elements,
     text_of,
-    told_of_damage,
     values_of,
     whole_of,
 )
@@ -125,7 +125,7 @@ def read_tags(path: Path, *, voi: bool) -> Tags:
             f"{name}: it holds no pixel data (7FE0,0010); the file is no image, cut short or "
             "stripped: export it again, or leave it out."
         )
-    with told_of_damage(path, "export it again."):
+    with parser_errors_reported(path, "export it again."):
         return _tags(dataset, header_of(path, dataset, place), voi=voi)
 
 
