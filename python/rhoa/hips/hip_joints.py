@@ -15,7 +15,7 @@ from rhoa.errors import ParameterError
 from rhoa.parallel import side_by_side
 from rhoa.pose import Alignment
 from rhoa.pose.bone import along_patient, coarse, edges, finer, smoothed
-from rhoa.pose.femoral_heads import round_places, settled
+from rhoa.pose.femoral_heads import hough_sphere_centres, refine_sphere
 from rhoa.pose.population import FEMORAL_HEAD_RADIUS_MM, hip_centre, measured_centre
 from rhoa.reading import as_volume
 from rhoa.reading.quality import METAL_CM3, METAL_HU
@@ -193,12 +193,12 @@ def _head(part: Volume, prior: Point, spread: float) -> tuple[Point, float, floa
     points, uphill = edges(Volume(smoothed(even.hu), even.affine))
     if len(points) < DIRECTIONS:
         return None
-    places, roundness = round_places(points, uphill, MOST_PLACES)
+    places, roundness = hough_sphere_centres(points, uphill, MOST_PLACES)
     away = np.linalg.norm(places - prior, axis=1) / spread
     likely = np.log(roundness) - PRIOR_WEIGHT * away**2
     best = None
     for place in places[np.argsort(-likely)[:2]]:
-        fit = _fitted(points, uphill, settled(points, uphill, place))
+        fit = _fitted(points, uphill, refine_sphere(points, uphill, place))
         if fit is not None and (best is None or fit[2] > best[2]):
             best = fit
     return best if best is not None and best[2] > LEAST_SEEN else None
