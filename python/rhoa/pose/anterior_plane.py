@@ -88,7 +88,6 @@ class Candidate:
     """ASIS left, ASIS right, pubis, as rows."""
     width: float
     height: float
-    apex_offset: float
     triangle: float
     """Squared distance from the mean triangle, in standard deviations."""
 
@@ -157,7 +156,6 @@ def _read(corners: NDArray[np.float64], outward: NDArray[np.float64]) -> Candida
         corners=np.stack([one, other, pubis]),
         width=width,
         height=height,
-        apex_offset=offset,
         triangle=triangle_of(width, height, legs),
     )
 
@@ -198,7 +196,6 @@ def facet_of(frame: Alignment) -> Candidate:
         corners=np.stack([left, right, frame.origin]),
         width=width,
         height=height,
-        apex_offset=offset,
         triangle=triangle_of(width, height, legs),
     )
 
