@@ -119,11 +119,11 @@ def read_coco(
                 f"{where}: a box turned by {attributes['rotation']} degrees; draw it upright."
             )
         corners = _corners(_field(annotation, "bbox", where), where)
-        told = str(attributes.get("side", "")) + " " + hips[category]
-        if shows == "pelvis" and images[identity].shape is None and _named(told) is None:
+        name = str(attributes.get("side", "")) + " " + hips[category]
+        if shows == "pelvis" and images[identity].shape is None and _side_in(name) is None:
             told_by = "neither a side nor the width of its image is told"
             raise ManifestError(f"{where}: {told_by}; export width and height.")
-        drawn[identity].append(_Drawn(told, corners, where, _score(annotation, where)))
+        drawn[identity].append(_Drawn(name, corners, where, _score(annotation, where)))
     return [_labelled(image, drawn[identity]) for identity, image in images.items()]
 
 
@@ -200,7 +200,7 @@ def read_matlab(
     folder
         What a relative file name is relative to. Default: the folder of ``path``.
     shows
-        ``"pelvis"``: a label whose name has the word "left" or "right" tells the side; without it,
+        ``"pelvis"``: a label whose name has the word "left" or "right" gives the side; without it,
         of two boxes the one at larger columns is the left. Where a label has the word "hip", others
         are left out. ``"half"``: every box is a left one.
 
@@ -269,7 +269,7 @@ def _matlab_boxes(
 
 def _labelled(image: LabelledImage, drawn: Sequence[_Drawn]) -> LabelledImage:
     """The image with its boxes, each with its side."""
-    sides: list[Side | None] = [_named(box.label) for box in drawn]
+    sides: list[Side | None] = [_side_in(box.label) for box in drawn]
     middles = [box.corners[0] + box.corners[2] / 2 for box in drawn]
     shape = image.shape
     if image.shows == "half":
@@ -287,31 +287,27 @@ def _labelled(image: LabelledImage, drawn: Sequence[_Drawn]) -> LabelledImage:
                 f"{box.where}: the side of its box is unknown; name the label hip_left or "
                 'hip_right, or pass shows="half" for halves that look like left hips.'
             )
-        boxes.append(_box(side, box))
+        x, y, width, height = box.corners
+        try:
+            boxes.append(Box(side, y, x, y + height, x + width, box.score))
+        except ParameterError as error:
+            raise ManifestError(f"{box.where}: {error}") from None
     return replace(image, boxes=tuple(boxes))
 
 
-def _named(text: str) -> Side | None:
-    """The side that a name tells; None where it tells none, or both."""
-    sides = [side for side in SIDES if side in _words(text)]
+def _side_in(text: str) -> Side | None:
+    """The side that a name contains; None where it contains none, or both."""
+    sides = [side for side in SIDES if side in _words_of(text)]
     return sides[0] if len(sides) == 1 else None
 
 
-def _words(text: str) -> set[str]:
+def _words_of(text: str) -> set[str]:
     """The words of a name as leftHip, left_hip or "Hip left"."""
     return {word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", text)}
 
 
 def _is_hip(name: str) -> bool:
-    return bool(_words(name) & {"hip", "hips"})
-
-
-def _box(side: Side, drawn: _Drawn) -> Box:
-    x, y, width, height = drawn.corners
-    try:
-        return Box(side, y, x, y + height, x + width, drawn.score)
-    except ParameterError as error:
-        raise ManifestError(f"{drawn.where}: {error}") from None
+    return bool(_words_of(name) & {"hip", "hips"})
 
 
 def _corners(value: object, where: str) -> tuple[float, ...]:
@@ -428,12 +424,12 @@ class Correction:
     def as_dict(self) -> dict[str, object]:
         """Plain types, for tables: what it was, what it is, and how much they share."""
         both = self.found is not None and self.drawn is not None
-        told: dict[str, object] = {"side": self.side, "change": self.change}
-        told["iou"] = round(self.found.iou(self.drawn), 4) if both else ""  # type: ignore[union-attr, arg-type]  # both are there
+        row: dict[str, object] = {"side": self.side, "change": self.change}
+        row["iou"] = round(self.found.iou(self.drawn), 4) if both else ""  # type: ignore[union-attr, arg-type]  # both are there
         for name, box in (("found", self.found), ("drawn", self.drawn)):
             for edge in EDGES:
-                told[f"{name}_{edge}"] = "" if box is None else round(getattr(box, edge), 2)
-        return told
+                row[f"{name}_{edge}"] = "" if box is None else round(getattr(box, edge), 2)
+        return row
 
 
 CORRECTION_COLUMNS = (
@@ -570,7 +566,9 @@ def corrected(
             if old is not None:
                 changes.append(Correction(side, "removed", old, None))
             continue
-        if old is not None and _same(old, new):
+        if old is not None and all(
+            abs(getattr(old, edge) - getattr(new, edge)) < SAME_PX for edge in EDGES
+        ):
             boxes[side] = found[side]
             continue
         new = squared(checked_box(side, (new.top, new.left, new.bottom, new.right), rules, name))
@@ -586,10 +584,6 @@ def _carried(box: Box, image: Radiograph, other: Radiograph) -> Box:
     top, left = other.to_pixel(*image.to_mm(box.top - 0.5, box.left - 0.5))
     bottom, right = other.to_pixel(*image.to_mm(box.bottom - 0.5, box.right - 0.5))
     return replace(box, top=top + 0.5, left=left + 0.5, bottom=bottom + 0.5, right=right + 0.5)
-
-
-def _same(box: Box, other: Box) -> bool:
-    return all(abs(getattr(box, edge) - getattr(other, edge)) < SAME_PX for edge in EDGES)
 
 
 def _require_sides(boxes: Sequence[Box], where: str) -> None:

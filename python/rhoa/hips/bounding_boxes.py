@@ -81,7 +81,17 @@ def boxes(
     if joints is not None:
         found = {side: box_of_joint(radiograph, joints[side]) for side in sides}
     else:
-        found = _boxes_of_pelvis(radiograph, landmarks, sides)
+        pelvis = radiograph.alignment if landmarks is None else usable_alignment(landmarks)
+        if pelvis is None:
+            raise PoseError(
+                "hip boxes need to know the pelvis: pass landmarks= or joints=, or an image "
+                'projected with rhoa.ctap(volume, pose="auto").'
+            )
+        found = {}
+        for side in sides:
+            radius_mm = pelvis.quality.get(f"hip_{side}_radius_mm", FEMORAL_HEAD_RADIUS_MM)
+            centre = pelvis.to_lps(hip_centre(pelvis, side))
+            found[side] = _box(radiograph, side, centre, radius_mm)
     for side, box in found.items():
         outside = box.share_outside(radiograph.shape)
         if outside > MOST_OUTSIDE:
@@ -96,24 +106,6 @@ def box_of_joint(radiograph: Radiograph, joint: Joint) -> Box:
     """The square around a hip joint, wherever in the image it lies, or beside it."""
     box = _box(radiograph, joint.side, joint.centre_lps_mm, joint.radius_mm)
     return replace(box, confidence=joint.confidence)
-
-
-def _boxes_of_pelvis(
-    radiograph: Radiograph, landmarks: Landmarks | None, sides: Sequence[Side]
-) -> dict[Side, Box]:
-    """Boxes where the heads of an aligned pelvis were found, or where they are in most."""
-    pelvis = radiograph.alignment if landmarks is None else usable_alignment(landmarks)
-    if pelvis is None:
-        raise PoseError(
-            "hip boxes need to know the pelvis: pass landmarks= or joints=, or an image projected "
-            'with rhoa.ctap(volume, pose="auto").'
-        )
-    boxes = {}
-    for side in sides:
-        radius_mm = pelvis.quality.get(f"hip_{side}_radius_mm", FEMORAL_HEAD_RADIUS_MM)
-        centre = pelvis.to_lps(hip_centre(pelvis, side))
-        boxes[side] = _box(radiograph, side, centre, radius_mm)
-    return boxes
 
 
 def _box(

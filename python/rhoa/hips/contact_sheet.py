@@ -19,7 +19,7 @@ from rhoa.raster import encode_png, resize, stretch
 from rhoa.xray.preparation import SATURATION_PERCENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -302,25 +302,20 @@ def lateral(volume: Volume, alignment: Alignment | None, joints: Mapping[Side, J
         )
         for joint in joints.values()
     ]
-    if alignment is not None:
-        marks += _plane(alignment, place)
+    if alignment is not None and alignment.landmarks is not None:
+        landmarks = alignment.landmarks.as_array()
+        spines, pubis = landmarks[:2].mean(axis=0), landmarks[2:].mean(axis=0)
+        beyond = PLANE_BEYOND * (spines - pubis)
+        ends = (*place(pubis - beyond), *place(spines + beyond))
+        marks.append(Mark("line", "anterior pelvic plane", ends))
+        marks += [
+            Mark("point", NAMES[name], place(point))
+            for name, point in zip(NAMES, landmarks, strict=True)
+        ]
     return View("from the left, as scanned", square.to_uint8(), square.pixel_mm[0], tuple(marks))
 
 
 def _boxed(box: Box, certainty: str) -> Mark:
     """The mark of a box of a picture, with what is known of it."""
-    told = "" if box.confidence is None else f", {certainty} {box.confidence:.2f}"
-    return Mark("box", f"{box.side} hip{told}", (box.left, box.top, box.right, box.bottom))
-
-
-def _plane(alignment: Alignment, place: Callable[[Point], tuple[float, float]]) -> Iterator[Mark]:
-    """The anterior pelvic plane seen from its side, and the landmarks that it rests on."""
-    if alignment.landmarks is None:
-        return
-    rows = alignment.landmarks.as_array()
-    spines, pubis = rows[:2].mean(axis=0), rows[2:].mean(axis=0)
-    beyond = PLANE_BEYOND * (spines - pubis)
-    ends = (*place(pubis - beyond), *place(spines + beyond))
-    yield Mark("line", "anterior pelvic plane", ends)
-    for name, point in zip(NAMES, rows, strict=True):
-        yield Mark("point", NAMES[name], place(point))
+    known = "" if box.confidence is None else f", {certainty} {box.confidence:.2f}"
+    return Mark("box", f"{box.side} hip{known}", (box.left, box.top, box.right, box.bottom))

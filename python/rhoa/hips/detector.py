@@ -256,7 +256,11 @@ def start_from(network: FasterRCNN, path: Path) -> None:
         )
     own = network.state_dict()
     body = "backbone.body." if any(name.startswith("backbone.body.") for name in own) else _BODY
-    given = _renamed(read_tensors(path, where=shown(path)), body)
+    tensors = read_tensors(path, where=shown(path))
+    given = {name: value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
+    if not any(name.startswith(_BODY) for name in given):
+        # A classifier calls its layers features.0 and so on; ResNet-50 calls them layer1.
+        given = {body + name.removeprefix("features."): value for name, value in given.items()}
     whole = any(name.startswith("roi_heads.") for name in given)
     needed = {
         name
@@ -276,21 +280,12 @@ def start_from(network: FasterRCNN, path: Path) -> None:
     network.load_state_dict(own | {name: given[name] for name in needed})
 
 
-def _renamed(given: Mapping[str, Any], body: str) -> dict[str, torch.Tensor]:
-    """Tensors under the names that they have in a detector."""
-    tensors = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
-    if any(name.startswith(_BODY) for name in tensors):
-        return tensors
-    # A classifier calls its layers features.0 and so on; ResNet-50 calls them layer1.
-    return {body + name.removeprefix("features."): value for name, value in tensors.items()}
-
-
 # A detector of hips in X-rays and CT-APs: Faster R-CNN on halves that look like left hips.
 
 CARD_FILE = "detector.json"
 WEIGHTS_FILE = "detector.safetensors"
 SURE = 0.5
-OTHER_LOOKS = (1.5, 0.67)
+OTHER_GAMMAS = (1.5, 0.67)
 """Exponents of grey levels, at the ends of what training changes them by."""
 
 
@@ -361,18 +356,18 @@ class HipDetector:
         """All boxes of a half at the network's size, the surest first.
 
         Air beside a large patient takes up the range of grey levels and leaves the hip pale. Where
-        nothing is sure, the half is looked at again, darker and brighter, and the surest look
-        counts.
+        nothing is sure, the network also sees the half darker and brighter, and the surest
+        result counts.
         """
-        boxes = self._look(pixels)
-        for gamma in OTHER_LOOKS:
+        boxes = self._boxes(pixels)
+        for gamma in OTHER_GAMMAS:
             if _surest(boxes) >= SURE:
                 break
             levels = WHITE * (pixels / np.float32(WHITE)) ** np.float32(gamma) + 0.5
-            boxes = max(boxes, self._look(levels.astype(np.uint8)), key=_surest)
+            boxes = max(boxes, self._boxes(levels.astype(np.uint8)), key=_surest)
         return boxes
 
-    def _look(self, pixels: NDArray[np.uint8]) -> list[Box]:
+    def _boxes(self, pixels: NDArray[np.uint8]) -> list[Box]:
         with torch.inference_mode():
             result = self.network([as_input(pixels).to(self.device)])[0]
         corners, scores = result["boxes"].cpu().tolist(), result["scores"].cpu().tolist()
@@ -416,30 +411,26 @@ class HipDetector:
             If a file is absent or damaged, or the weights are not the ones the card describes.
         """
         folder = Path(folder)
-        card = _read_card(folder)
-        architecture = _architecture(card, f"{shown(folder)}/{CARD_FILE}")
+        kinds = {"architecture": dict, "weights_sha256": str}
+        card = read_card(folder, CARD_FILE, kinds, what="a folder of a detector")
+        where = f"{shown(folder)}/{CARD_FILE}"
+        if card.get("normalisation") != {"mean": list(MEAN), "std": list(STD)}:
+            raise WeightsError(f"{where}: its normalisation is not the one that rhoa applies.")
+        architecture = _architecture(card, where)
         network = build_detector(architecture)
-        _load_into(network, _read_weights(folder, card["weights_sha256"]), shown(folder))
+        content = read_checksummed(folder, WEIGHTS_FILE, card["weights_sha256"], card=CARD_FILE)
+        weights = read_safetensors(content, where=f"{shown(folder)}/{WEIGHTS_FILE}")
+        _load_into(network, weights, shown(folder))
         place = choose_device(device)
         network.to(place).train(mode=False)
-        told = {"architecture", "normalisation", "versions", "weights_sha256"}
-        notes = {name: value for name, value in card.items() if name not in told}
+        of_card = {"architecture", "normalisation", "versions", "weights_sha256"}
+        notes = {name: value for name, value in card.items() if name not in of_card}
         return cls(network, architecture, notes, place)
 
 
 def _surest(boxes: Sequence[Box]) -> float:
     """The score of the first box; 0 where there is none."""
     return (boxes[0].confidence or 0.0) if boxes else 0.0
-
-
-def _read_card(folder: Path) -> dict[str, Any]:
-    kinds = {"architecture": dict, "weights_sha256": str}
-    card = read_card(folder, CARD_FILE, kinds, what="a folder of a detector")
-    if card.get("normalisation") != {"mean": list(MEAN), "std": list(STD)}:
-        raise WeightsError(
-            f"{shown(folder)}/{CARD_FILE}: its normalisation is not the one that rhoa applies."
-        )
-    return card
 
 
 def _architecture(card: Mapping[str, Any], where: str) -> Architecture:
@@ -452,11 +443,6 @@ def _architecture(card: Mapping[str, Any], where: str) -> Architecture:
         return Architecture(**given)
     except (ParameterError, TypeError) as error:
         raise WeightsError(f"{where}: {error}") from None
-
-
-def _read_weights(folder: Path, sha256: str) -> dict[str, torch.Tensor]:
-    content = read_checksummed(folder, WEIGHTS_FILE, sha256, card=CARD_FILE)
-    return read_safetensors(content, where=f"{shown(folder)}/{WEIGHTS_FILE}")
 
 
 def _load_into(network: nn.Module, given: Mapping[str, torch.Tensor], where: str) -> None:

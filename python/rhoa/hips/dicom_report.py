@@ -119,20 +119,27 @@ def structured_report(
     if not hips or len({hip.side for hip in hips}) < len(hips):
         raise ParameterError("a report needs one finding of each hip, at most one of a side.")
     sr = require_extra("highdicom", extra="dicom-out", purpose="writing DICOM").sr
+    from pydicom.dataset import Dataset
+
     study, square = study or StudyIdentity(), image.square()
     captured = secondary_capture(square.pixels, square.pixel_mm, said=image.made(), study=study)
     groups = [_of_hip(sr, hip, image, captured, models) for hip in hips]
     if image.alignment is not None:
         groups.insert(0, _of_pelvis(sr, image.alignment, captured))
+    # The program observed; no person is named.
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=new_uid(), name="rhoa", manufacturer_name="rhoa", model_name=f"rhoa {__version__}"
+    )
+    observer = sr.ObserverContext(_codes().DCM.Device, device)
     content = sr.MeasurementReport(
-        observation_context=_observer(sr),
+        observation_context=sr.ObservationContext(observer_device_context=observer),
         procedure_reported=getattr(_codes().cid100, f"{modality}UnspecifiedBodyRegion"),
         imaging_measurements=groups,
         title=_codes().DCM.ImagingMeasurementReport,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in secondary_capture
-        report: Dataset = sr.ComprehensiveSR(
+        report = sr.ComprehensiveSR(
             evidence=[captured],
             content=content[0],
             series_instance_uid=new_uid(),
@@ -143,7 +150,11 @@ def structured_report(
             is_complete=True,
         )
     report.SeriesDescription = "Findings of the hips"
-    report.CodingSchemeIdentificationSequence = [_scheme()]
+    scheme = Dataset()
+    scheme.CodingSchemeDesignator = SCHEME
+    scheme.CodingSchemeName = "Concepts of rhoa"
+    scheme.CodingSchemeResponsibleOrganization = "rhoa"
+    report.CodingSchemeIdentificationSequence = [scheme]
     return captured, report
 
 
@@ -185,7 +196,7 @@ def _of_hip(
         reason = _own("reason", hip.not_graded)
         evaluations.append(sr.QualitativeEvaluation(_own("not-graded"), reason))
     side = codes.SCT.Left if hip.side == "left" else codes.SCT.Right
-    told: dict[str, Any] = {
+    group: dict[str, Any] = {
         "tracking_identifier": sr.TrackingIdentifier(uid=new_uid(), identifier=f"{hip.side} hip"),
         "finding_type": _own("hip"),
         "finding_sites": [sr.FindingSite(codes.SCT.HipJoint, laterality=side)],
@@ -201,9 +212,9 @@ def _of_hip(
     }
     if hip.box is None:
         source = sr.SourceImageForMeasurementGroup.from_source_image(captured)
-        return sr.MeasurementsAndQualitativeEvaluations(**told, source_images=[source])
+        return sr.MeasurementsAndQualitativeEvaluations(**group, source_images=[source])
     region = _region(sr, hip.box, image, captured)
-    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(**told, referenced_region=region)
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(**group, referenced_region=region)
 
 
 def _region(sr: Any, box: Box, image: Radiograph, captured: Dataset) -> Any:  # noqa: ANN401
@@ -226,30 +237,11 @@ def _flags(sr: Any, flags: Sequence[str]) -> list[Any]:  # noqa: ANN401  # highd
     ]
 
 
-def _observer(sr: Any) -> Any:  # noqa: ANN401  # highdicom
-    """The program, which observed; no person is named."""
-    device = sr.DeviceObserverIdentifyingAttributes(
-        uid=new_uid(), name="rhoa", manufacturer_name="rhoa", model_name=f"rhoa {__version__}"
-    )
-    context = sr.ObserverContext(_codes().DCM.Device, device)
-    return sr.ObservationContext(observer_device_context=context)
-
-
 def _own(code: str, meaning: str = "") -> Any:  # noqa: ANN401  # highdicom
     """A concept of rhoa's own scheme."""
     highdicom = require_extra("highdicom", extra="dicom-out", purpose="writing DICOM")
     value = re.sub(r"[^A-Za-z0-9.-]+", "-", code)
     return highdicom.sr.CodedConcept(value, SCHEME, (meaning or OWN[code])[:LONGEST_MEANING])
-
-
-def _scheme() -> Dataset:
-    from pydicom.dataset import Dataset
-
-    scheme = Dataset()
-    scheme.CodingSchemeDesignator = SCHEME
-    scheme.CodingSchemeName = "Concepts of rhoa"
-    scheme.CodingSchemeResponsibleOrganization = "rhoa"
-    return scheme
 
 
 def _codes() -> Any:  # noqa: ANN401  # attributes made on demand

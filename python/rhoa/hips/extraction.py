@@ -29,7 +29,7 @@ from rhoa.pose import (
     tilted,
 )
 from rhoa.pose.alignment import pelvis_angles
-from rhoa.pose.scan_coverage import HIP_REFUSALS, HIP_WARNINGS
+from rhoa.pose.scan_coverage import HIP_REFUSALS, HIP_WARNINGS, joined
 from rhoa.projection import ctap
 from rhoa.radiograph import Box, squared
 from rhoa.reading import as_volume
@@ -242,7 +242,7 @@ def extract(
     boxes
         Drawn by a person, in pixel edges of the image: see `ExtractedHips.with_boxes`.
     accept
-        Flags that a person has looked at and that forbid nothing: names of
+        Flags that a person has reviewed and that forbid nothing: names of
         `rhoa.pose.scan_coverage.HIP_REFUSALS`, such as ``"implant"``, or ``"pose_not_used"`` for a
         pose that is flagged; of both hips, or by side. A pose that swaps sides or turns the head
         down is never used.
@@ -422,7 +422,7 @@ def _given(volume: Volume, pose: Alignment | Landmarks, offset: float, *, forced
             "check that left and right landmarks are not swapped."
         )
     what = "alignment is" if isinstance(pose, Alignment) else "landmarks are"
-    note = f"the {what} flagged {_words(read.hard_flags)}" if read.hard_flags else ""
+    note = f"the {what} flagged {joined(read.hard_flags)}" if read.hard_flags else ""
     used = not note or forced
     if not used:
         warn_user(NOT_USED.format(note))
@@ -451,9 +451,5 @@ def _found(volume: Volume) -> tuple[Alignment | None, str]:
             "with the femoral heads"
         )
     if found.hard_flags or not found.upright:
-        return found, f"the pose found is flagged {_words(found.hard_flags) or 'upside down'}"
+        return found, f"the pose found is flagged {joined(found.hard_flags) or 'upside down'}"
     return found, ""
-
-
-def _words(flags: Collection[str]) -> str:
-    return ", ".join(sorted(flags)).replace("_", " ")

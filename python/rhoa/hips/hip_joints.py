@@ -15,7 +15,7 @@ from rhoa.errors import ParameterError
 from rhoa.parallel import side_by_side
 from rhoa.pose import Alignment
 from rhoa.pose.bone import along_patient, coarse, edges, finer, smoothed
-from rhoa.pose.femoral_heads import round_places, settled
+from rhoa.pose.femoral_heads import hough_sphere_centres, refine_sphere
 from rhoa.pose.population import FEMORAL_HEAD_RADIUS_MM, hip_centre, measured_centre
 from rhoa.reading import as_volume
 from rhoa.reading.quality import METAL_CM3, METAL_HU
@@ -88,9 +88,9 @@ def joints(volume: Scan, alignment: Alignment) -> dict[Side, Joint]:
     volume
         The CT, in any storage order, or its path.
     alignment
-        Of its pelvis. Hip centres that were measured (as `rhoa.pose.from_volume` does) tell where
-        to look; else the population's are taken: 83 mm to the side, 49 behind, 18 above the middle
-        of the tubercles.
+        Of its pelvis. Hip centres that were measured (as `rhoa.pose.from_volume` does) say where
+        to search; else the population's are taken: 83 mm to the side, 49 behind, 18 above the
+        middle of the tubercles.
 
     Returns
     -------
@@ -148,7 +148,10 @@ def located(alignment: Alignment, found: Mapping[Side, Joint]) -> Alignment:
 
 
 def _joint(scan: Volume, alignment: Alignment, side: Side) -> Joint:
-    prior, spread = _expected(alignment, side)
+    # Where the head should be, patient LPS, and how far from there it may well be.
+    prior = alignment.to_lps(hip_centre(alignment, side))
+    is_measured = measured_centre(alignment, side) is not None
+    spread = FOUND_SD_MM if is_measured else POPULATION_SD_MM
     part = _part(scan, prior, REACH_MM)
     head = None if part is None else _head(part, prior, spread)
     centre, radius, seen = (prior, FEMORAL_HEAD_RADIUS_MM, 0.0) if head is None else head
@@ -165,13 +168,6 @@ def _joint(scan: Volume, alignment: Alignment, side: Side) -> Joint:
     if flags & {"not_found", "implant"}:
         sure = min(sure, UNSURE)
     return Joint(side, centre, radius, sure, frozenset(flags))
-
-
-def _expected(alignment: Alignment, side: Side) -> tuple[Point, float]:
-    """Where the head should be, patient LPS, and how far from there it may well be."""
-    measured = measured_centre(alignment, side) is not None
-    spread = FOUND_SD_MM if measured else POPULATION_SD_MM
-    return alignment.to_lps(hip_centre(alignment, side)), spread
 
 
 def _part(scan: Volume, centre: Point, reach_mm: float) -> Volume | None:
@@ -193,12 +189,12 @@ def _head(part: Volume, prior: Point, spread: float) -> tuple[Point, float, floa
     points, uphill = edges(Volume(smoothed(even.hu), even.affine))
     if len(points) < DIRECTIONS:
         return None
-    places, roundness = round_places(points, uphill, MOST_PLACES)
+    places, roundness = hough_sphere_centres(points, uphill, MOST_PLACES)
     away = np.linalg.norm(places - prior, axis=1) / spread
     likely = np.log(roundness) - PRIOR_WEIGHT * away**2
     best = None
     for place in places[np.argsort(-likely)[:2]]:
-        fit = _fitted(points, uphill, settled(points, uphill, place))
+        fit = _fitted(points, uphill, refine_sphere(points, uphill, place))
         if fit is not None and (best is None or fit[2] > best[2]):
             best = fit
     return best if best is not None and best[2] > LEAST_SEEN else None
@@ -213,7 +209,11 @@ def _fitted(points: Point, uphill: Point, start: Point) -> tuple[Point, float, f
         facing = (inward * uphill).sum(axis=1) > FACING * distance
         facing &= (distance > RADIUS_RANGE_MM[0]) & (distance < RADIUS_RANGE_MM[1])
         if not radius:
-            radius = _commonest(distance[facing])
+            # The distance that most edges have, for its sphere's surface.
+            counts, ends = np.histogram(distance[facing], bins=np.arange(*RADIUS_RANGE_MM, 1.0))
+            middles = (ends[:-1] + ends[1:]) / 2
+            dense = np.convolve(counts / middles**2, [0.5, 1, 0.5], mode="same")
+            radius = float(middles[np.argmax(dense)])
         used = facing & (np.abs(distance - radius) < BAND_MM)
         if used.sum() < DIRECTIONS // 4:
             return None
@@ -226,18 +226,10 @@ def _fitted(points: Point, uphill: Point, start: Point) -> tuple[Point, float, f
         if np.linalg.norm(centre - start) > FARTHEST_FIT_MM:
             return None
     low, high = RADIUS_RANGE_MM
-    return (centre, radius, _seen(near, radius)) if low < radius < high else None
+    return (centre, radius, _share_seen(near, radius)) if low < radius < high else None
 
 
-def _commonest(distances: Point) -> float:
-    """The distance that most edges have, for its sphere's surface."""
-    counts, ends = np.histogram(distances, bins=np.arange(*RADIUS_RANGE_MM, 1.0))
-    middles = (ends[:-1] + ends[1:]) / 2
-    dense = np.convolve(counts / middles**2, [0.5, 1, 0.5], mode="same")
-    return float(middles[np.argmax(dense)])
-
-
-def _seen(near: Point, radius: float) -> float:
+def _share_seen(near: Point, radius: float) -> float:
     """Share of the directions from the centre in which there is an edge, ``near`` it."""
     from scipy.spatial import cKDTree
 

@@ -64,7 +64,7 @@ WARNINGS = frozenset(
         "unusual_triangle",
     }
 )
-"""Flags that ask for a look; every other flag forbids automatic use."""
+"""Flags that ask for review; every other flag forbids automatic use."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +166,7 @@ class Alignment:
     The rows of ``matrix`` are x (toward the patient's left through both ASIS), y (posterior, the
     direction of projection) and z (superior); ``origin`` lies midway between the pubic tubercles.
     ``quality`` holds measured numbers; ``flags`` name reasons not to trust the result, and ``ok``
-    is true when there are none. Some of them, `warnings`, only ask for a look; the others,
+    is true when there are none. Some of them, `warnings`, only ask for review; the others,
     `hard_flags`, forbid automatic use.
     """
 
@@ -195,7 +195,7 @@ class Alignment:
 
     @property
     def warnings(self) -> frozenset[str]:
-        """The flags that ask for a look at the landmarks."""
+        """The flags that ask for a review of the landmarks."""
         return self.flags & WARNINGS
 
     @property
@@ -264,7 +264,19 @@ def from_landmarks(landmarks: Landmarks) -> Alignment:
         "tubercle_distance_mm": float(np.linalg.norm(tubercles)),
     }
     alignment = Alignment(matrix, origin, landmarks, quality)
-    return replace(alignment, flags=_flags(alignment, tubercles))
+    flags = set()
+    if not alignment.upright or tubercles[0] <= 0:
+        flags.add("landmarks_swapped")
+    ranges = (WIDTH_RANGE_MM, HEIGHT_RANGE_MM, TUBERCLE_RANGE_MM)
+    if any(
+        not low <= value <= high
+        for value, (low, high) in zip(quality.values(), ranges, strict=True)
+    ):
+        flags.add("implausible")
+    tilt, *turns = alignment.angles
+    if abs(tilt) > TILT_LIMIT_DEG or max(map(abs, turns)) > TURN_LIMIT_DEG:
+        flags.add("extreme_pose")
+    return replace(alignment, flags=frozenset(flags))
 
 
 def usable_alignment(pose: object) -> Alignment:
@@ -307,22 +319,6 @@ def usable_alignment(pose: object) -> Alignment:
     return alignment
 
 
-def _flags(alignment: Alignment, tubercles: NDArray[np.float64]) -> frozenset[str]:
-    flags = set()
-    if not alignment.upright or tubercles[0] <= 0:
-        flags.add("landmarks_swapped")
-    ranges = (WIDTH_RANGE_MM, HEIGHT_RANGE_MM, TUBERCLE_RANGE_MM)
-    if any(
-        not low <= value <= high
-        for value, (low, high) in zip(alignment.quality.values(), ranges, strict=True)
-    ):
-        flags.add("implausible")
-    tilt, *turns = alignment.angles
-    if abs(tilt) > TILT_LIMIT_DEG or max(map(abs, turns)) > TURN_LIMIT_DEG:
-        flags.add("extreme_pose")
-    return frozenset(flags)
-
-
 # Functional pose: the pelvis tipped about its hips, as when a patient stands up.
 
 
@@ -341,7 +337,7 @@ def tilted(alignment: Alignment, offset_deg: float) -> Alignment:
     -------
     Alignment
         The midpoint of the hip centres keeps its place; so do the landmarks. The flag
-        ``functional_tilt`` and ``quality["tilt_offset_deg"]`` tell that the frame is no longer the
+        ``functional_tilt`` and ``quality["tilt_offset_deg"]`` say that the frame is no longer the
         anterior pelvic plane; offsets add up.
 
     Raises
@@ -366,12 +362,19 @@ def tilted(alignment: Alignment, offset_deg: float) -> Alignment:
             f"offset_deg must be a number within {TILT_LIMIT_DEG:g} deg; got {offset_deg!r}."
         )
     turn, axis = _turn(offset), _hip_axis(alignment)
-    total = alignment.quality.get("tilt_offset_deg", 0.0) + offset
+    quality = dict(alignment.quality)
+    quality["tilt_offset_deg"] = quality.get("tilt_offset_deg", 0.0) + offset
+    for side in SIDES:
+        names = [f"hip_{side}_{name}_mm" for name in "xyz"]
+        if all(name in quality for name in names):
+            centre = np.array([quality[name] for name in names])
+            values = (turn @ (centre - axis) + axis).tolist()
+            quality |= dict(zip(names, values, strict=True))
     return replace(
         alignment,
         matrix=turn @ alignment.matrix,
         origin=alignment.to_lps(axis - turn.T @ axis),
-        quality={**_moved(alignment.quality, turn, axis), "tilt_offset_deg": total},
+        quality=quality,
         flags=alignment.flags | {FUNCTIONAL_TILT},
     )
 
@@ -415,22 +418,8 @@ def _hip_axis(alignment: Alignment) -> NDArray[np.float64]:
     return middle
 
 
-def _moved(
-    quality: Mapping[str, float], turn: NDArray[np.float64], axis: NDArray[np.float64]
-) -> dict[str, float]:
-    """The quality with its hip centres where they are in the tipped frame."""
-    moved = dict(quality)
-    for side in SIDES:
-        names = [f"hip_{side}_{name}_mm" for name in "xyz"]
-        if all(name in moved for name in names):
-            centre = np.array([moved[name] for name in names])
-            values = (turn @ (centre - axis) + axis).tolist()
-            moved |= dict(zip(names, values, strict=True))
-    return moved
-
-
 DIFFERENCE_LIMIT_DEG = 3.0
-"""Two readings of one pelvis that differ by more deserve a look."""
+"""Two alignments of one pelvis that differ by more need review."""
 
 
 class Difference(NamedTuple):

@@ -20,7 +20,7 @@ from rhoa.pose.bone import (
     thinned,
     without_loose_pieces,
 )
-from rhoa.pose.femoral_heads import hip_centres, hip_scores
+from rhoa.pose.femoral_heads import acetabular_centres, hip_scores
 from rhoa.reading.masks import has_place, parts_of, resampled
 from rhoa.volume import Volume
 
@@ -59,14 +59,12 @@ class Search:
 
     ``cone_deg`` bounds the angle between its front and the patient's front, ``turn_deg`` those
     between its head side and the patient's, and between both left sides; ``windowed`` looks through
-    windows along z, for clouds that hold more than a pelvis. ``symmetry_mm`` is the mirror residual
-    that costs as much as one standard deviation of the triangle.
+    windows along z, for clouds that hold more than a pelvis.
     """
 
     cone_deg: float = 75.0
     turn_deg: float = 72.5
     windowed: bool = False
-    symmetry_mm: float = 4.0
 
     @property
     def upright(self) -> bool:
@@ -90,7 +88,6 @@ class Candidate:
     """ASIS left, ASIS right, pubis, as rows."""
     width: float
     height: float
-    apex_offset: float
     triangle: float
     """Squared distance from the mean triangle, in standard deviations."""
 
@@ -139,7 +136,7 @@ def _facets(points: NDArray[np.float64], search: Search) -> list[Candidate]:
 
 
 def _read(corners: NDArray[np.float64], outward: NDArray[np.float64]) -> Candidate:
-    """The facet, its longest edge as the line of both ASIS; its outward normal tells the sides."""
+    """The facet, its longest edge as the line of both ASIS; its outward normal gives the sides."""
     lengths = np.linalg.norm(corners[(1, 2, 0), :] - corners, axis=1)
     longest = int(np.argmax(lengths))
     one, other, pubis = corners[longest], corners[(longest + 1) % 3], corners[(longest + 2) % 3]
@@ -159,7 +156,6 @@ def _read(corners: NDArray[np.float64], outward: NDArray[np.float64]) -> Candida
         corners=np.stack([one, other, pubis]),
         width=width,
         height=height,
-        apex_offset=offset,
         triangle=triangle_of(width, height, legs),
     )
 
@@ -200,7 +196,6 @@ def facet_of(frame: Alignment) -> Candidate:
         corners=np.stack([left, right, frame.origin]),
         width=width,
         height=height,
-        apex_offset=offset,
         triangle=triangle_of(width, height, legs),
     )
 
@@ -346,13 +341,23 @@ def refined(
 ) -> Refined:
     """Landmarks of the pelvis that rests on ``facet``; ``voxel_mm`` is 0 for a smooth surface."""
     depth_mm = max(DEPTH_MM, voxel_mm)
-    points = _before(points, facet)
+    # What spines and pubis are looked for among, however the frame moves.
+    x, y, z = facet.matrix @ (points - facet.origin).T
+    near = (y > -BEFORE_MM) & (y < BEHIND_MM) & (np.abs(x) < SIDE_MM + SLACK_MM)
+    wings = z > SPINE_ABOVE * facet.height - SLACK_MM
+    pubic = (np.abs(x) < PUBIS_X_MM + SLACK_MM) & (np.abs(z) < PUBIS_Z_MM + SLACK_MM)
+    points = points[near & (wings | pubic)]
     try:
         rows, contacts = _resting(points, facet, depth_mm)
     except LandmarkError:
         return Refined(_corners(facet), rejected=True)
     resting = from_landmarks(Landmarks(*rows))
-    if not _believable(rows, resting, facet):
+    _, _, left, right = resting.to_ap(rows)
+    if not (
+        angle_deg(resting.matrix, facet.matrix) < MOST_CHANGE_DEG
+        and abs(left[1] - right[1]) < MOST_DEPTH_DIFFERENCE_MM
+        and left[0] - right[0] < LARGEST_GAP_MM
+    ):  # it left the facet, or its pubis
         return Refined(_corners(facet), rejected=True)
     if pubis == "crest":
         return Refined(Landmarks(*rows), contacts)
@@ -367,16 +372,6 @@ def refined(
         (*contacts[:2], *counts),
         crest_before_mm=float(corners[:, 1].mean()),
     )
-
-
-def _before(points: NDArray[np.float64], facet: Candidate) -> NDArray[np.float64]:
-    """The points that spines and pubis are looked for among, however the frame settles."""
-    x, y, z = facet.matrix @ (points - facet.origin).T
-    kept = (y > -BEFORE_MM) & (y < BEHIND_MM) & (np.abs(x) < SIDE_MM + SLACK_MM)
-    wings = z > SPINE_ABOVE * facet.height - SLACK_MM
-    pubis = (np.abs(x) < PUBIS_X_MM + SLACK_MM) & (np.abs(z) < PUBIS_Z_MM + SLACK_MM)
-    chosen: NDArray[np.float64] = points[kept & (wings | pubis)]
-    return chosen
 
 
 def _resting(
@@ -415,16 +410,6 @@ def _middle(rows: NDArray[np.float64], alignment: Alignment) -> NDArray[np.float
     return middle
 
 
-def _believable(rows: NDArray[np.float64], resting: Alignment, facet: Candidate) -> bool:
-    """Whether refinement stayed with the facet, on one pubis."""
-    _, _, left, right = resting.to_ap(rows)
-    return (
-        angle_deg(resting.matrix, facet.matrix) < MOST_CHANGE_DEG
-        and abs(left[1] - right[1]) < MOST_DEPTH_DIFFERENCE_MM
-        and left[0] - right[0] < LARGEST_GAP_MM
-    )
-
-
 def _corners(facet: Candidate) -> Landmarks:
     """The corners of the facet; its one point of the pubis stands for both tubercles."""
     left, right, _ = facet.corners
@@ -440,7 +425,7 @@ def angle_deg(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 # What is measured of an automatic alignment, and the flags that follow.
 #
-# Warnings ask for a look; every other flag forbids automatic use.
+# Warnings ask for review; every other flag forbids automatic use.
 
 FACE_LIMIT_MM = 6.0
 APEX_LIMIT_MM = 14.0
@@ -493,14 +478,15 @@ def judged(
     rows = found.landmarks.as_array()
     to_face, to_cut = face_distances(rows, points, faces)
     rotation, obliquity = _line_of_hips(cloud, alignment)
-    centres = hip_centres(points, alignment)
+    centres = acetabular_centres(points, alignment)
+    to_middle = (rows[:2].mean(axis=0) - alignment.origin) @ alignment.matrix[0]
     alone, together = hip_scores(centres)
     quality = {
         **alignment.quality,
         "triangle": facet.triangle,
         "mirror_mm": mirror_mm,
         "confidence": math.exp(-(facet.triangle + (mirror_mm / 3) ** 2) / 12),
-        "apex_offset_mm": _off_centre(rows, alignment),
+        "apex_offset_mm": float(abs(to_middle)),
         "tubercle_step_mm": float(abs((rows[2] - rows[3]) @ alignment.matrix[1])),
         "crest_before_tubercles_mm": found.crest_before_mm,
         "voxel_mm": cloud.voxel_mm,
@@ -543,11 +529,6 @@ def exceeded(quality: dict[str, float], alignment: Alignment | None) -> frozense
     return frozenset(flags)
 
 
-def _off_centre(rows: NDArray[np.float64], alignment: Alignment) -> float:
-    """Distance in mm of the pubis from the plane midway between the spines, the first rows."""
-    return float(abs((rows[:2].mean(axis=0) - alignment.origin) @ alignment.matrix[0]))
-
-
 def _line_of_hips(cloud: Cloud, alignment: Alignment) -> tuple[float, float]:
     """Rotation and obliquity in degrees of the line through both hips, in the frame."""
     local = alignment.to_ap(cloud.points)
@@ -556,7 +537,7 @@ def _line_of_hips(cloud: Cloud, alignment: Alignment) -> tuple[float, float]:
     hips &= (y < HIPS_Y_MM) & (z > HIPS_Z_MM[0]) & (z < HIPS_Z_MM[1])
     left, right = local[hips & (x > 0)], local[hips & (x < 0)]
     if not len(left) or not len(right):
-        return 0.0, 0.0  # hip_centres says so
+        return 0.0, 0.0  # acetabular_centres says so
     across, back, up = left.mean(axis=0) - right.mean(axis=0)
     return abs(math.degrees(math.atan2(back, across))), abs(math.degrees(math.atan2(up, across)))
 
@@ -566,6 +547,8 @@ def _line_of_hips(cloud: Cloud, alignment: Alignment) -> tuple[float, float]:
 Orientation = Literal["supine", "free"]
 ORIENTATIONS = ("supine", "free")
 PUBES = ("tubercles", "crest")
+SYMMETRY_MM = 4.0
+"""Mirror residual that costs as much as one standard deviation of the triangle."""
 
 
 def from_points(
@@ -602,7 +585,7 @@ def from_points(
     -------
     Alignment
         With ``quality`` numbers and ``flags``; an alignment with ``hard_flags`` is not for use
-        without a look.
+        without review.
 
     Raises
     ------
@@ -648,7 +631,7 @@ def estimate(cloud: Cloud, *, search: Search, pubis: Pubis = "tubercles") -> Ali
     mirror = Mirror(points)
     residuals = [mirror.residual(facet) for facet in found]
     scores = [
-        facet.triangle + (residual / search.symmetry_mm) ** 2
+        facet.triangle + (residual / SYMMETRY_MM) ** 2
         for facet, residual in zip(found, residuals, strict=True)
     ]
     best = int(np.argmin(scores))
@@ -756,15 +739,11 @@ def from_mask(
     faces = Faces.of_array(grid.shape, grid.affine)
     cloud = Cloud(points, faces=faces, voxel_mm=max(grid.spacing_mm))
     alignment = estimate(cloud, search=search, pubis=pubis)
-    if values and _swapped(parts["hip_left"], parts["hip_right"], alignment):
-        return replace(alignment, flags=alignment.flags | {"sides_swapped"})
+    if values:
+        leftward = parts["hip_left"].mean(axis=0) - parts["hip_right"].mean(axis=0)
+        if leftward @ alignment.matrix[0] < 0:
+            return replace(alignment, flags=alignment.flags | {"sides_swapped"})
     return alignment
-
-
-def _swapped(left: NDArray[np.float64], right: NDArray[np.float64], alignment: Alignment) -> bool:
-    """Whether the hip called left lies on the anatomical right, or on the patient's."""
-    offset = left.mean(axis=0) - right.mean(axis=0)
-    return bool(offset @ alignment.matrix[0] < 0)
 
 
 def _with_place(
@@ -774,7 +753,14 @@ def _with_place(
     if not has_place(mask):
         if affine is None:
             raise ParameterError("affine is needed with an array: it says where the mask lies.")
-        return _require_mask(mask), np.asarray(affine)
+        array = np.asarray(mask)
+        if array.ndim != 3 or array.dtype.kind not in "biu":
+            raise ParameterError(
+                "mask must be a 3-D array of booleans or whole numbers; "
+                f"got {array.ndim}-D, dtype {array.dtype}; convert a map read as float with "
+                ".astype(numpy.uint8)."
+            )
+        return array, np.asarray(affine)
     if affine is not None:
         raise ParameterError("affine is for arrays; the mask says itself where it lies.")
     values = TOTALSEGMENTATOR if labels is None else labels
@@ -794,17 +780,6 @@ def _with_place(
             f"mask: neither {' nor '.join(TOTALSEGMENTATOR)} is in it; both hip bones are needed."
         )
     return hips.labels, hips.affine
-
-
-def _require_mask(mask: object) -> NDArray[Any]:
-    array = np.asarray(mask)
-    if array.ndim != 3 or array.dtype.kind not in "biu":
-        raise ParameterError(
-            "mask must be a 3-D array of booleans or whole numbers; "
-            f"got {array.ndim}-D, dtype {array.dtype}; convert a map read as float with "
-            ".astype(numpy.uint8)."
-        )
-    return array
 
 
 def _require_labels(array: NDArray[Any], labels: Mapping[str, int] | None) -> dict[str, int]:

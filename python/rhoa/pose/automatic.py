@@ -18,7 +18,7 @@ from rhoa.pose.alignment import (
 )
 from rhoa.pose.anterior_plane import PUBES, angle_deg, facet_of, refined
 from rhoa.pose.bone import Faces, bone_of, coarse, finer
-from rhoa.pose.femoral_heads import settled
+from rhoa.pose.femoral_heads import refine_sphere
 from rhoa.pose.registration import LANDMARKS, SACRUM, BoneEdges, registered_pelvis
 from rhoa.reading import as_volume
 
@@ -167,7 +167,11 @@ def from_volume(
 def _found(scan: BoneEdges) -> tuple[Registration, str | None]:
     """The pelvis, and how the patient lies where that is not as the scan's axes say."""
     upright = registered_pelvis(scan)
-    if upright is not None and not _weak(upright):
+    if (
+        upright is not None
+        and upright.margin >= SURE_MARGIN
+        and upright.fit.support >= LEAST_SUPPORT
+    ):
         return upright, None
     for name, turn in TURNS.items():
         found = registered_pelvis(scan.turned(turn))
@@ -184,10 +188,6 @@ def _found(scan: BoneEdges) -> tuple[Registration, str | None]:
             "rhoa.pose.from_mask."
         )
     return upright, None
-
-
-def _weak(found: Registration) -> bool:
-    return found.margin < SURE_MARGIN or found.fit.support < LEAST_SUPPORT
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,7 +318,7 @@ class _Reading:
             points, uphill = self.edges.points[near], -self.edges.outward[near]
             head = hip
             for _ in range(2):
-                head = settled(points, uphill, head)
+                head = refine_sphere(points, uphill, head)
             heads.append(head if np.linalg.norm(head - hip) < HEAD_OFF_MM else hip)
         return heads
 

@@ -168,11 +168,6 @@ def require_cloud(points_lps: ArrayLike) -> NDArray[np.float64]:
         raise PoseError(
             f"points_lps: {bad} of {len(points)} points hold NaN or infinity; remove these rows."
         )
-    _require_extent(points)
-    return points
-
-
-def _require_extent(points: NDArray[np.float64]) -> None:
     longest = float(max(np.ptp(axis) for axis in points.T))
     low, high = EXTENT_RANGE_MM
     if not low <= longest <= high:
@@ -187,6 +182,7 @@ def _require_extent(points: NDArray[np.float64]) -> None:
             "points_lps lie on a line or in a plane; "
             "the surface of both hip bones is needed, not a contour or landmarks."
         )
+    return points
 
 
 def thinned(points: NDArray[np.float64], most: int = MOST_POINTS) -> NDArray[np.float64]:
@@ -200,11 +196,17 @@ def thinned(points: NDArray[np.float64], most: int = MOST_POINTS) -> NDArray[np.
 def without_loose_pieces(cloud: Cloud) -> Cloud:
     """The cloud without small pieces that touch nothing else."""
     from scipy.ndimage import label
+    from scipy.spatial import cKDTree
 
     points = cloud.points
+    # Edge of the cells that connect the cloud: hardly any point is farther from its neighbours.
+    part = thinned(points, SPACING_SAMPLES)
+    distance = cKDTree(part).query(part[::SPACING_STRIDE], k=4)[0][:, 3]
+    spacing = np.quantile(distance, 0.98) * np.sqrt(len(part) / len(points))
+    cell_mm = float(np.clip(spacing, *CELL_RANGE_MM))
     columns = points.T.copy()  # reductions along a short axis are slow
     low = columns.min(axis=1, keepdims=True)
-    cells = tuple(((columns - low) / _cell_mm(points)).astype(np.intp))
+    cells = tuple(((columns - low) / cell_mm).astype(np.intp))
     occupied = np.zeros([axis.max() + 1 for axis in cells], dtype=bool)
     occupied[cells] = True
     pieces, count = label(occupied, structure=np.ones((3, 3, 3)))
@@ -214,16 +216,6 @@ def without_loose_pieces(cloud: Cloud) -> Cloud:
         return cloud
     keep = ~small[piece]
     return replace(cloud, points=points[keep], loose_share=float(1 - keep.mean()))
-
-
-def _cell_mm(points: NDArray[np.float64]) -> float:
-    """Edge of the cells that connect the cloud: hardly any point is farther from its neighbours."""
-    from scipy.spatial import cKDTree
-
-    part = thinned(points, SPACING_SAMPLES)
-    distance = cKDTree(part).query(part[::SPACING_STRIDE], k=4)[0][:, 3]
-    spacing = np.quantile(distance, 0.98) * np.sqrt(len(part) / len(points))
-    return float(np.clip(spacing, *CELL_RANGE_MM))
 
 
 # The faces of a scan, and whether bone is cut off at one of them near a landmark.
@@ -316,11 +308,8 @@ class Mirror:
 
     def residual(self, candidate: Candidate) -> float:
         """Trimmed mean distance in mm between the mirrored cloud and the cloud."""
-        return self.residual_in(candidate.matrix[0], candidate.origin)
-
-    def residual_in(self, across: NDArray[np.float64], origin: NDArray[np.float64]) -> float:
-        """The same in the plane through ``origin`` with the unit normal ``across``."""
-        offset = (self._sample - origin) @ across
+        across = candidate.matrix[0]
+        offset = (self._sample - candidate.origin) @ across
         mirrored = self._sample - 2 * offset[:, None] * across
         distance = np.sort(self._tree.query(mirrored)[0])
         return float(distance[: int(TRIMMED * len(distance))].mean())
@@ -370,7 +359,6 @@ class Bone:
 
     grid: Volume
     """Smoothed HU within `RANGE_HU`, its low end outside the body."""
-    mask: NDArray[np.bool_]
     points: NDArray[np.float64]
     """Centres of the surface voxels, patient LPS mm."""
 
@@ -384,14 +372,13 @@ def bone_of(grid: Volume) -> Bone:
         If nothing in it is as dense as bone.
     """
     smooth = smoothed(np.where(body_of(grid), grid.hu, RANGE_HU[0]))
-    mask = smooth > BONE_HU
-    points = surface_points(mask, grid)
+    points = surface_points(smooth > BONE_HU, grid)
     if not len(points):
         raise PoseError(
             f"volume: no bone, nothing inside the body above {BONE_HU:g} HU; "
             "a pelvis is needed; check the Hounsfield units (rescale slope and intercept)."
         )
-    return Bone(Volume(smooth, grid.affine), mask, points)
+    return Bone(Volume(smooth, grid.affine), points)
 
 
 def body_of(grid: Volume) -> NDArray[np.bool_]:
@@ -443,19 +430,19 @@ def edges(grid: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     every, flat = np.flatnonzero(dense), hu.ravel()
     steps = np.array([hu.shape[1] * hu.shape[2], hu.shape[2], 1])
 
-    def steepest(at: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    def edge_voxels(at: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         slope = flat[at[:, None] + steps] - flat[at[:, None] - steps]
         steep = np.abs(slope).max(axis=1) > EDGE_HU
         at, slope = at[steep], slope[steep]
         along = steps[np.abs(slope).argmax(axis=1)]
         steepness = np.abs(slope).max(axis=1)
         # Steeper than one voxel further on and one before, along the axis nearest to the direction.
-        kept = steepness >= np.abs(flat[at + 2 * along] - flat[at])
-        kept &= steepness >= np.abs(flat[at] - flat[at - 2 * along])
-        return at[kept], slope[kept]
+        steepest = steepness >= np.abs(flat[at + 2 * along] - flat[at])
+        steepest &= steepness >= np.abs(flat[at] - flat[at - 2 * along])
+        return at[steepest], slope[steepest]
 
     pieces = np.array_split(every, -(-len(every) // VOXELS_AT_ONCE) or 1)
-    at, slope = map(np.concatenate, zip(*side_by_side(steepest, pieces), strict=True))
+    at, slope = map(np.concatenate, zip(*side_by_side(edge_voxels, pieces), strict=True))
     uphill = slope.astype(np.float64) @ np.linalg.inv(grid.affine[:3, :3])
     uphill /= np.linalg.norm(uphill, axis=1, keepdims=True)
     index = np.stack(np.unravel_index(at, hu.shape), axis=1)

@@ -20,8 +20,6 @@ from rhoa.pose.population import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from rhoa.pose.alignment import Alignment
@@ -40,7 +38,7 @@ FIT_MM, FIT_COSINE, FIT_ROUNDS = (16.0, 32.0), 0.9, 4
 LEAST_EDGES = 30
 
 
-def round_places(points: Points, uphill: Points, most: int) -> tuple[Points, Points]:
+def hough_sphere_centres(points: Points, uphill: Points, most: int) -> tuple[Points, Points]:
     """The places at which most edges point, best first, and how much of a sphere is there.
 
     Parameters
@@ -74,7 +72,7 @@ def round_places(points: Points, uphill: Points, most: int) -> tuple[Points, Poi
     return (peaks[best] + 0.5) * CELL_MM + low, height[best]
 
 
-def settled(points: Points, uphill: Points, start: Points) -> Points:
+def refine_sphere(points: Points, uphill: Points, start: Points) -> Points:
     """The place near ``start`` at which the lines through the edges around it meet.
 
     The least sum of squared distances to these lines; ``start`` where that leads away.
@@ -96,7 +94,7 @@ def settled(points: Points, uphill: Points, start: Points) -> Points:
 
 # Hip joint centres: a sphere in each acetabulum, where the frame says it must be.
 #
-# They lie far from the landmarks and are no part of the frame, so they tell whether it is right.
+# They lie far from the landmarks and are no part of the frame, so they show whether it is right.
 
 RADIUS_RANGE_MM = (18.0, 32.0)
 
@@ -115,7 +113,7 @@ BANDS_MM = (4.0, 3.0, 2.0)
 RADIUS_WEIGHT = 0.1
 
 
-def hip_centres(
+def acetabular_centres(
     points: NDArray[np.float64], alignment: Alignment
 ) -> dict[str, NDArray[np.float64] | None]:
     """Centre of each hip joint, ``(3,)`` in AP-frame mm, by side; None where no bone is found.
@@ -163,24 +161,20 @@ def _coarse(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     offsets = offsets.reshape(-1, 3)
     centres = HIP_CENTRE_MM + offsets
     squared = (points**2).sum(1) - 2 * centres @ points.T + (centres**2).sum(1)[:, None]
-    within = _counts_within(np.sqrt(np.maximum(squared, 0)))
-    inside, reached = within(SOCKET_RADII_MM - SHELL_MM), within(SOCKET_RADII_MM + SHELL_MM)
+    # How many points of each centre are nearer than a radius: radii are multiples of a bin.
+    rows, last = len(centres), int(RADIUS_RANGE_MM[1] / BIN_MM)
+    bins = np.minimum(np.sqrt(np.maximum(squared, 0)) / BIN_MM, last).astype(np.intp)
+    bins += np.arange(rows)[:, None] * (last + 1)
+    counts = np.bincount(bins.ravel(), minlength=rows * (last + 1)).reshape(rows, last + 1)
+    below = np.cumsum(counts, axis=1)
+    inside, reached = (
+        below[:, np.rint(radii / BIN_MM).astype(np.intp) - 1]
+        for radii in (SOCKET_RADII_MM - SHELL_MM, SOCKET_RADII_MM + SHELL_MM)
+    )
     unusual = ((offsets / HIP_CENTRE_SD_MM) ** 2).sum(axis=1, keepdims=True)
     score = reached - (1 + EMPTY_WEIGHT) * inside - PRIOR_WEIGHT * len(points) * unusual
     best, radius = np.unravel_index(np.argmax(score), score.shape)
     return centres[best], float(SOCKET_RADII_MM[radius])
-
-
-def _counts_within(
-    distance: NDArray[np.float64],
-) -> Callable[[NDArray[np.float64]], NDArray[np.intp]]:
-    """How many distances of each row are below a radius, for radii that are multiples of a bin."""
-    rows, last = len(distance), int(RADIUS_RANGE_MM[1] / BIN_MM)
-    bins = np.minimum(distance / BIN_MM, last).astype(np.intp)
-    bins += np.arange(rows)[:, None] * (last + 1)
-    counts = np.bincount(bins.ravel(), minlength=rows * (last + 1)).reshape(rows, last + 1)
-    below = np.cumsum(counts, axis=1)
-    return lambda radii: below[:, np.rint(radii / BIN_MM).astype(np.intp) - 1]
 
 
 def _step(

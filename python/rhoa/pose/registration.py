@@ -19,7 +19,7 @@ import numpy as np
 from rhoa.parallel import side_by_side
 from rhoa.pose.alignment import Alignment, Landmarks, from_landmarks
 from rhoa.pose.bone import edges, thinned
-from rhoa.pose.femoral_heads import round_places
+from rhoa.pose.femoral_heads import hough_sphere_centres
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ TURNED_MM = 12.0
 SIZE_SD = 0.08
 """Of the logarithm of a pelvis' size."""
 CORRELATED = 1.0
-"""Neighbouring residuals that tell as much as one."""
+"""Neighbouring residuals that weigh as much as one."""
 NOISE_MM = 2.5
 ALONG = 0.1
 """Weight of a residual along the surface against that across it."""
@@ -70,7 +70,7 @@ ALL_MM = (18, 14)
 SMOOTH_MM = tuple(np.linspace(18, 7, 14))
 RIVAL_MM, RIVAL_DEG = 25.0, 15.0
 NEAR_MM = 25.0
-"""Surface this close to a landmark tells whether it was seen."""
+"""Surface this close to a landmark shows whether it was seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,8 +219,8 @@ class BoneEdges:
         core, rim = np.stack([at(mm) for mm in CORE_MM]), np.stack([at(mm) for mm in RIM_MM])
         filled = core.min(axis=0) > CORE_HU
         filled &= core.mean(axis=0) > CORE_SHARE * rim.max(axis=0)
-        kept = (at(-BEFORE_MM) > GAS_HU) & ~filled
-        return BoneEdges(points[kept], self.outward[kept], grid)
+        of_bone = (at(-BEFORE_MM) > GAS_HU) & ~filled
+        return BoneEdges(points[of_bone], self.outward[of_bone], grid)
 
     def turned(self, turn: Points) -> BoneEdges:
         """The same scan with its axes turned."""
@@ -380,7 +380,12 @@ def registered_pelvis(scan: BoneEdges) -> Registration | None:
         return scan.support(scan.registered(fit, some, MODES_MM, modes=True), some, 4.0)
 
     starts = side_by_side(lambda fit: scan.support(fit, few, 8.0), _starts(model, scan))
-    begun = _distinct(_likeliest(starts))
+    begun: list[Fit] = []
+    for start in _likeliest(starts):
+        if all(_apart(start, other, SAME_MM, SAME_DEG) for other in begun):
+            begun.append(start)
+        if len(begun) == STARTED:
+            break
     moved = _likeliest(side_by_side(rigid, begun))
     ends = _likeliest(side_by_side(deformed, moved[:CONTINUED]))
     if not ends:
@@ -400,7 +405,7 @@ def _likeliest(fits: Iterable[Fit]) -> list[Fit]:
 def _starts(model: PelvisModel, scan: BoneEdges) -> list[Fit]:
     """Where a pelvis may be: between two round places, and all along the body."""
     both = thinned(np.hstack([scan.points, -scan.outward]), VOTERS)
-    places, roundness = round_places(both[:, :3], both[:, 3:], PLACES)
+    places, roundness = hough_sphere_centres(both[:, :3], both[:, 3:], PLACES)
     pairs = []
     for (one, left), (other, right) in product(enumerate(places), repeat=2):
         apart = float(np.linalg.norm(left - right))
@@ -431,17 +436,6 @@ def _between(model: PelvisModel, left: Points, right: Points, tilt_deg: float) -
     turn = np.column_stack([x, cosine * back + sine * up, cosine * up - sine * back])
     size = float(np.clip(apart / model.apart_mm, 0.8, 1.2))
     return Fit(model, turn, (left + right) / 2, size)
-
-
-def _distinct(fits: list[Fit]) -> list[Fit]:
-    """The first fits that lie apart from one another."""
-    kept: list[Fit] = []
-    for fit in fits:
-        if all(_apart(fit, other, SAME_MM, SAME_DEG) for other in kept):
-            kept.append(fit)
-        if len(kept) == STARTED:
-            break
-    return kept
 
 
 def _apart(one: Fit, other: Fit, distance_mm: float, angle_deg: float) -> bool:

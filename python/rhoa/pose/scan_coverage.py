@@ -1,4 +1,4 @@
-"""Which part of the pelvis a scan holds, and which hips of it can be used: the verdict."""
+"""Which part of the pelvis a scan holds, and which hips of it can be used."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from rhoa.pose.slice_quality import (
     PARTIAL,
     REASONS,
     BrightVoxels,
-    Flaws,
+    DownsampledScan,
     Metal,
-    Thumbnails,
+    SliceDefects,
     bright_voxels,
     ends_below_metal,
-    find_flaws,
+    find_slice_defects,
     metal_pieces,
 )
 from rhoa.reading import as_volume
 from rhoa.reading.quality import BODY_HU, CUT_SLICES, METAL_CM3, body_cuts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from rhoa.volume import Volume
 
 
-# What is inside a scan and can be used: the verdict on each hip, and the records behind it.
+# Coverage records: what is inside a scan, and which hips can be used.
 
 HIP_WARNINGS = frozenset(
     {
@@ -83,7 +83,7 @@ class HipCoverage:
     Warnings: ``close_to_edge`` (the joint is inside, part of the region around it is not),
     ``body_cut`` (this side of the body leaves the field of view beside the joint),
     ``metal_nearby`` (on the same slices), ``duplicated_slices``, ``streaked_slices``,
-    ``values_cut_off`` (at so low a value that metal cannot be told), ``low_confidence`` (of
+    ``values_cut_off`` (at so low a value that metal cannot be detected), ``low_confidence`` (of
     `rhoa.hips.extract`: a femoral head that is half hidden, or far from where it should be).
     """
 
@@ -133,7 +133,7 @@ class HipCoverage:
             "usable": self.usable,
             "flags": sorted(self.flags),
             "accepted": sorted(self.accepted & self.flags),
-            "centre_mm": _rounded(self.centre_mm),
+            "centre_mm": [round(value, 2) for value in self.centre_mm],
             "measured": self.measured,
             "inside_fraction": round(self.inside_fraction, 4),
             "joint_fraction": round(self.joint_fraction, 4),
@@ -144,9 +144,9 @@ class HipCoverage:
         }
 
     def __str__(self) -> str:
-        verdict = "usable" if self.usable else f"not usable: {_words(self.hard_flags)}"
+        verdict = "usable" if self.usable else f"not usable: {joined(self.hard_flags)}"
         if self.warnings:
-            verdict += f"; flagged: {_words(self.warnings)}"
+            verdict += f"; flagged: {joined(self.warnings)}"
         facts = [f"{self.inside_fraction:.0%} of its region scanned"]
         facts.append(f"{self.margin_mm:.0f} mm from the edge")
         if self.metal_cm3 >= 0.05:
@@ -175,13 +175,13 @@ class Coverage:
     metal: tuple[Metal, ...] = ()
     cut_share: Mapping[str, float] = field(default_factory=dict)
     """Share of the slices on which the field of view cuts the body: ``"any"``, and at the
-    ``"left"``, ``"right"``, ``"front"``, ``"back"``. Empty where no body could be told."""
+    ``"left"``, ``"right"``, ``"front"``, ``"back"``. Empty where no body was found."""
     reader: Mapping[str, Any] = field(default_factory=dict)
     """What `rhoa.read_ct` left out or repaired before, from the volume's report."""
     flags: frozenset[str] = frozenset()
     """Of the scan as a whole: ``not_hounsfield``, ``no_body`` (too small or no body: motion and cut
-    bodies were not looked for), ``values_cut_off`` (at so low a value that metal cannot be told),
-    ``body_cut``, ``metal``, and ``blank_slices`` and the like for each reason."""
+    bodies were not looked for), ``values_cut_off`` (at so low a value that metal cannot be
+    detected), ``body_cut``, ``metal``, and ``blank_slices`` and the like for each reason."""
 
     def __post_init__(self) -> None:
         for name in ("hips", "parts_mm", "cut_share", "reader"):
@@ -216,7 +216,7 @@ class Coverage:
             "metal": [
                 {
                     "cm3": round(piece.cm3, 3),
-                    "centre_lps_mm": _rounded(piece.centre_lps_mm),
+                    "centre_lps_mm": [round(value, 2) for value in piece.centre_lps_mm],
                     "side": piece.side,
                 }
                 for piece in self.metal
@@ -228,10 +228,12 @@ class Coverage:
     def __str__(self) -> str:
         lines = [str(hip) for hip in self.hips.values()]
         if self.missing_parts:
-            lines.append(f"outside the scan: {', '.join(map(_spaced, self.missing_parts))}")
+            lines.append(f"outside the scan: {', '.join(self.missing_parts).replace('_', ' ')}")
         elif self.parts_mm:
             lines.append("pelvis: all of it inside the scan")
-        lines += [f"metal: {piece.cm3:.1f} cm3, {_place(piece.side)}" for piece in self.metal]
+        for piece in self.metal:
+            place = "in the middle" if piece.side == "middle" else f"on the {piece.side}"
+            lines.append(f"metal: {piece.cm3:.1f} cm3, {place}")
         if self.cut_share.get("any"):
             where = [name for name, share in self.cut_share.items() if share and name != "any"]
             lines.append(
@@ -241,37 +243,19 @@ class Coverage:
         found = [f"{reason} {_runs(self.indices(reason))}" for reason in REASONS
                  if self.indices(reason)]  # fmt: skip
         lines.append(f"slices: {self.slice_count}, {'; '.join(found) or 'none flagged'}")
-        lines += [
-            f"{_spaced(name)} by the reader: {_told(what)}" for name, what in self.reader.items()
-        ]
+        for name, what in self.reader.items():  # counts, and names of repairs
+            items = what if isinstance(what, list) else [what]
+            names = [str(one.get("name", one)) if isinstance(one, dict) else str(one)
+                     for one in items]  # fmt: skip
+            lines.append(f"{name.replace('_', ' ')} by the reader: {', '.join(names)}")
         odd = self.flags & {"not_hounsfield", "no_body", "values_cut_off"}
-        lines += [f"not judged: {_words(odd)}"] if odd else []
+        lines += [f"not judged: {joined(odd)}"] if odd else []
         return "\n".join(lines)
 
 
-def _told(what: object) -> str:
-    """A count, or the names of repairs."""
-    if not isinstance(what, list):
-        return str(what)
-    return ", ".join(
-        str(one.get("name", one)) if isinstance(one, dict) else str(one) for one in what
-    )
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _words(names: frozenset[str]) -> str:
-    return ", ".join(map(_spaced, sorted(names)))
-
-
-def _place(side: str) -> str:
-    return "in the middle" if side == "middle" else f"on the {side}"
-
-
-def _rounded(point: Sequence[float]) -> list[float]:
-    return [round(value, 2) for value in point]
+def joined(flags: Collection[str]) -> str:
+    """Names of flags in order, as words."""
+    return ", ".join(sorted(flags)).replace("_", " ")
 
 
 def _runs(indices: Sequence[int]) -> str:
@@ -294,25 +278,25 @@ _ON_FACE_MM = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Scanned:
-    """A scan from afar and its flaws."""
+class ScannedRegion:
+    """Where a scan has values of the patient: the downsampled scan and its defects."""
 
-    thumbnails: Thumbnails
-    flaws: Flaws
+    downsampled: DownsampledScan
+    defects: SliceDefects
 
     @cached_property
     def blank(self) -> NDArray[np.bool_]:
         """Which slices are blank."""
-        blank = np.zeros(len(self.thumbnails.slices), dtype=bool)
-        blank[[one.index for one in self.flaws.findings if one.reason == "blank"]] = True
+        blank = np.zeros(len(self.downsampled.slices), dtype=bool)
+        blank[[one.index for one in self.defects.findings if one.reason == "blank"]] = True
         return blank
 
     @cached_property
     def faces(self) -> Faces:
         """The ends of the scan; blank slices at an end are beyond it."""
-        grid, voxels = self.thumbnails.grid, self.thumbnails.voxels
+        grid, voxels = self.downsampled.grid, self.downsampled.voxels
         affine = grid.affine.copy()
-        affine[:3, 1:3] /= self.thumbnails.step
+        affine[:3, 1:3] /= self.downsampled.step
         held = np.flatnonzero(~self.blank)
         first, last = (held[0], held[-1]) if len(held) else (0, len(self.blank) - 1)
         affine[:3, 3] += first * affine[:3, 0]
@@ -321,11 +305,11 @@ class Scanned:
     def seen(self, lps_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether each of the points ``(n, 3)`` was scanned."""
         inside = np.asarray((self.faces.distances(lps_mm) > -_ON_FACE_MM).all(axis=1))
-        k, j, i = self.thumbnails.places(lps_mm)
-        inside &= self.thumbnails.field[j, i] & ~self.blank[k]
-        if self.thumbnails.unknown is not None:
-            inside &= ~self.thumbnails.unknown[k, j, i]
-        for index, lost in self.flaws.lost.items():
+        k, j, i = self.downsampled.places(lps_mm)
+        inside &= self.downsampled.field[j, i] & ~self.blank[k]
+        if self.downsampled.unknown is not None:
+            inside &= ~self.downsampled.unknown[k, j, i]
+        for index, lost in self.defects.lost.items():
             there = k == index
             inside[there] &= ~lost[j[there], i[there]]
         return inside
@@ -333,13 +317,13 @@ class Scanned:
     def margins_mm(self, lps_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Distance of the points ``(n, 3)`` to the nearest end of the scan; below zero outside."""
         margins = np.asarray(self.faces.distances(lps_mm).min(axis=1))
-        field = self.thumbnails.field
+        field = self.downsampled.field
         if field.all():
             return margins
-        steps = np.array(self.thumbnails.grid.spacing_mm[1:])
+        steps = np.array(self.downsampled.grid.spacing_mm[1:])
         held, beyond = np.argwhere(field) * steps, np.argwhere(~field) * steps
-        places = self.thumbnails.grid.to_index(lps_mm)[:, 1:] * steps
-        _, j, i = self.thumbnails.places(lps_mm)
+        places = self.downsampled.grid.to_index(lps_mm)[:, 1:] * steps
+        _, j, i = self.downsampled.places(lps_mm)
         for n, (place, inside) in enumerate(zip(places, field[j, i], strict=True)):
             away = np.linalg.norm((beyond if inside else held) - place, axis=1).min()
             margins[n] = min(margins[n], away if inside else -away)
@@ -347,18 +331,22 @@ class Scanned:
 
     @cached_property
     def cuts(self) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Slices that were looked at, and where the edge of the field cuts the body on them."""
-        every = max(1, round(CUT_EVERY_MM / self.thumbnails.grid.spacing_mm[0]))
-        index = np.arange(0, len(self.thumbnails.slices), every)
-        index = index[~self.blank[index]] if self.thumbnails.is_body else index[:0]
-        return index, body_cuts(self.thumbnails.slices[index], self.thumbnails.field)
+        """Slices that were examined, and where the edge of the field cuts the body on them."""
+        every = max(1, round(CUT_EVERY_MM / self.downsampled.grid.spacing_mm[0]))
+        index = np.arange(0, len(self.downsampled.slices), every)
+        index = index[~self.blank[index]] if self.downsampled.is_body else index[:0]
+        return index, body_cuts(self.downsampled.slices[index], self.downsampled.field)
 
     def cut_shares(self) -> dict[str, float]:
         """Share of the slices on which the body is cut, anywhere and in each direction."""
         index, cuts = self.cuts
         if not len(index):
             return {}
-        x, y, _ = (self._plane(cuts.shape[1:]) - self._middle).T
+        grid, (rows, columns) = self.downsampled.grid, cuts.shape[1:]
+        pixels_of_slice = np.indices((rows, columns)).reshape(2, -1).T
+        in_first = np.column_stack([np.zeros(len(pixels_of_slice)), pixels_of_slice])
+        middle = grid.to_lps([0, (rows - 1) / 2, (columns - 1) / 2])
+        x, y, _ = (grid.to_lps(in_first) - middle).T
         aside = np.abs(x) > np.abs(y)
         parts = (aside & (x > 0), aside & (x <= 0), ~aside & (y < 0), ~aside & (y >= 0))
         pixels = cuts.reshape(len(index), -1)
@@ -368,16 +356,6 @@ class Scanned:
             here = pixels[:, part].sum(axis=1)
             shares[name] = float(((total > 0) & (here > CUT_PART * total)).mean())
         return shares
-
-    def _plane(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """LPS of the pixels of the first slice, one a row."""
-        index = np.indices(shape).reshape(2, -1).T
-        return self.thumbnails.grid.to_lps(np.column_stack([np.zeros(len(index)), index]))
-
-    @property
-    def _middle(self) -> NDArray[np.float64]:
-        _, rows, columns = self.thumbnails.slices.shape
-        return self.thumbnails.grid.to_lps([0, (rows - 1) / 2, (columns - 1) / 2])
 
 
 # Which part of the pelvis a scan holds, and which hips of it can be used.
@@ -391,7 +369,7 @@ SAMPLE_MM = 2.5
 MIDDLE_MM = 15.0
 """Metal this near to the middle belongs to no side."""
 LEFT_OUT = ("localizers_dropped", "pages_dropped", "copies_dropped", "blank_dropped", "repairs")
-"""What the report of a volume tells of slices that are not in it, or not as they were."""
+"""What the report of a volume says of slices that are not in it, or not as they were."""
 SLICE_FLAGS: Mapping[Reason, str] = {
     "blank": "blank_slices",
     "partial": "partial_slices",
@@ -450,45 +428,54 @@ def coverage(
     slices: 61, none flagged
     """
     volume = as_volume(volume)
-    frame = _require(volume, alignment)
+    frame = _require_frame(volume, alignment)
     roi_mm = require_positive("roi_mm", roi_mm)
-    thumbnails = Thumbnails.of(volume)
-    flaws = Flaws((), {}) if thumbnails.is_doubtful else find_flaws(thumbnails)
-    scan = _RegionAndMetal(Scanned(thumbnails, flaws), bright_voxels(volume))
+    downsampled = DownsampledScan.of(volume)
+    defects = SliceDefects((), {}) if downsampled.is_doubtful else find_slice_defects(downsampled)
+    scan = _RegionAndMetal(ScannedRegion(downsampled, defects), bright_voxels(volume))
     report = volume.report or {}
     metal = () if scan.is_doubtful else _metal(scan, frame)
+    cut_shares = scan.scanned.cut_shares()
+    known = {
+        "not_hounsfield": scan.is_doubtful,
+        "no_body": not downsampled.is_body,
+        "values_cut_off": scan.is_cut_off,
+        "metal": bool(metal),
+        "body_cut": cut_shares.get("any", 0.0) > CUT_SLICES,
+    }
+    flags = {name for name, holds in known.items() if holds}
     return Coverage(
         {} if frame is None else {side: _hip(scan, frame, side, roi_mm) for side in SIDES},
         {} if frame is None else _parts(scan.scanned, frame),
-        thumbnails.slice_axis,
-        len(thumbnails.slices),
-        flaws.findings,
+        downsampled.slice_axis,
+        len(downsampled.slices),
+        defects.findings,
         metal,
-        scan.scanned.cut_shares(),
+        cut_shares,
         {name: report[name] for name in LEFT_OUT if report.get(name)},
-        _flags(scan, metal),
+        frozenset(flags | {SLICE_FLAGS[one.reason] for one in defects.findings}),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _RegionAndMetal:
-    scanned: Scanned
+    scanned: ScannedRegion
     bright: BrightVoxels
 
     @property
     def is_doubtful(self) -> bool:
         """Whether the values cannot be Hounsfield units."""
-        return self.scanned.thumbnails.is_doubtful or self.bright.too_many
+        return self.scanned.downsampled.is_doubtful or self.bright.too_many
 
     @property
     def is_cut_off(self) -> bool:
         """Whether the values end where bone still is."""
-        thumbnails = self.scanned.thumbnails
-        cell_cm3 = self.bright.voxel_cm3 * thumbnails.step**2
-        return ends_below_metal(thumbnails.slices, self.bright.highest_hu, cell_cm3)
+        downsampled = self.scanned.downsampled
+        cell_cm3 = self.bright.voxel_cm3 * downsampled.step**2
+        return ends_below_metal(downsampled.slices, self.bright.highest_hu, cell_cm3)
 
 
-def _require(volume: Volume, alignment: object) -> Alignment | None:
+def _require_frame(volume: Volume, alignment: object) -> Alignment | None:
     """The alignment of a scan that can be judged."""
     if 0 in volume.shape:
         raise VolumeError(f"the volume is empty: its shape is {volume.shape}.")
@@ -533,16 +520,16 @@ def _hip(scan: _RegionAndMetal, frame: Alignment, side: Side, roi_mm: float) -> 
     return replace(hip, flags=_hip_flags(hip, frame, scan, region[joint]))
 
 
-def _slices(scanned: Scanned, joint: NDArray[np.float64]) -> dict[Reason, tuple[int, ...]]:
+def _slices(scanned: ScannedRegion, joint: NDArray[np.float64]) -> dict[Reason, tuple[int, ...]]:
     """Flagged slices across a joint; partial ones where they lack some of it."""
-    k, j, i = scanned.thumbnails.places(joint)
+    k, j, i = scanned.downsampled.places(joint)
     reached = scanned.faces.distances(joint).min(axis=1) > 0
     if not reached.any():
         return {}
     low, high = int(k[reached].min()), int(k[reached].max())
     found: dict[Reason, tuple[int, ...]] = {}
-    for one in scanned.flaws.findings:
-        lost = scanned.flaws.lost.get(one.index)
+    for one in scanned.defects.findings:
+        lost = scanned.defects.lost.get(one.index)
         elsewhere = lost is not None and lost[j, i].mean() < PARTIAL
         if low <= one.index <= high and not elsewhere:
             found[one.reason] = (*found.get(one.reason, ()), one.index)
@@ -550,18 +537,18 @@ def _slices(scanned: Scanned, joint: NDArray[np.float64]) -> dict[Reason, tuple[
 
 
 def _cut_share(
-    scanned: Scanned, frame: Alignment, side: Side, region: NDArray[np.float64]
+    scanned: ScannedRegion, frame: Alignment, side: Side, region: NDArray[np.float64]
 ) -> float:
     """Share of the slices across a region on which the body is cut on that side."""
     index, cuts = scanned.cuts
-    k, _, _ = scanned.thumbnails.places(region)
+    k, _, _ = scanned.downsampled.places(region)
     across = (index >= k.min()) & (index <= k.max())
     if not across.any():
         return 0.0
     cut = 0
     for n in np.flatnonzero(across):
         pixels = np.argwhere(cuts[n])
-        lps = scanned.thumbnails.grid.to_lps(
+        lps = scanned.downsampled.grid.to_lps(
             np.column_stack([np.full(len(pixels), index[n]), pixels])
         )
         x = frame.to_ap(lps)[:, 0]
@@ -596,12 +583,14 @@ def _metal_across(scan: _RegionAndMetal, joint: NDArray[np.float64]) -> float:
     """Volume in cm3 of the metal on the slices across a joint: its streaks may reach it."""
     if scan.bright.cm3 <= METAL_CM3:
         return 0.0
-    of_joint, of_metal = (scan.scanned.thumbnails.places(p)[0] for p in (joint, scan.bright.lps_mm))
+    of_joint, of_metal = (
+        scan.scanned.downsampled.places(p)[0] for p in (joint, scan.bright.lps_mm)
+    )
     across = (of_metal >= of_joint.min()) & (of_metal <= of_joint.max())
     return float(np.count_nonzero(across)) * scan.bright.voxel_cm3
 
 
-def _parts(scanned: Scanned, frame: Alignment) -> dict[str, float]:
+def _parts(scanned: ScannedRegion, frame: Alignment) -> dict[str, float]:
     """Distance in mm of each part of the pelvis to the nearest end of the scan."""
     places: dict[str, NDArray[np.float64]] = {}
     for side in SIDES:
@@ -624,32 +613,14 @@ def _metal(scan: _RegionAndMetal, frame: Alignment | None) -> tuple[Metal, ...]:
     """The pieces of metal, and on which side each lies."""
     found = []
     for cm3, centre in metal_pieces(scan.bright):
-        x = (
-            centre[0] - _middle_x(scan.scanned.thumbnails)
-            if frame is None
-            else frame.to_ap(centre)[0]
-        )
+        if frame is None:  # from the body's middle
+            downsampled = scan.scanned.downsampled
+            body = np.argwhere(downsampled.slices[::4] > BODY_HU) * (4, 1, 1)
+            middle = float(downsampled.grid.to_lps(body)[:, 0].mean()) if len(body) else 0.0
+            x = centre[0] - middle
+        else:
+            x = frame.to_ap(centre)[0]
         side: Literal["left", "right", "middle"] = "left" if x > 0 else "right"
         point = (float(centre[0]), float(centre[1]), float(centre[2]))
         found.append(Metal(cm3, point, "middle" if abs(x) < MIDDLE_MM else side))
     return tuple(found)
-
-
-def _middle_x(thumbnails: Thumbnails) -> float:
-    """LPS x of the body's middle."""
-    places = np.argwhere(thumbnails.slices[::4] > BODY_HU) * (4, 1, 1)
-    return float(thumbnails.grid.to_lps(places)[:, 0].mean()) if len(places) else 0.0
-
-
-def _flags(scan: _RegionAndMetal, metal: tuple[Metal, ...]) -> frozenset[str]:
-    """Of the scan as a whole."""
-    thumbnails = scan.scanned.thumbnails
-    known = {
-        "not_hounsfield": scan.is_doubtful,
-        "no_body": not thumbnails.is_body,
-        "values_cut_off": scan.is_cut_off,
-        "metal": bool(metal),
-        "body_cut": scan.scanned.cut_shares().get("any", 0.0) > CUT_SLICES,
-    }
-    flaws = {SLICE_FLAGS[one.reason] for one in scan.scanned.flaws.findings}
-    return frozenset({name for name, holds in known.items() if holds} | flaws)

@@ -24,7 +24,7 @@ from rhoa.reading.quality import (
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -50,7 +50,7 @@ class BrightVoxels:
     voxel_cm3: float
     highest_hu: float
     too_many: bool
-    """Whether there are more than metal can be; then none of them is kept."""
+    """Whether there are more than metal can be; then none of them is listed."""
 
     @property
     def cm3(self) -> float:
@@ -104,13 +104,13 @@ def metal_pieces(bright: BrightVoxels) -> list[tuple[float, NDArray[np.float64]]
 
 
 def ends_below_metal(slices: NDArray[np.int16], highest_hu: float, voxel_cm3: float) -> bool:
-    """Whether values are cut off where bone still is, so that metal cannot be told from it."""
+    """Whether values are cut off where bone still is, so that metal cannot be detected."""
     if not LEAST_END_HU <= highest_hu <= METAL_HU:
         return False
     return bool(np.count_nonzero(slices >= int(highest_hu)) * voxel_cm3 > PLATEAU_CM3)
 
 
-# A scan looked at from afar: every axial slice, some of its rows and columns.
+# A downsampled scan: every axial slice, some of its rows and columns.
 
 VOID_HU = -1024
 """What a voxel without a number counts as."""
@@ -119,7 +119,7 @@ _MOST_SAMPLED = 40  # slices in which the field of view is looked for
 
 
 @dataclass(frozen=True, eq=False)
-class Thumbnails:
+class DownsampledScan:
     """Axial slices ``[k, j, i]``, ``k`` along the array axis that runs most nearly upright.
 
     ``k`` counts the scan's own slices, as they are stored; rows run along the front-back axis and
@@ -136,8 +136,8 @@ class Thumbnails:
     """Voxels of the grid without a number; None where each has one."""
 
     @classmethod
-    def of(cls, volume: Volume) -> Thumbnails:
-        """The scan from afar; at most 128 rows and columns."""
+    def of(cls, volume: Volume) -> DownsampledScan:
+        """The scan with at most 128 rows and columns."""
         axes = volume.axes
         order = (axes.superior, axes.posterior, axes.left)
         voxels = volume.hu.transpose(order)
@@ -239,20 +239,20 @@ LEAST_NOISE_HU = 3.0
 _OFFSET = 1 << 15
 
 
-class Flaws(NamedTuple):
+class SliceDefects(NamedTuple):
     """What was found, in the order of the slices; where a partial slice lacks the body."""
 
     findings: tuple[SliceFinding, ...]
     lost: Mapping[int, NDArray[np.bool_]]
 
 
-def find_flaws(thumbnails: Thumbnails) -> Flaws:
+def find_slice_defects(scan: DownsampledScan) -> SliceDefects:
     """All slices of a scan that are not as they should be."""
-    slices = thumbnails.slices
-    tissue = np.count_nonzero((slices > TISSUE_HU) & thumbnails.field, axis=(1, 2))
-    share = np.asarray(tissue) / max(int(np.count_nonzero(thumbnails.field)), 1)
+    slices = scan.slices
+    tissue = np.count_nonzero((slices > TISSUE_HU) & scan.field, axis=(1, 2))
+    share = np.asarray(tissue) / max(int(np.count_nonzero(scan.field)), 1)
     blank = share < BLANK
-    lost = _lost_parts(slices, blank, thumbnails.grid.spacing_mm[0])
+    lost = _lost_parts(slices, blank, scan.grid.spacing_mm[0])
     found = [
         SliceFinding(int(k), "blank", f"{share[k]:.1%} of it is tissue")
         for k in np.flatnonzero(blank)
@@ -261,16 +261,19 @@ def find_flaws(thumbnails: Thumbnails) -> Flaws:
         missing = mask.mean() / (mask | (slices[k] > BODY_HU)).mean()
         found.append(SliceFinding(k, "partial", f"{missing:.0%} of the body is one value"))
     good = np.array([k for k in range(len(slices)) if not blank[k] and k not in lost], np.intp)
+    alike = (slices[1:] == slices[:-1]).all(axis=(1, 2))
+    floating = scan.voxels.dtype.kind == "f"
     found += (
-        SliceFinding(k, "duplicated", f"equal to slice {k - 1}")
-        for k in _repeated(thumbnails, good)
+        SliceFinding(int(k), "duplicated", f"equal to slice {k - 1}")
+        for k in np.intersect1d(np.flatnonzero(alike) + 1, good)
+        if np.array_equal(scan.voxels[k], scan.voxels[k - 1], equal_nan=floating)
     )
-    if thumbnails.is_body and len(good) > 2:
+    if scan.is_body and len(good) > 2:
         few = slices if len(good) == len(slices) else slices[good]
-        found += _displaced(few, good, thumbnails) + _streaked(few, good)
-        told = {one.index for one in found if one.reason in {"shifted", "streaked"}}
-        found += (one for one in _unlike(few, good) if one.index not in told)
-    return Flaws(tuple(sorted(found, key=lambda one: (one.index, one.reason))), lost)
+        found += _displaced(few, good, scan) + _streaked(few, good)
+        known = {one.index for one in found if one.reason in {"shifted", "streaked"}}
+        found += (one for one in _unlike(few, good) if one.index not in known)
+    return SliceDefects(tuple(sorted(found, key=lambda one: (one.index, one.reason))), lost)
 
 
 def _lost_parts(
@@ -309,26 +312,18 @@ def _replaced(whole: NDArray[np.int16], here: NDArray[np.int16]) -> NDArray[np.b
     return lost  # without single voxels that have the value by chance
 
 
-def _repeated(thumbnails: Thumbnails, good: NDArray[np.intp]) -> Iterator[int]:
-    """Slices that equal the one before them, to the last voxel."""
-    alike = (thumbnails.slices[1:] == thumbnails.slices[:-1]).all(axis=(1, 2))
-    floating = thumbnails.voxels.dtype.kind == "f"
-    for k in np.intersect1d(np.flatnonzero(alike) + 1, good):
-        if np.array_equal(thumbnails.voxels[k], thumbnails.voxels[k - 1], equal_nan=floating):
-            yield int(k)
-
-
 def _displaced(
-    slices: NDArray[np.int16], index: NDArray[np.intp], thumbnails: Thumbnails
+    slices: NDArray[np.int16], index: NDArray[np.intp], scan: DownsampledScan
 ) -> list[SliceFinding]:
     """Slices that lie beside the others; of a jump that is not undone, the first one only."""
-    jumps = moved_slices(slices, thumbnails.step)
+    jumps = moved_slices(slices, scan.step)
     moves = [displacement(slices[k - 1], slices[k])[0] for k in jumps]
-    pixel_mm = np.array(thumbnails.grid.spacing_mm[1:])
+    pixel_mm = np.array(scan.grid.spacing_mm[1:])
     found, n = [], 0
     while n < len(jumps):
         run = [jumps[n]]
-        if n + 1 < len(jumps) and _undone(moves[n] + moves[n + 1], thumbnails.step):
+        is_last = n + 1 == len(jumps)
+        if not is_last and np.linalg.norm(moves[n] + moves[n + 1]) * scan.step < LEAST_JUMP_PX:
             between = range(jumps[n], jumps[n + 1])
             run = list(between) if 2 * len(between) < len(slices) else jumps[n : n + 2]
             n += 1
@@ -339,13 +334,15 @@ def _displaced(
     return found
 
 
-def _undone(left_px: NDArray[np.float64], step: int) -> bool:
-    return bool(np.linalg.norm(left_px) * step < LEAST_JUMP_PX)
-
-
 def _unlike(slices: NDArray[np.int16], index: NDArray[np.intp]) -> list[SliceFinding]:
     """Slices that differ from both neighbours, which are alike: of another place or patient."""
-    values = _smooth(slices)
+    # Means of two by two pixels, as rows of unit length without their mean.
+    rows, columns = (length // 2 * 2 for length in slices.shape[1:])
+    clipped = np.clip(slices[:, :rows, :columns], *RANGE_HU)
+    pairs = clipped[:, ::2] + clipped[:, 1::2]
+    values = (pairs[:, :, ::2] + pairs[:, :, 1::2]).reshape(len(slices), -1).astype(np.float32)
+    values -= values.mean(axis=1, keepdims=True)
+    values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
     unlike, across = 1 - _correlations(values, 1), 1 - _correlations(values, 2)
     spread = np.median(np.abs(unlike - np.median(unlike)))
     limit = np.median(unlike) + UNLIKE_MAD * max(float(spread), LEAST_SPREAD)
@@ -360,17 +357,6 @@ def _unlike(slices: NDArray[np.int16], index: NDArray[np.intp]) -> list[SliceFin
         )
         for k in wrong
     ]
-
-
-def _smooth(slices: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Means of two by two pixels, as rows of unit length without their mean."""
-    rows, columns = (length // 2 * 2 for length in slices.shape[1:])
-    clipped = np.clip(slices[:, :rows, :columns], *RANGE_HU)
-    pairs = clipped[:, ::2] + clipped[:, 1::2]
-    means = (pairs[:, :, ::2] + pairs[:, :, 1::2]).reshape(len(slices), -1).astype(np.float32)
-    means -= means.mean(axis=1, keepdims=True)
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-6)
-    return means
 
 
 def _correlations(values: NDArray[np.float32], apart: int) -> NDArray[np.float64]:

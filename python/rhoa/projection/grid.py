@@ -49,7 +49,8 @@ def depth_range_mm(alignment: Alignment, part: Literal["pelvis", "hip"]) -> tupl
     90 mm and -20 to 160 mm. In a frame that was tipped on purpose the range of the pelvis grows by
     what the tipped bone needs.
     """
-    hips = _hip_depths(alignment)
+    centres = [measured_centre(alignment, side) for side in SIDES]
+    hips = [float(centre[1]) for centre in centres if centre is not None]
     if part == "hip":
         if not hips:
             return HIP_DEPTH_MM
@@ -62,12 +63,6 @@ def depth_range_mm(alignment: Alignment, part: Literal["pelvis", "hip"]) -> tupl
     outline = np.array([*OUTLINE_MM, *((back, z) for z in BACK_Z_MM)])
     moved = tipped(np.insert(outline, 0, 0.0, axis=1), alignment)[:, 1]
     return float(moved.min()) + front, float(moved.max())
-
-
-def _hip_depths(alignment: Alignment) -> list[float]:
-    """Depths of the hip centres that were measured, in mm."""
-    centres = [measured_centre(alignment, side) for side in SIDES]
-    return [float(centre[1]) for centre in centres if centre is not None]
 
 
 # Where the samples of a posed image lie: the AP frame's grid over a scan.
@@ -307,7 +302,7 @@ def require_view(
     depth: Depth,
     pixel_mm: float | None,
 ) -> None:
-    """Check that an array is looked at along an axis, and a scan from the front or through a pose.
+    """Check that an array is projected along an axis, and a scan from the front or through a pose.
 
     Raises
     ------
@@ -329,7 +324,7 @@ def require_view(
         raise ParameterError("depth and pixel_mm are measured in the AP frame; pass pose= as well.")
 
 
-def facing(volume: Volume, voxels: NDArray[Any]) -> NDArray[Any]:
+def oriented_view(volume: Volume, voxels: NDArray[Any]) -> NDArray[Any]:
     """An array of the scan's shape, viewed from the front: down, back and left."""
     axes = volume.axes
     up, back, left = axes.signs
@@ -337,7 +332,7 @@ def facing(volume: Volume, voxels: NDArray[Any]) -> NDArray[Any]:
     return turned[::-up, ::back, ::left]
 
 
-def kernel_array(hu: ArrayLike) -> NDArray[Any]:
+def as_kernel_array(hu: ArrayLike) -> NDArray[Any]:
     """``hu`` in an element type and layout the kernels read; a copy only where it has to be."""
     array = require_volume(hu)
     native = array.dtype.newbyteorder("=")

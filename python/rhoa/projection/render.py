@@ -23,9 +23,9 @@ from rhoa.projection.grid import (
     HALF_A_VOXEL,
     Depth,
     ProjectionGrid,
+    as_kernel_array,
     extent_mm,
-    facing,
-    kernel_array,
+    oriented_view,
     output,
     projection_grid,
     require_view,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from rhoa.pose import Alignment
     from rhoa.pose.automatic import Pose
     from rhoa.reading.masks import Layer
     from rhoa.reading.reader import Scan, SliceSource
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
 # Images along the axes of an array or a scan: of what is in memory, or of slices as they come.
 
 
-def opened(
+def open_source(
     volume: Source | ArrayLike, *, whole: bool
 ) -> tuple[Volume | ArrayLike, SliceSource | None]:
     """What is to be projected: as it is, read now, or an outline and the slices that fill it.
@@ -82,20 +81,22 @@ def opened(
     return read, None
 
 
-def as_scanned(
+def project_as_scanned(
     volume: Volume, content: ProjectionChannels, threads: int, source: SliceSource | None = None
 ) -> list[Radiograph]:
     """A scan's images from front to back, one a channel; of ``source``, where there is one."""
     if source is None:
-        labels = None if content.labels is None else facing(volume, content.labels)
-        images = reduced(kernel_array(facing(volume, volume.hu)), labels, content, 1, threads)
+        labels = None if content.labels is None else oriented_view(volume, content.labels)
+        images = reduced(
+            as_kernel_array(oriented_view(volume, volume.hu)), labels, content, 1, threads
+        )
     else:
         from rhoa.reading.reader import BlankSliceError
 
         try:
             images = _streamed(volume, content, threads, source)
         except BlankSliceError:
-            return as_scanned(source.read(), content, threads)
+            return project_as_scanned(source.read(), content, threads)
     axes, spacing = volume.axes, volume.spacing_mm
     up, _, left = axes.signs
     corner = np.zeros(3)  # of row 0 and column 0
@@ -130,7 +131,7 @@ def _streamed(
     for first, hu in source.blocks():
         stop = first + len(hu)
         place = slice(total - stop, total - first) if falls else slice(first, stop)
-        part = reduced(kernel_array(facing(outline, hu)), None, content, 1, threads)
+        part = reduced(as_kernel_array(oriented_view(outline, hu)), None, content, 1, threads)
         images[(slice(None), slice(None), place) if across else (slice(None), place)] = part
     return images
 
@@ -449,7 +450,7 @@ def ctap(
     >>> rhoa.ctap(rhoa.Volume.from_array(hu, spacing_mm=(2, 1, 1))).pixel_mm
     (2.0, 1.0)
     """
-    given, source = opened(volume, whole=pose is not None or mask is not None)
+    given, source = open_source(volume, whole=pose is not None or mask is not None)
     content, threads = content_of(given, [window], reduce, transform), thread_count(threads)
     view = _View(axis, pose, depth, pixel_mm, method, order)
     contents = [content] if mask is None else masked(content, given, mask, threads)
@@ -515,7 +516,7 @@ def sweep(
     windows = list(windows)
     if not windows:
         raise ParameterError("windows must hold at least one (low, high).")
-    given, source = opened(volume, whole=pose is not None)
+    given, source = open_source(volume, whole=pose is not None)
     content = content_of(given, windows, "sum", "hu")
     view = _View(axis, pose, depth, pixel_mm, "shear", 1)
     images = _images(given, content, view, thread_count(threads), source)
@@ -550,9 +551,9 @@ def _images(
     require_view(volume, view.axis, view.pose, view.depth, view.pixel_mm)
     if not isinstance(volume, Volume):
         axis = require_axis(1 if view.axis is None else view.axis)
-        return list(reduced(kernel_array(volume), content.labels, content, axis, threads))
+        return list(reduced(as_kernel_array(volume), content.labels, content, axis, threads))
     if view.pose is None:
-        return as_scanned(volume, content, threads, source)
+        return project_as_scanned(volume, content, threads, source)
     require_finite_low(content.windows)
     return _posed(volume, content, view, threads)
 
@@ -562,7 +563,7 @@ def _posed(
 ) -> list[Radiograph]:
     alignment = alignment_for(volume, view.pose)
     grid = projection_grid(volume, alignment, view.depth, view.pixel_mm)
-    hu = kernel_array(volume.hu)
+    hu = as_kernel_array(volume.hu)
     rays = grid.rays(volume)
     coverage = _core.inside_mm(hu, **rays, threads=threads)
     if not coverage.any():
@@ -584,12 +585,15 @@ def _posed(
     front, back = grid.depth_mm
     row_spacing = volume.spacing_mm[volume.axes.posterior]
     scale = {"sum": step_mm / row_spacing, "mean": step_mm / (back - front), "max": 1.0}
-    made = {
-        **_told(alignment),
-        "method": method,
-        "order": 3 if method == "shear" else view.order,
-        "depth_mm": grid.depth_mm,
-    }
+    made: dict[str, Any] = {"pose": "anterior pelvic plane"}
+    if alignment.flags:
+        made["pose_flags"] = sorted(alignment.flags)
+    for name in ("tilt_offset_deg", "expected_error_deg"):
+        if name in alignment.quality:
+            made[name] = alignment.quality[name]
+    made["method"] = method
+    made["order"] = 3 if method == "shear" else view.order
+    made["depth_mm"] = grid.depth_mm
     return [
         Radiograph(
             content.pixels(image, step_mm, scale[content.reduce]),
@@ -601,17 +605,6 @@ def _posed(
         )
         for number, image in enumerate(images)
     ]
-
-
-def _told(alignment: Alignment) -> dict[str, Any]:
-    """The frame in words, why to look at it, and what of it was assumed or tipped on purpose."""
-    told: dict[str, Any] = {"pose": "anterior pelvic plane"}
-    if alignment.flags:
-        told["pose_flags"] = sorted(alignment.flags)
-    for name in ("tilt_offset_deg", "expected_error_deg"):
-        if name in alignment.quality:
-            told[name] = alignment.quality[name]
-    return told
 
 
 def _resliced(  # what, of what, where, how

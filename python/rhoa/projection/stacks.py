@@ -21,11 +21,11 @@ from rhoa.parallel import thread_count
 from rhoa.pose import Alignment, alignment_for
 from rhoa.projection.grid import (
     Depth,
+    as_kernel_array,
     coronal_grid,
-    facing,
     frame_spacing_mm,
     in_voxels,
-    kernel_array,
+    oriented_view,
     output,
     projection_grid,
     require_scan,
@@ -219,7 +219,7 @@ def coronal(
     origin, steps = in_voxels(volume, affine[:3, 3], affine[:3, :3].T)
     hu = output(shape)
     _core.resliced(
-        kernel_array(volume.hu),
+        as_kernel_array(volume.hu),
         hu,
         shape=shape,
         origin=origin,
@@ -353,11 +353,11 @@ def _slices(
     hu = read_if_path(given)
     require_view(hu, axis, pose, depth, pixel_mm)
     if not isinstance(hu, Volume):
-        array, along = kernel_array(hu), require_axis(1 if axis is None else axis)
+        array, along = as_kernel_array(hu), require_axis(1 if axis is None else axis)
         return _Slices(array, along, array.shape[along], None)
     if pose is None:
-        array = kernel_array(facing(hu, hu.hu))
+        array = as_kernel_array(oriented_view(hu, hu.hu))
         return _Slices(array, 1, array.shape[1], frame_spacing_mm(hu)[1])
     grid = projection_grid(hu, alignment_for(hu, pose), depth, pixel_mm)
     samples, scale = grid.samples(hu), grid.step_mm / frame_spacing_mm(hu)[1]
-    return _Slices(kernel_array(hu.hu), 1, grid.shape[1], grid.step_mm, samples, scale)
+    return _Slices(as_kernel_array(hu.hu), 1, grid.shape[1], grid.step_mm, samples, scale)

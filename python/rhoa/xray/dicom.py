@@ -126,42 +126,37 @@ def read_tags(path: Path, *, voi: bool) -> Tags:
             "stripped: export it again, or leave it out."
         )
     with parser_errors_reported(path, "export it again."):
-        return _tags(dataset, header_of(path, dataset, place), voi=voi)
+        header = header_of(path, dataset, place)
+        return Tags(
+            header=header,
+            words=MappingProxyType(_texts(dataset)),
+            intent=text_of(dataset, "PresentationIntentType"),
+            shape=text_of(dataset, "PresentationLUTShape"),
+            planar=whole_of(dataset, "PlanarConfiguration") == 1,
+            modality_lut=_table(dataset, "ModalityLUTSequence", header),
+            voi_lut=_voi_lut(dataset, header, needed=voi),
+            window=_window(dataset),
+            spacings_mm=MappingProxyType(_spacings(dataset)),
+            is_calibrated=bool(text_of(dataset, "PixelSpacingCalibrationType")),
+            magnification=number_of(dataset, "EstimatedRadiographicMagnificationFactor"),
+            orientation=tuple(str(part) for part in values_of(dataset, "PatientOrientation")[:3]),
+        )
 
 
-def _tags(dataset: Any, header: Header, *, voi: bool) -> Tags:  # noqa: ANN401  # untyped in pydicom
-    return Tags(
-        header=header,
-        words=MappingProxyType(_words(dataset)),
-        intent=text_of(dataset, "PresentationIntentType"),
-        shape=text_of(dataset, "PresentationLUTShape"),
-        planar=whole_of(dataset, "PlanarConfiguration") == 1,
-        modality_lut=_table(dataset, "ModalityLUTSequence", header),
-        voi_lut=_voi_lut(dataset, header, needed=voi),
-        window=_window(dataset),
-        spacings_mm=MappingProxyType(_spacings(dataset)),
-        is_calibrated=bool(text_of(dataset, "PixelSpacingCalibrationType")),
-        magnification=number_of(dataset, "EstimatedRadiographicMagnificationFactor"),
-        orientation=tuple(str(part) for part in values_of(dataset, "PatientOrientation")[:3]),
-    )
-
-
-def _words(dataset: Any) -> dict[str, str]:  # noqa: ANN401  # untyped in pydicom
+def _texts(dataset: Any) -> dict[str, str]:  # noqa: ANN401  # untyped in pydicom
     """Text by element, upper case; codes by what they mean."""
     found = {name: text_of(dataset, name) for name in ("BodyPartExamined", "ViewPosition")}
     for name in _CODES:
         items = values_of(dataset, name)[:_MOST_ITEMS]
-        codes = [code for item in items for code in (item, *_modifiers(item))]
+        modifiers = "AnatomicRegionModifierSequence"  # which may give the side of a region
+        codes = [
+            code for item in items for code in (item, *values_of(item, modifiers)[:_MOST_ITEMS])
+        ]
         found[name] = " ".join(text_of(code, "CodeMeaning") for code in codes)
     for name in (*DESCRIPTIONS, *_VALUES):
         parts = " ".join(str(part) for part in values_of(dataset, name)[:_MOST_ITEMS])
         found[name] = parts[:_MOST_DESCRIPTION]
     return {name: text.upper() for name, text in found.items() if text.strip()}
-
-
-def _modifiers(region: Any) -> list[Any]:  # noqa: ANN401
-    """Codes that tell more of an anatomic region: its side."""
-    return values_of(region, "AnatomicRegionModifierSequence")[:_MOST_ITEMS]
 
 
 def _spacings(dataset: Any) -> dict[str, tuple[float, float]]:  # noqa: ANN401
@@ -291,7 +286,9 @@ def greys_of(tags: Tags, *, voi: bool, findings: WarningCollector) -> Greys:
         If its decoder is not installed.
     """
     header = _checked(tags, findings)
-    raw = _raw(header)
+    apart = header.pixels is not None and header.pixels.syntax in MAY_NOT_END
+    with decompressors(1, 1, apart=apart) as (decompress, _):
+        raw = raw_samples(header, decompress)
     if header.samples == 3:
         raw = _one_channel(raw, tags)
     levels, inverted = _levels(tags, voi=voi, findings=findings)
@@ -351,12 +348,6 @@ def _checked(tags: Tags, findings: WarningCollector) -> Header:
         check_packing(header.name, place.syntax, packed=place.available, needed=needed)
         require_codec(header.name, place.syntax)
     return header
-
-
-def _raw(header: Header) -> NDArray[Any]:
-    apart = header.pixels is not None and header.pixels.syntax in MAY_NOT_END
-    with decompressors(1, 1, apart=apart) as (decompress, _):
-        return raw_samples(header, decompress)
 
 
 def _one_channel(raw: NDArray[Any], tags: Tags) -> NDArray[Any]:

@@ -145,8 +145,7 @@ def named_in(text: str) -> Named:
     tokens = [one for one in re.findall(r"[A-Z0-9]+", _bare(text)) if not _NEUTRAL.fullmatch(one)]
     several = next((one for one in tokens if _SEVERAL.fullmatch(one)), "")
     parts = bool(_PELVIS.search(letters) or several), bool(_HIP.search(letters)) and not several
-    kept = " ".join(tokens)
-    if any(pattern.search(kept) for pattern in OTHER_PARTS.values()):
+    if any(pattern.search(" ".join(tokens)) for pattern in OTHER_PARTS.values()):
         return Named(None, "", *parts)
     both = next((one for one in tokens if _BOTH.fullmatch(one)), "")
     if both:
@@ -158,7 +157,12 @@ def named_in(text: str) -> Named:
     sides = {side for side, _ in found}
     if len(sides) == 1:
         return Named(*found[0], *parts)
-    if len(sides) == 2 and _are_joined(tokens):
+    known = _SPELT | _LETTERS
+    joined = any(  # by an "and", which a slash may stand for
+        first in known and second in _JOINING and third in known
+        for first, second, third in zip(tokens, tokens[1:], tokens[2:], strict=False)
+    )
+    if len(sides) == 2 and joined:
         return Named("both", " AND ".join(dict.fromkeys(word for _, word in found)), *parts)
     return Named("both", several, *parts) if several and not sides else Named(None, "", *parts)
 
@@ -198,16 +202,7 @@ def _beside_hips(tokens: Sequence[str]) -> list[tuple[Side, str]]:
     return found
 
 
-def _are_joined(tokens: Sequence[str]) -> bool:
-    """Whether two sides have an "and" between them: a slash may stand for either."""
-    known = _SPELT | _LETTERS
-    return any(
-        first in known and second in _JOINING and third in known
-        for first, second, third in zip(tokens, tokens[1:], tokens[2:], strict=False)
-    )
-
-
-# What is no frontal X-ray of a hip or the pelvis, as far as a file tells.
+# What is no frontal X-ray of a hip or the pelvis, as far as a file says.
 #
 # Elements that are empty or say nothing that is known are no reason to refuse. Texts of a file are
 # matched with the words of `rhoa.xray.film`, and only names of this module are ever shown: free
@@ -347,7 +342,7 @@ def _other_part(words: Mapping[str, str]) -> str:
 
 
 def _other_view(tags: Tags) -> str:
-    """What tells that the image is not frontal; descriptions count where no element does."""
+    """What says that the image is not frontal; descriptions count where no element does."""
     ahead = [part[:1] for part in tags.orientation[:2]]
     if len(ahead) == 2 and set(ahead) & {"A", "P"}:
         return "PatientOrientation is that of a view from the side or from above"

@@ -173,14 +173,10 @@ def prepare(
     levels = stretch(pixels, ends=grey_range(inner, saturate_percent)).astype(np.uint8)
     if size is None:
         return levels
-    square = _square(levels).astype(np.float32)
-    return (resize(square, size, size) + np.float32(0.5)).astype(np.uint8)
-
-
-def _square(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     side = min(levels.shape)
     top, left = ((length - side) // 2 for length in levels.shape)
-    return levels[top : top + side, left : left + side]
+    square = levels[top : top + side, left : left + side].astype(np.float32)
+    return (resize(square, size, size) + np.float32(0.5)).astype(np.uint8)
 
 
 def _left_of(image: Radiograph, columns: slice) -> Radiograph:
@@ -190,7 +186,7 @@ def _left_of(image: Radiograph, columns: slice) -> Radiograph:
         image.pixel_mm,
         image.to_mm(0, columns.start),
         image.alignment,
-        _told(image, "left"),
+        _provenance_of_half(image, "left"),
         None if coverage is None else coverage[:, columns],
         image.scan_frame,
     )
@@ -204,15 +200,15 @@ def _right_of(image: Radiograph, columns: slice) -> Radiograph:
         image.pixel_mm,
         (-x, z),
         None,
-        _told(image, "right"),
+        _provenance_of_half(image, "right"),
         None if coverage is None else np.ascontiguousarray(coverage[:, columns][:, ::-1]),
     )
 
 
-def _told(image: Radiograph, side: Side) -> dict[str, object]:
-    """The provenance of a half; where the whole image had its content is not told of it."""
-    kept = {name: told for name, told in image.provenance.items() if name != "content_px"}
-    return kept | {"half": side, "mirrored": side == "right"}
+def _provenance_of_half(image: Radiograph, side: Side) -> dict[str, object]:
+    """The image's, without where its content lies."""
+    of_image = {name: fact for name, fact in image.provenance.items() if name != "content_px"}
+    return of_image | {"half": side, "mirrored": side == "right"}
 
 
 def _pixels_of(image: Radiograph | ArrayLike) -> NDArray[np.float32]:

@@ -105,7 +105,15 @@ def read_picture(
         If it is in colour, and that is not accepted.
     """
     name = shown(path)
-    kind = _picture_kind(path, name) if kind is None else kind
+    if kind is None:
+        if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises where a name is too long
+            raise MissingFileError(f"{name}: no such picture; check the path.")
+        with path.open("rb") as file:
+            kind = picture_format(file.read(_PICTURE_HEAD_BYTES))
+        if not kind:
+            raise PixelDataError(
+                f"{name}: no PNG, TIFF or JPEG picture; export it as one of these."
+            )
     try:
         from PIL import Image
 
@@ -128,18 +136,8 @@ def read_picture(
     return DisplayedImage(pixels, kind, mode, size, white, text)
 
 
-def _picture_kind(path: Path, name: str) -> str:
-    if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises where a name is too long
-        raise MissingFileError(f"{name}: no such picture; check the path.")
-    with path.open("rb") as file:
-        kind = picture_format(file.read(_PICTURE_HEAD_BYTES))
-    if not kind:
-        raise PixelDataError(f"{name}: no PNG, TIFF or JPEG picture; export it as one of these.")
-    return kind
-
-
 def _check(picture: Image, name: str) -> None:
-    """Check what its header tells, before its pixels are read."""
+    """Check what its header says, before its pixels are read."""
     columns, rows = picture.size
     check_size(name, rows, columns)
     frames, mode = getattr(picture, "n_frames", 1), picture.mode
@@ -401,7 +399,7 @@ def _read_dicom(
         tags = read_tags(path, voi=voi)
     except SkippedFileError as skipped:
         raise ReadError(f"{shown(path)}: {skipped}.") from None
-    form = tags.header.format
+    form, stored = tags.header.format, tags.header.pixels
     check_tags(tags, overruled)
     size, source = _spacing(tags, findings)
     check_size(tags.header.name, form.rows, form.columns)
@@ -413,7 +411,7 @@ def _read_dicom(
     facts = {
         "file": "DICOM",
         "pixel_mm_from": source,
-        "lossy": tags.header.lossy or _syntax(tags) in LOSSY,
+        "lossy": tags.header.lossy or (stored is not None and stored.syntax in LOSSY),
         "photometric": tags.header.photometric,
         "inverted": greys.inverted,
         "modality_lut": greys.modality_lut,
@@ -424,12 +422,8 @@ def _read_dicom(
     return _Read(pixels, size, facts, tags.words)
 
 
-def _syntax(tags: Tags) -> str:
-    return "" if tags.header.pixels is None else tags.header.pixels.syntax
-
-
 def _spacing(tags: Tags, findings: WarningCollector) -> tuple[tuple[float, float] | None, str]:
-    """Pixel size (rows, columns) and what stated it, as `read_xray` tells."""
+    """Pixel size (rows, columns) and what stated it, as `read_xray` says."""
     pixels, detector, scanned = (
         tags.spacings_mm.get(name)
         for name in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
