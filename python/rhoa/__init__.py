@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rhoa.pose import Alignment, Landmarks
     from rhoa.prediction import predict
     from rhoa.projection import ctap, sweep
-    from rhoa.projection.stacks import coronal, cumulative, thin_slab
+    from rhoa.projection.slabs import coronal, cumulative, thin_slab
     from rhoa.radiograph import Radiograph
     from rhoa.reading import read_ct
     from rhoa.reading.masks import resample_mask
@@ -65,9 +65,9 @@ _HOME = {
     "RhoaError": "errors",
     "RhoaWarning": "errors",
     "Volume": "volume",
-    "coronal": "projection.stacks",
+    "coronal": "projection.slabs",
     "ctap": "projection",
-    "cumulative": "projection.stacks",
+    "cumulative": "projection.slabs",
     "evaluate": "evaluation",
     "load_model": "learning",
     "occlusion": "evaluation.saliency",
@@ -77,7 +77,7 @@ _HOME = {
     "resample_mask": "reading.masks",
     "show_versions": "versions",
     "sweep": "projection",
-    "thin_slab": "projection.stacks",
+    "thin_slab": "projection.slabs",
     "train": "learning",
 }
 

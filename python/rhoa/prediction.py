@@ -18,8 +18,8 @@ from rhoa.pose.scan_coverage import HIP_REFUSALS
 from rhoa.radiograph import Radiograph
 from rhoa.reading import read_ct, whole_volume
 from rhoa.volume import Volume
-from rhoa.xray.film import REFUSALS, hips_of, require_known
 from rhoa.xray.reader import picture_format
+from rhoa.xray.refusals import REFUSALS, hips_of, require_known
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rhoa.hips import Box, HipDetector
     from rhoa.hips.extraction import Pose
     from rhoa.learning import Grader
-    from rhoa.xray.film import Hips
+    from rhoa.xray.refusals import Hips
 
     Scan = Volume | Radiograph | str | PathLike[str]
 

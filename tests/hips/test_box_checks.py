@@ -16,7 +16,7 @@ from rhoa.hips import Box, LabelledImage, as_examples, read_coco, read_examples,
 from rhoa.hips.annotations import corrected
 from rhoa.hips.bounding_boxes import BoxRules, checked_box
 from rhoa.raster import encode_png
-from rhoa.xray.film import FilmHips
+from rhoa.xray.refusals import FilmHips
 from tests.hips.films import BOXES
 
 SHAPE = (300, 400)

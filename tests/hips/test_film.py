@@ -15,7 +15,7 @@ from rhoa.errors import ParameterError, ViewError
 from rhoa.hips import halves, read_xray
 from rhoa.hips.detector_data import halves_seen
 from rhoa.raster import encode_png
-from rhoa.xray.film import named_in, side_of_value
+from rhoa.xray.refusals import named_in, side_of_value
 from tests.hips.films import BOXES, MarkerFinder, film, pelvis, planted
 from tests.hips.xrays import dx, write
 

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 import rhoa
 from rhoa.errors import ParameterError, ViewError
 from rhoa.hips import read_xray
-from rhoa.xray.film import REFUSALS
+from rhoa.xray.refusals import REFUSALS
 from tests.hips.xrays import dx, write
 
 

@@ -26,7 +26,7 @@ from rhoa.parallel import thread_count
 from rhoa.pose import Alignment
 from rhoa.projection import ctap
 from rhoa.projection.render import DEFAULT_WINDOW
-from rhoa.projection.stacks import cumulative, thin_slab
+from rhoa.projection.slabs import cumulative, thin_slab
 from rhoa.radiograph import Radiograph
 from rhoa.raster import draw_box, encode_png, picture_label, resize
 from rhoa.reading import read_ct

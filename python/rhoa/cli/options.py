@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rhoa.hips.crop_files import CROP_REFUSALS
 from rhoa.pose.scan_coverage import HIP_REFUSALS
-from rhoa.xray.film import HIPS
+from rhoa.xray.refusals import HIPS
 
 
 def folder_options(verb: argparse.ArgumentParser, table: str, *, many: str = "--each") -> None:

@@ -32,7 +32,7 @@ from rhoa.hips.dicom_report import HipFinding, structured_report
 from rhoa.learning.grader import CARD_FILE
 from rhoa.prediction import graded, hips_in, kind_of, load_grader
 from rhoa.prediction import predict as predict_all
-from rhoa.xray.film import hips_of
+from rhoa.xray.refusals import hips_of
 
 if TYPE_CHECKING:
     import argparse

@@ -43,7 +43,7 @@ from rhoa.hips import (
 from rhoa.hips.annotations import corrected, read_boxes
 from rhoa.hips.contact_sheet import OF_XRAYS, SheetEntry, sheet, write_card
 from rhoa.hips.contact_sheet import film as film_view
-from rhoa.xray.film import REFUSALS, accepted, hips_of, require_known, settled
+from rhoa.xray.refusals import REFUSALS, accepted, hips_of, require_known, settled
 
 if TYPE_CHECKING:
     import argparse

@@ -41,7 +41,7 @@ from rhoa.pose import Landmarks
 from rhoa.pose.scan_coverage import HIP_REFUSALS
 from rhoa.reading import read_ct
 from rhoa.reading.geometry import repair_names
-from rhoa.xray.film import ASK, accepted, settled
+from rhoa.xray.refusals import ASK, accepted, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -14,7 +14,7 @@ from rhoa.hips.crop_files import read_crop, write_crop
 from rhoa.hips.detector_data import Example, as_examples, read_examples
 from rhoa.hips.dicom_report import structured_report
 from rhoa.hips.extraction import ExtractedHips, HipCrop, extract
-from rhoa.hips.hip_joints import Joint, joints, located
+from rhoa.hips.femoral_heads import Joint, joints, located
 from rhoa.radiograph import Box, crop, squared
 from rhoa.xray.margins import Content, blades, content
 from rhoa.xray.preparation import halves, prepare

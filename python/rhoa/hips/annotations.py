@@ -16,7 +16,7 @@ from rhoa.errors import ManifestError, MissingFileError, ParameterError, require
 from rhoa.files import atomic_write, shown
 from rhoa.hips.bounding_boxes import MOST_OUTSIDE, BoxRules, checked_box
 from rhoa.radiograph import Box, squared
-from rhoa.xray.film import Extent, accepted, settled
+from rhoa.xray.refusals import Extent, accepted, settled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

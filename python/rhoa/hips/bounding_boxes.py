@@ -14,16 +14,16 @@ from rhoa.pose import Landmarks, usable_alignment
 from rhoa.pose.population import FEMORAL_HEAD_RADIUS_MM, HIP_BOX_MM, hip_centre
 from rhoa.radiograph import Box, Radiograph, crop
 from rhoa.raster import stretch
-from rhoa.xray.film import hips_of, is_measured
 from rhoa.xray.preparation import open_columns
+from rhoa.xray.refusals import hips_of, is_measured
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from rhoa.hips.hip_joints import Joint
-    from rhoa.xray.film import FilmHips
+    from rhoa.hips.femoral_heads import Joint
+    from rhoa.xray.refusals import FilmHips
 
 
 # Boxes around the hip joints of an AP image, and crops of them.
@@ -187,13 +187,13 @@ class BoxRules(NamedTuple):
     """Right hips lie before it; None where the image does not show both hips."""
     most_outside: float = DRAWN_OUTSIDE
     accept: Collection[str] = ()
-    """Names of `rhoa.xray.film` that are overruled: half, outside, box."""
+    """Names of `rhoa.xray.refusals` that are overruled: half, outside, box."""
     overrule: str = 'pass accept="{kind}"'
     """What overrules a refusal of that ``kind``, for messages; empty where nothing does."""
 
     @classmethod
     def of(cls, image: Radiograph | ArrayLike, hips: FilmHips | None = None) -> BoxRules:
-        """Those of an image that shows these hips (default: `rhoa.xray.film.hips_of`)."""
+        """Those of an image that shows these hips (default: `rhoa.xray.refusals.hips_of`)."""
         rows, columns = np.shape(image)
         hips = hips_of(image) if hips is None else hips
         pixel_mm = image.pixel_mm if is_measured(image) else None

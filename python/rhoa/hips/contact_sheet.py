@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa._types import Side
-    from rhoa.hips.hip_joints import Joint
+    from rhoa.hips.femoral_heads import Joint
     from rhoa.pose import Alignment
     from rhoa.radiograph import Box
     from rhoa.volume import Volume

@@ -13,9 +13,9 @@ from rhoa.hips.annotations import SHOWS
 from rhoa.hips.bounding_boxes import MOST_OUTSIDE, BoxRules, checked_box
 from rhoa.radiograph import Box, Radiograph
 from rhoa.raster import resampling_matrix, resize
-from rhoa.xray.film import accepted, require_known, settled
 from rhoa.xray.preparation import open_columns, prepare
 from rhoa.xray.reader import read_xray
+from rhoa.xray.refusals import accepted, require_known, settled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rhoa._types import Side
     from rhoa.hips.annotations import LabelledImage, Shows
-    from rhoa.xray.film import FilmHips
+    from rhoa.xray.refusals import FilmHips
 
 LONGEST = 4
 """Of the longer side, in shorter ones: what is longer is no half of a pelvis."""

@@ -16,7 +16,7 @@ import numpy as np
 from rhoa._types import SIDES, Side
 from rhoa.errors import ParameterError, PoseError, require_choice, require_names, warn_user
 from rhoa.hips.bounding_boxes import MOST_OUTSIDE, box_of_joint, model_crop
-from rhoa.hips.hip_joints import Joint, joints, located
+from rhoa.hips.femoral_heads import Joint, joints, located
 from rhoa.pose import (
     Alignment,
     Coverage,

@@ -19,7 +19,7 @@ from rhoa.cohort.builder import COLUMNS
 from rhoa.errors import ParameterError, require_choice, require_count, require_positive
 from rhoa.files import atomic_write, csv_text
 from rhoa.hips.bounding_boxes import boxes
-from rhoa.hips.hip_joints import joints
+from rhoa.hips.femoral_heads import joints
 from rhoa.phantom.anatomy import Anatomy
 from rhoa.phantom.radiography import xray
 from rhoa.phantom.voxelize import ct

@@ -20,7 +20,7 @@ from rhoa.pose.bone import (
     thinned,
     without_loose_pieces,
 )
-from rhoa.pose.femoral_heads import acetabular_centres, hip_scores
+from rhoa.pose.spheres import acetabular_centres, hip_scores
 from rhoa.reading.masks import has_place, parts_of, resampled
 from rhoa.volume import Volume
 

@@ -18,8 +18,8 @@ from rhoa.pose.alignment import (
 )
 from rhoa.pose.anterior_plane import PUBES, angle_deg, facet_of, refined
 from rhoa.pose.bone import Faces, bone_of, coarse, finer
-from rhoa.pose.femoral_heads import refine_sphere
 from rhoa.pose.registration import LANDMARKS, SACRUM, BoneEdges, registered_pelvis
+from rhoa.pose.spheres import refine_sphere
 from rhoa.reading import as_volume
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import numpy as np
 from rhoa.parallel import side_by_side
 from rhoa.pose.alignment import Alignment, Landmarks, from_landmarks
 from rhoa.pose.bone import edges, thinned
-from rhoa.pose.femoral_heads import hough_sphere_centres
+from rhoa.pose.spheres import hough_sphere_centres
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:

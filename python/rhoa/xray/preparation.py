@@ -10,8 +10,8 @@ import numpy as np
 from rhoa.errors import ParameterError, require_count
 from rhoa.radiograph import Radiograph, crop
 from rhoa.raster import grey_range, resize, stretch
-from rhoa.xray.film import require_known
 from rhoa.xray.margins import blades, content
+from rhoa.xray.refusals import require_known
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -24,9 +24,9 @@ from rhoa.errors import (
 )
 from rhoa.files import shown
 from rhoa.radiograph import UNKNOWN_SIZE, Radiograph
-from rhoa.xray.dicom import check_size, greys_of, read_tags
-from rhoa.xray.film import HIPS, Extent, accepted, check_shape, check_tags, film_hips, refuse
+from rhoa.xray.grey_levels import check_size, greys_of, read_tags
 from rhoa.xray.margins import content, is_round
+from rhoa.xray.refusals import HIPS, Extent, accepted, check_shape, check_tags, film_hips, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from rhoa.xray.dicom import Tags
-    from rhoa.xray.film import Hips
+    from rhoa.xray.grey_levels import Tags
+    from rhoa.xray.refusals import Hips
 
 
 # The one reader of PNG, TIFF and JPEG pictures: X-rays and crops, here, in training, on pages.

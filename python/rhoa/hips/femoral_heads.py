@@ -15,8 +15,8 @@ from rhoa.errors import ParameterError
 from rhoa.parallel import side_by_side
 from rhoa.pose import Alignment
 from rhoa.pose.bone import along_patient, coarse, edges, finer, smoothed
-from rhoa.pose.femoral_heads import hough_sphere_centres, refine_sphere
 from rhoa.pose.population import FEMORAL_HEAD_RADIUS_MM, hip_centre, measured_centre
+from rhoa.pose.spheres import hough_sphere_centres, refine_sphere
 from rhoa.reading import as_volume
 from rhoa.reading.quality import METAL_CM3, METAL_HU
 from rhoa.volume import Volume

@@ -2,7 +2,7 @@
 
 Statements of a file are compared with each other and with the size of the image. Two that
 contradict each other are an error that quotes both; nothing is guessed. Texts of a file are matched
-with words of `rhoa.xray.film`, and only these are ever shown: free text may hold a name.
+with words of `rhoa.xray.refusals`, and only these are ever shown: free text may hold a name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeGuard
 from rhoa._types import SIDES
 from rhoa.errors import ParameterError, ViewError, require_names
 from rhoa.radiograph import UNKNOWN_SIZE, Radiograph
-from rhoa.xray.dicom import DESCRIPTIONS
+from rhoa.xray.grey_levels import DESCRIPTIONS
 from rhoa.xray.margins import content
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rhoa._types import Side
     from rhoa.errors import WarningCollector
-    from rhoa.xray.dicom import Tags
+    from rhoa.xray.grey_levels import Tags
     from rhoa.xray.margins import Content
 
 
@@ -205,7 +205,7 @@ def _beside_hips(tokens: Sequence[str]) -> list[tuple[Side, str]]:
 # What is no frontal X-ray of a hip or the pelvis, as far as a file says.
 #
 # Elements that are empty or say nothing that is known are no reason to refuse. Texts of a file are
-# matched with the words of `rhoa.xray.film`, and only names of this module are ever shown: free
+# matched with the words of `rhoa.xray.refusals`, and only names of this module are ever shown: free
 # text may hold a name.
 
 REFUSALS: Mapping[str, str] = MappingProxyType(
