@@ -24,7 +24,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 import rhoa
 from rhoa import errors
 from rhoa.reading import inspect, read_ct
-from rhoa.reading.geometry import REPAIRS
+from rhoa.reading.repairs import REPAIRS
 from rhoa.testing import make_series
 from tests.reading.series import (
     PATIENT_POSITIONS,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 import rhoa
 from rhoa import errors
 from rhoa.reading import read_ct
-from rhoa.reading.geometry import REPAIRS
+from rhoa.reading.repairs import REPAIRS
 from rhoa.testing.synthetic import ROOT, VoxelGrid, decimals, image_dataset, save, set_pixels
 
 SPACING_MM = 2.0

@@ -40,7 +40,7 @@ from rhoa.hips.bounding_boxes import BoxRules, checked_box, fits
 from rhoa.pose import Landmarks
 from rhoa.pose.scan_coverage import HIP_REFUSALS
 from rhoa.reading import read_ct
-from rhoa.reading.geometry import repair_names
+from rhoa.reading.repairs import repair_names
 from rhoa.xray.refusals import ASK, accepted, settled
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from rhoa.errors import (
     warn_user,
 )
 from rhoa.reading.decoding import decode, decoder, kinds, require_budget, shape_of, warn_of_padding
-from rhoa.reading.geometry import orientation_name, repair_names, resample, sort_slices, stack_of
+from rhoa.reading.geometry import orientation_name, sort_slices, stack_of
 from rhoa.reading.quality import quality_report, volume_quality_report
+from rhoa.reading.repairs import repair_names, resample
 from rhoa.reading.series_index import (
     AUTO,
     AUTO_RULE,

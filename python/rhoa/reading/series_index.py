@@ -25,13 +25,13 @@ from rhoa.errors import (
 from rhoa.files import list_files, shown
 from rhoa.reading.decoding import assume_hounsfield, check_pixels
 from rhoa.reading.geometry import (
-    Dropped,
     check_planes,
     coincident,
     describe_coincident,
     orientation_name,
     sort_slices,
 )
+from rhoa.reading.repairs import Dropped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping, Sequence
