@@ -25,8 +25,8 @@ from scipy.spatial import cKDTree
 import rhoa
 from rhoa.phantom import Anatomy, ct
 from rhoa.pose import Landmarks, from_landmarks, from_points
+from rhoa.pose.automatic import BoneEdges, Fit, PelvisModel
 from rhoa.pose.bone import bone_of, edges
-from rhoa.pose.registration import BoneEdges, Fit, PelvisModel
 
 Points = NDArray[np.float64]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from rhoa._types import Side
     from rhoa.hips import Box, HipDetector
-    from rhoa.hips.extraction import Pose
+    from rhoa.hips.extraction import PoseOption
     from rhoa.learning import Grader
     from rhoa.xray.refusals import Hips
 
@@ -66,7 +66,7 @@ def predict(
     scans: Scan | Sequence[Scan],
     model: Grader | str | PathLike[str] | Sequence[str | PathLike[str]],
     *,
-    pose: Pose = "auto",
+    pose: PoseOption = "auto",
     detector: HipDetector | str | PathLike[str] | None = None,
     accept: Collection[str] = (),
     side: Hips | None = None,
@@ -185,7 +185,7 @@ def load_grader(
 def hips_in(
     scan: Scan,
     *,
-    pose: Pose = "auto",
+    pose: PoseOption = "auto",
     detector: HipDetector | None = None,
     accept: Collection[str] = (),
     side: Hips | None = None,

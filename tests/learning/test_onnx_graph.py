@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rhoa.learning.loading import unsafe_reason
+from rhoa.learning.loading import unsafe_graph_reason
 
 pytestmark = pytest.mark.torch  # whose extra brings the writer of ONNX files
 
@@ -25,7 +25,7 @@ def simple() -> bytes:
 
 
 def test_an_honest_network_is_let_through() -> None:
-    assert unsafe_reason(simple()) == ""
+    assert unsafe_graph_reason(simple()) == ""
 
 
 def test_functions_and_sparse_tensors_are_not() -> None:
@@ -37,11 +37,11 @@ def test_functions_and_sparse_tensors_are_not() -> None:
         "evil", "f", ["x"], ["y"], [helper.make_node("Relu", ["x"], ["y"])], model.opset_import
     )
     model.functions.append(function)
-    assert "functions of its own" in unsafe_reason(model.SerializeToString())
+    assert "functions of its own" in unsafe_graph_reason(model.SerializeToString())
 
     model = onnx.load_from_string(simple())
     model.graph.sparse_initializer.add()
-    assert "sparse" in unsafe_reason(model.SerializeToString())
+    assert "sparse" in unsafe_graph_reason(model.SerializeToString())
 
 
 def test_a_network_of_no_layers_is_not() -> None:
@@ -50,12 +50,12 @@ def test_a_network_of_no_layers_is_not() -> None:
     model = onnx.load_from_string(simple())
     del model.graph.node[:]
 
-    assert unsafe_reason(model.SerializeToString()) == "it has no layers"
+    assert unsafe_graph_reason(model.SerializeToString()) == "it has no layers"
 
 
 @given(content=st.binary(max_size=200))
 def test_any_bytes_get_an_answer(content: bytes) -> None:
-    assert isinstance(unsafe_reason(content), str)
+    assert isinstance(unsafe_graph_reason(content), str)
 
 
 @given(data=st.data())
@@ -64,4 +64,4 @@ def test_a_damaged_network_gets_an_answer(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
 
-    assert isinstance(unsafe_reason(bytes(content)), str)
+    assert isinstance(unsafe_graph_reason(bytes(content)), str)

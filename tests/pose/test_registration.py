@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import rhoa
 from rhoa.phantom import Anatomy, Phantom, Surroundings, ct
 from rhoa.pose import from_landmarks, from_volume
-from rhoa.pose.registration import FILE, pelvis_model
+from rhoa.pose.automatic import FILE, pelvis_model
 from tests.pose.pelves import turn_deg
 from tests.pose.scans import with_ball
 

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from rhoa.cohort import Outcome
     from rhoa.hips import ExtractedHips, HipCrop, LabelledImage
     from rhoa.hips.annotations import Correction
-    from rhoa.hips.extraction import Pose
+    from rhoa.hips.extraction import PoseOption
     from rhoa.reading.series_index import SeriesSummary
 
 
@@ -79,7 +79,7 @@ OTHER_REMEDY = "--accept {} crops it all the same"
 class PoseRequest:
     """A pose as `rhoa.hips.extract` takes it."""
 
-    pose: Pose
+    pose: PoseOption
     accept: frozenset[str] = field(default_factory=frozenset)
     tilt_offset_deg: float | None = None
 

@@ -29,7 +29,7 @@ from rhoa.pose import (
     tilted,
 )
 from rhoa.pose.alignment import pelvis_angles
-from rhoa.pose.scan_coverage import HIP_REFUSALS, HIP_WARNINGS, joined
+from rhoa.pose.scan_coverage import HIP_REFUSALS, HIP_WARNINGS, flag_names
 from rhoa.projection import ctap
 from rhoa.radiograph import Box, squared
 from rhoa.reading import as_volume
@@ -54,7 +54,7 @@ NOT_USED = "the CT-AP is as scanned, and no hip is cropped: {}."
 UNPOSED = frozenset({"depth", "pixel_mm", "method", "order"})
 """Options of a projection that are measured in the AP frame."""
 
-Pose = Literal["auto", "standing"] | Landmarks | Alignment
+PoseOption = Literal["auto", "standing"] | Landmarks | Alignment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,7 +220,7 @@ class ExtractedHips:
 def extract(
     scan: Scan,
     *,
-    pose: Pose = "auto",
+    pose: PoseOption = "auto",
     sides: Sequence[Side] = SIDES,
     boxes: Mapping[Side, Box] | None = None,
     accept: Collection[str] | Mapping[Side, Collection[str]] = (),
@@ -422,7 +422,7 @@ def _given(volume: Volume, pose: Alignment | Landmarks, offset: float, *, forced
             "check that left and right landmarks are not swapped."
         )
     what = "alignment is" if isinstance(pose, Alignment) else "landmarks are"
-    note = f"the {what} flagged {joined(read.hard_flags)}" if read.hard_flags else ""
+    note = f"the {what} flagged {flag_names(read.hard_flags)}" if read.hard_flags else ""
     used = not note or forced
     if not used:
         warn_user(NOT_USED.format(note))
@@ -451,5 +451,5 @@ def _found(volume: Volume) -> tuple[Alignment | None, str]:
             "with the femoral heads"
         )
     if found.hard_flags or not found.upright:
-        return found, f"the pose found is flagged {joined(found.hard_flags) or 'upside down'}"
+        return found, f"the pose found is flagged {flag_names(found.hard_flags) or 'upside down'}"
     return found, ""

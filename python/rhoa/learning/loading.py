@@ -48,12 +48,12 @@ _EXTERNAL, _LOCATION = 13, 14  # of a tensor
 Field = tuple[int, int, memoryview | int]
 
 
-def unsafe_reason(content: bytes) -> str:
+def unsafe_graph_reason(content: bytes) -> str:
     """Why a file is no ONNX classifier that may be run; empty where it is one.
 
     Examples
     --------
-    >>> unsafe_reason(b"no protobuf at all")
+    >>> unsafe_graph_reason(b"no protobuf at all")
     'it is no ONNX file'
     """
     try:
@@ -197,7 +197,7 @@ def open_session(content: bytes, card: Mapping[str, Any], name: str) -> Any:  # 
     """
     runtime = require_extra("onnxruntime", extra="onnx", purpose="a model.onnx")
     where = f"{name}/{ONNX_FILE}"
-    if problem := unsafe_reason(content):
+    if problem := unsafe_graph_reason(content):
         raise WeightsError(f"{where}: not a classifier of rhoa ({problem}); export it again.")
     options = runtime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY

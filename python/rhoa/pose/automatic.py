@@ -1,13 +1,17 @@
-"""The pose of a pelvis in a grey CT: a model of the pelvis registered to the edges of its bone."""
+"""The automatic pose of a pelvis in a grey CT: a statistical shape model registered to its bone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from rhoa.errors import LandmarkError, ParameterError, PoseError, require_choice
+from rhoa.parallel import side_by_side
 from rhoa.pose.alignment import (
     LANDMARKS_OUTSIDE,
     MODEL_LANDMARKS,
@@ -17,23 +21,454 @@ from rhoa.pose.alignment import (
     usable_alignment,
 )
 from rhoa.pose.anterior_plane import PUBES, angle_deg, facet_of, refined
-from rhoa.pose.bone import Faces, bone_of, coarse, finer
-from rhoa.pose.registration import LANDMARKS, SACRUM, BoneEdges, registered_pelvis
-from rhoa.pose.spheres import refine_sphere
+from rhoa.pose.bone import Faces, bone_of, coarse, edges, finer, thinned
+from rhoa.pose.spheres import hough_sphere_centres, refine_sphere
 from rhoa.reading import as_volume
+from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from rhoa.pose.anterior_plane import Pubis
     from rhoa.pose.bone import Bone
-    from rhoa.pose.registration import Fit, Registration
     from rhoa.reading.reader import Scan
+
+    Rows = NDArray[np.intp]
 
     Points = NDArray[np.float64]
 
+
+# A statistical shape model of the pelvis, registered robustly to the edges of bone in a CT.
+#
+# Every point of the model's surface asks for an edge of bone near it that faces its way; edges that
+# no point asks for (contrast, metal, arms, the table) cost nothing. Registration begins from many
+# places and keeps what finds most support: first rigid, then with the principal modes of the shape,
+# last with smooth deformations that no mode spans.
+
+FILE = Path(__file__).with_name("pelvis_model.npz")
+LANDMARKS, HIPS = slice(-6, -2), slice(-2, None)
+"""Of a shape's points, after its surface: spines and tubercles, centres of both hips."""
+SACRUM = 2
+
+TURNED_MM = 12.0
+"""Distance that the full turn of a surface's direction, per unit of its normal, counts as."""
+SIZE_SD = 0.08
+"""Of the logarithm of a pelvis' size."""
+NOISE_MM = 2.5
+ALONG = 0.1
+"""Weight of a residual along the surface against that across it."""
+MOST_TURN, MOST_GROWTH = 0.2, 0.1
+"""Of one step: radians, and of the logarithm of the size."""
+LEAST_FOUND = 60
+"""Points that find an edge; with fewer nothing is fitted."""
+SURE_WEIGHT = 0.3
+"""Points of less weight (joints, much of the sacrum) are left out of the first steps."""
+FEW, SOME = 250, 700
+
+LEAST_EDGES, MOST_EDGES = 1_000, 80_000
+# What is no edge of bone, in HU: gas lies before it; it is as dense within as at its rim.
+BEFORE_MM, GAS_HU = 4.0, -150.0
+RIM_MM, CORE_MM, CORE_HU, CORE_SHARE = (2.0, 3.5), (6.0, 9.0, 12.0), 300.0, 0.8
+VOTERS, PLACES = 40_000, 24
+APART_MM, LEAST_LATERAL = (125.0, 215.0), 0.8
+PAIRS, TILTS_DEG = 40, (-30.0, -10.0, 10.0, 30.0)
+STEP_MM, BACK_MM, GRID_TILTS_DEG = 40.0, (-30.0, 10.0), (-20.0, 10.0)
+"""Starts that need no round places: along the middle of the bone, from feet to head."""
+SAME_MM, SAME_DEG = 15.0, 12.0
+STARTED, CONTINUED = 14, 4
+# Distances within which an edge counts, mm, one a step.
+RIGID_MM = (30, 26, 22, 20, 18, 16, 14, 12)
+MODES_MM = tuple(np.linspace(26, 10, 12))
+ALL_MM = (18, 14)
+SMOOTH_MM = tuple(np.linspace(18, 7, 14))
+RIVAL_MM, RIVAL_DEG = 25.0, 15.0
+NEAR_MM = 25.0
+"""Surface this close to a landmark shows whether it was seen."""
+
+
+@dataclass(frozen=True, eq=False)
+class PelvisModel:
+    """The mean pelvis in its AP frame, mm, and how pelves differ from it."""
+
+    mean: Points
+    """Surface points, then both spines, both tubercles, both hip centres."""
+    normals: Points
+    """Outward, of the surface points."""
+    weight: NDArray[np.float64]
+    """Of each surface point; less at joints."""
+    bone: NDArray[np.uint8]
+    """0 left hip, 1 right hip, 2 sacrum."""
+    modes: NDArray[np.float32]
+    """Principal modes ``(modes, points, 3)``, one standard deviation each."""
+    smooth: NDArray[np.float32]
+    """Smooth deformations ``(count, points)``, along each of the three axes."""
+
+    @cached_property
+    def middle(self) -> Points:
+        """Midway between the hip centres."""
+        middle: Points = self.mean[HIPS].mean(axis=0)
+        return middle
+
+    @cached_property
+    def apart_mm(self) -> float:
+        """Between the hip centres."""
+        return float(np.linalg.norm(np.subtract(*self.mean[HIPS])))
+
+    @cached_property
+    def order(self) -> Rows:
+        """Surface points that matter, in an order whose beginnings sample all of it."""
+        return np.random.default_rng(0).permutation(np.flatnonzero(self.weight > SURE_WEIGHT))
+
+    @cached_property
+    def every(self) -> Rows:
+        """All surface points."""
+        return np.arange(len(self.normals))
+
+    def near(self, point: int, reach_mm: float = NEAR_MM) -> Rows:
+        """Surface points about a landmark or hip centre, counted as from the end of ``mean``."""
+        return np.flatnonzero(
+            np.linalg.norm(self.mean[: len(self.normals)] - self.mean[point], axis=1) < reach_mm
+        )
+
+
+@cache
+def pelvis_model() -> PelvisModel:
+    """The model that travels with the package."""
+    with np.load(FILE) as content:
+        return PelvisModel(
+            content["mean"].astype(float),
+            content["normals"].astype(float),
+            content["weight"].astype(float),
+            content["bone"],
+            content["modes"].astype(np.float32),
+            content["smooth"].astype(np.float32),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The model laid somewhere: ``lps = size * (point - model.middle) @ turn.T + place``."""
+
+    model: PelvisModel
+    turn: Points
+    """Columns: the model's axes in patient LPS."""
+    place: Points
+    """Of the middle between the hips, as far as the shape leaves it there."""
+    size: float = 1.0
+    modes: NDArray[np.float64] | None = None
+    """In standard deviations."""
+    smooth: NDArray[np.float64] | None = None
+    support: float = 0.0
+    """From 0 to 1: how much of the surface that was scanned found an edge."""
+
+    def shape(self, rows: Rows | slice) -> Points:
+        """Points of the deformed model in its own frame."""
+        points = self.model.mean[rows]
+        if self.modes is not None:
+            points = points + np.tensordot(self.modes, self.model.modes[:, rows], 1)
+        if self.smooth is not None:
+            points = points + np.tensordot(self.model.smooth[:, rows].T, self.smooth, 1)
+        return points
+
+    def lps(self, rows: Rows | slice) -> Points:
+        """Points where they lie in the patient, mm."""
+        laid: Points = self.size * (self.shape(rows) - self.model.middle) @ self.turn.T + self.place
+        return laid
+
+    def normals(self, rows: Rows | slice) -> Points:
+        """Outward directions of surface points in the patient."""
+        outward: Points = self.model.normals[rows] @ self.turn.T
+        return outward
+
+    @property
+    def landmarks(self) -> Points:
+        """Both spines and both tubercles, patient LPS, rows."""
+        return self.lps(LANDMARKS)
+
+    @property
+    def hips(self) -> Points:
+        """Left and right hip centre, patient LPS, rows."""
+        return self.lps(HIPS)
+
+    @cached_property
+    def frame(self) -> Alignment:
+        """The AP frame through the model's landmarks."""
+        return from_landmarks(Landmarks(*self.landmarks))
+
+    @property
+    def unusual(self) -> float:
+        """Root mean square of the modes, in standard deviations; of ordinary pelves below 1.5."""
+        return 0.0 if self.modes is None else float(np.sqrt(np.mean(self.modes**2)))
+
+
+@dataclass(frozen=True, eq=False)
+class BoneEdges:
+    """Edges of bone in a scan, and what they say of a fit."""
+
+    points: Points
+    outward: Points
+    grid: Volume
+
+    @classmethod
+    def of(cls, grid: Volume) -> BoneEdges:
+        """All edges of smoothed HU."""
+        points, uphill = edges(grid)
+        return cls(points, -uphill, grid)
+
+    def cortical(self) -> BoneEdges:
+        """Those that may be an edge of bone: soft tissue before them, marrow behind a dense rim.
+
+        Gas lies before contrast in bowel and air before what is on the skin; contrast and metal
+        are as dense within as at their rim. So are some femoral heads.
+        """
+        points, uphill, grid = self.points, -self.outward, self.grid
+
+        def at(depth_mm: float) -> NDArray[np.float32]:
+            index = np.rint(grid.to_index(points + depth_mm * uphill)).astype(np.intp)
+            np.clip(index, 0, np.array(grid.shape) - 1, out=index)
+            values: NDArray[np.float32] = grid.hu[tuple(index.T)]
+            return values
+
+        core, rim = np.stack([at(mm) for mm in CORE_MM]), np.stack([at(mm) for mm in RIM_MM])
+        filled = core.min(axis=0) > CORE_HU
+        filled &= core.mean(axis=0) > CORE_SHARE * rim.max(axis=0)
+        of_bone = (at(-BEFORE_MM) > GAS_HU) & ~filled
+        return BoneEdges(points[of_bone], self.outward[of_bone], grid)
+
+    def turned(self, turn: Points) -> BoneEdges:
+        """The same scan with its axes turned."""
+        affine = np.eye(4)
+        affine[:3] = turn @ self.grid.affine[:3]
+        return BoneEdges(self.points @ turn.T, self.outward @ turn.T, Volume(self.grid.hu, affine))
+
+    @cached_property
+    def sample(self) -> BoneEdges:
+        """A part of them that is quickly searched, chosen by a fixed draw."""
+        both = thinned(np.hstack([self.points, self.outward]), MOST_EDGES)
+        return BoneEdges(both[:, :3], both[:, 3:], self.grid)
+
+    @cached_property
+    def _tree(self) -> object:
+        from scipy.spatial import cKDTree
+
+        rows = np.hstack([self.points, TURNED_MM * self.outward])
+        return cKDTree(rows, balanced_tree=False, compact_nodes=False)
+
+    def nearest(self, points: Points, outward: Points, within_mm: float) -> tuple[Points, Rows]:
+        """Distance, direction counted, and number of the nearest edge; infinity where none is."""
+        return self._tree.query(  # type: ignore[attr-defined,no-any-return]  # SciPy has no types
+            np.hstack([points, TURNED_MM * outward]), distance_upper_bound=within_mm
+        )
+
+    def inside(self, points: Points) -> NDArray[np.bool_]:
+        """Whether points were scanned, and not at the very edge of the scan."""
+        index, last = self.grid.to_index(points), np.array(self.grid.shape) - 1
+        return np.asarray(((index > 1) & (index < last - 1)).all(axis=1))
+
+    def found(self, fit: Fit, rows: Rows, spread_mm: float) -> tuple[Points, NDArray[np.bool_]]:
+        """For each surface point how near an edge is, 1 to 0, and whether it was scanned."""
+        points = fit.lps(rows)
+        inside = self.inside(points)
+        away, _ = self.nearest(points, fit.normals(rows), 3 * spread_mm)
+        near = np.exp(-0.5 * (np.minimum(away, 99.0) / spread_mm) ** 2)
+        return np.where(np.isfinite(away) & inside, near, 0.0), inside
+
+    def support(self, fit: Fit, rows: Rows, spread_mm: float) -> Fit:
+        """The fit with its support; where most lies outside, what is missing counts against it."""
+        near, inside = self.found(fit, rows, spread_mm)
+        weight = fit.model.weight[rows]
+        total = max(float(weight[inside].sum()), 0.5 * float(weight.sum()))
+        return replace(fit, support=float((weight * near).sum()) / total)
+
+    def registered(
+        self,
+        fit: Fit,
+        rows: Rows,
+        within_mm: Sequence[float],
+        *,
+        modes: bool = False,
+        smooth: bool = False,
+    ) -> Fit:
+        """The fit moved, and deformed if asked for, to the edges near it."""
+        for cap in within_mm:
+            moved = self._step(fit, rows, float(cap), modes=modes, smooth=smooth)
+            if moved is None:
+                break
+            fit = moved
+        return fit
+
+    def _step(self, fit: Fit, rows: Rows, cap: float, *, modes: bool, smooth: bool) -> Fit | None:
+        """One Gauss-Newton step, in the model's frame; None where too few points find an edge.
+
+        Unknown are a shift, a turn, the size, the modes and the smooth deformations along each
+        axis; residuals are weighted by Tukey's function, across the surface more than along it.
+        """
+        model = fit.model
+        laid = fit.lps(rows)
+        away, number = self.nearest(laid, fit.normals(rows), cap)
+        used = np.isfinite(away) & self.inside(laid)
+        if np.count_nonzero(used) < LEAST_FOUND:
+            return None
+        rows, edge = rows[used], number[used]
+        across = self.outward[edge] @ fit.turn
+        residual = (self.points[edge] - laid[used]) @ fit.turn / fit.size
+        weight = model.weight[rows] * (1 - (away[used] / cap) ** 2) ** 2
+        weight /= NOISE_MM**2
+        from_middle = (laid[used] - fit.place) @ fit.turn / fit.size
+
+        few = 7 + (len(model.modes) if modes else 0)
+        extra = len(model.smooth) if smooth else 0
+        # What each unknown moves along each axis: the first ones along all, the others along one.
+        moves = np.zeros((3, len(rows), few), np.float32)
+        x, y, z = from_middle.T
+        for axis in range(3):
+            moves[axis, :, axis] = 1
+            moves[axis, :, 6] = from_middle[:, axis]
+        moves[0, :, 4], moves[0, :, 5] = z, -y
+        moves[1, :, 3], moves[1, :, 5] = -z, x
+        moves[2, :, 3], moves[2, :, 4] = y, -x
+        if modes:
+            moves[:, :, 7:] = model.modes[:, rows].transpose(2, 1, 0)
+        count = few + 3 * extra
+        matrix, gradient = np.zeros((count, count)), np.zeros(count)
+        normal = np.empty((len(rows), count), np.float32)
+        normal[:, :few] = np.einsum("ink,ni->nk", moves, across.astype(np.float32))
+        bend = model.smooth[:, rows].T if smooth else np.zeros((len(rows), 0), np.float32)
+        here = np.arange(few)
+        for axis in range(3):
+            own = few + axis * extra + np.arange(extra)
+            normal[:, own] = bend * across[:, axis : axis + 1]
+            along = np.hstack([moves[axis], bend])
+            weighted = (ALONG * weight[:, None] * along).astype(np.float32)
+            where = np.concatenate([here, own])
+            matrix[np.ix_(where, where)] += along.T @ weighted
+            gradient[where] += weighted.T @ residual[:, axis]
+        weighted = (weight[:, None] * normal).astype(np.float32)
+        matrix += normal.T @ weighted
+        gradient += weighted.T @ (residual * across).sum(axis=1)
+
+        matrix[6, 6] += 1 / SIZE_SD**2
+        gradient[6] -= np.log(fit.size) / SIZE_SD**2
+        shape = np.concatenate([fit.modes if fit.modes is not None else np.zeros(len(model.modes))])
+        bent = fit.smooth if fit.smooth is not None else np.zeros((len(model.smooth), 3))
+        if modes:
+            gradient[7:few] -= shape
+        if smooth:
+            gradient[few:] -= bent.T.ravel()
+        diagonal = np.arange(count)
+        matrix[diagonal, diagonal] += np.where(diagonal < 6, 1e-6, np.where(diagonal < 7, 0, 1))
+        step: Points = np.linalg.solve(matrix, gradient).astype(np.float64)
+        angle = float(np.linalg.norm(step[3:6]))
+        if angle > MOST_TURN:
+            step *= MOST_TURN / angle
+        return Fit(
+            model,
+            fit.turn @ _rotation(step[3:6]),
+            fit.place + fit.size * fit.turn @ step[:3],
+            fit.size * float(np.exp(np.clip(step[6], -MOST_GROWTH, MOST_GROWTH))),
+            shape + step[7:few] if modes else fit.modes,
+            bent + step[few:].reshape(3, -1).T if smooth else fit.smooth,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """The best fit, and how much more of it is supported than of any other place."""
+
+    fit: Fit
+    margin: float
+
+
+def registered_pelvis(scan: BoneEdges) -> Registration | None:
+    """The pelvis in a scan along the patient's axes; None where nothing resembles one at all."""
+    scan, model = scan.sample, pelvis_model()
+    if len(scan.points) < LEAST_EDGES:
+        return None
+    few, some = model.order[:FEW], model.order[:SOME]
+
+    def rigid(fit: Fit) -> Fit:
+        return scan.support(scan.registered(fit, few, RIGID_MM), few, 5.0)
+
+    def deformed(fit: Fit) -> Fit:
+        return scan.support(scan.registered(fit, some, MODES_MM, modes=True), some, 4.0)
+
+    starts = side_by_side(lambda fit: scan.support(fit, few, 8.0), _starts(model, scan))
+    begun: list[Fit] = []
+    for start in _likeliest(starts):
+        if all(_apart(start, other, SAME_MM, SAME_DEG) for other in begun):
+            begun.append(start)
+        if len(begun) == STARTED:
+            break
+    moved = _likeliest(side_by_side(rigid, begun))
+    ends = _likeliest(side_by_side(deformed, moved[:CONTINUED]))
+    if not ends:
+        return None
+    best, *others = ends
+    rivals = [fit.support for fit in others if _apart(fit, best, RIVAL_MM, RIVAL_DEG)]
+    fit = scan.registered(best, model.every, ALL_MM, modes=True)
+    fit = scan.registered(fit, model.every, SMOOTH_MM, modes=True, smooth=True)
+    fit = scan.support(fit, model.every, 4.0)
+    return Registration(fit, best.support - max(rivals, default=0.0))
+
+
+def _likeliest(fits: Iterable[Fit]) -> list[Fit]:
+    return sorted(fits, key=lambda fit: -fit.support)
+
+
+def _starts(model: PelvisModel, scan: BoneEdges) -> list[Fit]:
+    """Where a pelvis may be: between two round places, and all along the body."""
+    both = thinned(np.hstack([scan.points, -scan.outward]), VOTERS)
+    places, roundness = hough_sphere_centres(both[:, :3], both[:, 3:], PLACES)
+    pairs = []
+    for (one, left), (other, right) in product(enumerate(places), repeat=2):
+        apart = float(np.linalg.norm(left - right))
+        if APART_MM[0] < apart < APART_MM[1] and left[0] - right[0] > LEAST_LATERAL * apart:
+            pairs.append((roundness[one] + roundness[other], left, right))
+    pairs.sort(key=lambda pair: -pair[0])
+    starts = [
+        _between(model, left, right, tilt) for _, left, right in pairs[:PAIRS] for tilt in TILTS_DEG
+    ]
+    low, high = scan.points.min(axis=0), scan.points.max(axis=0)
+    middle = np.median(scan.points, axis=0)
+    half = np.array([model.apart_mm / 2, 0.0, 0.0])
+    for height in np.arange(low[2] - STEP_MM / 2, high[2] + 1, STEP_MM):
+        for back, tilt in product(BACK_MM, GRID_TILTS_DEG):
+            centre = np.array([middle[0], middle[1] + back, height])
+            starts.append(_between(model, centre + half, centre - half, tilt))
+    return starts
+
+
+def _between(model: PelvisModel, left: Points, right: Points, tilt_deg: float) -> Fit:
+    """The mean pelvis with its hips at two places, its ASIS tipped forward."""
+    apart = float(np.linalg.norm(left - right))
+    x = (left - right) / apart
+    up = np.array([0.0, 0.0, 1.0]) - x[2] * x
+    up /= np.linalg.norm(up)
+    back = np.cross(up, x)
+    cosine, sine = np.cos(np.radians(tilt_deg)), np.sin(np.radians(tilt_deg))
+    turn = np.column_stack([x, cosine * back + sine * up, cosine * up - sine * back])
+    size = float(np.clip(apart / model.apart_mm, 0.8, 1.2))
+    return Fit(model, turn, (left + right) / 2, size)
+
+
+def _apart(one: Fit, other: Fit, distance_mm: float, angle_deg: float) -> bool:
+    sine = float(np.linalg.norm(one.turn - other.turn) / np.sqrt(8))
+    turned = np.degrees(2 * np.arcsin(min(sine, 1.0)))
+    return bool(np.linalg.norm(one.place - other.place) > distance_mm or turned > angle_deg)
+
+
+def _rotation(vector: Points) -> Points:
+    """The rotation about a vector by its length."""
+    angle = float(np.linalg.norm(vector))
+    x, y, z = vector / max(angle, 1e-12)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    turn: Points = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return turn
+
+
+# The pose of a pelvis in a grey CT: a model of the pelvis registered to the edges of its bone.
 
 LEAST_SUPPORT, SURE_SUPPORT = 0.27, 0.28
 LEAST_MARGIN, SURE_MARGIN = 0.06, 0.10
@@ -86,7 +521,7 @@ def from_volume(
     """The AP frame of the pelvis in a grey CT, found automatically.
 
     On a copy with voxels of about 2 mm a statistical shape model of the pelvis is registered to the
-    edges of bone (`rhoa.pose.registration`); the four landmarks are then read on the bone near its
+    edges of bone (`rhoa.pose.automatic`); the four landmarks are then read on the bone near its
     surface, the femoral heads on the edges about its hip centres. Landmarks that lie outside the
     scan, or of which no bone is seen, are the model's. Nothing of the size of the volume is copied.
 
@@ -156,9 +591,9 @@ def from_volume(
     grid = coarse(volume, progress=progress)
     bone = bone_of(finer(grid, FINE_MM))
     edges = BoneEdges.of(bone.grid)
-    scan = edges.of_shells()
+    scan = edges.cortical()
     found, turn = _found(scan)
-    frame = _Reading(bone, max(grid.spacing_mm), edges, scan, found, pubis).alignment()
+    frame = _LandmarkReading(bone, max(grid.spacing_mm), edges, scan, found, pubis).alignment()
     if turn is not None:
         frame = replace(frame, flags=frame.flags | {"turned_in_scan"})
     return frame
@@ -191,7 +626,7 @@ def _found(scan: BoneEdges) -> tuple[Registration, str | None]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Reading:
+class _LandmarkReading:
     """Landmarks, heads and evidence of a registered pelvis."""
 
     bone: Bone
@@ -209,7 +644,7 @@ class _Reading:
 
     def alignment(self) -> Alignment:
         fit, model = self.fit, self.fit.model
-        near, inside = self.scan.some.found(fit, model.every, EVIDENCE_MM)
+        near, inside = self.scan.sample.found(fit, model.every, EVIDENCE_MM)
         weight = model.weight * inside
         about = [model.near(point) for point in range(LANDMARKS.start, LANDMARKS.stop)]
         scanned = np.array([inside[rows].mean() for rows in about])
@@ -334,7 +769,7 @@ def _of_numbers(frame: Alignment, voxel_mm: float) -> set[str]:
     return {name for name, holds in known.items() if holds}
 
 
-# Which alignment a scan is looked at in: the one given, or the one found in it; how two differ.
+# The alignment that an image is made through: the one given, or the one found in the scan.
 
 Pose = Alignment | Landmarks | Literal["auto"] | None
 

@@ -78,12 +78,11 @@ def finer(volume: Volume, target_mm: float) -> Volume:
     between linear pieces there is none: a spine of 3 mm voxels was lost. Metal is as dense as dense
     bone, lest a cubic overshoot beside it.
     """
-    hu, affine = volume.hu, volume.affine.copy()
     if max(volume.spacing_mm) < LARGE * target_mm:
         return volume
     from scipy.ndimage import zoom
 
-    hu = np.clip(hu, *DENSITIES_HU).astype(np.float32)
+    hu, affine = np.clip(volume.hu, *DENSITIES_HU).astype(np.float32), volume.affine.copy()
     for axis, (step, length) in enumerate(zip(volume.spacing_mm, volume.shape, strict=True)):
         if step < LARGE * target_mm or length < 2:
             continue

@@ -144,9 +144,9 @@ class HipCoverage:
         }
 
     def __str__(self) -> str:
-        verdict = "usable" if self.usable else f"not usable: {joined(self.hard_flags)}"
+        verdict = "usable" if self.usable else f"not usable: {flag_names(self.hard_flags)}"
         if self.warnings:
-            verdict += f"; flagged: {joined(self.warnings)}"
+            verdict += f"; flagged: {flag_names(self.warnings)}"
         facts = [f"{self.inside_fraction:.0%} of its region scanned"]
         facts.append(f"{self.margin_mm:.0f} mm from the edge")
         if self.metal_cm3 >= 0.05:
@@ -249,11 +249,11 @@ class Coverage:
                      for one in items]  # fmt: skip
             lines.append(f"{name.replace('_', ' ')} by the reader: {', '.join(names)}")
         odd = self.flags & {"not_hounsfield", "no_body", "values_cut_off"}
-        lines += [f"not judged: {joined(odd)}"] if odd else []
+        lines += [f"not judged: {flag_names(odd)}"] if odd else []
         return "\n".join(lines)
 
 
-def joined(flags: Collection[str]) -> str:
+def flag_names(flags: Collection[str]) -> str:
     """Names of flags in order, as words."""
     return ", ".join(sorted(flags)).replace("_", " ")
 

@@ -13,14 +13,14 @@ const ROWS: usize = 4;
 
 /// Bytes between what is added and what is asked for. A processor looks ahead as many instructions
 /// as it can hold; of a plain read that is many lines of memory, of sums it is few.
-pub(crate) const AHEAD: usize = 1 << 13;
+const AHEAD: usize = 1 << 13;
 
 /// Voxels that are asked for at once.
 const PIECE: usize = 2048;
 
 /// `count` states that begin where a line of the cache does: a vector register that lies across two
 /// lines is stored twice.
-pub(crate) fn lines_of<S: Copy>(memory: &mut Vec<S>, count: usize, state: S) -> &mut [S] {
+pub(crate) fn cache_aligned<S: Copy>(memory: &mut Vec<S>, count: usize, state: S) -> &mut [S] {
     memory.clear();
     memory.resize(count + LINE / size_of::<S>(), state);
     let start = memory
@@ -28,6 +28,17 @@ pub(crate) fn lines_of<S: Copy>(memory: &mut Vec<S>, count: usize, state: S) -> 
         .align_offset(LINE)
         .min(LINE / size_of::<S>());
     &mut memory[start..start + count]
+}
+
+/// Asks for the column that lies [`AHEAD`] bytes behind one of `plane`, whose columns adjoin.
+#[inline(always)]
+pub(crate) fn prefetch_after<T: Voxel>(plane: ArrayView2<'_, T>, column: usize) {
+    let ahead = AHEAD / (plane.nrows() * size_of::<T>()).max(1);
+    let later = column + ahead.max(1);
+    if later < plane.ncols() {
+        let voxels = plane.index_axis_move(Axis(1), later).to_slice();
+        prefetch(voxels.unwrap_or_default());
+    }
 }
 
 /// `update(state, voxel)` along a row; a row without gaps goes through a slice, which vectorises.

@@ -8,8 +8,8 @@
 
 use ndarray::{ArrayView3, ArrayViewMut3, Axis};
 
-use crate::accumulate::{AHEAD, accumulate_rows, lines_of, parts, write};
-use crate::simd::{Kernel, prefetch};
+use crate::accumulate::{accumulate_rows, cache_aligned, parts, prefetch_after, write};
+use crate::simd::Kernel;
 use crate::voxel::Combine;
 use crate::walk::{columns_adjoin, rows_adjoin};
 use crate::{Reduce, Voxel, Window};
@@ -94,8 +94,8 @@ impl<T: Voxel, C: Combine> Kernel for Lanes<'_, T, C> {
         let lines = if rows_adjoin(&self.volume) { 1 } else { all };
         let pixels = lines * width;
         let (mut lanes, mut totals) = (Vec::new(), Vec::new());
-        let lanes = lines_of(&mut lanes, pixels * LANES.div_ceil(pixels), 0);
-        let totals = lines_of(&mut totals, pixels * self.windows.len(), 0);
+        let lanes = cache_aligned(&mut lanes, pixels * LANES.div_ceil(pixels), 0);
+        let totals = cache_aligned(&mut totals, pixels * self.windows.len(), 0);
         let outs = self.out.axis_chunks_iter_mut(Axis(1), lines);
         for (volume, out) in self.volume.axis_chunks_iter(Axis(1), lines).zip(outs) {
             let block = Lanes {
@@ -162,15 +162,11 @@ impl<T: Voxel, C: Combine> Lanes<'_, T, C> {
     fn columns(mut self) {
         let length = self.volume.len_of(Axis(0));
         let images = length.div_ceil(self.every);
-        let ahead = (AHEAD / (length * size_of::<T>()).max(1)).max(1);
         for (line, mut out) in self.out.axis_iter_mut(Axis(1)).enumerate() {
             let plane = self.volume.index_axis(Axis(1), line);
             let columns = plane.columns().into_iter().zip(out.columns_mut());
             for (column, (voxels, mut pixels)) in columns.enumerate() {
-                if column + ahead < plane.ncols() {
-                    let later = plane.index_axis_move(Axis(1), column + ahead);
-                    prefetch(later.to_slice().unwrap_or_default());
-                }
+                prefetch_after(plane, column);
                 for (&window, mut pixels) in self
                     .windows
                     .iter()

@@ -15,7 +15,7 @@
 
 use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut3, Axis, s};
 
-use crate::accumulate::{AHEAD, accumulate, accumulate_rows, lines_of, parts, write};
+use crate::accumulate::{accumulate, accumulate_rows, cache_aligned, parts, prefetch_after, write};
 use crate::lanes::{Lanes, Narrow};
 use crate::parallel::{self, Machine};
 use crate::simd::{Kernel, Level, prefetch};
@@ -273,7 +273,7 @@ fn reduce_rows<T: Voxel, A: Number, C: Combine>(
 ) {
     let (length, lines, width) = volume.dim();
     let mut numbers = Vec::new();
-    let numbers = lines_of(&mut numbers, lines * width, C::nothing::<A>());
+    let numbers = cache_aligned(&mut numbers, lines * width, C::nothing::<A>());
     for (rows, mut image) in parts(length, every).zip(out.outer_iter_mut()) {
         accumulate_rows(numbers, volume, rows, |number, voxel| {
             C::add(number, clip(voxel));
@@ -297,16 +297,12 @@ fn reduce_columns<T: Voxel, A: Number, C: Combine>(
 ) {
     const COLUMNS: usize = 8;
     const LONGEST: usize = 1024;
-    const AT_ONCE: usize = 16;
+    const ROWS_PREFETCHED: usize = 16;
     let (length, width) = plane.dim();
     let adjoin = width > 0 && plane.column(0).to_slice().is_some();
-    if adjoin && every >= LANES && (C::ROUNDED_FIRST || !A::ROUNDED) {
-        let ahead = (AHEAD / (length * size_of::<T>()).max(1)).max(1);
+    if adjoin && every >= LANES && (C::ANY_ORDER || !A::ROUNDED) {
         for (column, voxels) in plane.columns().into_iter().enumerate() {
-            if column + ahead < width {
-                let later = plane.index_axis_move(Axis(1), column + ahead);
-                prefetch(later.to_slice().unwrap_or_default());
-            }
+            prefetch_after(plane, column);
             let mut number = C::nothing::<A>();
             let voxels = voxels.to_slice().unwrap_or_default();
             for (image, voxels) in voxels.chunks(every).enumerate() {
@@ -318,7 +314,7 @@ fn reduce_columns<T: Voxel, A: Number, C: Combine>(
     }
     let longest = length.min(LONGEST);
     let mut clipped = Vec::new();
-    let clipped = lines_of(&mut clipped, COLUMNS * longest, A::default());
+    let clipped = cache_aligned(&mut clipped, COLUMNS * longest, A::default());
     for columns in parts(width, COLUMNS) {
         let mut numbers = [C::nothing::<A>(); COLUMNS];
         for rows in parts(length, LONGEST) {
@@ -341,7 +337,7 @@ fn reduce_columns<T: Voxel, A: Number, C: Combine>(
             let mut start = rows.start;
             while start < rows.end {
                 let end = rows.end.min((start / every + 1).saturating_mul(every));
-                let end = end.min(start + AT_ONCE);
+                let end = end.min(start + ROWS_PREFETCHED);
                 // Adding leaves memory idle: what comes next is brought nearer meanwhile.
                 for voxels in next {
                     if let Some(voxels) = voxels.get(start - rows.start..end - rows.start) {

@@ -238,7 +238,7 @@ pub(crate) fn in_exact_numbers<T: Voxel, R: Reduction<T>>(
         }
         None => match T::float_bounds(window) {
             // Rounding keeps the order: the largest may be rounded before it is known.
-            Some((low, high)) if R::Combine::ROUNDED_FIRST => {
+            Some((low, high)) if R::Combine::ANY_ORDER => {
                 reduction.run(|voxel: T| voxel.at_least(low).at_most(high).to_f32());
             }
             Some((low, high)) => {
@@ -253,7 +253,7 @@ pub(crate) fn in_exact_numbers<T: Voxel, R: Reduction<T>>(
 pub(crate) trait Combine: Copy + Send + Sync {
     /// Whether the result is the same where numbers are rounded before they are combined, and where
     /// they come in another order.
-    const ROUNDED_FIRST: bool;
+    const ANY_ORDER: bool;
 
     /// The result of no voxels at all.
     fn nothing<A: Number>() -> A;
@@ -271,7 +271,7 @@ pub(crate) trait Combine: Copy + Send + Sync {
 pub(crate) struct Sum;
 
 impl Combine for Sum {
-    const ROUNDED_FIRST: bool = false;
+    const ANY_ORDER: bool = false;
 
     #[inline(always)]
     fn nothing<A: Number>() -> A {
@@ -294,7 +294,7 @@ impl Combine for Sum {
 pub(crate) struct Max;
 
 impl Combine for Max {
-    const ROUNDED_FIRST: bool = true;
+    const ANY_ORDER: bool = true;
 
     #[inline(always)]
     fn nothing<A: Number>() -> A {
