@@ -6,9 +6,11 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import stat
 import threading
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Never
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Never
 from rhoa.errors import MissingFileError, ParameterError, ReadError, WeightsError, WriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from os import PathLike
 
     Progress = Callable[[int, int, str], object]
@@ -168,6 +170,20 @@ def replacing(path: str | PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def without_nan(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
+    """The same with None where a number is not finite: JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def json_text(value: Any) -> str:  # noqa: ANN401  # whatever JSON holds
+    """A value as lines of JSON that every reader takes: a number that is not finite is null."""
+    return json.dumps(without_nan(value), indent=2, allow_nan=False) + "\n"
 
 
 def csv_text(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:

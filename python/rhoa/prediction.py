@@ -7,19 +7,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from rhoa._core import __version__
 from rhoa._types import SIDES
 from rhoa.dicom.header import SkippedFileError, read_header
+from rhoa.dicom.secondary_capture import write_dicom
 from rhoa.errors import MissingFileError, ParameterError, RhoaError, require_names
-from rhoa.files import shown
-from rhoa.hips import ExtractedHips, extract, model_crop, read_xray
-from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
-from rhoa.hips.extraction import LOW_CONFIDENCE
+from rhoa.files import atomic_write, json_text, shown
+from rhoa.hips import (
+    ExtractedHips,
+    extract,
+    extract_xray,
+    model_crop,
+    read_xray,
+    structured_report,
+)
+from rhoa.hips.crop_files import CROP_REFUSALS, read_crop, write_crops
+from rhoa.hips.dicom_report import HipFinding
 from rhoa.pose.scan_coverage import HIP_REFUSALS
 from rhoa.radiograph import Radiograph
 from rhoa.reading import read_ct, whole_volume
 from rhoa.volume import Volume
 from rhoa.xray.reader import picture_format
-from rhoa.xray.refusals import REFUSALS, hips_of, require_known
+from rhoa.xray.refusals import REFUSALS, hips_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa._types import Side
+    from rhoa.dicom.secondary_capture import StudyIdentity
     from rhoa.hips import Box, HipDetector
     from rhoa.hips.extraction import PoseOption
     from rhoa.learning import Grader
@@ -37,6 +47,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["ct", "xray", "crop"]
 Rows = list[dict[str, Any]]
+PREDICTION_FILE = "prediction.json"
 
 KNOWN_REFUSALS: Mapping[Kind, Mapping[str, str]] = {
     "ct": HIP_REFUSALS,
@@ -60,6 +71,98 @@ class FoundHips:
     boxes: Mapping[Side, Box] = field(default_factory=dict)
     extracted: ExtractedHips | None = None
     """Of a CT."""
+
+    def save(
+        self,
+        folder: Path,
+        rows: Rows,
+        *,
+        model: Mapping[str, Any],
+        notes: Sequence[str] = (),
+    ) -> list[Path]:
+        """Write image, crops and ``prediction.json``, with the graded rows, into a folder.
+
+        Parameters
+        ----------
+        folder
+            Made where it is missing.
+        rows
+            As `graded` makes them of these hips.
+        model, notes
+            What graded, and what was warned of.
+
+        Returns
+        -------
+        list of Path
+            The files.
+        """
+        content: dict[str, Any] = {
+            "rhoa": __version__,
+            "research_use_only": True,
+            "model": dict(model),
+            "hips": rows,
+            "notes": list(notes),
+        }
+        if self.extracted is not None:
+            content["pose"] = self.extracted.as_dict()
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / PREDICTION_FILE]
+        if self.image is not None and self.source != "crop":
+            if self.source == "xray":
+                content["shows"] = hips_of(self.image)._asdict()
+            files.append(folder / ("ct-ap.png" if self.source == "ct" else "xray.png"))
+            self.image.save(files[-1])
+            crops = {row["side"]: crop for row, crop in zip(rows, self.crops, strict=True)}
+            files += write_crops(folder, self.image, self.boxes, crops, source=self.source)
+        atomic_write(folder / PREDICTION_FILE, json_text(content))
+        return files
+
+    def save_dicom(
+        self,
+        folder: Path,
+        rows: Rows,
+        *,
+        models: Sequence[str],
+        study: StudyIdentity,
+    ) -> list[Path]:
+        """Write ``image.dcm`` and ``findings.dcm``, the image and a structured report of its hips.
+
+        Parameters
+        ----------
+        folder
+            Exists.
+        rows
+            As `graded` makes them of these hips.
+        models
+            Checksums of the weights that graded.
+        study
+            Whose the files are to be.
+
+        Returns
+        -------
+        list of Path
+            The files; none where there is no image, or its pose is not used.
+        """
+        if self.image is None or (self.extracted is not None and not self.extracted.pose_used):
+            return []
+        hips = [
+            HipFinding(
+                side=row["side"],
+                box=self.boxes.get(row["side"]),
+                probability=row["probability"],
+                spread=row.get("spread"),
+                flags=row["flags"],
+                not_graded=row["refused"],
+            )
+            for row in rows
+        ]
+        modality = "CT" if self.source == "ct" else "XR"
+        image, findings = structured_report(
+            self.image, hips, models=models, modality=modality, study=study
+        )
+        write_dicom(image, folder / "image.dcm")
+        write_dicom(findings, folder / "findings.dcm")
+        return [folder / "image.dcm", folder / "findings.dcm"]
 
 
 def predict(
@@ -207,8 +310,7 @@ def hips_in(
         image = scan
         if not isinstance(image, Radiograph):  # boxes are in pixels: their size need not be known
             image = read_xray(image, pixel_mm="optional", side=side, accept=accepted)  # type: ignore[arg-type]
-        require_known(image, _name(scan))
-        return _hips_of_xray(image, detector)
+        return _hips_of_xray(image, detector, _name(scan))
     volume = scan if isinstance(scan, Volume) else read_ct(scan, **reading)  # type: ignore[arg-type]
     found = extract(volume, pose=pose, accept=accepted, threads=threads)
     crops = [hip.crop for hip in found.hips.values()]
@@ -267,32 +369,29 @@ def graded(found: Sequence[FoundHips], grader: Grader, *, views: int) -> Rows:
     return rows
 
 
-def _hips_of_xray(image: Radiograph, detector: HipDetector) -> FoundHips:
+def _hips_of_xray(image: Radiograph, detector: HipDetector, name: str) -> FoundHips:
     """The hips of an X-ray that a detector finds; a side without a box is refused."""
-    boxes = detector.detect(image)
-    alone = hips_of(image).alone
-    rows: Rows = []
-    crops: list[NDArray[Any] | None] = []
-    for side in SIDES:
-        box = boxes.get(side)
-        if box is not None:
-            sure = box.confidence or 0.0
-            edges = ("top", "left", "bottom", "right")
-            rows.append(
-                {
-                    "side": side,
-                    "usable": True,
-                    "refused": "",
-                    "flags": ["low_confidence"] if sure < LOW_CONFIDENCE else [],
-                    **{edge: round(getattr(box, edge), 2) for edge in edges},
-                    "confidence": round(sure, 3),
-                }
-            )
-            crops.append(model_crop(image, box, source="xray"))
-        elif alone in {None, side}:
-            why = "no hip was found by the detector"
-            rows.append({"side": side, "usable": False, "refused": why, "flags": ["not_found"]})
-            crops.append(None)
+    found = extract_xray(image, detector=detector, name=name)
+    rows: Rows = [
+        {
+            "usable": True,
+            "refused": "",
+            "flags": ["low_confidence"] if row["side"] in found.unsure else [],
+            **row,
+        }
+        for row in found.rows
+    ]
+    why = "no hip was found by the detector"
+    rows += [
+        {"side": side, "usable": False, "refused": why, "flags": ["not_found"]}
+        for side in found.missing
+    ]
+    rows.sort(key=lambda row: SIDES.index(row["side"]))
+    boxes = found.boxes
+    crops = [
+        model_crop(image, boxes[row["side"]], source="xray") if row["side"] in boxes else None
+        for row in rows
+    ]
     return FoundHips("xray", rows, crops, image, boxes)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import textwrap
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,6 @@ import numpy as np
 
 import rhoa
 from rhoa import cohort, projection
-from rhoa._types import SIDES
 from rhoa.cli.batch import (
     SHEET,
     WrittenPicture,
@@ -39,14 +37,11 @@ from rhoa.cli.options import (
     scan_options,
 )
 from rhoa.errors import ParameterError, PoseError, require_names, warn_user
-from rhoa.files import atomic_write
-from rhoa.hips import write_crop
-from rhoa.hips.annotations import corrected
+from rhoa.files import atomic_write, json_text, without_nan
 from rhoa.hips.contact_sheet import SheetEntry, Verdict, frontal, lateral, sheet, write_card
 from rhoa.pose import Alignment, tilted
 from rhoa.pose.alignment import pelvis_angles
 from rhoa.pose.scan_coverage import HIP_REFUSALS
-from rhoa.raster import draw_box, encode_png, picture_label
 
 if TYPE_CHECKING:
     import argparse
@@ -54,10 +49,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from rhoa import Radiograph, Volume
-    from rhoa.cli.common import Rows
     from rhoa.cohort import Outcome
     from rhoa.hips import ExtractedHips, HipCrop, LabelledImage
-    from rhoa.hips.annotations import Correction
     from rhoa.hips.extraction import PoseOption
     from rhoa.reading.series_index import SeriesSummary
 
@@ -134,21 +127,6 @@ def not_cropped(hips: Iterable[HipCrop]) -> list[str]:
             why, what = "; ".join(hip.refusals), "; ".join(remedies)
             lines.append(f"{hip.side} hip not cropped: {why} ({what})")
     return lines
-
-
-def write_pose(file: Path, found: ExtractedHips) -> None:
-    """Write ``pose.json``: the pose, and what the scan holds of both hips."""
-    text = json.dumps(without_nan(found.as_dict()), indent=2, allow_nan=False)
-    atomic_write(file, text + "\n")
-
-
-def without_nan(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
-    """The same with None where a number is not finite: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: without_nan(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [without_nan(one) for one in value]
-    return None if isinstance(value, float) and not abs(value) < float("inf") else value
 
 
 # A CT-AP of one scan.
@@ -228,7 +206,7 @@ def _written(folder: Path, image: Radiograph, found: ExtractedHips | None) -> li
         image.save(folder / name)
     if found is not None:
         names.append("pose.json")
-        write_pose(folder / "pose.json", found)
+        atomic_write(folder / "pose.json", json_text(found.as_dict()))
     return names
 
 
@@ -324,46 +302,6 @@ PRINTED = ("side", "usable", "top", "left", "bottom", "right", "confidence", "fl
 PICTURE = "ct-ap.png"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CroppedScan:
-    """The hips of one scan, with the boxes that somebody corrected."""
-
-    volume: Volume
-    found: ExtractedHips
-    changes: Sequence[Correction] = ()
-
-    @property
-    def rows(self) -> Rows:
-        """A row for each hip, in pixels of the picture."""
-        changed = {one.side: one.change for one in self.changes}
-        return [row | {"change": changed.get(row["side"], "")} for row in self.found.rows]
-
-    def write(self, folder: Path) -> list[str]:
-        """The files that were written into ``folder``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        image = self.found.image
-        image.save(folder / PICTURE)
-        image.save(folder / "ct-ap.npz")
-        write_pose(folder / "pose.json", self.found)
-        grey = image.to_uint8()
-        for box in self.found.boxes.values():
-            grey = draw_box(grey, box.top, box.left, box.bottom, box.right)
-        picture = encode_png(grey, pixel_mm=image.pixel_mm[0], text=picture_label("picture"))
-        atomic_write(folder / "boxes.png", picture)
-        text = json.dumps(without_nan(self.rows), indent=2)
-        atomic_write(folder / "boxes.json", text + "\n")
-        names = [PICTURE, "ct-ap.npz", "pose.json", "boxes.png", "boxes.json"]
-        for side in SIDES:
-            file = folder / f"hip-{side}.png"
-            hip = self.found.hips.get(side)
-            if hip is None or hip.crop is None or hip.box is None:
-                file.unlink(missing_ok=True)
-                continue
-            write_crop(file, hip.crop, hip.box, image, source="ct")
-            names.append(file.name)
-        return names
-
-
 def hips(options: Namespace) -> VerbResult:
     """Crops of one scan, of every scan in a folder, or of a table of scans."""
     if str(options.scan).lower().endswith(".csv"):
@@ -373,23 +311,22 @@ def hips(options: Namespace) -> VerbResult:
         refuse_landmarks(asked)
         return _of_folder(options)
     drawn = drawn_boxes(options, [PICTURE]).get(PICTURE)
-    scan = cropped(volume_of(options, options.scan), asked, options, drawn)
-    names = scan.write(options.out)
-    refused = not_cropped(scan.found.hips.values())
-    lines = ["", *str(scan.found).splitlines(), ""]
-    lines += [*refused, *(f"wrote {options.out / name}" for name in names)]
+    volume = volume_of(options, options.scan)
+    found = cropped(volume, asked, options, drawn)
+    files = found.save(options.out)
+    refused = not_cropped(found.hips.values())
+    lines = ["", *str(found).splitlines(), ""]
+    lines += [*refused, *(f"wrote {file}" for file in files)]
     if wants_review(options):
-        lines += _review_of_one(scan, options)
-    shown = [{name: row.get(name) for name in PRINTED} for row in scan.rows]
-    return VerbResult(scan.rows, lines, rejected=bool(refused), shown=shown)
+        lines += _review_of_one(volume, found, options)
+    shown = [{name: row.get(name) for name in PRINTED} for row in found.rows]
+    return VerbResult(found.rows, lines, rejected=bool(refused), shown=shown)
 
 
 def cropped(
     volume: Volume, asked: PoseRequest, options: Namespace, drawn: LabelledImage | None = None
-) -> CroppedScan:
+) -> ExtractedHips:
     """The hips of a scan; boxes that were ``drawn`` on its picture take the place of those found.
-
-    A hip whose box was taken away has no row.
 
     Raises
     ------
@@ -399,13 +336,7 @@ def cropped(
     found = extracted(volume, asked, options)
     if not found.pose_used:  # one pixel grid for the picture, its boxes and every table
         found = replace(found, image=found.image.square())
-    if drawn is None:
-        return CroppedScan(volume, found)
-    boxes, changes = corrected(found.image, found.boxes, drawn)
-    changed = {one.side: one.change for one in changes}
-    remaining = {side: hip for side, hip in found.hips.items() if changed.get(side) != "removed"}
-    moved = {side: box for side, box in boxes.items() if side in changed}
-    return CroppedScan(volume, replace(found, hips=remaining).with_boxes(moved), changes)
+    return found if drawn is None else found.corrected(drawn)
 
 
 def _of_folder(options: Namespace) -> VerbResult:
@@ -430,15 +361,15 @@ def _of_folder(options: Namespace) -> VerbResult:
     )
 
 
-def _review_of_one(cut: CroppedScan, options: Namespace) -> list[str]:
+def _review_of_one(volume: Volume, found: ExtractedHips, options: Namespace) -> list[str]:
     """The page of one scan, and its boxes to correct."""
     out: Path = options.out
     scan = Path(options.scan).resolve()
     (called,) = name_scans({scan.name: scan}, options)
-    entry = _entry(called, cut)
+    entry = _entry(called, volume, found)
     card = write_card(entry, out, place=".")
     atomic_write(out / SHEET, sheet([(entry.verdict, card)], title=f"Hips of {entry.name}"))
-    picture = WrittenPicture.of(PICTURE, cut.found.image, cut.found.boxes, cut.changes)
+    picture = WrittenPicture.of(PICTURE, found.image, found.boxes, found.changes)
     return [f"wrote {out / SHEET}", *write_review(out, [picture], options)]
 
 
@@ -474,23 +405,22 @@ def _hips_case(
     called = options.names[scan]
     with captured_warnings(redactor(scan, options)) as warned:
         volume = volume_of(options, scan, quiet=True)
-        cut = cropped(volume, asked, options, drawn.get(called))
-    cut.write(folder)
-    entry = _entry(called, cut, warned)
-    picture = WrittenPicture.of(
-        f"{called}/{PICTURE}", cut.found.image, cut.found.boxes, cut.changes
-    )
+        found = cropped(volume, asked, options, drawn.get(called))
+    found.save(folder)
+    entry = _entry(called, volume, found, warned)
+    picture = WrittenPicture.of(f"{called}/{PICTURE}", found.image, found.boxes, found.changes)
     return {
         "picture": picture.as_dict(),
         "verdict": entry.verdict,
-        "rows": without_nan(cut.rows),
+        "rows": without_nan(found.rows),
         "card": write_card(entry, folder),
     }
 
 
-def _entry(name: str, cut: CroppedScan, warned: Sequence[str] = ()) -> SheetEntry:
+def _entry(
+    name: str, volume: Volume, found: ExtractedHips, warned: Sequence[str] = ()
+) -> SheetEntry:
     """What the page shows of a scan."""
-    found = cut.found
     flags = [] if found.alignment is None else sorted(found.alignment.flags)
     hips = list(found.hips.values())
     verdict: Verdict = "fine"
@@ -500,7 +430,7 @@ def _entry(name: str, cut: CroppedScan, warned: Sequence[str] = ()) -> SheetEntr
         verdict = "look"
     views = (
         frontal(found.image, found.alignment, found.joints, found.boxes),
-        lateral(cut.volume, found.alignment, found.joints),
+        lateral(volume, found.alignment, found.joints),
     )
     facts = [
         ("pose" if line.startswith("pose") else "scan", line.removeprefix("pose: "))

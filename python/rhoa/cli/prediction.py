@@ -19,20 +19,17 @@ from rhoa.cli.batch import (
     scans_in,
 )
 from rhoa.cli.common import VerbResult, bar, distinct_names, in_words_of_shell, write_table
-from rhoa.cli.ct import AUTO, PoseRequest, without_nan
+from rhoa.cli.ct import AUTO, PoseRequest
 from rhoa.cli.options import folder_options, predict_options
 from rhoa.cohort import Pseudonyms
 from rhoa.cohort.pseudonyms import patient_of
-from rhoa.dicom.secondary_capture import StudyIdentity, write_dicom
+from rhoa.dicom.secondary_capture import StudyIdentity
 from rhoa.errors import ParameterError, warn_user
-from rhoa.files import atomic_write, shown
-from rhoa.hips import write_crop
+from rhoa.files import shown
 from rhoa.hips.contact_sheet import SheetEntry, Verdict, frontal, write_card
-from rhoa.hips.dicom_report import HipFinding, structured_report
 from rhoa.learning.grader import CARD_FILE
-from rhoa.prediction import graded, hips_in, kind_of, load_grader
+from rhoa.prediction import PREDICTION_FILE, graded, hips_in, kind_of, load_grader
 from rhoa.prediction import predict as predict_all
-from rhoa.xray.refusals import hips_of
 
 if TYPE_CHECKING:
     import argparse
@@ -40,14 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rhoa.cli.common import Rows
-    from rhoa.hips.bounding_boxes import Source
     from rhoa.learning import Grader
     from rhoa.prediction import FoundHips
 
 
-# What `rhoa predict --dicom` writes: the image and the findings, for an archive.
-
-IMAGE, REPORT = "image.dcm", "findings.dcm"
+# Whose the DICOM files of `rhoa predict --dicom` are.
 
 
 def require_consistent(options: Namespace) -> None:
@@ -76,30 +70,6 @@ def study_of(scan: Path, options: Namespace) -> StudyIdentity:
     return StudyIdentity(patient_id=Pseudonyms.load(options.pseudonyms).of(patient))
 
 
-def write_dicom_findings(
-    folder: Path, found: FoundHips, rows: Rows, *, models: Sequence[str], study: StudyIdentity
-) -> list[str]:
-    """Write image and report into ``folder``; the names of the files, none without a pose."""
-    if found.image is None or (found.extracted is not None and not found.extracted.pose_used):
-        return []
-    hips = [
-        HipFinding(
-            side=row["side"],
-            box=found.boxes.get(row["side"]),
-            probability=row["probability"],
-            spread=row.get("spread"),
-            flags=row["flags"],
-            not_graded=row["refused"],
-        )
-        for row in rows
-    ]
-    modality = "CT" if found.source == "ct" else "XR"
-    written = structured_report(found.image, hips, models=models, modality=modality, study=study)
-    for name, dataset in zip((IMAGE, REPORT), written, strict=True):
-        write_dicom(dataset, folder / name)
-    return [IMAGE, REPORT]
-
-
 # Grades of hips: of CTs, of X-rays, or of crops that are ready.
 
 COLUMNS = (
@@ -107,7 +77,6 @@ COLUMNS = (
     *("top", "left", "bottom", "right", "confidence", "head_radius_mm", "flags"),
     *("inside_fraction", "joint_fraction", "margin_mm", "metal_cm3", "pose_used", "pose_flags"),
 )
-PREDICTION_FILE = "prediction.json"
 TABLE = "predictions.csv"
 SHORT = ("scan", "side", "probability", "spread", "refused", "flags")
 
@@ -172,9 +141,10 @@ def _of_one(scan: Path, options: Namespace) -> VerbResult:
     named: Rows = [{"scan": called, **row} for row in rows]
     lines = []
     if options.out is not None:
-        _write_prediction(options.out, found, rows, warned, model=_described(options))
-        names = ["prediction.json", *_write_dicom(options.out, scan, found, rows, options)]
-        lines = [_write_rows(options.out, named), *(f"wrote {options.out / n}" for n in names)]
+        found.save(options.out, rows, model=_described(options), notes=warned)
+        files = [options.out / PREDICTION_FILE]
+        files += _write_dicom(options.out, scan, found, rows, options)
+        lines = [_write_rows(options.out, named), *(f"wrote {file}" for file in files)]
     return _result(named, lines)
 
 
@@ -191,7 +161,7 @@ def _of_crops(crops: Sequence[Path], options: Namespace) -> VerbResult:
 def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
     """One scan of several: its files, its row, and its panel of the page."""
     found, rows, warned = _graded(scan, options, quiet=True)
-    _write_prediction(folder, found, rows, warned, model=options.graders)
+    found.save(folder, rows, model=options.graders, notes=warned)
     _write_dicom(folder, scan, found, rows, options)
     of_ct = found.extracted
     alignment = None if of_ct is None else of_ct.alignment
@@ -217,13 +187,12 @@ def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
 
 def _write_dicom(
     folder: Path, scan: Path, found: FoundHips, rows: Rows, options: Namespace
-) -> list[str]:
-    """The names of the DICOM files that were written, if any were asked for."""
+) -> list[Path]:
+    """The DICOM files that were written, if any were asked for."""
     if not options.dicom:
         return []
     models = [str(one["weights_sha256"]) for one in _described(options)["members"]]
-    study = study_of(scan, options)
-    return write_dicom_findings(folder, found, rows, models=models, study=study)
+    return found.save_dicom(folder, rows, models=models, study=study_of(scan, options))
 
 
 def _graded(scan: Path, options: Namespace, *, quiet: bool) -> tuple[FoundHips, Rows, list[str]]:
@@ -248,40 +217,6 @@ def _graded(scan: Path, options: Namespace, *, quiet: bool) -> tuple[FoundHips, 
         )
     warned = [in_words_of_shell(text, options) for text in warned]
     return found, graded([found], grader, views=options.views), warned
-
-
-def _write_prediction(
-    folder: Path,
-    found: FoundHips,
-    rows: Rows,
-    warned: Sequence[str],
-    *,
-    model: Mapping[str, Any],
-) -> None:
-    """Write ``prediction.json``, the image and the crops of one scan into ``folder``."""
-    content: dict[str, Any] = {
-        "rhoa": rhoa.__version__,
-        "research_use_only": True,
-        "model": dict(model),
-        "hips": rows,
-        "notes": list(warned),
-    }
-    if found.extracted is not None:
-        content["pose"] = found.extracted.as_dict()
-    if found.source == "xray" and found.image is not None:
-        content["shows"] = hips_of(found.image)._asdict()
-    folder.mkdir(parents=True, exist_ok=True)
-    if found.image is not None:
-        found.image.save(folder / ("ct-ap.png" if found.source == "ct" else "xray.png"))
-    for row, crop in zip(rows, found.crops, strict=True):
-        file = folder / f"hip-{row['side']}.png"
-        if crop is None or found.image is None:
-            file.unlink(missing_ok=True)
-        else:
-            source: Source = "ct" if found.source == "ct" else "xray"
-            write_crop(file, crop, found.boxes[row["side"]], found.image, source=source)
-    text = json.dumps(without_nan(content), indent=2, allow_nan=False)
-    atomic_write(folder / PREDICTION_FILE, text + "\n")
 
 
 def _grader(options: Namespace) -> Grader:

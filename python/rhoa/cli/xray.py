@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,18 +31,17 @@ from rhoa.files import atomic_write, csv_text, list_files, shown
 from rhoa.hips import (
     LabelledImage,
     as_examples,
+    extract_xray,
     halves,
-    prepare,
     read_coco,
     read_examples,
     read_matlab,
     read_xray,
-    write_crop,
 )
-from rhoa.hips.annotations import corrected, read_boxes
+from rhoa.hips.annotations import read_boxes
 from rhoa.hips.contact_sheet import OF_XRAYS, SheetEntry, sheet, write_card
 from rhoa.hips.contact_sheet import film as film_view
-from rhoa.xray.refusals import REFUSALS, accepted, hips_of, require_known, settled
+from rhoa.xray.refusals import REFUSALS, hips_of, require_known
 
 if TYPE_CHECKING:
     import argparse
@@ -51,10 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rhoa import Radiograph
-    from rhoa._types import Side
-    from rhoa.cli.common import Rows
-    from rhoa.hips import Box, DetectorOptions, Example, HipDetector
-    from rhoa.hips.annotations import Correction
+    from rhoa.hips import DetectorOptions, Example, HipDetector, XrayHips
 
 
 # X-rays of a file or folder: each as a picture, its values, both halves, and its hips.
@@ -63,8 +58,6 @@ SHORT_SOURCE = {
     "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor": "Imager / magnification",
 }
 PICTURE = "xray.png"
-UNSURE = 0.5
-"""A hip of a lower score is to be reviewed."""
 FACTS = (
     "pixel_mm_from",
     "photometric",
@@ -84,9 +77,8 @@ class Film:
     name: str
     """Of its file, within the folder that was asked for."""
     image: Radiograph | None = None
-    hips: Mapping[Side, Box] | None = None
+    hips: XrayHips | None = None
     """None where nobody looked for any."""
-    changes: Sequence[Correction] = ()
     notes: Sequence[str] = ()
     """What was noticed on the way; of a file that was refused, why."""
 
@@ -103,7 +95,7 @@ class Film:
             "pixel_mm": [round(step, 6) for step in self.image.pixel_mm],
             **facts,
             "content_px": self.image.provenance["content_px"],
-            **({} if self.hips is None else {"hips": places(self.hips)}),
+            **({} if self.hips is None else {"hips": self.hips.rows}),
             "warnings": list(self.notes),
             "verdict": f"read, {alone} hip alone ({facts['hip_from']})" if alone else "read",
         }
@@ -119,8 +111,8 @@ class Reader:
 
     def read(self, path: Path, name: str, folder: Path) -> tuple[Film, list[Path]]:
         """An X-ray, and the files that were written of it into ``folder``."""
-        drawn = self.drawn.get(_picture(name, self.options))
         options = self.options
+        drawn = self.drawn.get(_picture(name, options))
         with captured_warnings(lambda text: in_words_of_shell(text, options)) as notes:
             image = read_xray(
                 path,
@@ -129,23 +121,22 @@ class Reader:
                 voi=options.voi,
                 accept=options.accept,
             )
-        if drawn is not None:  # it shows the hips that were drawn where nothing else says so
-            named = {box.side: "its drawn box" for box in drawn.boxes}
-            shown_hips = settled(image, named, accept=accepted(options.accept))
-            hip = "" if shown_hips.shows == "both" else shown_hips.shows
-            provenance = {**image.provenance, "hip": hip, "hip_from": shown_hips.source}
-            image = replace(image, provenance=provenance)
-        require_known(image, name.rpartition("/")[2])
-        hips = {} if self.detector is None else self.detector.detect(image)
-        changes: list[Correction] = []
-        if drawn is not None:
-            hips, changes = corrected(image, hips, drawn, accept=options.accept)
-        files = _write(image, folder)
         if self.detector is None and drawn is None:
-            return Film(name, image, notes=notes), files
-        files += _write_hips(image, hips, folder)
-        notes += _review_notes(name, image, hips, changes)
-        return Film(name, image, hips, changes, notes), files
+            require_known(image, name.rpartition("/")[2])
+            return Film(name, image, notes=notes), _write(image, folder)
+        hips = extract_xray(
+            image,
+            detector=self.detector,
+            drawn=drawn,
+            accept=options.accept,
+            name=name.rpartition("/")[2],
+        )
+        notes += [f"{name}: no {side} hip was found; look at it." for side in hips.missing]
+        notes += [
+            f"{name}: the {side} hip scores {hips.boxes[side].confidence:.2f}; look at its crop."
+            for side in hips.unsure
+        ]
+        return Film(name, hips.image, hips, notes), _write(hips.image, folder) + hips.save(folder)
 
 
 def xray(options: Namespace) -> VerbResult:
@@ -217,7 +208,9 @@ def review_films(films: Sequence[Film], out: Path, options: Namespace) -> list[s
         panels.append((entry.verdict, write_card(entry, folder, place="." if alone else None)))
         if film.image is not None:
             name = _picture(film.name, options)
-            pictures.append(WrittenPicture.of(name, film.image, film.hips or {}, film.changes))
+            hips = film.hips
+            found = () if hips is None else (hips.boxes, hips.changes)
+            pictures.append(WrittenPicture.of(name, film.image, *(found or ({},))))
     page = out / SHEET
     title = f"Hips of {len(films)} X-rays"
     atomic_write(page, sheet(panels, title=title, legend=OF_XRAYS, what="X-rays"))
@@ -227,7 +220,8 @@ def review_films(films: Sequence[Film], out: Path, options: Namespace) -> list[s
 def _entry(film: Film) -> SheetEntry:
     if film.image is None:
         return SheetEntry(film.name, "failed", notes=film.notes)
-    hips, changes = film.hips or {}, {one.side: one.change for one in film.changes}
+    hips = {} if film.hips is None else film.hips.boxes
+    changes = {} if film.hips is None else {one.side: one.change for one in film.hips.changes}
     facts = [
         (
             f"{side} hip",
@@ -269,48 +263,6 @@ def _detector(options: Namespace) -> HipDetector | None:
     from rhoa.hips import HipDetector
 
     return HipDetector.load(options.detector)
-
-
-def _write_hips(image: Radiograph, hips: Mapping[Side, Box], folder: Path) -> list[Path]:
-    """Crops of the hips, and where they are; the files that were written into ``folder``."""
-    files = []
-    for side in SIDES:
-        file = folder / f"hip-{side}.png"
-        if side in hips:
-            write_crop(file, prepare(image, hips[side]), hips[side], image, source="xray")
-            files.append(file)
-        else:
-            file.unlink(missing_ok=True)
-    file = folder / "boxes.json"
-    atomic_write(file, json.dumps(places(hips), indent=2) + "\n")
-    return [*files, file]
-
-
-def places(hips: Mapping[Side, Box]) -> Rows:
-    """A row for each box, in the pixel edges of ``xray.npz``."""
-    return [
-        {
-            "side": side,
-            **{edge: round(getattr(box, edge), 2) for edge in ("top", "left", "bottom", "right")},
-            "confidence": None if box.confidence is None else round(box.confidence, 3),
-        }
-        for side, box in hips.items()
-    ]
-
-
-def _review_notes(
-    name: str, image: Radiograph, hips: Mapping[Side, Box], changes: Sequence[Correction]
-) -> list[str]:
-    alone = hips_of(image).alone
-    drawn = {one.side for one in changes}
-    sides = [side for side in SIDES if alone in {None, side} and side not in drawn]
-    lost = [f"{name}: no {side} hip was found; look at it." for side in sides if side not in hips]
-    unsure = [
-        f"{name}: the {side} hip scores {box.confidence:.2f}; look at its crop."
-        for side, box in hips.items()
-        if box.confidence is not None and box.confidence < UNSURE
-    ]
-    return lost + unsure
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rhoa.hips.bounding_boxes import Agreement, agreement, boxes, iou_matrix, mo
 from rhoa.hips.crop_files import read_crop, write_crop
 from rhoa.hips.detector_data import Example, as_examples, read_examples
 from rhoa.hips.dicom_report import structured_report
-from rhoa.hips.extraction import ExtractedHips, HipCrop, extract
+from rhoa.hips.extraction import ExtractedHips, HipCrop, XrayHips, extract, extract_xray
 from rhoa.hips.femoral_heads import Joint, joints, located
 from rhoa.radiograph import Box, crop, squared
 from rhoa.xray.margins import Content, blades, content
@@ -35,6 +35,7 @@ __all__ = [
     "HipDetector",
     "Joint",
     "LabelledImage",
+    "XrayHips",
     "agreement",
     "as_examples",
     "blades",
@@ -42,6 +43,7 @@ __all__ = [
     "content",
     "crop",
     "extract",
+    "extract_xray",
     "halves",
     "iou_matrix",
     "joints",

@@ -110,6 +110,29 @@ def write_crop(
     atomic_write(path, encode_crop(pixels, side=box.side, source=source, pixel_mm=step))
 
 
+def write_crops(
+    folder: Path,
+    image: Radiograph,
+    boxes: Mapping[Side, Box],
+    crops: Mapping[Side, NDArray[np.uint8] | None],
+    *,
+    source: Source,
+) -> list[Path]:
+    """Write ``hip-left.png`` and ``hip-right.png`` of the crops that there are; the files.
+
+    The file of a side without a crop, of an earlier run, is removed.
+    """
+    files = []
+    for side in SIDES:
+        file, pixels = folder / f"hip-{side}.png", crops.get(side)
+        if pixels is None or side not in boxes:
+            file.unlink(missing_ok=True)
+        else:
+            write_crop(file, pixels, boxes[side], image, source=source)
+            files.append(file)
+    return files
+
+
 def read_crop(
     path: str | PathLike[str], *, side: Side | None = None, accept: str | Collection[str] = ()
 ) -> NDArray[np.float32]:

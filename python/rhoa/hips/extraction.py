@@ -1,4 +1,4 @@
-"""From a CT to its hips: pose, joints, coverage, CT-AP, boxes and crops, and one verdict on each.
+"""From a CT, or an X-ray, to its hips: pose, joints, coverage, image, boxes, crops, and verdicts.
 
 Whatever makes a crop of a CT goes through `extract`: ``rhoa hips``, ``rhoa predict``,
 `rhoa.cohort.build` and ``rhoa review`` hold no rule of their own.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +16,10 @@ import numpy as np
 
 from rhoa._types import SIDES, Side
 from rhoa.errors import ParameterError, PoseError, require_choice, require_names, warn_user
+from rhoa.files import atomic_write, json_text
+from rhoa.hips.annotations import corrected, in_picture
 from rhoa.hips.bounding_boxes import MOST_OUTSIDE, box_of_joint, model_crop
+from rhoa.hips.crop_files import write_crops
 from rhoa.hips.femoral_heads import Joint, joints, located
 from rhoa.pose import (
     Alignment,
@@ -32,13 +36,19 @@ from rhoa.pose.alignment import pelvis_angles
 from rhoa.pose.scan_coverage import HIP_REFUSALS, HIP_WARNINGS, flag_names
 from rhoa.projection import ctap
 from rhoa.radiograph import Box, squared
+from rhoa.raster import draw_box, encode_png, picture_label
 from rhoa.reading import as_volume
+from rhoa.xray.preparation import prepare
+from rhoa.xray.refusals import accepted, require_known, settled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from os import PathLike
 
     from numpy.typing import NDArray
 
+    from rhoa.hips.annotations import Correction, LabelledImage
+    from rhoa.hips.detector import HipDetector
     from rhoa.pose import Difference
     from rhoa.radiograph import Radiograph
     from rhoa.reading.reader import Scan
@@ -48,6 +58,7 @@ LOW_CONFIDENCE = 0.5
 """A hip of less confidence is flagged for review."""
 STANDING_OFFSET_DEG = -5.0
 """From lying to standing pelves tip backward by 5 deg on average, with a spread of 10."""
+EDGES = ("top", "left", "bottom", "right")
 PLACE = frozenset({"not_found", "box_outside_image", "low_confidence"})
 """Flags about where the hip is, which a box drawn by a person settles."""
 NOT_USED = "the CT-AP is as scanned, and no hip is cropped: {}."
@@ -97,8 +108,7 @@ class HipCrop:
             "flags": sorted(self.flags),
         }
         if self.box is not None:
-            edges = ("top", "left", "bottom", "right")
-            row |= {name: round(getattr(self.box, name), 2) for name in edges}
+            row |= {name: round(getattr(self.box, name), 2) for name in EDGES}
             sure = self.box.confidence
             row["confidence"] = None if sure is None else round(sure, 3)
         if self.joint is not None:
@@ -139,6 +149,8 @@ class ExtractedHips:
     """Why the pose is not used, or the landmarks were not compared."""
     accepted: Mapping[Side, frozenset[str]] = field(default_factory=dict)
     """Flags that a person accepted."""
+    changes: tuple[Correction, ...] = ()
+    """Boxes that a person changed: see `corrected`."""
 
     @property
     def boxes(self) -> dict[Side, Box]:
@@ -150,7 +162,11 @@ class ExtractedHips:
         """A row for each hip (`HipCrop.as_dict`), and what was made of the pose."""
         flags = [] if self.alignment is None else sorted(self.alignment.flags)
         pose = {"pose_used": self.pose_used, "pose_flags": flags}
-        return [hip.as_dict() | pose for hip in self.hips.values()]
+        changed = {one.side: one.change for one in self.changes}
+        return [
+            hip.as_dict() | {"change": changed.get(side, "")} | pose
+            for side, hip in self.hips.items()
+        ]
 
     def with_boxes(self, boxes: Mapping[Side, Box]) -> ExtractedHips:
         """The same with boxes that a person drew, in pixel edges of the image.
@@ -179,6 +195,57 @@ class ExtractedHips:
         covered = {side: hip.coverage for side, hip in hips.items() if hip.coverage is not None}
         judged = replace(self.coverage, hips={**self.coverage.hips, **covered})
         return replace(self, hips=MappingProxyType(hips), coverage=judged)
+
+    def corrected(self, drawn: LabelledImage) -> ExtractedHips:
+        """The same with the boxes that a person drew on the picture in place of those found.
+
+        A hip whose box was taken away is none of `hips` any more; `changes` lists what differs.
+
+        Raises
+        ------
+        ManifestError
+            If what was drawn does not fit the picture.
+        """
+        boxes, changes = corrected(self.image, self.boxes, drawn)
+        by_side = {one.side: one.change for one in changes}
+        remaining = {side: hip for side, hip in self.hips.items() if by_side.get(side) != "removed"}
+        moved = {side: box for side, box in boxes.items() if side in by_side}
+        return replace(self, hips=remaining, changes=tuple(changes)).with_boxes(moved)
+
+    def save(self, folder: str | PathLike[str]) -> list[Path]:
+        """Write image, pose, boxes and crops into a folder, and return the files.
+
+        ``ct-ap.png`` and ``ct-ap.npz``; ``pose.json`` (`as_dict`); ``boxes.png``, the image with
+        its boxes, and ``boxes.json`` (`rows`); ``hip-left.png`` and ``hip-right.png`` of the hips
+        that are usable.
+
+        Examples
+        --------
+        >>> import rhoa, tempfile
+        >>> patient = rhoa.phantom.ct(rhoa.phantom.Anatomy.random(1), spacing_mm=(3, 3, 3))
+        >>> found = rhoa.hips.extract(patient.volume, pose=patient.landmarks)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [file.name for file in found.save(folder)][-2:]
+        ['hip-left.png', 'hip-right.png']
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        square = self.image.square()
+        grey = square.to_uint8()
+        for box in in_picture(self.image, self.boxes.values()):
+            grey = draw_box(grey, box.top, box.left, box.bottom, box.right)
+        picture = encode_png(grey, pixel_mm=square.pixel_mm[0], text=picture_label("picture"))
+        self.image.save(folder / "ct-ap.png")
+        self.image.save(folder / "ct-ap.npz")
+        atomic_write(folder / "pose.json", json_text(self.as_dict()))
+        atomic_write(folder / "boxes.png", picture)
+        atomic_write(folder / "boxes.json", json_text(self.rows))
+        names = ("ct-ap.png", "ct-ap.npz", "pose.json", "boxes.png", "boxes.json")
+        crops = {side: hip.crop for side, hip in self.hips.items()}
+        return [
+            *(folder / name for name in names),
+            *write_crops(folder, self.image, self.boxes, crops, source="ct"),
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, as JSON has them; `rhoa.Landmarks.from_json` reads the landmarks back."""
@@ -453,3 +520,107 @@ def _found(volume: Volume) -> tuple[Alignment | None, str]:
     if found.hard_flags or not found.upright:
         return found, f"the pose found is flagged {flag_names(found.hard_flags) or 'upside down'}"
     return found, ""
+
+
+# From an X-ray to its hips: boxes of a detector or of a person, and crops.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class XrayHips:
+    """The hips of one X-ray."""
+
+    image: Radiograph
+    boxes: Mapping[Side, Box]
+    """In pixel edges of the image."""
+    sides: tuple[Side, ...]
+    """Of the hips that it shows."""
+    changes: tuple[Correction, ...] = ()
+    """Boxes that a person changed."""
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each hip with a box, in the pixel edges of the image."""
+        return [
+            {
+                "side": side,
+                **{edge: round(getattr(box, edge), 2) for edge in EDGES},
+                "confidence": None if box.confidence is None else round(box.confidence, 3),
+            }
+            for side, box in self.boxes.items()
+        ]
+
+    @property
+    def missing(self) -> list[Side]:
+        """Sides that the X-ray shows and that have no box, but for boxes that a person removed."""
+        changed = {one.side for one in self.changes}
+        return [side for side in self.sides if side not in self.boxes and side not in changed]
+
+    @property
+    def unsure(self) -> list[Side]:
+        """Sides whose box is of little confidence."""
+        scores = {side: box.confidence for side, box in self.boxes.items()}
+        low = LOW_CONFIDENCE
+        return [side for side, score in scores.items() if score is not None and score < low]
+
+    def save(self, folder: str | PathLike[str]) -> list[Path]:
+        """Write ``hip-left.png`` and ``hip-right.png`` (mirrored) and ``boxes.json`` (`rows`)."""
+        folder = Path(folder)
+        crops = {side: prepare(self.image, box) for side, box in self.boxes.items()}
+        atomic_write(folder / "boxes.json", json_text(self.rows))
+        return [
+            *write_crops(folder, self.image, self.boxes, crops, source="xray"),
+            folder / "boxes.json",
+        ]
+
+
+def extract_xray(
+    image: Radiograph,
+    *,
+    detector: HipDetector | None = None,
+    drawn: LabelledImage | None = None,
+    accept: str | Collection[str] = (),
+    name: str = "the image",
+) -> XrayHips:
+    """The hips of an X-ray: found by a detector, drawn by a person, or both.
+
+    Parameters
+    ----------
+    image
+        As `rhoa.hips.read_xray` makes it.
+    detector
+        Finds the boxes; without one, all are those drawn.
+    drawn
+        Boxes that a person drew or corrected on the X-ray's picture; they take the place of those
+        found, and say which hip it shows where nothing else does.
+    accept
+        Refusals to overrule, as in `rhoa.hips.read_xray`.
+    name
+        Of the X-ray, in messages.
+
+    Raises
+    ------
+    ViewError
+        If the X-ray shows one hip, and nothing says which.
+    ManifestError
+        If what was drawn does not fit the X-ray.
+
+    Examples
+    --------
+    Boxes of a trained detector::
+
+        found = rhoa.hips.extract_xray(rhoa.hips.read_xray("film.dcm"), detector=detector)
+        found.boxes["left"], found.missing
+    """
+    if drawn is not None:
+        named = {box.side: "its drawn box" for box in drawn.boxes}
+        shown_hips = settled(image, named, accept=accepted(accept))
+        hip = "" if shown_hips.shows == "both" else shown_hips.shows
+        provenance = {**image.provenance, "hip": hip, "hip_from": shown_hips.source}
+        image = replace(image, provenance=provenance)
+    alone = require_known(image, name).alone
+    boxes: Mapping[Side, Box] = {} if detector is None else detector.detect(image)
+    changes: list[Correction] = []
+    if drawn is not None:
+        boxes, changes = corrected(image, boxes, drawn, accept=accept)
+    sides = SIDES if alone is None else (alone,)
+    return XrayHips(image, boxes, sides, tuple(changes))

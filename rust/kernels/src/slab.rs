@@ -179,7 +179,7 @@ impl<T: Voxel, C: Combine> Reduction<T> for Slabs<'_, T, C> {
     type Combine = C;
 
     #[inline(always)]
-    fn run<A: Number>(self, clip: impl Fn(T) -> A) {
+    fn run<A: Number>(self, clip: impl Fn(T) -> A, _: impl Fn(T) -> bool) {
         self.all(clip, Number::to_f32);
     }
 }

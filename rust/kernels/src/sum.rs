@@ -238,7 +238,7 @@ impl<T: Voxel, C: Combine> Reduction<T> for Images<'_, '_, T, C> {
     type Combine = C;
 
     #[inline(always)]
-    fn run<A: Number>(mut self, clip: impl Fn(T) -> A) {
+    fn run<A: Number>(mut self, clip: impl Fn(T) -> A, exact: impl Fn(T) -> bool) {
         let Self {
             volume,
             every,
@@ -254,7 +254,7 @@ impl<T: Voxel, C: Combine> Reduction<T> for Images<'_, '_, T, C> {
         for (volume, out) in volume.axis_chunks_iter(Axis(1), lines.max(1)).zip(outs) {
             if columns_adjoin(&volume) {
                 let plane = volume.index_axis_move(Axis(1), 0);
-                reduce_columns(plane, out, every, combine, &clip);
+                reduce_columns(plane, out, every, combine, &clip, &exact);
             } else {
                 reduce_rows(volume, out, every, combine, &clip);
             }
@@ -294,28 +294,37 @@ fn reduce_columns<T: Voxel, A: Number, C: Combine>(
     every: usize,
     _: C,
     clip: impl Fn(T) -> A,
+    exact: impl Fn(T) -> bool,
 ) {
     const COLUMNS: usize = 8;
     const LONGEST: usize = 1024;
     const ROWS_PREFETCHED: usize = 16;
     let (length, width) = plane.dim();
     let adjoin = width > 0 && plane.column(0).to_slice().is_some();
-    if adjoin && every >= LANES && (C::ANY_ORDER || !A::ROUNDED) {
-        for (column, voxels) in plane.columns().into_iter().enumerate() {
-            prefetch_after(plane, column);
-            let mut number = C::nothing::<A>();
-            let voxels = voxels.to_slice().unwrap_or_default();
-            for (image, voxels) in voxels.chunks(every).enumerate() {
-                C::add(&mut number, combined::<T, A, C>(voxels, &clip));
-                out[[image, 0, column]] = number.to_f32();
-            }
-        }
-        return;
-    }
     let longest = length.min(LONGEST);
     let mut clipped = Vec::new();
     let clipped = cache_aligned(&mut clipped, COLUMNS * longest, A::default());
     for columns in parts(width, COLUMNS) {
+        let mut any_order = adjoin && every >= LANES;
+        if any_order {
+            for column in columns.clone() {
+                prefetch_after(plane, column);
+                let mut number = C::nothing::<A>();
+                let voxels = plane.index_axis_move(Axis(1), column).to_slice();
+                for (image, voxels) in voxels.unwrap_or_default().chunks(every).enumerate() {
+                    let part = combined::<T, A, C>(voxels, &clip, &exact);
+                    any_order &= part.is_some();
+                    C::add(&mut number, part.unwrap_or_default());
+                    out[[image, 0, column]] = number.to_f32();
+                }
+                if !any_order {
+                    break;
+                }
+            }
+        }
+        if any_order {
+            continue;
+        }
         let mut numbers = [C::nothing::<A>(); COLUMNS];
         for rows in parts(length, LONGEST) {
             let here = plane.slice(s![rows.clone(), columns.clone()]);
@@ -361,9 +370,20 @@ fn reduce_columns<T: Voxel, A: Number, C: Combine>(
     }
 }
 
-/// All `voxels` combined, in whatever order.
+/// All `voxels` combined, in whatever order; `None` where one is not `exact`.
 #[inline(always)]
-fn combined<T: Voxel, A: Number, C: Combine>(voxels: &[T], clip: impl Fn(T) -> A) -> A {
+fn combined<T: Voxel, A: Number, C: Combine>(
+    voxels: &[T],
+    clip: impl Fn(T) -> A,
+    exact: impl Fn(T) -> bool,
+) -> Option<A> {
+    let mut inexact = 0_u32;
+    for &voxel in voxels {
+        inexact |= u32::from(!exact(voxel));
+    }
+    if inexact > 0 {
+        return None;
+    }
     let both = |mut one: A, other: A| {
         C::add(&mut one, other);
         one
@@ -377,7 +397,7 @@ fn combined<T: Voxel, A: Number, C: Combine>(voxels: &[T], clip: impl Fn(T) -> A
         both(both(one, other), both(third, fourth))
     });
     let rest = rest.iter().map(|&voxel| clip(voxel));
-    folded.into_iter().chain(rest).fold(C::nothing(), both)
+    Some(folded.into_iter().chain(rest).fold(C::nothing(), both))
 }
 
 /// Combines `count` numbers of each column, from `start` on, with that column's own.

@@ -39,6 +39,13 @@ pub trait Voxel: Copy + Default + Send + Sync + 'static {
 
     /// How far the clipped voxel lies above `low`; for [`Self::NARROW`] voxels, where it fits.
     fn above(self, low: Self, high: Self) -> u16;
+
+    /// The least voxel above zero with which `f64` holds every sum of `length` voxels of the window
+    /// exactly; `None` where there are sums that it does not hold, and for integers.
+    fn least_exact(window: Window, length: usize) -> Option<Self>;
+
+    /// Whether the voxel is zero or at least as far from it as `least`.
+    fn is_zero_or_beyond(self, least: Self) -> bool;
 }
 
 macro_rules! integer_voxel {
@@ -87,6 +94,15 @@ macro_rules! integer_voxel {
             fn above(self, low: Self, high: Self) -> u16 {
                 // Clipping in the voxel's own type: twice the lanes of a vector register.
                 (self.at_least(low).at_most(high) as u16).wrapping_sub(low as u16)
+            }
+
+            fn least_exact(_: Window, _: usize) -> Option<Self> {
+                None
+            }
+
+            #[inline(always)]
+            fn is_zero_or_beyond(self, least: Self) -> bool {
+                (self == 0) | (self >= least)
             }
         }
     )*};
@@ -146,6 +162,19 @@ macro_rules! float_voxel {
             fn above(self, low: Self, high: Self) -> u16 {
                 (self.at_least(low).at_most(high) - low) as u16
             }
+
+            fn least_exact(window: Window, length: usize) -> Option<Self> {
+                // A voxel v is a multiple of 2^-DIGITS |v|, and f64 holds 2^53 multiples of a number.
+                let digits = f64::MANTISSA_DIGITS.checked_sub(Self::MANTISSA_DIGITS)?;
+                let largest = length as f64 * window.low().abs().max(window.high().abs());
+                let least = (largest / f64::from(digits).exp2()) as Self;
+                (digits > 0 && least.is_finite()).then(|| least.next_up())
+            }
+
+            #[inline(always)]
+            fn is_zero_or_beyond(self, least: Self) -> bool {
+                (self == 0.0) | (self.abs() >= least)
+            }
         }
     )*};
 }
@@ -156,9 +185,6 @@ float_voxel!(f32, f64);
 pub(crate) trait Number: Copy + Default + AddAssign + Send + Sync {
     /// What no number is smaller than.
     const LEAST: Self;
-
-    /// Whether sums are rounded, and so depend on their order.
-    const ROUNDED: bool;
 
     /// Rounded once, to nearest.
     fn to_f32(self) -> f32;
@@ -171,7 +197,6 @@ macro_rules! integer_number {
     ($($type:ty),*) => {$(
         impl Number for $type {
             const LEAST: Self = <$type>::MIN;
-            const ROUNDED: bool = false;
 
             #[inline(always)]
             fn to_f32(self) -> f32 {
@@ -192,7 +217,6 @@ macro_rules! float_number {
     ($($type:ty),*) => {$(
         impl Number for $type {
             const LEAST: Self = <$type>::NEG_INFINITY;
-            const ROUNDED: bool = true;
 
             #[inline(always)]
             fn to_f32(self) -> f32 {
@@ -218,8 +242,9 @@ pub(crate) trait Reduction<T: Voxel> {
     /// How numbers are combined.
     type Combine: Combine;
 
-    /// Runs with `clip` turning voxels into clipped numbers.
-    fn run<A: Number>(self, clip: impl Fn(T) -> A);
+    /// Runs with `clip` turning voxels into clipped numbers; voxels that are all `exact` give the same
+    /// result in any order.
+    fn run<A: Number>(self, clip: impl Fn(T) -> A, exact: impl Fn(T) -> bool);
 }
 
 /// Runs `reduction` in the narrowest numbers in which a sum of `length` clipped voxels is exact.
@@ -231,20 +256,33 @@ pub(crate) fn in_exact_numbers<T: Voxel, R: Reduction<T>>(
 ) {
     match T::integer_bounds(window) {
         Some((low, high)) if length <= T::LONGEST_I32_SUM => {
-            reduction.run(|voxel: T| voxel.at_least(low).at_most(high).to_i64() as i32);
+            let clip = |voxel: T| voxel.at_least(low).at_most(high).to_i64() as i32;
+            reduction.run(clip, |_| true);
         }
         Some((low, high)) => {
-            reduction.run(|voxel: T| voxel.at_least(low).at_most(high).to_i64());
+            let clip = |voxel: T| voxel.at_least(low).at_most(high).to_i64();
+            reduction.run(clip, |_| true);
         }
         None => match T::float_bounds(window) {
             // Rounding keeps the order: the largest may be rounded before it is known.
             Some((low, high)) if R::Combine::ANY_ORDER => {
-                reduction.run(|voxel: T| voxel.at_least(low).at_most(high).to_f32());
+                let clip = |voxel: T| voxel.at_least(low).at_most(high).to_f32();
+                reduction.run(clip, |_| true);
             }
             Some((low, high)) => {
-                reduction.run(|voxel: T| voxel.at_least(low).at_most(high).to_f64());
+                let clip = |voxel: T| voxel.at_least(low).at_most(high);
+                match T::least_exact(window, length) {
+                    Some(least) => reduction.run(
+                        |voxel: T| clip(voxel).to_f64(),
+                        |voxel: T| clip(voxel).is_zero_or_beyond(least),
+                    ),
+                    None => reduction.run(|voxel: T| clip(voxel).to_f64(), |_| false),
+                }
             }
-            None => reduction.run(|voxel: T| window.clip(voxel.to_f64())),
+            None => reduction.run(
+                |voxel: T| window.clip(voxel.to_f64()),
+                |_| R::Combine::ANY_ORDER,
+            ),
         },
     }
 }

@@ -59,9 +59,18 @@ fn layouts(volume: &Array3<i16>) -> [Array3<i16>; 2] {
     [volume.clone(), fortran]
 }
 
-fn clipped<T: Voxel>(volume: ArrayView3<'_, T>, window: Window, axis: usize) -> Array2<f32> {
-    let images = sum::reduced(volume, &[window], Reduce::Sum, axis, ONE).unwrap();
+fn clipped_by<T: Voxel>(
+    volume: ArrayView3<'_, T>,
+    window: Window,
+    axis: usize,
+    machine: Machine,
+) -> Array2<f32> {
+    let images = sum::reduced(volume, &[window], Reduce::Sum, axis, machine).unwrap();
     images.index_axis_move(Axis(0), 0)
+}
+
+fn clipped<T: Voxel>(volume: ArrayView3<'_, T>, window: Window, axis: usize) -> Array2<f32> {
+    clipped_by(volume, window, axis, ONE)
 }
 
 fn naive(volume: ArrayView3<'_, i16>, low: i32, high: i32, axis: usize) -> Array2<f32> {
@@ -149,6 +158,63 @@ proptest! {
         let ends = 2.0 * window.low() as f32; // one sample before and one after the volume
         let expected = naive(volume.view(), -4000, 4000, 1) + ends;
         prop_assert_eq!(sums.slice(s![1..=k, 1..=i]).to_owned(), expected);
+    }
+}
+
+/// Sums that nearly cancel show in every bit of `f32` in which order `f64` was rounded.
+#[test]
+fn sums_of_floats_are_those_in_the_order_of_the_axis() {
+    const LENGTH: usize = 96;
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(state >> 8) / f64::from(1 << 24)
+    };
+    // Of 40 columns some hold whole numbers, some fractions, some one voxel that is very small.
+    let mut columns = Array2::<f32>::zeros((40, LENGTH));
+    for (number, mut column) in columns.outer_iter_mut().enumerate() {
+        for place in 0..LENGTH / 2 {
+            let value = match number % 4 {
+                0 => (4e4 * next()).round(),
+                1 => 1e4 * (next() - 0.3),
+                2 => 1e-9 * (next() - 0.3),
+                _ => (4e4 * next()).round() + f64::from(u8::from(place == 7)) * 1e-12,
+            } as f32;
+            column[place] = value;
+            column[LENGTH - 1 - (place * 5) % (LENGTH / 2)] = -value;
+        }
+        column[number] = [3.0, 0.37, 1e-11, 1.3e-7][number % 4];
+    }
+    let window = Window::new(-65536.0, 65536.0).unwrap();
+    let expected: Vec<u32> = columns
+        .outer_iter()
+        .map(|column| {
+            column
+                .iter()
+                .fold(0.0, |sum, &voxel| sum + f64::from(voxel))
+        })
+        .map(|sum| (sum as f32).to_bits())
+        .collect();
+    assert!(expected.iter().all(|&bits| bits != 0));
+    for axis in 0..3 {
+        let other = (axis + 1) % 3;
+        let mut shape = [1; 3];
+        (shape[axis], shape[other]) = (LENGTH, 40);
+        for fortran in [false, true] {
+            let mut volume = Array3::<f32>::zeros(shape.set_f(fortran));
+            for (number, column) in columns.outer_iter().enumerate() {
+                let mut plane = volume.index_axis_mut(Axis(other), number);
+                plane
+                    .iter_mut()
+                    .zip(column)
+                    .for_each(|(voxel, &value)| *voxel = value);
+            }
+            for machine in machines() {
+                let sums = clipped_by(volume.view(), window, axis, machine);
+                let bits: Vec<u32> = sums.iter().map(|sum| sum.to_bits()).collect();
+                assert_eq!(bits, expected, "axis {axis}, {machine:?}");
+            }
+        }
     }
 }
 
