@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from rhoa.hips.bounding_boxes import CT_CROP_PIXELS
 from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
 from rhoa.projection import sweep
 from rhoa.radiograph import Radiograph
-from rhoa.report import collect, page
+from rhoa.report import collect
 from rhoa.report.collect import CLASSES, SOURCES, comparisons_and_calibration
 from rhoa.report.page import html_page, shrunk
 from rhoa.report.tables import (
@@ -49,13 +51,15 @@ if TYPE_CHECKING:
 
 def as_markdown(title: str, notes: Sequence[str], metrics: Numbers) -> str:
     """The whole document."""
-    blocks = [f"# {title}", *(f"> {note}" for note in notes), _cohort(metrics)]
+    blocks = [f"# {_literal(title)}", *(f"> {_literal(note)}" for note in notes), _cohort(metrics)]
     for number, source in zip("23", SOURCES, strict=True):
         if any(metrics["baselines"][source][partition] for partition in ("val", "test")):
             blocks.append(_results(number, source, metrics))
     blocks += [_answers(metrics), *(_comparisons(source, metrics) for source in SOURCES)]
     items = checklist(metrics)
-    rows = [(item.tripod, item.claim, item.subject, item.answer or "*open*") for item in items]
+    rows = [
+        (item.tripod, item.claim, item.subject, _literal(item.answer) or "*open*") for item in items
+    ]
     head = ("TRIPOD+AI", "CLAIM section", "Item", "What this run says")
     blocks.append("## Reporting checklist\n\n" + _table(head, rows))
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -72,7 +76,8 @@ def _cohort(metrics: Numbers) -> str:
         ]
         for partition in PARTITIONS
     ]
-    left_out = ", ".join(f"{count} {why}" for why, count in flow["excluded"].items()) or "none"
+    reasons = (f"{count} {_literal(why)}" for why, count in flow["excluded"].items())
+    left_out = ", ".join(reasons) or "none"
     audit = f"{len(leaks['leaks'])} pairs of {leaks['images']} images leak between partitions"
     return (
         f"## Table 1. Hips\n\n{_table([*head, 'Subjects'], rows)}\n\n"
@@ -85,7 +90,7 @@ def _results(number: str, source: str, metrics: Numbers) -> str:
     for partition in ("val", "test"):
         for model in metrics["models"]:
             result = model["results"][source][partition]
-            rows.append([PART_NAMES[partition], model["name"], *_figures(result)])
+            rows.append([PART_NAMES[partition], _literal(model["name"]), *_figures(result)])
         baseline = metrics["baselines"][source][partition]
         if baseline is not None:
             name = f"Always {baseline['answer']}"
@@ -106,7 +111,11 @@ def _figures(result: Numbers | None) -> list[str]:
 
 def _answers(metrics: Numbers) -> str:
     rows = [
-        [SOURCE_NAMES[source], model["name"], *(result["confusion"][key] for _, key in COUNTS)]
+        [
+            SOURCE_NAMES[source],
+            _literal(model["name"]),
+            *(result["confusion"][key] for _, key in COUNTS),
+        ]
         for source in SOURCES
         for model in metrics["models"]
         if (result := model["results"][source]["test"]) is not None
@@ -124,9 +133,8 @@ def _comparisons(source: str, metrics: Numbers) -> str:
         value, interval = estimate_text(other["roc_auc"])
         p = other["roc_auc_p"]
         shown = DASH if p is None else f"{p:.3f}"
-        rows.append(
-            [f"{found['reference']} minus {other['model']}", f"{value} [{interval}]", shown]
-        )
+        models = _literal(f"{found['reference']} minus {other['model']}")
+        rows.append([models, f"{value} [{interval}]", shown])
     if not rows:
         return ""
     title = f"Models compared, {SOURCE_NAMES[source]} test images"
@@ -136,6 +144,11 @@ def _comparisons(source: str, metrics: Numbers) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _literal(text: str) -> str:
+    """A text of the user in one line of Markdown: no mark-up of its own, HTML or other."""
+    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 
 # One page that shows a study: its cohort, its images, its models and how good they are.
@@ -210,25 +223,21 @@ def write_report(
             for example in examples
         ],
     }
-    content = [
-        ("Summary", page.heading(title, notes, metrics)),
-        ("Cohort", page.cohort(metrics)),
-        ("Images", page.images(hips, gallery, windows or {})),
-        ("Training", page.training(models)),
-        ("Results", page.results(models, metrics)),
-        ("Comparison", page.comparison(metrics)),
-        ("Calibration", page.calibration(models, metrics)),
-        ("Explanations", page.explanations(examples)),
-        ("Failures", page.failures(models, metrics)),
-        ("Models", page.cards(metrics)),
-        ("Reporting", page.reporting(metrics)),
-        ("Provenance", page.provenance(metrics)),
-    ]
+    page = html_page(
+        title,
+        notes,
+        metrics,
+        models=models,
+        hips=hips,
+        gallery=gallery,
+        windows=windows or {},
+        occlusions=examples,
+    )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     atomic_write(folder / "report.md", as_markdown(title, notes, metrics))
-    atomic_write(folder / "report.html", html_page(title, content))
+    atomic_write(folder / "report.html", page)
     return folder / "report.html"
 
 
