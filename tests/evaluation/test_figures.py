@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,6 +22,9 @@ from rhoa.raster import encode_png
 from rhoa.report import charts, page
 from rhoa.report.write import write_report
 from tests.evaluation.studies import hips_of, occlusion_examples, radiograph
+
+if TYPE_CHECKING:
+    from rhoa.report.page import GalleryItem
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'rhoa[train]'")
 
@@ -51,7 +54,7 @@ def test_an_overlay_of_no_influence_is_the_grey_image() -> None:
     np.testing.assert_allclose(255 * pixels, np.repeat(grey[..., None], 3, axis=2), atol=1e-3)
 
 
-def page_of(folder: Path, *gallery: Any) -> str:
+def page_of(folder: Path, *gallery: GalleryItem) -> str:
     """The report of one hip and no model, with a gallery."""
     picture = folder / "hip.png"
     picture.write_bytes(encode_png(np.eye(20, dtype=np.uint8)))

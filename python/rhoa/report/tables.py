@@ -13,7 +13,7 @@ from rhoa.evaluation.metrics import SMALL_CLASS
 from rhoa.report.collect import CLASSES, SOURCES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     Numbers = Mapping[str, Any]
 
