@@ -40,7 +40,7 @@ class Parsed(HTMLParser):
 
 
 def named(what: str) -> str:
-    """A text that no page can print by chance, and that breaks out of a page that is not careful."""
+    """A text that no page prints by chance, and that breaks out of one that is not careful."""
     return f"{what}{BREAKS_OUT}"
 
 
@@ -55,7 +55,10 @@ def require_text(page: str, whats: list[str]) -> None:
 
 def test_a_contact_sheet_prints_every_text_as_it_is(tmp_path: Path) -> None:
     marks = [
-        Mark(kind, named(kind), (0.0, 0.0, 1.0, 1.0)) for kind in ("point", "line", "circle", "box")
+        Mark("point", named("point"), (0.0, 1.0)),
+        Mark("circle", named("circle"), (0.0, 1.0, 2.0)),
+        Mark("line", named("line"), (0.0, 0.0, 1.0, 1.0)),
+        Mark("box", named("box"), (0.0, 0.0, 1.0, 1.0)),
     ]
     view = View(named("view"), np.zeros((3, 4), np.uint8), 1.0, tuple(marks))
     facts = [(named("fact"), named("value"))]
@@ -140,7 +143,7 @@ def test_a_name_adds_no_mark_up_to_the_markdown(tmp_path: Path, name: str) -> No
 
 
 def plain(line: str) -> str:
-    """What CommonMark prints of a line; it must hold no mark-up (section 2.4: backslash escapes)."""
+    """What CommonMark prints of a line, which must hold no mark-up (section 2.4: escapes)."""
     printed, place = "", 0
     while place < len(line):
         assert line[place] not in "`*_[]<|#~"
