@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
+import re
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from markupsafe import Markup
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -56,9 +59,61 @@ CROPS_SHOWN = 8
 FAILURES_SHOWN = 16
 
 
-def html_page(
-    title: str,
-    notes: Sequence[str],
+def document(name: str, content: Mapping[str, object]) -> str:
+    """A document as its template, a file beside this one, lays out ``content``.
+
+    Every text is escaped where it is printed: in ``.html.jinja`` as HTML, in ``.md.jinja`` as
+    Markdown.
+    """
+    import jinja2
+
+    documents = jinja2.Environment(
+        loader=jinja2.PackageLoader("rhoa.report", "."),
+        autoescape=True,
+        finalize=_in_markdown if name.endswith(".md.jinja") else None,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    documents.filters["source_name"] = SOURCE_NAMES.__getitem__
+    text: str = documents.get_template(name).render(content)
+    return text
+
+
+def _in_markdown(printed: object) -> Markup:
+    """A text in one line of Markdown: no mark-up of its own, HTML or other."""
+    import markupsafe
+
+    line = re.sub(r"\s", " ", html.escape(str(printed), quote=False))
+    escaped = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", line)
+    return markupsafe.Markup(escaped)  # noqa: S704  # it is
+
+
+def content_of(title: str, notes: Sequence[str], metrics: Numbers) -> dict[str, object]:
+    """What the page and its tables in Markdown have in common."""
+    return {
+        "title": title,
+        "notes": notes,
+        "metrics": metrics,
+        "checklist": tables.checklist(metrics),
+        "printed": tables.estimate_text,
+        "SOURCES": SOURCES,
+        "CLASSES": CLASSES,
+        "PART_NAMES": tables.PART_NAMES,
+        "DASH": tables.DASH,
+        "SMALL_CLASS": SMALL_CLASS,
+        "COLUMNS": tables.COLUMNS,
+        "COUNTS": tables.COUNTS,
+        "CALIBRATION": tables.CALIBRATION,
+        "answers": [
+            (source, model["name"], result["confusion"])
+            for source in SOURCES
+            for model in metrics["models"]
+            if (result := model["results"][source]["test"]) is not None
+        ],
+    }
+
+
+def page_content(
     metrics: Numbers,
     *,
     models: Sequence[Run],
@@ -66,56 +121,34 @@ def html_page(
     gallery: Sequence[GalleryItem],
     windows: Mapping[str, NDArray[np.float32]],
     occlusions: Sequence[OcclusionExample],
-) -> str:
-    """The whole page, as ``report.html.jinja`` lays it out: every text is escaped there."""
-    jinja2 = require_extra("jinja2", extra="train", purpose="the report")
-    pages = jinja2.Environment(
-        loader=jinja2.PackageLoader("rhoa.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    leaks = metrics["leaks"]["leaks"]
-    pages.filters["source_name"] = SOURCE_NAMES.__getitem__
-    page: str = pages.get_template("report.html.jinja").render(
-        DASH=tables.DASH,
-        PART_NAMES=tables.PART_NAMES,
-        SMALL_CLASS=SMALL_CLASS,
-        COLUMNS=tables.COLUMNS,
-        COUNTS=tables.COUNTS,
-        CALIBRATION=tables.CALIBRATION,
-        printed=tables.estimate_text,
-        joined=tables.joined,
-        hips_in=partial(tables.hips_in, metrics),
-        small_sets=partial(tables.small_sets, metrics),
-        trained_on=lambda kinds: [
+) -> dict[str, object]:
+    """What the page alone shows: its pictures, and what its tables compute."""
+    leaks = Counter(pair["kind"] for pair in metrics["leaks"]["leaks"])
+    return {
+        "joined": tables.joined,
+        "hips_in": partial(tables.hips_in, metrics),
+        "small_sets": partial(tables.small_sets, metrics),
+        "trained_on": lambda kinds: [
             model["name"] for model in metrics["models"] if set(model["sources"]) == set(kinds)
         ],
-        resized=[
+        "resized": [
             f"{model['name']} ({model['xray_size']} pixels)"
             for model in metrics["models"]
             if model["xray_size"] is not None
         ],
-        leaks=[
-            f"{count} {kind}"
-            for kind, count in sorted(Counter(pair["kind"] for pair in leaks).items())
-        ],
-        checklist=tables.checklist(metrics),
-        title=title,
-        notes=notes,
-        metrics=metrics,
-        gallery=[_gallery_image(*item) for item in gallery],
-        windows=_windows(windows),
-        crops=_crops(hips),
-        loss_top=f"{charts.LOSS_TOP:g}",
-        models=[_learning(run) for run in models],
-        curves=_curves(models, metrics),
-        compared=_compared(metrics),
-        calibrated=_calibrated(models, metrics),
-        occlusions=[_occlusion(example) for example in occlusions],
-        failed=_failed(models),
-        hashes=_hashes(metrics),
-    )
-    return page
+        "leaks": [f"{count} {kind}" for kind, count in sorted(leaks.items())],
+        "gallery": [_gallery_image(*item) for item in gallery],
+        "windows": _windows(windows),
+        "crops": _crops(hips),
+        "loss_top": f"{charts.LOSS_TOP:g}",
+        "models": [_learning(run) for run in models],
+        "curves": _curves(models, metrics),
+        "compared": _compared(metrics),
+        "calibrated": _calibrated(models, metrics),
+        "occlusions": [_occlusion(example) for example in occlusions],
+        "failed": _failed(models),
+        "hashes": _hashes(metrics),
+    }
 
 
 # Pictures of the page, as addresses that carry their bytes, which depend on their content only.
