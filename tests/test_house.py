@@ -18,7 +18,7 @@ HOUSE = LAYOUT.Package(Path(rhoa.__file__).parent)
 ROOMS: list[str] = LAYOUT.ROOMS
 HEAVY = {
     *("numpy", "torch", "torchvision", "scipy", "sklearn", "pydicom", "matplotlib"),
-    *("nibabel", "SimpleITK", "PIL"),
+    *("nibabel", "SimpleITK", "PIL", "jinja2"),
 }
 FORBIDDEN = (
     *("import pickle", "shell=True", "weights_only=False", "allow_pickle=True"),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
-from typing import TYPE_CHECKING, Literal
+import io
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
 SOFTWARE, KIND = "Software", "kind"
 """Text fields of every picture that rhoa writes."""
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_TIFF_DENOMINATOR = 10_000
+MM_PER_INCH = 25.4
+_RESOLUTION_UNIT, _NO_UNIT = 296, 1  # of TIFF
 
 
 def grey_range(pixels: NDArray[np.float32], saturate_percent: float = 0.0) -> tuple[float, float]:
@@ -116,59 +115,27 @@ def encode_png(
     pixel_mm: float | None = None,
     text: Mapping[str, str] | None = None,
 ) -> bytes:
-    """A grey PNG file of 8 or 16 bits, with its pixel size and Latin-1 text fields."""
-    rows, columns = grey.shape
-    depth = grey.dtype.itemsize * 8
-    lines = np.ascontiguousarray(grey.astype(grey.dtype.newbyteorder(">")))
-    raw = np.zeros(
-        (rows, 1 + columns * grey.dtype.itemsize), np.uint8
-    )  # filter byte 0, then pixels
-    raw[:, 1:] = lines.view(np.uint8).reshape(rows, -1)
-    chunks = [_chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, depth, 0, 0, 0, 0))]
-    if pixel_mm is not None:
-        per_metre = round(1000 / pixel_mm)
-        chunks.append(_chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1)))
+    """A grey PNG file of 8 or 16 bits, with its pixel size and text fields."""
+    from PIL.PngImagePlugin import PngInfo
+
+    fields = PngInfo()
     for key, value in (text or {}).items():
-        chunks.append(_chunk(b"tEXt", f"{key}\0{value}".encode("latin-1", "replace")))
-    chunks.append(_chunk(b"IDAT", zlib.compress(raw.tobytes(), 6)))
-    chunks.append(_chunk(b"IEND", b""))
-    return _PNG_SIGNATURE + b"".join(chunks)
+        fields.add_text(key, value)
+    dots = {} if pixel_mm is None else {"dpi": (MM_PER_INCH / pixel_mm,) * 2}
+    # Level 6 takes two to five times as long, for a tenth less.
+    return _encoded(grey, "PNG", pnginfo=fields, compress_level=1, **dots)
 
 
 def encode_tiff(pixels: NDArray[np.float32], *, pixel_mm: float | None = None) -> bytes:
-    """A grey TIFF file of the float32 values themselves, with the size of its square pixels.
-
-    One uncompressed strip, as the TIFF 6.0 specification has it for IEEE floating point samples.
-    """
-    rows, columns = pixels.shape
-    samples = np.ascontiguousarray(pixels, "<f4").tobytes()
-    short, long, rational = (3, "H"), (4, "I"), (5, "I")
-    per_cm = round(10 / (pixel_mm or 1.0) * _TIFF_DENOMINATOR)
-    fields = [
-        (256, long, columns),
-        (257, long, rows),
-        (258, short, 32),  # bits
-        (259, short, 1),  # no compression
-        (262, short, 1),  # zero is black
-        (273, long, 0),  # where the strip starts, below
-        (277, short, 1),  # sample a pixel
-        (278, long, rows),
-        (279, long, len(samples)),
-        (282, rational, 0),
-        (283, rational, 0),
-        (296, short, 1 if pixel_mm is None else 3),  # resolution: no unit, or centimetres
-        (339, short, 3),  # IEEE floating point
-    ]
-    ratio = 8 + 2 + 12 * len(fields) + 4
-    places = {273: ratio + 8, 282: ratio, 283: ratio}
-    directory = struct.pack("<H", len(fields))
-    for tag, (kind, code), value in fields:
-        word = struct.pack(f"<{code}", places.get(tag, value)).ljust(4, b"\0")
-        directory += struct.pack("<HHI", tag, kind, 1) + word
-    head = b"II*\0" + struct.pack("<I", 8) + directory + struct.pack("<I", 0)
-    return head + struct.pack("<II", per_cm, _TIFF_DENOMINATOR) + samples
+    """A grey TIFF file of the float32 values themselves, with the size of its square pixels."""
+    if pixel_mm is None:
+        return _encoded(pixels, "TIFF", tiffinfo={_RESOLUTION_UNIT: _NO_UNIT})
+    return _encoded(pixels, "TIFF", resolution=10 / pixel_mm, resolution_unit="cm")
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    checksum = zlib.crc32(kind + body)
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
+def _encoded(pixels: NDArray[Any], kind: str, **options: object) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rhoa.cohort import Manifest
 from rhoa.evaluation import evaluate, saliency
 from rhoa.evaluation.decision_curves import decision_curve
 from rhoa.evaluation.intervals import benefit_band, curve_band
 from rhoa.hips import Box
 from rhoa.pose import Landmarks, from_landmarks
 from rhoa.radiograph import Radiograph
+from rhoa.raster import encode_png
 from rhoa.report import charts, page
-from tests.evaluation.studies import occlusion_examples, radiograph
+from rhoa.report.write import write_report
+from tests.evaluation.studies import hips_of, occlusion_examples, radiograph
+
+if TYPE_CHECKING:
+    from rhoa.report.page import GalleryItem
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'rhoa[train]'")
 
@@ -46,24 +54,32 @@ def test_an_overlay_of_no_influence_is_the_grey_image() -> None:
     np.testing.assert_allclose(255 * pixels, np.repeat(grey[..., None], 3, axis=2), atol=1e-3)
 
 
-def test_boxes_are_drawn_in_millimetres() -> None:
+def page_of(folder: Path, *gallery: GalleryItem) -> str:
+    """The report of one hip and no model, with a gallery."""
+    picture = folder / "hip.png"
+    picture.write_bytes(encode_png(np.eye(20, dtype=np.uint8)))
+    hips = Manifest(tuple(hips_of(picture, "ct", "test", 1, 0)))
+    return write_report(folder, manifest=hips, runs=[], gallery=gallery).read_text("utf-8")
+
+
+def test_boxes_are_drawn_in_millimetres(tmp_path: Path) -> None:
     """Rows of 2 mm and columns of 1 mm: edges (10, 20, 30, 60) span 40 x 40 mm."""
     box = Box("left", top=10, left=20, bottom=30, right=60)
 
-    drawn = page.image_gallery([("one", radiograph(), {"left": box})])
+    drawn = page_of(tmp_path, ("one", radiograph(), {"left": box}))
 
     assert 'viewBox="0 0 80.0 120.0"' in drawn
     assert '<rect x="20.0" y="20.0" width="40.0" height="40.0"/>' in drawn
 
 
-def test_known_landmarks_give_both_boxes() -> None:
+def test_known_landmarks_give_both_boxes(tmp_path: Path) -> None:
     points = Landmarks((112, 0, 90), (-112, 0, 90), (15, 0, 0), (-15, 0, 0))
     image = Radiograph(
         np.zeros((200, 300), np.float32), (1.0, 1.0), (-150.0, 120.0), from_landmarks(points)
     )
 
-    assert page.image_gallery([("posed", image)]).count("<rect") == 2
-    assert page.image_gallery([("unposed", radiograph())]).count("<rect") == 0
+    assert page_of(tmp_path, ("posed", image)).count("<rect") == 2
+    assert page_of(tmp_path, ("unposed", radiograph())).count("<rect") == 0
 
 
 @given(

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 
 from rhoa.cohort import Manifest
+from rhoa.cohort.leakage import leaks
 from rhoa.errors import ManifestError, ParameterError
 from rhoa.evaluation import compare, evaluate, fit_temperature
 from rhoa.evaluation.saliency import OcclusionExample
 from rhoa.raster import encode_png
+from rhoa.report import write
 from rhoa.report.collect import read_runs
 from rhoa.report.write import write_report
 from tests.evaluation.studies import (
@@ -92,8 +94,12 @@ def row_named(page: str, name: str, *, occurrence: int = 0) -> list[str]:
     return [cells for row, cells in rows_of(page) if row == name][occurrence]
 
 
-def test_table_1_is_the_papers_for_the_papers_cohort(tmp_path: Path, image: Path) -> None:
+def test_table_1_is_the_papers_for_the_papers_cohort(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Gebre et al. 2022, Table 1, printed figures."""
+    nothing = leaks(Manifest(tuple(hips_of(image, "ct", "test", 1, 0))))
+    monkeypatch.setattr(write, "leaks", lambda _: nothing)  # thousands of hips take a minute
     hips = []
     for source, counts in (
         ("xray", {"train": (1093, 2019), "val": (597, 1101), "test": (298, 551)}),
@@ -199,12 +205,6 @@ def test_the_same_study_gives_the_same_bytes(study: Study, tmp_path: Path) -> No
         one, two = (page.with_name(name).read_bytes() for page in pages)
         assert one == two
         assert str(tmp_path).encode() not in one
-
-
-def test_what_users_write_is_escaped(study: Study) -> None:
-    assert "<h1>A &lt;study&gt;</h1>" in study.page
-    assert "CT-AP of &lt;one&gt;" in study.page
-    assert "Phantoms &amp; no patients." in study.page
 
 
 def test_no_subject_is_named(study: Study) -> None:
@@ -346,19 +346,20 @@ def test_the_line_of_an_unreadable_crop_is_told(tmp_path: Path) -> None:
         write_report(tmp_path, manifest=Manifest(tuple(hips_of(path, "ct", "test", 1, 1))), runs=[])
 
 
-def test_without_matplotlib_the_message_tells_what_to_install(
-    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("absent", ["matplotlib", "jinja2"])
+def test_without_a_library_the_message_says_what_to_install(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch, absent: str
 ) -> None:
     class Absent:
         def find_spec(self, name: str, *_: object) -> None:
-            if name == "matplotlib":
+            if name == absent:
                 raise ModuleNotFoundError(name=name)
 
-    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == absent]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
 
-    with pytest.raises(ImportError, match=r"needs matplotlib: pip install 'rhoa\[train\]'"):
+    with pytest.raises(ImportError, match=rf"needs {absent}: pip install 'rhoa\[train\]'"):
         write_report(
             tmp_path, manifest=Manifest(tuple(hips_of(image, "ct", "test", 1, 1))), runs=[]
         )

@@ -82,6 +82,29 @@ class TestLearning:
         assert first.notes["halves"] == {"train": 4, "test": 4}
         assert steps[:2] == [(1, 2, "training: epoch 1 of 1"), (2, 2, "training: epoch 1 of 1")]
 
+    def test_a_gpu_repeats_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What torch is set to while it trains there; afterwards it is as it was."""
+        import torch
+
+        from rhoa.hips import detector_training
+        from rhoa.hips.detector_training import DetectorOptions, train_detector
+
+        def build_detector(*_: object, **__: object) -> None:
+            assert torch.are_deterministic_algorithms_enabled()
+            assert not torch.backends.cudnn.benchmark
+            raise NotImplementedError
+
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+        monkeypatch.setattr(detector_training, "choose_device", torch.device)
+        monkeypatch.setattr(detector_training, "build_detector", build_detector)
+        options = DetectorOptions(SMALL, image_size=SIZE, test_share=0)
+        with pytest.raises(NotImplementedError):
+            train_detector(discs(2), options, device="cuda")
+
+        assert torch.backends.cudnn.benchmark
+        assert not torch.are_deterministic_algorithms_enabled()
+
     def test_groups_are_split_whole(self) -> None:
         """10 groups of 2 halves: a tenth is one group."""
         from rhoa.hips.detector_training import split

@@ -250,6 +250,21 @@ class TestWindows:
         assert np.array_equal(plain, WHITE - TRUTH if falls else TRUTH)
         assert np.all(np.diff(seen.pixels.ravel()) * np.diff(plain.pixels.ravel()) >= 0)
 
+    def test_a_table_of_8_bits_may_have_thousands_of_entries(self, tmp_path: Path) -> None:
+        """Where its index is kept in as many bits, most pixels are wrong."""
+        lut = table(0, np.arange(WHITE + 1) // 16, bits=8)
+
+        seen = read_xray(write(tmp_path, VOILUTSequence=lut), voi=True)
+
+        assert np.array_equal(seen, TRUTH // 16)
+
+    def test_a_table_is_looked_up_at_the_nearest_entry(self, tmp_path: Path) -> None:
+        """Rescaled values need not be whole numbers (four tenths are never half way)."""
+        lut = table(0, 2 * np.arange(2000), bits=12)
+        path = write(tmp_path, RescaleSlope="0.4", RescaleIntercept="0", VOILUTSequence=lut)
+
+        assert np.array_equal(read_xray(path, voi=True), 2 * ((4 * TRUTH + 5) // 10))
+
     def test_without_a_window_there_is_nothing_to_apply(self, tmp_path: Path) -> None:
         image = read_xray(write(tmp_path), voi=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -189,3 +190,25 @@ def test_a_reader_reviews_a_cohort_and_what_was_made_is_read_back(
     assert away[2] > 5  # up, in the front view
     assert away[1] > 5  # back, in the side view
     assert {hip.partition for hip in manifest.split(seed=3)} == {"train", "val", "test"}
+
+
+def test_what_files_say_of_a_case_is_text_on_the_page(page: Page, tmp_path: Path) -> None:
+    """Flags and refusals come from files that anyone may have written."""
+    hostile = "<img src=x onerror=alert(1)></span><script>alert(1)</script>\"'&lt;"
+    folder, _ = make_cohort(tmp_path, patients=1)
+    (place,) = (file.parent for file in folder.glob("*/boxes.json"))
+    rows = json.loads((place / "boxes.json").read_text())
+    rows[0] |= {"refused": f"refusal {hostile}", "flags": [f"mark {hostile}"]}
+    (place / "boxes.json").write_text(json.dumps(rows))
+    pose = json.loads((place / "pose.json").read_text())
+    (place / "pose.json").write_text(json.dumps(pose | {"flags": [f"flag {hostile}"]}))
+
+    with served(folder, "--reader", "anna") as server:
+        page.goto(server.address)
+        page.wait_for_selector(".card")
+        texts = page.evaluate("document.querySelector('.card').innerText")
+        parts = page.evaluate("[...document.querySelectorAll('[onerror], img[src=x]')].length")
+
+    assert parts == 0
+    for name in ("refusal", "mark", "flag"):
+        assert f"{name} {hostile}" in texts

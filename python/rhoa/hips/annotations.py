@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rhoa._types import SIDES
 from rhoa.errors import ManifestError, MissingFileError, ParameterError, require_choice
-from rhoa.files import atomic_write, shown
+from rhoa.files import atomic_write, csv_text, shown
 from rhoa.hips.bounding_boxes import MOST_OUTSIDE, BoxRules, checked_box
 from rhoa.radiograph import Box, squared
 from rhoa.xray.refusals import Extent, accepted, settled
@@ -456,14 +456,10 @@ def boxes_table(labelled: Iterable[LabelledImage]) -> str:
     Examples
     --------
     >>> box = Box("left", 2, 30, 12, 40, 0.9)
-    >>> print(boxes_table([LabelledImage(Path("a.png"), (box,), (50, 60))]).rstrip())
-    image,side,left,top,right,bottom,score,rows,columns
-    a.png,left,30,2,40,12,0.9,50,60
-    a.png,right,,,,,,50,60
+    >>> boxes_table([LabelledImage(Path("a.png"), (box,), (50, 60))]).splitlines()[1:]
+    ['a.png,left,30,2,40,12,0.9,50,60', 'a.png,right,,,,,,50,60']
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
+    rows: list[list[object]] = []
     for image in labelled:
         by_side = {box.side: box for box in image.boxes}
         shape = ("", "") if image.shape is None else image.shape
@@ -471,8 +467,8 @@ def boxes_table(labelled: Iterable[LabelledImage]) -> str:
             box = by_side.get(side)
             edges = ["" if box is None else f"{getattr(box, edge):.6g}" for edge in EDGES]
             score = "" if box is None or box.confidence is None else f"{box.confidence:.3g}"
-            table.writerow([image.path.as_posix(), side, *edges, score, *shape])
-    return text.getvalue()
+            rows.append([image.path.as_posix(), side, *edges, score, *shape])
+    return csv_text(COLUMNS, rows)
 
 
 def read_boxes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
@@ -70,6 +71,31 @@ class SheetEntry:
     views: Sequence[View] = ()
 
 
+_META = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+
+
+class Markup(str):
+    """HTML, which is not escaped again; every other text is."""
+
+    __slots__ = ()
+
+
+def tag(name: str, *inner: str, **attributes: object) -> Markup:
+    """An element of a page: whatever is no `Markup` is text in it, and never a part of the page.
+
+    Examples
+    --------
+    >>> tag("p", "a < b", tag("b", "!"), title='"')
+    '<p title="&quot;">a &lt; b<b>!</b></p>'
+    """
+    described = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
+        for key, value in attributes.items()
+    )
+    body = "".join(one if isinstance(one, Markup) else html.escape(one) for one in inner)
+    return Markup(f"<{name}{described}>{body}</{name}>")
+
+
 def write_card(entry: SheetEntry, folder: str | PathLike[str], *, place: str | None = None) -> str:
     """The part of a page that shows one image; its pictures are written into ``folder``.
 
@@ -82,104 +108,62 @@ def write_card(entry: SheetEntry, folder: str | PathLike[str], *, place: str | N
         file = f"view-{number}.png"
         atomic_write(Path(folder) / file, encode_png(view.grey, pixel_mm=view.pixel_mm))
         views.append(_figure(view, quote(f"{place or entry.name}/{file}")))
-    flags = "".join(f"<li>{html.escape(flag.replace('_', ' '))}</li>" for flag in entry.flags)
-    facts = "".join(
-        f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in entry.facts
-    )
-    notes = "".join(f"<p>{html.escape(note)}</p>" for note in entry.notes)
-    return (
-        f'<article class="{entry.verdict.replace(" ", "-")}">\n'
-        f"<h3>{html.escape(entry.name)}</h3>\n"
-        + (f'<ul class="flags">{flags}</ul>\n' if flags else "")
-        + (f'<div class="views">{"".join(views)}</div>\n' if views else "")
-        + (f"<dl>{facts}</dl>\n" if facts else "")
-        + f"{notes}</article>\n"
-    )
+    flags = [tag("li", flag.replace("_", " ")) for flag in entry.flags]
+    facts = [tag(*cell) for name, text in entry.facts for cell in (("dt", name), ("dd", text))]
+    parts = [
+        tag("h3", entry.name),
+        *([tag("ul", *flags, class_="flags")] if flags else ()),
+        *([tag("div", *views, class_="views")] if views else ()),
+        *([tag("dl", *facts)] if facts else ()),
+        *(tag("p", note) for note in entry.notes),
+    ]
+    between = Markup("\n")
+    inner = (piece for part in parts for piece in (part, between))
+    return tag("article", between, *inner, class_=entry.verdict.replace(" ", "-"))
 
 
 def sheet(
     cards: Iterable[tuple[Verdict, str]], *, title: str, legend: str = OF_SCANS, what: str = "scans"
 ) -> str:
     """The page of cards, as `write_card` makes them: what needs a person comes first."""
-    groups: dict[Verdict, list[str]] = {verdict: [] for verdict in VERDICTS}
+    groups: dict[Verdict, list[Markup]] = {verdict: [] for verdict in VERDICTS}
     for verdict, card in cards:
-        groups[verdict].append(card)
-    counts = ", ".join(f"{len(found)} {verdict}" for verdict, found in groups.items() if found)
-    parts = "".join(
-        f"<h2>{len(found)} {verdict}<small>{VERDICTS[verdict]}</small></h2>\n{''.join(found)}"
-        for verdict, found in groups.items()
-        if found
-    )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{html.escape(title)}</h1>\n<p>{counts or f'no {what}'}. {legend}</p>\n"
-        f"{parts}</main>\n</body>\n</html>\n"
-    )
+        groups[verdict].append(Markup(card))
+    groups = {verdict: found for verdict, found in groups.items() if found}
+    counts = ", ".join(f"{len(found)} {verdict}" for verdict, found in groups.items())
+    parts = [tag("h1", title), tag("p", f"{counts or f'no {what}'}. {legend}")]
+    for verdict, found in groups.items():
+        parts += [tag("h2", f"{len(found)} {verdict}", tag("small", VERDICTS[verdict])), *found]
+    style = files("rhoa.hips").joinpath("contact_sheet.css").read_text("utf-8")
+    head = tag("head", Markup(_META), tag("title", title), tag("style", Markup(style)))
+    return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', *parts)), lang='en')}\n"
 
 
-def _figure(view: View, source: str) -> str:
+def _figure(view: View, source: str) -> Markup:
     rows, columns = view.grey.shape
-    marks = "".join(_mark(mark) for mark in view.marks)
-    title = html.escape(view.title)
-    return (
-        f'<figure><svg viewBox="0 0 {columns} {rows}" role="img" aria-label="{title}">'
-        f'<image href="{source}" width="{columns}" height="{rows}"/>{marks}</svg>'
-        f"<figcaption>{title}</figcaption></figure>\n"
-    )
+    picture = tag("image", href=source, width=columns, height=rows)
+    marks = [_mark(mark) for mark in view.marks]
+    box = f"0 0 {columns} {rows}"
+    drawing = tag("svg", picture, *marks, viewBox=box, role="img", aria_label=view.title)
+    return tag("figure", drawing, tag("figcaption", view.title))
 
 
-def _mark(mark: Mark) -> str:
+def _mark(mark: Mark) -> Markup:
     """A shape with its name, which the browser shows under the pointer."""
     at = [f"{value:.1f}" for value in mark.at]
-    kind = mark.kind if mark.sure else f"{mark.kind} assumed"
-    title = f"<title>{html.escape(mark.label)}</title>"
     match mark.kind:
         case "point":
-            shape, place = "path", f'd="M{at[0]} {at[1]}h0"'  # its dot is as large as its stroke
+            shape, place = "path", {"d": f"M{at[0]} {at[1]}h0"}  # its dot is as large as its stroke
         case "circle":
-            shape, place = "circle", f'cx="{at[0]}" cy="{at[1]}" r="{at[2]}"'
+            shape, place = "circle", dict(zip(("cx", "cy", "r"), at, strict=True))
         case "line":
-            shape, place = "line", f'x1="{at[0]}" y1="{at[1]}" x2="{at[2]}" y2="{at[3]}"'
+            shape, place = "line", dict(zip(("x1", "y1", "x2", "y2"), at, strict=True))
         case "box":
             left, top, right, bottom = mark.at
-            shape = "rect"
-            place = (
-                f'x="{at[0]}" y="{at[1]}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
-            )
-    return f'<{shape} class="{kind}" {place}>{title}</{shape}>'
-
-
-STYLE = """
-:root { color-scheme: dark; --ink: #e6e6e3; --quiet: #9a9a94; --paper: #161615; --card: #1f1f1d;
-  --rule: #34342f; --wrong: #ff8a70; --look: #f0c05a; --fine: #7fce8f; --mark: #56c7ff }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.45 system-ui,
-  sans-serif } main { max-width: 80rem; margin: 0 auto; padding: 1.5rem 1rem 4rem }
-h1 { font-size: 1.4rem; margin: 0 0 .3rem } p { max-width: 60rem; margin: .3rem 0 }
-h2 { font-size: 1.05rem; margin: 2rem 0 .6rem } small { color: var(--quiet); font-weight: 400;
-  margin-left: .7rem } main > p, figcaption, dt { color: var(--quiet) }
-article { background: var(--card); border-left: 4px solid var(--fine); padding: .7rem 1rem;
-  margin: 0 0 .8rem } article.failed, article.not-used { border-color: var(--wrong) }
-article.look { border-color: var(--look) } h3 { display: inline-block; margin: 0 .8rem 0 0;
-  font-size: 1rem; overflow-wrap: anywhere }
-.flags { display: inline-flex; flex-wrap: wrap; gap: .35rem; margin: 0; padding: 0;
-  list-style: none } .flags li { border: 1px solid var(--look); color: var(--look);
-  border-radius: 1rem; padding: 0 .6rem; font-size: .85rem }
-.not-used .flags li { border-color: var(--wrong); color: var(--wrong) }
-.views { display: flex; flex-wrap: wrap; gap: .8rem; margin: .6rem 0 }
-figure { margin: 0; flex: 1 1 22rem; max-width: 38rem } figcaption { font-size: .85rem }
-svg { display: block; width: 100%; height: auto; max-height: 70vh; background: #000 }
-svg .point { stroke: var(--mark); stroke-width: 8px; stroke-linecap: round }
-svg .line { stroke: var(--mark); stroke-width: 1.5px }
-svg .circle, svg .box { fill: none; stroke: var(--fine); stroke-width: 1.5px }
-svg .circle { stroke: var(--mark) } svg .assumed { stroke-dasharray: 5 4 }
-svg * { vector-effect: non-scaling-stroke; pointer-events: all }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .4rem 0;
-  font-size: .9rem } dd { margin: 0; font-variant-numeric: tabular-nums }
-@media print { :root { color-scheme: light; --ink: #111; --quiet: #555; --paper: #fff;
-  --card: #fff } article { break-inside: avoid } }
-"""
+            size = {"width": f"{right - left:.1f}", "height": f"{bottom - top:.1f}"}
+            shape, place = "rect", {"x": at[0], "y": at[1], **size}
+    kind = mark.kind if mark.sure else f"{mark.kind} assumed"
+    return tag(shape, tag("title", mark.label), class_=kind, **place)
 
 
 # A scan as the eye checks it: from the front and from the side, with what was found in it.

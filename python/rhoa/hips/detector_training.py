@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,10 +28,10 @@ from rhoa.hips.detector import (
     build_detector,
 )
 from rhoa.hips.detector_data import Example, changed
-from rhoa.torch_runtime import choose_device
+from rhoa.torch_runtime import choose_device, deterministic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
     from torchvision.models.detection import FasterRCNN
@@ -295,19 +293,3 @@ def _target(example: Example, place: torch.device) -> dict[str, torch.Tensor]:
         "boxes": torch.tensor([corners], dtype=torch.float32, device=place),
         "labels": torch.ones(1, dtype=torch.int64, device=place),
     }
-
-
-@contextmanager
-def deterministic(seed: int, device: torch.device) -> Iterator[None]:
-    """Only algorithms that repeat, where there are such; settings and random state come back."""
-    if device.type == "cuda":  # read by cuBLAS when it starts
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    strict = torch.are_deterministic_algorithms_enabled()
-    lenient = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(mode=device.type == "cpu")
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.use_deterministic_algorithms(mode=strict, warn_only=lenient)

@@ -175,7 +175,7 @@ def decision_curves(
                 color=color,
                 linestyle=DASHES[number % len(DASHES)],
                 linewidth=1.4,
-                label=name,
+                label=_literal(name),
             )
         top = max([0.05, *(point.model for points in curves.values() for point in points)])
         axes.set(xlim=(0, 1), ylim=(-0.4 * top, 1.1 * top))
@@ -199,7 +199,7 @@ def window_histograms(
             shares, edges = np.histogram((values - values.min()) / spread, bins=128, range=(0, 1))
             color = palette.series[number % len(palette.series)]
             heights = 100 * shares / values.size
-            axes.stairs(heights, edges, color=color, linewidth=1.3, label=name)
+            axes.stairs(heights, edges, color=color, linewidth=1.3, label=_literal(name))
             axes.stairs(heights, edges, color=color, alpha=0.15, fill=True, linewidth=0)
         axes.set(xlim=(0, 1), xlabel="Grey level, black to white", ylabel="Pixels (%)")
         axes.set_yscale("symlog", linthresh=1)
@@ -260,7 +260,7 @@ def _draw_ranks(
             linestyle=DASHES[number % len(DASHES)],
             linewidth=1.5,
             drawstyle="default" if kind == "roc" else "steps-post",
-            label=curve.legend,
+            label=_literal(curve.legend),
         )
         band = None
         if curve.groups is not None:
@@ -268,6 +268,11 @@ def _draw_ranks(
         if band is not None:
             axes.fill_between(*band, color=color, alpha=0.08, linewidth=0)
     figure.legend(loc="outside lower center", frameon=False, handlelength=3.2)
+
+
+def _literal(name: str) -> str:
+    """A name as a legend prints it: its dollars open no formula, an underscore does not hide it."""
+    return (" " * name.startswith("_") + name).replace("$", r"\$")
 
 
 def _square(figure: Figure) -> Axes:

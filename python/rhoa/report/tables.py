@@ -5,7 +5,7 @@ Each takes the numbers that ``metrics.json`` holds and prints them; an undefined
 
 from __future__ import annotations
 
-import html
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rhoa.cohort.partition import PARTITIONS
@@ -13,7 +13,7 @@ from rhoa.evaluation.metrics import SMALL_CLASS
 from rhoa.report.collect import CLASSES, SOURCES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     Numbers = Mapping[str, Any]
 
@@ -48,144 +48,15 @@ COUNTS = (
 DASH = "\N{EM DASH}"
 
 
-def cohort_table(cohort: Numbers, models: Sequence[Numbers]) -> str:
-    """Table 1: hips of each class by partition, apart and combined."""
-    blocks = {
-        "X-ray": ("xray",),
-        "CT-AP": ("ct",),
-        "Combined": ("xray", "ct"),
-    }
-    titles = "".join(f'<th colspan="2">{name}</th>' for name in blocks)
-    trained = "".join(
-        f'<th colspan="2">{_listed(names)}</th>'
-        for kinds in blocks.values()
-        for names in [[m["name"] for m in models if set(m["sources"]) == set(kinds)]]
-    )
-    classes = "".join(f"<th>{name}</th>" for name in CLASSES * len(blocks))
-    head = (
-        f"<tr><th>Data partitions</th>{titles}<th>Overall (%)</th><th>Subjects</th></tr>"
-        f'<tr class="sub"><th></th>{trained}<th></th><th></th></tr>'
-        f"<tr><th></th>{classes}<th></th><th></th></tr>"
-    )
-    rows = []
-    everything = _hips(cohort, SOURCES, PARTITIONS, CLASSES)
-    for name, partitions in [
-        *((PART_NAMES[partition], [partition]) for partition in PARTITIONS),
-        ("Total", PARTITIONS),
-    ]:
-        cells = [
-            (f"{block}, {label}", f"{_hips(cohort, sources, partitions, [label])}")
-            for block, sources in blocks.items()
-            for label in CLASSES
-        ]
-        overall = _hips(cohort, SOURCES, partitions, CLASSES)
-        share = f" ({100 * overall / everything:.0f}%)" if everything else ""
-        cells.append(("Overall (%)", f"{overall}{share}"))
-        key = partitions[0] if len(partitions) == 1 else "all"
-        cells.append(("Subjects", f"{cohort['subjects'][key]}"))
-        rows.append(row(name, cells, kind="total" if name == "Total" else ""))
-    caption = "Hips used to train, validate and test the models."
-    return table("1", caption, head, rows, _cohort_notes(cohort))
-
-
-def _hips(
-    cohort: Numbers, sources: Iterable[str], partitions: Iterable[str], labels: Iterable[str]
+def hips_in(
+    metrics: Numbers,
+    sources: Iterable[str] = SOURCES,
+    partitions: Iterable[str] = PARTITIONS,
+    labels: Iterable[str] = CLASSES,
 ) -> int:
-    names = list(labels)
-    return sum(
-        cohort["hips"][source][partition][name]
-        for source in sources
-        for partition in list(partitions)
-        for name in names
-    )
-
-
-def _cohort_notes(cohort: Numbers) -> list[str]:
-    excluded = ", ".join(f"{reason}: {count}" for reason, count in cohort["excluded"].items())
-    notes = [f"Excluded hips: {excluded or 'none'}."]
-    leaking = cohort["subjects_in_several_partitions"]
-    if leaking:
-        notes.append(
-            f"<strong>{leaking} subject{'s lie' if leaking > 1 else ' lies'} in more than one "
-            "partition: results below are too good. Split by subject and train again.</strong>"
-        )
-    else:
-        notes.append("No subject lies in more than one partition.")
-    return notes
-
-
-def result_table(number: str, source: str, metrics: Numbers) -> str:
-    """Table 2 (X-ray) or 3 (CT-AP): figures of every model on validation and test sets."""
-    rows = []
-    for partition in ("val", "test"):
-        rows.append(_set_row(source, partition, metrics, columns=1 + len(COLUMNS)))
-        rows += [
-            row(model["name"], _figure_cells(model["results"][source][partition], COLUMNS))
-            for model in metrics["models"]
-        ]
-        baseline = metrics["baselines"][source][partition]
-        if baseline is not None:
-            name = f"Always {baseline['answer']}"
-            rows.append(row(name, _figure_cells(baseline, COLUMNS), kind="baseline"))
-    caption = (
-        f"Performance of the models in detecting radiographic hip osteoarthritis on the "
-        f"{SOURCE_NAMES[source]} images of the validation and test datasets."
-    )
-    head = f"<tr><th>Trained models</th>{headings(name for name, *_ in COLUMNS)}</tr>"
-    notes = _small_sample(source, metrics)
-    resized = [model for model in metrics["models"] if model["xray_size"] is not None]
-    if source == "xray" and resized:
-        names = _listed([f"{model['name']} ({model['xray_size']} pixels)" for model in resized])
-        notes.append(f"X-rays are seen as cropped, except downsampled by {names}.")
-    return table(number, caption, head, rows, notes)
-
-
-def operating_table(number: str, metrics: Numbers) -> str:
-    """Table 4: what the models answer on the test sets, and how their scores are calibrated."""
-    rows = []
-    for source in SOURCES:
-        if metrics["baselines"][source]["test"] is None:
-            continue
-        rows.append(_set_row(source, "test", metrics, columns=9))
-        for model in metrics["models"]:
-            result = model["results"][source]["test"]
-            counts = [
-                (name, DASH if result is None else f"{result['confusion'][key]}")
-                for name, key in COUNTS
-            ]
-            rows.append(row(model["name"], [*counts, *_figure_cells(result, CALIBRATION)]))
-    names = [*(name for name, _ in COUNTS), *(name for name, *_ in CALIBRATION)]
-    head = f"<tr><th>Trained models</th>{headings(names)}</tr>"
-    caption = (
-        "Answers at a threshold of 0.5 on the test datasets, and calibration "
-        "(ECE: expected calibration error; lower is better, as for the Brier score)."
-    )
-    return table(number, caption, head, rows, [])
-
-
-def _set_row(source: str, partition: str, metrics: Numbers, *, columns: int) -> str:
-    counts = metrics["cohort"]["hips"][source][partition]
-    positive, negative = (counts[name] for name in CLASSES)
-    subjects = metrics["cohort"]["subjects_by_source"][source][partition]
-    size = (
-        f"{positive + negative} hips of {subjects} subjects: {positive} rHOA, {negative} no-rHOA"
-        if positive + negative
-        else "no hips"
-    )
-    name = f"{SOURCE_NAMES[source]} images of the {PART_NAMES[partition].lower()} dataset"
-    return (
-        f'<tr class="set"><th colspan="{columns}" scope="rowgroup">{name} '
-        f"<span>{size}</span></th></tr>"
-    )
-
-
-def _figure_cells(
-    result: Numbers | None, columns: Sequence[tuple[str, str, bool]]
-) -> list[tuple[str, str]]:
-    return [
-        (heading, DASH if result is None else estimate_cell(result[name], percent=percent))
-        for heading, name, percent in columns
-    ]
+    """How many labelled hips are of these sources, partitions and classes."""
+    hips = metrics["cohort"]["hips"]
+    return sum(hips[s][p][label] for s, p, label in product(sources, partitions, labels))
 
 
 def estimate_text(estimate: Numbers, *, percent: bool = False) -> tuple[str, str]:
@@ -204,133 +75,26 @@ def estimate_text(estimate: Numbers, *, percent: bool = False) -> tuple[str, str
     return printed(value), f"{printed(low)}{between}{printed(high)}"
 
 
-def estimate_cell(estimate: Numbers, *, percent: bool = False) -> str:
-    """A value above its interval."""
-    value, interval = estimate_text(estimate, percent=percent)
-    return f'{value}<span class="ci">{interval}</span>' if interval else value
-
-
 def legend(model: Numbers, result: Numbers, name: str) -> str:
     """What a chart's legend says of a model: its name and an AUC with interval."""
     value, interval = estimate_text(result[name])
     return f"{model['name']}  {value} [{interval}]" if interval else f"{model['name']}  {value}"
 
 
-def _small_sample(source: str, metrics: Numbers) -> list[str]:
+def small_sets(metrics: Numbers, source: str) -> list[str]:
+    """The partitions in which a class has so few hips that models cannot be ranked."""
     hips = metrics["cohort"]["hips"][source]
-    small = [
+    return [
         PART_NAMES[partition].lower()
         for partition in ("val", "test")
         if sum(hips[partition].values()) and min(hips[partition].values()) < SMALL_CLASS
     ]
-    warning = (
-        f"<strong>Small sample ({joined(small)}).</strong> A class has fewer than {SMALL_CLASS} "
-        "hips: read the intervals, not the values, and do not rank models by them."
-    )
-    return [warning] if small else []
-
-
-def _listed(names: Sequence[str]) -> str:
-    return html.escape(joined(names)) or DASH
 
 
 def joined(names: Iterable[str]) -> str:
     """``a, b and c``."""
     *others, last = [*names] or [""]
     return f"{', '.join(others)} and {last}" if others else last
-
-
-def headings(names: Iterable[str]) -> str:
-    """Cells of a head."""
-    return "".join(f"<th>{name}</th>" for name in names)
-
-
-def row(name: str, cells: Iterable[tuple[str, str]], *, kind: str = "") -> str:
-    """A row of a table: its name, and cells with the names of their columns."""
-    filled = "".join(f'<td data-label="{label}">{text}</td>' for label, text in cells)
-    return f'<tr class="{kind}"><th scope="row">{html.escape(name)}</th>{filled}</tr>'
-
-
-def table(number: str, caption: str, head: str, rows: Sequence[str], notes: Sequence[str]) -> str:
-    """A numbered table with its caption above and notes below."""
-    below = "".join(f'<p class="note">{note}</p>' for note in notes)
-    return (
-        f'<div class="table"><table><caption><b>Table {number}.</b> {caption}</caption>'
-        f"<thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>{below}</div>"
-    )
-
-
-# Tables of comparisons and of calibration, as HTML.
-
-
-def comparison_table(number: str, source: str, found: Numbers) -> str:
-    """The reference model minus each other one, on the same test hips."""
-    names = (
-        "ROC AUC",
-        "p",
-        "PR AUC",
-        "Balanced accuracy",
-        "Only it right",
-        "Only other right",
-        "p ",
-    )
-    rows = []
-    for other in found["comparisons"]:
-        cells = (
-            *(estimate_cell(other["roc_auc"]), probability(other["roc_auc_p"])),
-            estimate_cell(other["pr_auc"]),
-            estimate_cell(other["balanced_accuracy"]),
-            *(str(other["only_reference_right"]), str(other["only_model_right"])),
-            probability(other["answers_p"]),
-        )
-        rows.append(row(f"minus {other['model']}", zip(names, cells, strict=True)))
-    head = f"<tr><th>{found['reference']}</th>{headings(names)}</tr>"
-    caption = (
-        f"{found['reference']} against every other model on the {SOURCE_NAMES[source]} test "
-        "dataset: differences of figures, and hips that only one of the two calls right."
-    )
-    note = (
-        f"{found['reference']} is the model of the largest ROC AUC on the validation dataset. "
-        "Differences are paired, their intervals resample subjects. First p: no difference of ROC "
-        "AUC (DeLong, for clusters Obuchowski); second p: no difference of answers (McNemar, over "
-        "subjects). They are not corrected for the number of models."
-    )
-    return table(number, caption, head, rows, [note])
-
-
-def calibration_table(number: str, source: str, found: Numbers) -> str:
-    """Temperature and threshold of the validation set, and the test figures with them."""
-    names = (
-        *("Temperature", "Brier score", "scaled", "ECE", "scaled "),
-        *("Threshold", "Recall", "Specificity"),
-    )
-    rows = []
-    for model in found["calibration"]:
-        figures = {
-            key: estimate_cell(model[key])
-            for key in ("brier", "brier_scaled", "ece", "ece_scaled", "recall", "specificity")
-        }
-        cells = (
-            f"{model['temperature']:.2f}",
-            *(figures[key] for key in ("brier", "brier_scaled", "ece", "ece_scaled")),
-            f"{model['threshold']:.2f}",
-            *(figures[key] for key in ("recall", "specificity")),
-        )
-        rows.append(row(model["model"], zip(names, cells, strict=True)))
-    head = f"<tr><th>Trained models</th>{headings(names)}</tr>"
-    caption = (
-        f"Calibration on the {SOURCE_NAMES[source]} test dataset before and after temperature "
-        "scaling, and answers at the threshold of the largest sensitivity + specificity; "
-        "temperature and threshold are chosen on the validation dataset."
-    )
-    return table(number, caption, head, rows, [])
-
-
-def probability(p: float | None) -> str:
-    """A p value as printed."""
-    if p is None:
-        return DASH
-    return "&lt;0.001" if p < 0.001 else f"{p:.3f}"
 
 
 # What reporting guidelines ask for: filled where the run knows it, and open where it does not.
@@ -353,10 +117,6 @@ _BY_HAND = (
 )
 
 
-_CARD = (
-    *("What it is", "Trained on", "Hips", "Start", "Epochs", "Iterations", "Input, pixels"),
-    *("Seed", "Weights, sha256"),
-)
 _OUTCOME = "rHOA: Kellgren-Lawrence grade 2 or more; no rHOA: grade 0"
 _UNPLANNED = "not planned beforehand as far as the run knows"
 _IMBALANCE = "classes as they are; results beside those of always answering the larger class"
@@ -457,46 +217,3 @@ def _limits(metrics: Numbers) -> str:
     if small:
         limits.insert(0, f"fewer than 30 test hips of a class: {joined(small)}")
     return "; ".join(limits)
-
-
-def checklist_table(items: Sequence[Item]) -> str:
-    """The items as HTML; open ones are marked for the author."""
-    rows = "".join(
-        f'<tr><td data-label="TRIPOD+AI">{item.tripod}</td><td data-label="CLAIM">{item.claim}</td>'
-        f'<th scope="row">{item.subject}</th><td>'
-        + (html.escape(item.answer) or '<i class="open">to be written by the authors</i>')
-        + "</td></tr>"
-        for item in items
-    )
-    return (
-        '<div class="words"><table><thead><tr><th>TRIPOD+AI</th><th>CLAIM section</th><th>Item</th>'
-        f"<th>What this run says</th></tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def model_cards(metrics: Numbers) -> str:
-    """What each model is, in a table; what all share, in a list."""
-    rows = []
-    for model in metrics["models"]:
-        made = model["provenance"]
-        seen = joined(SOURCE_NAMES[source] for source in model["sources"])
-        cells = (
-            *(model["description"], seen, made["trained_hips"], made["pretrained"]),
-            *(model["epochs"], made["iterations"], made["image_size"], made["seed"]),
-            (made["weights_sha256"] or "")[:12],
-        )
-        columns = "".join(
-            f'<td data-label="{name}">{DASH if cell in {None, ""} else html.escape(str(cell))}</td>'
-            for name, cell in zip(_CARD, cells, strict=True)
-        )
-        rows.append(f'<tr><th scope="row">{html.escape(model["name"])}</th>{columns}</tr>')
-    head = "".join(f"<th>{name}</th>" for name in ("Model", *_CARD))
-    return (
-        f'<div class="words"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
-        "</table></div><ul><li><b>Input:</b> one crop of one hip, as X-ray or CT-AP, that "
-        "<code>rhoa</code> made. <b>Output:</b> the probability of radiographic hip osteoarthritis "
-        "(KL 2 or more).</li><li><b>Use:</b> research on images like those of Table 1. Not for "
-        "diagnosis, not for other joints, implants, children or other projections.</li><li><b>"
-        "Known limits:</b> KL 1 was left out, so a doubtful hip has no right answer; a score is a "
-        "probability only where Figure and table of calibration say so.</li></ul>"
-    )

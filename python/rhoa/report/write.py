@@ -10,7 +10,6 @@ import numpy as np
 
 from rhoa.cohort.builder import ct_ap_of
 from rhoa.cohort.leakage import leaks
-from rhoa.cohort.partition import PARTITIONS
 from rhoa.errors import ManifestError, require_extra
 from rhoa.evaluation.saliency import OcclusionExample, occlusion
 from rhoa.files import atomic_write
@@ -18,21 +17,12 @@ from rhoa.hips.bounding_boxes import CT_CROP_PIXELS
 from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
 from rhoa.projection import sweep
 from rhoa.radiograph import Radiograph
-from rhoa.report import collect, page
-from rhoa.report.collect import CLASSES, SOURCES, comparisons_and_calibration
-from rhoa.report.page import html_page, shrunk
-from rhoa.report.tables import (
-    COLUMNS,
-    COUNTS,
-    DASH,
-    PART_NAMES,
-    SOURCE_NAMES,
-    checklist,
-    estimate_text,
-)
+from rhoa.report import collect
+from rhoa.report.collect import SOURCES, comparisons_and_calibration
+from rhoa.report.page import content_of, document, page_content, shrunk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -42,100 +32,6 @@ if TYPE_CHECKING:
     from rhoa.volume import Volume
 
     Numbers = Mapping[str, Any]
-
-
-# The report's numbers as Markdown tables, for papers, wikis and diffs.
-
-
-def as_markdown(title: str, notes: Sequence[str], metrics: Numbers) -> str:
-    """The whole document."""
-    blocks = [f"# {title}", *(f"> {note}" for note in notes), _cohort(metrics)]
-    for number, source in zip("23", SOURCES, strict=True):
-        if any(metrics["baselines"][source][partition] for partition in ("val", "test")):
-            blocks.append(_results(number, source, metrics))
-    blocks += [_answers(metrics), *(_comparisons(source, metrics) for source in SOURCES)]
-    items = checklist(metrics)
-    rows = [(item.tripod, item.claim, item.subject, item.answer or "*open*") for item in items]
-    head = ("TRIPOD+AI", "CLAIM section", "Item", "What this run says")
-    blocks.append("## Reporting checklist\n\n" + _table(head, rows))
-    return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def _cohort(metrics: Numbers) -> str:
-    hips, flow, leaks = metrics["cohort"]["hips"], metrics["flow"], metrics["leaks"]
-    head = ["Partition", *(f"{SOURCE_NAMES[s]} {name}" for s in SOURCES for name in CLASSES)]
-    rows = [
-        [
-            PART_NAMES[partition],
-            *(hips[source][partition][name] for source in SOURCES for name in CLASSES),
-            metrics["cohort"]["subjects"][partition],
-        ]
-        for partition in PARTITIONS
-    ]
-    left_out = ", ".join(f"{count} {why}" for why, count in flow["excluded"].items()) or "none"
-    audit = f"{len(leaks['leaks'])} pairs of {leaks['images']} images leak between partitions"
-    return (
-        f"## Table 1. Hips\n\n{_table([*head, 'Subjects'], rows)}\n\n"
-        f"{flow['start']} hips, left out: {left_out}. Leak audit: {audit}."
-    )
-
-
-def _results(number: str, source: str, metrics: Numbers) -> str:
-    rows = []
-    for partition in ("val", "test"):
-        for model in metrics["models"]:
-            result = model["results"][source][partition]
-            rows.append([PART_NAMES[partition], model["name"], *_figures(result)])
-        baseline = metrics["baselines"][source][partition]
-        if baseline is not None:
-            name = f"Always {baseline['answer']}"
-            rows.append([PART_NAMES[partition], name, *_figures(baseline)])
-    head = ["Set", "Model", *(name for name, *_ in COLUMNS)]
-    return f"## Table {number}. {SOURCE_NAMES[source]} images\n\n{_table(head, rows)}"
-
-
-def _figures(result: Numbers | None) -> list[str]:
-    cells = []
-    for _, name, percent in COLUMNS:
-        value, interval = (
-            (DASH, "") if result is None else estimate_text(result[name], percent=percent)
-        )
-        cells.append(f"{value} [{interval}]" if interval else value)
-    return cells
-
-
-def _answers(metrics: Numbers) -> str:
-    rows = [
-        [SOURCE_NAMES[source], model["name"], *(result["confusion"][key] for _, key in COUNTS)]
-        for source in SOURCES
-        for model in metrics["models"]
-        if (result := model["results"][source]["test"]) is not None
-    ]
-    if not rows:
-        return ""
-    head = ["Test images", "Model", *(name for name, _ in COUNTS)]
-    return f"## Table 4. Answers at 0.5\n\n{_table(head, rows)}"
-
-
-def _comparisons(source: str, metrics: Numbers) -> str:
-    found = metrics["findings"][source]
-    rows = []
-    for other in found["comparisons"]:
-        value, interval = estimate_text(other["roc_auc"])
-        p = other["roc_auc_p"]
-        shown = DASH if p is None else f"{p:.3f}"
-        rows.append(
-            [f"{found['reference']} minus {other['model']}", f"{value} [{interval}]", shown]
-        )
-    if not rows:
-        return ""
-    title = f"Models compared, {SOURCE_NAMES[source]} test images"
-    return f"## {title}\n\n{_table(('Models', 'ROC AUC', 'p'), rows)}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 # One page that shows a study: its cohort, its images, its models and how good they are.
@@ -188,13 +84,14 @@ def write_report(
         If the manifest has no partitions, a file of a run or a crop cannot be read, or a run's
         predictions are of other hips, labels or partitions than the manifest's.
     ImportError
-        If matplotlib is absent: ``pip install 'rhoa[train]'``.
+        If matplotlib or Jinja2 is absent: ``pip install 'rhoa[train]'``.
 
     References
     ----------
     Gebre et al. 2022, Tables 1 to 3, Figures 1, 3 and 4, supplementary Figures 1 to 6.
     """
-    require_extra("matplotlib", extra="train", purpose="the report")
+    for library in ("matplotlib", "jinja2"):
+        require_extra(library, extra="train", purpose="the report")
     if any(hip.partition is None for hip in manifest.labelled):
         raise ManifestError("the manifest has hips without a partition; run `rhoa split` first.")
     hips = manifest.labelled.hips
@@ -210,25 +107,21 @@ def write_report(
             for example in examples
         ],
     }
-    content = [
-        ("Summary", page.heading(title, notes, metrics)),
-        ("Cohort", page.cohort(metrics)),
-        ("Images", page.images(hips, gallery, windows or {})),
-        ("Training", page.training(models)),
-        ("Results", page.results(models, metrics)),
-        ("Comparison", page.comparison(metrics)),
-        ("Calibration", page.calibration(models, metrics)),
-        ("Explanations", page.explanations(examples)),
-        ("Failures", page.failures(models, metrics)),
-        ("Models", page.cards(metrics)),
-        ("Reporting", page.reporting(metrics)),
-        ("Provenance", page.provenance(metrics)),
-    ]
+    common = content_of(title, notes, metrics)
+    shown = page_content(
+        metrics,
+        models=models,
+        hips=hips,
+        gallery=gallery,
+        windows=windows or {},
+        occlusions=examples,
+    )
+    page = document("report.html.jinja", common | shown)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    atomic_write(folder / "report.md", as_markdown(title, notes, metrics))
-    atomic_write(folder / "report.html", html_page(title, content))
+    atomic_write(folder / "report.md", document("report.md.jinja", common))
+    atomic_write(folder / "report.html", page)
     return folder / "report.html"
 
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rhoa.dicom.header import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from rhoa.errors import ParameterError, require_extra
 from rhoa.testing.synthetic import (
-    EXPLICIT_BIG,
-    EXPLICIT_LITTLE,
     NOTHING_HU,
     PATIENT_POSITIONS,
     ROOT,
@@ -562,8 +561,6 @@ def _colour(draft: Draft) -> None:
 
 # Defects of files: syntaxes, damage, hostile sizes, and what else lies in the folder.
 
-IMPLICIT = "1.2.840.10008.1.2"
-DEFLATED = "1.2.840.10008.1.2.1.99"
 RLE = "1.2.840.10008.1.2.5"
 JPEG_LS = "1.2.840.10008.1.2.4.80"
 JPEG_LS_LOSSY = "1.2.840.10008.1.2.4.81"
@@ -597,7 +594,7 @@ defect("deflated", "35", "deflated explicit VR little endian")(lambda draft: dra
 defect("rle", "36", "RLE lossless")(lambda draft: compressed(draft, RLE))
 
 
-defect("implicit", "37", "implicit VR little endian")(lambda draft: draft.encode(IMPLICIT))
+defect("implicit", "37", "implicit VR little endian")(lambda draft: draft.encode(IMPLICIT_LITTLE))
 
 
 defect("jpeg-ls", "-", "JPEG-LS lossless")(lambda draft: compressed(draft, JPEG_LS))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from rhoa.dicom.header import EXPLICIT_BIG, EXPLICIT_LITTLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -30,8 +32,6 @@ CANARIES = {
 }
 """What stands where a patient's data would: none of it may ever leave a reader."""
 
-EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
-EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 PATIENT_POSITIONS = {

@@ -24,6 +24,7 @@ from rhoa.errors import (
 )
 from rhoa.files import shown
 from rhoa.radiograph import UNKNOWN_SIZE, Radiograph
+from rhoa.raster import MM_PER_INCH
 from rhoa.xray.grey_levels import check_size, greys_of, read_tags
 from rhoa.xray.margins import content, is_round
 from rhoa.xray.refusals import HIPS, Extent, accepted, check_shape, check_tags, film_hips, refuse
@@ -54,7 +55,6 @@ _GREY_MODES = frozenset(["1", "L", "I", "I;16", "I;16B", "I;16L", "F"])
 _COLOUR_MODES = frozenset(["RGB", "RGBA", "RGBX", "LA", "La", "P", "PA"])
 _PICTURE_HEAD_BYTES = 16
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # of TIFF
-_MM_PER_INCH = 25.4
 _SHADES = 4
 """Levels that the channels of a grey picture may differ by: JPEG rounds."""
 _BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -200,7 +200,7 @@ def _claimed_mm(picture: Image) -> tuple[float, float] | None:
         return None
     if not (np.isfinite([across, down]).all() and min(across, down) > 0):
         return None
-    return _MM_PER_INCH / down, _MM_PER_INCH / across
+    return MM_PER_INCH / down, MM_PER_INCH / across
 
 
 # X-ray files as radiographs.
