@@ -256,8 +256,7 @@ def start_from(network: FasterRCNN, path: Path) -> None:
         )
     own = network.state_dict()
     body = "backbone.body." if any(name.startswith("backbone.body.") for name in own) else _BODY
-    tensors = read_tensors(path, where=shown(path))
-    given = {name: value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
+    given = read_tensors(path, where=shown(path))
     if not any(name.startswith(_BODY) for name in given):
         # A classifier calls its layers features.0 and so on; ResNet-50 calls them layer1.
         given = {body + name.removeprefix("features."): value for name, value in given.items()}
