@@ -18,7 +18,7 @@ from rhoa.radiograph import Radiograph
 from rhoa.report import charts, page
 from tests.evaluation.studies import occlusion_examples, radiograph
 
-pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'rhoa[train]'")
+pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install '.[train]'")
 
 
 def test_an_overlay_mixes_grey_with_red_and_blue_by_strength() -> None:

@@ -32,7 +32,7 @@ from tests.evaluation.studies import (
     write_scores,
 )
 
-pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'rhoa[train]'")
+pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install '.[train]'")
 
 
 class Study(NamedTuple):
@@ -358,7 +358,7 @@ def test_without_matplotlib_the_message_tells_what_to_install(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
 
-    with pytest.raises(ImportError, match=r"needs matplotlib: pip install 'rhoa\[train\]'"):
+    with pytest.raises(ImportError, match=r"needs matplotlib: pip install '\.\[report\]'"):
         write_report(
             tmp_path, manifest=Manifest(tuple(hips_of(image, "ct", "test", 1, 1))), runs=[]
         )

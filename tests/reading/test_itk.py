@@ -17,7 +17,7 @@ from rhoa import errors
 from rhoa.reading import inspect, read_ct
 from tests.strategies import rotation, rotations
 
-sitk = pytest.importorskip("SimpleITK", reason="pip install 'rhoa[itk]'")
+sitk = pytest.importorskip("SimpleITK", reason="pip install '.[itk]'")
 
 SHAPE = (4, 5, 6)  # slices, rows, columns
 HU = np.arange(120, dtype=np.int16).reshape(SHAPE) - 60
@@ -530,7 +530,7 @@ class TestFile:
     def test_what_to_install_is_said(self, nrrd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "SimpleITK", None)
 
-        with pytest.raises(errors.MissingExtraError, match=r"pip install 'rhoa\[itk\]'"):
+        with pytest.raises(errors.MissingExtraError, match=r"pip install '\.\[itk\]'"):
             read_ct(nrrd)
 
     def test_progress_is_told_once(self, nrrd: Path) -> None:

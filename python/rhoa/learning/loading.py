@@ -70,7 +70,7 @@ def load_onnx_model(folder: Path) -> OnnxModel:
     if not isinstance(sha256, str):
         raise WeightsError(
             f"{shown(folder)}: {CARD_FILE} tells of no {ONNX_FILE}; make it with `rhoa export`, "
-            "or load the model with torch (rhoa[train])."
+            "or load the model with torch (extra train)."
         )
     content = read_checksummed(folder, ONNX_FILE, sha256, card=CARD_FILE)
     return OnnxModel(open_session(content, card, shown(folder)), MappingProxyType(card))
@@ -176,8 +176,8 @@ def load_model(
         Of torch. ``"auto"``: a GPU where there is one; else a name that torch knows (``"cpu"``).
         ONNX Runtime works on the CPU.
     runtime
-        ``"torch"`` (``rhoa[train]``), ``"onnx"`` (``rhoa[onnx]``, no torch), or ``"auto"``: ONNX
-        Runtime where the model was exported for it and no device is asked for, else torch.
+        ``"torch"`` (the extra ``train``), ``"onnx"`` (the extra ``onnx``, no torch), or ``"auto"``:
+        ONNX Runtime where the model was exported for it and no device is asked for, else torch.
 
     Raises
     ------
