@@ -268,8 +268,8 @@ def detector_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--backbone",
         metavar="NAME",
-        help="mobilenet_v3_large_320_fpn (default) or resnet50_fpn_v2, torchvision's; "
-        "mobilenet_v3_large_fpn, ten times quicker on a CPU; alexnet, the paper's",
+        help="mobilenet_v3_large_320_fpn (default), torchvision's; mobilenet_v3_large_fpn, ten "
+        "times quicker on a CPU; alexnet, the paper's",
     )
     verb.add_argument(
         "--weights",
