@@ -3,7 +3,7 @@
     python benches/broken_series.py                               # prints, about 2 minutes
     python benches/broken_series.py --out docs/broken-series.md   # also writes the page
 
-Needs ``pip install 'rhoa[bench,codecs,nifti]'``; a tool that is not installed is left out, with a
+Needs ``pip install '.[bench,codecs,nifti]'``; a tool that is not installed is left out, with a
 note. Every tool reads every series in a process of its own, with a limit of time and of memory.
 """
 

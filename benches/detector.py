@@ -4,7 +4,7 @@
     python benches/detector.py --backbone mobilenet_v3_large_fpn --epochs 10     # ten times quicker
     python benches/detector.py --backbone alexnet --out runs/detector    # also saves it
 
-Needs ``pip install 'rhoa[train]'``. X-rays and CT-APs are those of `rhoa.phantom.phantom_labels`:
+Needs ``pip install '.[train]'``. X-rays and CT-APs are those of `rhoa.phantom.phantom_labels`:
 one subject in five is held out, with both images and both hips. Figures are of each half's boxes
 at the network's size, and, for IoU clipped, of the surest box in the image's own pixels, clipped to
 a square as it would be cropped.

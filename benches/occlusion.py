@@ -3,7 +3,7 @@
     python benches/occlusion.py                        # 224 pixels, squares of 32, steps of 8
     python benches/occlusion.py --threads 1 --squares 5
 
-Needs ``pip install 'rhoa[train]' captum``. Both score the same images with the same network and
+Needs ``pip install '.[train]' captum``. Both score the same images with the same network and
 threads. With ``--squares N`` the step is as large as N squares a side allow, where the whole map
 would take too long. Times are of the wall clock and of the processor: on a machine that does other
 work the latter tells more.

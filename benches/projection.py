@@ -3,7 +3,7 @@
     python benches/projection.py                      # 600 x 512 x 512 int16, about 10 minutes
     python benches/projection.py --out docs/speed     # also writes speed.md and speed.png
 
-Needs ``pip install 'rhoa[bench]'``; a tool that is not installed is left out, with a note. Every
+Needs ``pip install '.[bench]'``; a tool that is not installed is left out, with a note. Every
 image is compared with rhoa's before anything is timed. Times are of whole calls, from the tool's
 own image in memory to the projection; making that image is not counted.
 """

@@ -3,7 +3,7 @@
     python benches/training.py                      # 224 px, batch 32, on the CPU or GPU there is
     python benches/training.py --size 96 --rounds 9
 
-Needs ``pip install 'rhoa[train]'``. Three loops train the same ResNet18 with Adam on the same
+Needs ``pip install '.[train]'``. Three loops train the same ResNet18 with Adam on the same
 crops, in turns, a few steps each, in this process:
 
 bare    forward, loss, backward and optimizer on tensors that are ready: the bound;

@@ -3,7 +3,7 @@
     python docs/figures.py                     # into docs/figures, half a minute
     python docs/figures.py --spacing-mm 4 --out /tmp/figures
 
-Needs matplotlib (``pip install 'rhoa[train]'``).
+Needs matplotlib (``pip install '.[train]'``).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 LARGEST_WHEEL = 3_000_000
-NEEDED = ["numpy", "pillow", "pydicom", "scikit-learn"]
+NEEDED = ["numpy", "pillow", "pydicom", "scipy"]
 LICENCES = ("LICENSE", "THIRD-PARTY-LICENSES.txt")
 
 
@@ -57,11 +57,11 @@ def check_wheel(path: Path) -> str:
     """One line about a wheel that is fit to be published."""
     size = path.stat().st_size
     tag = "cp314-cp314t" if "cp314t" in path.name else "cp311-abi3"
-    require(path.name.startswith(f"rhoa-{version()}-{tag}-"), f"its name is not of {tag}")
+    require(path.name.startswith(f"rhoa_ct-{version()}-{tag}-"), f"its name is not of {tag}")
     require(size < LARGEST_WHEEL, f"{size} bytes; the limit is {LARGEST_WHEEL}")
     with zipfile.ZipFile(path) as wheel:
         texts = {name: wheel.read(name) for name in wheel.namelist() if not name.endswith("/")}
-    info = f"rhoa-{version()}.dist-info"
+    info = f"rhoa_ct-{version()}.dist-info"
     package = {name for name in texts if not name.startswith(f"{info}/")}
     extension = {name for name in package if re.fullmatch(r"rhoa/_core\..*(so|pyd)", name)}
     require(len(extension) == 1, f"extension modules: {sorted(extension)}")
@@ -99,7 +99,7 @@ def check_sbom(documents: list[bytes]) -> int:
 
 def check_sdist(path: Path) -> str:
     """One line about a source distribution from which all can be built."""
-    top = f"rhoa-{version()}"
+    top = f"rhoa_ct-{version()}"
     require(path.name == f"{top}.tar.gz", f"its name is not {top}.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.removeprefix(f"{top}/") for name in archive.getnames()}
@@ -122,7 +122,7 @@ def main() -> int:
         right = options.tag == f"v{version()}"
         print(f"the tag is {options.tag}, the version in Cargo.toml {version()}")
         return 0 if right else 1
-    paths = options.files or sorted((ROOT / "dist").glob("rhoa-*"))
+    paths = options.files or sorted((ROOT / "dist").glob("rhoa_ct-*"))
     if not paths:
         print("dist/ is empty: build first, with scripts/wheel", file=sys.stderr)
         return 1

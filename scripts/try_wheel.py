@@ -33,7 +33,7 @@ print(1e3 * (perf_counter() - start[0]), 1e3 * (process_time() - start[1]))
 WHERE = """
 import importlib.util, rhoa
 from importlib import metadata
-assert rhoa.__version__ == metadata.version("rhoa"), (rhoa.__version__, metadata.version("rhoa"))
+assert rhoa.__version__ == metadata.version("rhoa-ct"), metadata.version("rhoa-ct")
 assert importlib.util.find_spec("torch") is None, "torch came with it"
 print(rhoa.__version__, rhoa.__file__)
 """

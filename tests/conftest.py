@@ -25,7 +25,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("torch") and not HAS_TORCH:
         if TORCH_REQUIRED:
             pytest.fail("RHOA_REQUIRE_TORCH=1, but torch is not installed")
-        pytest.skip("torch is not installed: pip install 'rhoa[train]'")
+        pytest.skip("torch is not installed: pip install '.[train]'")
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ class _ReadStat:
     def __init__(self) -> None:
         found = importlib.util.find_spec("pyreadstat")
         if found is None:
-            pytest.skip("needs pyreadstat (rhoa[tables])")
+            pytest.skip("needs pyreadstat (extra tables)")
         writer = importlib.util.find_spec("pyreadstat._readstat_writer")
         self._library = ctypes.CDLL(str(writer.origin)) if writer else None
         if not hasattr(self._library, "readstat_writer_init"):

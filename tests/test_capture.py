@@ -11,7 +11,7 @@ import pytest
 from rhoa.dicom.secondary_capture import LONGEST_TEXT, StudyIdentity, secondary_capture
 from rhoa.radiograph import Radiograph
 
-pytest.importorskip("highdicom", reason="needs rhoa[dicom-out]")
+pytest.importorskip("highdicom", reason="needs extra dicom-out")
 VALUES = np.random.default_rng(2).normal(20_000, 8_000, (30, 40)).astype(np.float32)
 
 

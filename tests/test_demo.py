@@ -115,4 +115,4 @@ def test_without_torch_the_full_demo_fails_and_names_the_extra(
     code = cli.main(["demo", "--out", str(tmp_path), "--full"])
 
     assert code == 3
-    assert "rhoa demo --full needs torch: pip install 'rhoa[train]'" in capsys.readouterr().err
+    assert "rhoa demo --full needs torch: pip install '.[train]'" in capsys.readouterr().err

@@ -222,7 +222,7 @@ print(json.dumps(told | {"s": [after - before for before, after in zip(sent[0], 
 @pytest.mark.parametrize("kind", ["as scanned", "posed", "resliced", "command"])
 def test_ctrl_c_ends_a_long_computation_at_once(kind: str, tmp_path: Path) -> None:
     """Measured in seconds of computing, which a busy machine does not lengthen."""
-    pytest.importorskip("nibabel", reason="needs rhoa[nifti]")
+    pytest.importorskip("nibabel", reason="needs extra nifti")
 
     run = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, kind, str(tmp_path)],

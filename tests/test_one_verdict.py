@@ -84,7 +84,7 @@ def rows_of(file: Path, key: str = "scan") -> dict[tuple[str, str], dict[str, st
 def test_four_roads_have_one_verdict_on_every_hip(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nibabel = pytest.importorskip("nibabel", reason="needs nibabel (rhoa[nifti])")
+    nibabel = pytest.importorskip("nibabel", reason="needs nibabel (extra nifti)")
     folder = tmp_path / "patients"
     folder.mkdir()
     lines = [",".join(COLUMNS)]
@@ -155,7 +155,7 @@ def test_one_output_does_not_contradict_itself(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Table, text, JSON, page and coverage say the same of a hip with an implant."""
-    nibabel = pytest.importorskip("nibabel", reason="needs nibabel (rhoa[nifti])")
+    nibabel = pytest.importorskip("nibabel", reason="needs nibabel (extra nifti)")
     implant = ct(Anatomy.random(8), spacing_mm=SPACING, surroundings=Surroundings(implant="left"))
     nibabel.save(implant.volume.to_nibabel(), tmp_path / "scan.nii.gz")
     words = ("hips", tmp_path / "scan.nii.gz", "-o", tmp_path / "out", "--review")
@@ -217,7 +217,7 @@ class TestOfRealScans:
 
 class TestOfATable:
     def test_a_scan_is_not_lost_for_a_side_that_is_not_asked_for(self, tmp_path: Path) -> None:
-        nibabel = pytest.importorskip("nibabel", reason="needs nibabel (rhoa[nifti])")
+        nibabel = pytest.importorskip("nibabel", reason="needs nibabel (extra nifti)")
         sound = ct(Anatomy.random(1), spacing_mm=SPACING)
         volume = sound.volume
         kept = [i for i in range(volume.shape[2]) if volume.to_lps((0, 0, i))[0] > -70]
@@ -237,7 +237,7 @@ class TestOfATable:
         assert not (tmp_path / "study" / "rejected.csv").exists()
 
     def test_the_column_accept_overrules_a_refusal_of_its_own_hip(self, tmp_path: Path) -> None:
-        nibabel = pytest.importorskip("nibabel", reason="needs nibabel (rhoa[nifti])")
+        nibabel = pytest.importorskip("nibabel", reason="needs nibabel (extra nifti)")
         surroundings = Surroundings(implant="left")
         phantom = ct(Anatomy.random(8), spacing_mm=SPACING, surroundings=surroundings)
         nibabel.save(phantom.volume.to_nibabel(), tmp_path / "scan.nii.gz")

@@ -98,7 +98,7 @@ class TestCommands:
             ("rhoa hips scan -o out --sideways", "unrecognized arguments: --sideways"),
             ("rhoa hips scan && rhoa bench", "required: -o/--out"),
             ("rhoa chop scan", "invalid choice: 'chop'"),
-            ("pip install 'rhoa[everything]'", "no extra everything"),
+            ("pip install '.[everything]'", "no extra everything"),
             ("python benches/pose.py --slowly", "no option --slowly"),
             ("python -m pytest tests/test_nothing.py", "there is no tests/test_nothing.py"),
             ("curl -O weights", "no program"),

@@ -160,7 +160,7 @@ def test_a_ct_through_every_verb_and_format(patients: Path, tmp_path: Path, said
 
 def test_a_cohort_from_table_to_grades(patients: Path, tmp_path: Path, said: Said) -> None:
     """Subjects come from PatientID by a key, so the manifest holds no patient's number."""
-    pytest.importorskip("onnxruntime", reason="needs rhoa[onnx]")
+    pytest.importorskip("onnxruntime", reason="needs extra onnx")
     model = write_onnx_run(tmp_path / "model")
     study, key = tmp_path / "study", ("--pseudonyms", patients / "study.key")
     scan = patients / "cts" / NAME

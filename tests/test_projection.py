@@ -532,7 +532,7 @@ class TestPosed:
 @pytest.mark.real
 def test_a_real_implant_in_the_left_femur_is_on_the_right_of_the_image(real_data: Path) -> None:
     """`totalseg_example_ct`: 429 voxels above 2500 HU, mean RAS x -118 mm; liver at +64 mm."""
-    pytest.importorskip("nibabel", reason="needs rhoa[nifti]")
+    pytest.importorskip("nibabel", reason="needs extra nifti")
     with pytest.warns(rhoa.RhoaWarning, match="metal|field of view"):
         volume = rhoa.read_ct(real_data / "real-ct" / "totalseg_example_ct.nii.gz")
 

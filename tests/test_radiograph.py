@@ -119,7 +119,7 @@ def test_what_is_no_saved_radiograph_is_named(tmp_path: Path) -> None:
 
 def test_a_nifti_lies_in_patient_space(tmp_path: Path) -> None:
     """A pixel's RAS position from the file is its AP position through the alignment."""
-    nibabel = pytest.importorskip("nibabel", reason="needs rhoa[nifti]")
+    nibabel = pytest.importorskip("nibabel", reason="needs extra nifti")
     image().save(tmp_path / "ct-ap.nii.gz")
 
     file = nibabel.load(tmp_path / "ct-ap.nii.gz")

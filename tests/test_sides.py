@@ -35,7 +35,7 @@ def write_multiframe(path: Path, grid: VoxelGrid, hu: NDArray[np.int64]) -> Path
 
 
 def write_nifti(path: Path, grid: VoxelGrid, hu: NDArray[np.int64]) -> Path:
-    nibabel = pytest.importorskip("nibabel", reason="pip install 'rhoa[nifti]'")
+    nibabel = pytest.importorskip("nibabel", reason="pip install '.[nifti]'")
     affine = np.eye(4)
     affine[:3, :3] = (axes_of(grid) * np.array(grid.spacing_mm))[:, ::-1]
     affine[:3, 3] = grid.origin_mm
@@ -68,7 +68,7 @@ def write_metaimage(path: Path, grid: VoxelGrid, hu: NDArray[np.int64]) -> Path:
 
 
 def write_itk(file: Path, grid: VoxelGrid, hu: NDArray[np.int64]) -> Path:
-    sitk = pytest.importorskip("SimpleITK", reason="pip install 'rhoa[itk]'")
+    sitk = pytest.importorskip("SimpleITK", reason="pip install '.[itk]'")
     image = sitk.GetImageFromArray(hu.astype(np.int16))
     image.SetSpacing(grid.spacing_mm[::-1])
     image.SetOrigin(np.array(grid.origin_mm, float).tolist())

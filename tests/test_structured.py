@@ -23,7 +23,7 @@ from tests.commands import run
 from tests.learning.runs import write_onnx_run
 from tests.standard import missing
 
-highdicom = pytest.importorskip("highdicom", reason="needs rhoa[dicom-out]")
+highdicom = pytest.importorskip("highdicom", reason="needs extra dicom-out")
 LANDMARKS = rhoa.Landmarks((120.0, 0, 90), (-120.0, 2, 92), (20.0, 4, 0), (-20.0, 4, 1))
 LEFT = HipFinding(
     side="left",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,16 @@ def test_every_version_of_python_that_rhoa_is_for_is_tested() -> None:
     matrix = read(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]["test"]["strategy"]["matrix"]
 
     assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
+
+
+def test_every_dependency_has_a_floor_and_the_floors_are_tested() -> None:
+    runs = [step["run"] for step in steps(read(ROOT / ".github/workflows/ci.yml")) if "run" in step]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    needed = [*project["dependencies"], *(line for extra in extras for line in extra)]
+
+    assert any(run.endswith(" lowest-direct") for run in runs)
+    assert [line for line in needed if ">=" not in line and not line.startswith("rhoa-ct[")] == []
 
 
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)

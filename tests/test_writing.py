@@ -170,8 +170,8 @@ print(json.dumps(told))
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
 def test_a_disk_that_fills_up_is_an_error_and_every_old_file_stays(tmp_path: Path) -> None:
     """Whatever the format and whichever library writes it."""
-    pytest.importorskip("nibabel", reason="needs rhoa[nifti]")
-    pytest.importorskip("highdicom", reason="needs rhoa[dicom-out]")
+    pytest.importorskip("nibabel", reason="needs extra nifti")
+    pytest.importorskip("highdicom", reason="needs extra dicom-out")
     names = {"image.png", "image.npz", "image.tif", "image.nii", "image.dcm", "table.csv"}
     for name in names:
         (tmp_path / name).write_bytes(b"old")

@@ -242,13 +242,32 @@ def require_point(name: str, value: object) -> NDArray[np.float64]:
     return point
 
 
+DISTRIBUTION = "rhoa-ct"
+"""What pip calls rhoa; the distribution "rhoa" on PyPI is another project's."""
+PUBLISHED = False
+"""Whether PyPI has it. Until then pip installs it from a checkout of its repository."""
+
+
+def install_line(extra: str) -> str:
+    """The pip line that brings an extra.
+
+    Examples
+    --------
+    >>> print(install_line("train"))
+    pip install '.[train]' in a checkout of rhoa
+    """
+    if PUBLISHED:
+        return f"pip install '{DISTRIBUTION}[{extra}]'"
+    return f"pip install '.[{extra}]' in a checkout of rhoa"
+
+
 def require_extra(module: str, *, extra: str, purpose: str) -> Any:  # noqa: ANN401  # a module
     """The optional ``module``, imported; its absence names the pip line that brings it.
 
     Raises
     ------
     MissingExtraError
-        ``rhoa.train needs torch: pip install 'rhoa[train]'`` and the like.
+        ``rhoa.train needs torch: pip install '.[train]' in a checkout of rhoa`` and the like.
     """
     try:
         return importlib.import_module(module)
@@ -256,7 +275,7 @@ def require_extra(module: str, *, extra: str, purpose: str) -> Any:  # noqa: ANN
         root = module.partition(".")[0]
         if error.name != root:
             raise
-        raise MissingExtraError(f"{purpose} needs {root}: pip install 'rhoa[{extra}]'") from None
+        raise MissingExtraError(f"{purpose} needs {root}: {install_line(extra)}") from None
 
 
 # Warnings that are collected while a file is read.

@@ -170,8 +170,8 @@ class Radiograph:
         (both are stored in the file, so that values can be computed back, and what the image is).
         ``.npz``: pixels, pixel size, alignment and provenance, without loss. ``.tif`` and
         ``.tiff``: float32 values with square pixels. ``.nii.gz`` and ``.nii``: one coronal slice in
-        patient space (needs ``rhoa[nifti]``). ``.dcm``: DICOM Secondary Capture of the PNG's grey
-        levels, of no patient by name or number (needs ``rhoa[dicom-out]``;
+        patient space (needs the extra ``nifti``). ``.dcm``: DICOM Secondary Capture of the PNG's
+        grey levels, of no patient by name or number (needs the extra ``dicom-out``;
         ``rhoa.dicom.secondary_capture`` takes a name and a study).
 
         Raises

@@ -7,10 +7,11 @@ import platform
 from importlib import metadata
 
 from rhoa import _core
+from rhoa.errors import DISTRIBUTION
 from rhoa.parallel import thread_count
 
 LIBRARIES = (
-    *("numpy", "pydicom", "scikit-learn", "scipy"),
+    *("numpy", "scipy", "pydicom", "pillow", "scikit-learn", "jinja2"),
     *("pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls", "nibabel", "SimpleITK", "highdicom"),
     *("torch", "torchvision", "safetensors", "matplotlib", "onnxruntime"),
 )
@@ -27,7 +28,7 @@ def versions() -> dict[str, str | None]:
     >>> versions()["rhoa"] == rhoa.__version__
     True
     """
-    rhoa, installed = _core.__version__, _version("rhoa")
+    rhoa, installed = _core.__version__, _version(DISTRIBUTION)
     if installed not in {rhoa, None}:
         rhoa += f", but its Python half is {installed}: install rhoa again"
     found: dict[str, str | None] = {
@@ -39,6 +40,12 @@ def versions() -> dict[str, str | None]:
         "instructions": _core.instruction_set(),
     }
     found |= {library: _version(library) for library in LIBRARIES}
+    stranger = _version("rhoa")
+    if stranger is not None:
+        found["conflict"] = (
+            f"the distribution rhoa {stranger} is another project's, with files of the same "
+            f"names: pip uninstall rhoa, then install {DISTRIBUTION} again"
+        )
     if found["torch"] is not None:
         import torch
 

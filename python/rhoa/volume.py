@@ -375,19 +375,19 @@ class Volume:
         return cls(*from_torchio(image))
 
     def to_nibabel(self) -> Any:  # noqa: ANN401  # a nibabel image
-        """A ``nibabel.Nifti1Image`` (RAS); needs ``rhoa[nifti]``."""
+        """A ``nibabel.Nifti1Image`` (RAS); needs the extra ``nifti``."""
         return to_nibabel(self.hu, self.affine)
 
     def to_sitk(self) -> Any:  # noqa: ANN401  # a SimpleITK image
-        """A ``SimpleITK.Image``; needs ``rhoa[itk]``."""
+        """A ``SimpleITK.Image``; needs the extra ``itk``."""
         return to_sitk(self.hu, self.affine)
 
     def to_highdicom(self) -> Any:  # noqa: ANN401  # a highdicom volume
-        """A ``highdicom.Volume``; needs ``rhoa[dicom-out]``."""
+        """A ``highdicom.Volume``; needs the extra ``dicom-out``."""
         return to_highdicom(self.hu, self.affine)
 
     def to_torchio(self) -> Any:  # noqa: ANN401  # a TorchIO image
-        """A ``torchio.ScalarImage``; needs ``rhoa[torchio]``."""
+        """A ``torchio.ScalarImage``; needs the extra ``torchio``."""
         return to_torchio(self.hu, self.affine)
 
     def __array__(

@@ -174,7 +174,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_bytes_of_one_that_was_not(
 
 class TestDask:
     def test_a_worker_killed_in_the_middle_loses_nothing(self, tmp_path: Path) -> None:
-        distributed = pytest.importorskip("distributed", reason="needs rhoa[dask]")
+        distributed = pytest.importorskip("distributed", reason="needs extra dask")
         names = [f"case {n}" for n in range(12)]
         run_cases(slow, cases(tmp_path, *names), tmp_path / "undisturbed")
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
@@ -209,7 +209,7 @@ class TestDask:
         assert content(tmp_path / "out") == content(tmp_path / "undisturbed")
 
     def test_an_address_without_a_scheduler_is_told(self, tmp_path: Path) -> None:
-        pytest.importorskip("distributed", reason="needs rhoa[dask]")
+        pytest.importorskip("distributed", reason="needs extra dask")
 
         with pytest.raises(RhoaError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler answers"):
             run_cases(measure, cases(tmp_path, "a"), tmp_path, pool=dask("tcp://127.0.0.1:9"))

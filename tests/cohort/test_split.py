@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rhoa
@@ -111,8 +111,8 @@ def misses(labels: np.ndarray, parts: np.ndarray, wanted: dict[int, tuple[int, .
     return total
 
 
-def test_a_thousand_cohorts_leak_nothing_and_come_within_a_subject_of_the_fractions() -> None:
-    for seed in range(1000):
+def test_cohorts_of_every_size_leak_nothing_and_come_within_a_subject_of_the_fractions() -> None:
+    for seed in range(112):
         labels, groups = visits(seed, subjects=3 + seed % 28)
 
         parts = split(labels, groups=groups, seed=seed)
@@ -189,7 +189,28 @@ def test_the_balance_tells_wanted_and_reached() -> None:
     assert balance(["0"] * 10, best).largest_difference == 1
 
 
+def test_subjects_of_one_kind_are_spread_over_the_partitions() -> None:
+    """A hundred with both hips sick, a hundred with none, a hundred with one."""
+    labels = np.array([[1, 1]] * 100 + [[0, 0]] * 100 + [[0, 1]] * 100).ravel()
+    groups = np.repeat(range(300), 2)
+
+    parts = split(labels, groups=groups)[::2]
+
+    for first in (0, 100, 200):
+        kind = parts[first : first + 100]
+        shares = [int((kind == part).sum()) for part in PARTITIONS]
+        assert np.abs(np.subtract(shares, (55, 30, 15))).max() <= 1
+
+
+def test_the_seed_decides_where_no_two_subjects_are_alike_too() -> None:
+    groups = np.repeat(range(10), range(1, 11))
+    found = {tuple(split(np.zeros(55), groups=groups, seed=seed).tolist()) for seed in range(8)}
+
+    assert len(found) > 1
+
+
 @given(st.integers(0, 10_000), st.integers(2, 6))
+@settings(max_examples=12)
 def test_folds_share_no_subject_and_are_alike(seed: int, count: int) -> None:
     labels, groups = visits(seed, subjects=40)
 

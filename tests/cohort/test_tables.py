@@ -118,7 +118,7 @@ def test_what_is_no_table_is_refused_by_name(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
     if not name.endswith(("csv", "xlsx")):
-        pytest.importorskip("pyreadstat", reason="needs pyreadstat (rhoa[tables])")
+        pytest.importorskip("pyreadstat", reason="needs pyreadstat (extra tables)")
     (tmp_path / name).write_bytes(content)
 
     with pytest.raises(rhoa.errors.ManifestError, match=message):
@@ -202,7 +202,7 @@ def test_without_pyreadstat_the_message_is_the_line_that_brings_it(
     (tmp_path / "a.sav").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "pyreadstat", None)
 
-    with pytest.raises(ImportError, match=r"pip install 'rhoa\[tables\]'"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[tables\]'"):
         open_table(tmp_path / "a.sav")
 
 

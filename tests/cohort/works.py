@@ -21,7 +21,7 @@ def measure(source: Path, folder: Path) -> dict[str, Any]:
     if "bug" in source.name:
         raise KeyError("a patient's name")
     if "extra" in source.name:
-        raise MissingExtraError("pip install 'rhoa[nifti]'")
+        raise MissingExtraError("pip install '.[nifti]'")
     if "killer" in source.name:
         os.kill(os.getpid(), signal.SIGKILL)
     return {"letters": len(source.name)}

@@ -10,7 +10,7 @@ import pytest
 from rhoa.errors import RhoaError
 from rhoa.raster import resize
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'rhoa[train]'")
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[train]'")
 
 from rhoa.evaluation.saliency import grad_cam  # noqa: E402
 from rhoa.learning import Model  # noqa: E402

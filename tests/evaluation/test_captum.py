@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 import rhoa
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'rhoa[train]'")
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[train]'")
 attribution = pytest.importorskip(
-    "captum.attr", reason="captum is not installed: pip install 'rhoa[dev]'"
+    "captum.attr", reason="captum is not installed: pip install '.[dev]'"
 )
 
 from rhoa.learning import Model  # noqa: E402

@@ -26,7 +26,7 @@ from tests.evaluation.studies import hips_of, occlusion_examples, radiograph
 if TYPE_CHECKING:
     from rhoa.report.page import GalleryItem
 
-pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'rhoa[train]'")
+pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install '.[train]'")
 
 
 def test_an_overlay_mixes_grey_with_red_and_blue_by_strength() -> None:

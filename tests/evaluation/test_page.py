@@ -22,9 +22,9 @@ from tests.evaluation.studies import (
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'rhoa[train]'")
+pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install '.[train]'")
 playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install 'rhoa[test]'"
+    "playwright.sync_api", reason="playwright is not installed: pip install '.[test]'"
 )
 CHROMIUM = os.environ.get("RHOA_CHROMIUM") or shutil.which("chromium")
 LARGEST_MB = 15

@@ -151,7 +151,7 @@ class TestShutters:
         assert read_xray(path, accept="shutter").shape == film.shape
 
     def test_so_is_a_picture_of_one(self, tmp_path: Path, film: NDArray[np.float64]) -> None:
-        pytest.importorskip("PIL", reason="needs Pillow (rhoa[train]) to read pictures")
+        pytest.importorskip("PIL", reason="needs Pillow to read pictures")
         levels = (self.disc(film, 0.5, 0) / 16).astype(np.uint8)
         (tmp_path / "a.png").write_bytes(encode_png(levels))
 

@@ -95,7 +95,7 @@ JPEGS = {
 
 def as_trained(folder: Path, content: bytes, *, side: str = "left", accept: str = "") -> np.ndarray:
     """The array that training sees of a file at its own size."""
-    dataset = pytest.importorskip("rhoa.learning.data", reason="needs torch (rhoa[train])")
+    dataset = pytest.importorskip("rhoa.learning.data", reason="needs torch (extra train)")
     hip = next(hip for hip in squares(folder).hips if hip.side == side)
     hip.image.write_bytes(content)
     size = len(read_crop(hip.image, accept=CROP_REFUSALS))

@@ -20,8 +20,7 @@ SMALL = "mobilenet_v3_large_fpn"
 
 SIZE = 64
 BACKBONES = [
-    *("mobilenet_v3_large_fpn", "alexnet"),
-    *("mobilenet_v3_large_320_fpn", "resnet50_fpn_v2"),
+    *("mobilenet_v3_large_fpn", "alexnet", "mobilenet_v3_large_320_fpn"),
 ]
 
 
@@ -191,15 +190,15 @@ class TestDetecting:
 class TestNetworks:
     """Built as torchvision builds them, so that its weights can be used."""
 
-    @pytest.mark.parametrize("backbone", ["mobilenet_v3_large_320_fpn", "resnet50_fpn_v2"])
-    def test_they_are_torchvisions_but_for_classes_and_anchors(self, backbone: str) -> None:
-        """91 classes and 15 or 3 anchors a place there; here 2 classes, 3 anchors."""
+    def test_it_is_torchvisions_but_for_classes_and_anchors(self) -> None:
+        """91 classes and 15 anchors a place there; here 2 classes, 3 anchors."""
         from torchvision.models import detection
 
         from rhoa.hips.detector import Architecture, build_detector
 
+        backbone = "mobilenet_v3_large_320_fpn"
         theirs = getattr(detection, f"fasterrcnn_{backbone}")(weights=None, weights_backbone=None)
-        ours = build_detector(Architecture(backbone, 64))  # type: ignore[arg-type]
+        ours = build_detector(Architecture(backbone, 64))
 
         shapes, own = (
             {name: value.shape for name, value in network.state_dict().items()}
@@ -239,7 +238,6 @@ class TestNetworks:
         [
             ("mobilenet_v3_large_fpn", "mobilenet_v3_large"),
             ("mobilenet_v3_large_320_fpn", "mobilenet_v3_large"),
-            ("resnet50_fpn_v2", "resnet50"),
             ("alexnet", "alexnet"),
         ],
     )

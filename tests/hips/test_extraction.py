@@ -83,7 +83,7 @@ class TestOfASoundScan:
         np.testing.assert_array_equal(marked.hips["right"].crop, plain.hips["right"].crop)
 
     def test_it_is_the_same_from_a_path(self, sound: Phantom, tmp_path: Path) -> None:
-        nibabel = pytest.importorskip("nibabel", reason="needs nibabel (rhoa[nifti])")
+        nibabel = pytest.importorskip("nibabel", reason="needs nibabel (extra nifti)")
         file = f"{tmp_path}/scan.nii.gz"
         nibabel.save(sound.volume.to_nibabel(), file)
 

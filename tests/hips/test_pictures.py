@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
+import subprocess
+import sys
+import tomllib
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -19,6 +23,7 @@ from rhoa.hips import read_xray
 from rhoa.raster import encode_png
 from tests.hips.xrays import truth
 
+ROOT = Path(__file__).parents[2]
 LEVELS = truth(80, 100)
 GREY = (LEVELS // 16).astype(np.uint8)
 
@@ -46,6 +51,32 @@ def tiff(
     start = struct.pack(f"{order}HI", 42, 8 + len(data))
     count = struct.pack(f"{order}H", len(tags))
     return {"<": b"II", ">": b"MM"}[order] + start + data + count + entries + bytes(4)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_a_picture_needs_the_base_install_alone(tmp_path: Path, suffix: str) -> None:
+    """NumPy, SciPy, pydicom and Pillow; every optional library is hidden."""
+    Image.fromarray(GREY).save(tmp_path / f"film{suffix}")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    names = re.findall(r"[A-Za-z][\w.-]+(?=>=)", str(extras["optional-dependencies"]))
+    code = (
+        "import sys\n"
+        f"sys.modules |= dict.fromkeys({[*names, 'sklearn']!r})\n"
+        "from rhoa import cli\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    words = ["xray", f"film{suffix}", "-o", "out", "--pixel-mm", "1", "--side", "both"]
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "torch" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.dat", "no suffix"])

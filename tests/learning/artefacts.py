@@ -10,13 +10,16 @@ import pickle
 import struct
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tests.learning.runs import seal
+
+if TYPE_CHECKING:
+    import torch
 
 TRACE = "trace"
 """A file that stands only where code of an artefact ran, or was led outside."""
@@ -62,18 +65,26 @@ def state_of(change: Callable[[dict[str, Any]], object]) -> bytes:
     return save(state)
 
 
-def deflated(content: bytes) -> bytes:
-    """A PyTorch archive whose storages are 1 GB of zeros in a few megabytes."""
+def deflated() -> bytes:
+    """A state dict whose one tensor is 1 GB of zeros in a few megabytes."""
+    import torch
+
     file = io.BytesIO()
+    numbers = 1 << 28
+    claim = (b"K\x01tq\x07Q", b"J" + numbers.to_bytes(4, "little") + b"tq\x07Q")
     with (
-        zipfile.ZipFile(io.BytesIO(content)) as good,
+        zipfile.ZipFile(io.BytesIO(saved({"fc.weight": torch.zeros(1).expand(numbers)}))) as good,
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bomb,
     ):
         for entry in good.infolist():
-            bomb.writestr(entry.filename, good.read(entry))
-        with bomb.open("archive/data/bomb", "w", force_zip64=True) as zeros:
-            for _ in range(64):
-                zeros.write(bytes(1 << 24))
+            content = good.read(entry)
+            if entry.filename.endswith("data.pkl"):
+                assert claim[0] in content
+                content = content.replace(*claim)
+            with bomb.open(entry.filename, "w", force_zip64=True) as target:
+                is_storage = entry.filename.endswith("/data/0")
+                for part in [bytes(1 << 24)] * 64 if is_storage else [content]:
+                    target.write(part)
     return file.getvalue()
 
 
@@ -93,35 +104,105 @@ def with_long_storage() -> bytes:
     )
 
 
-def _tensor(length: int) -> object:
+def _tensor(length: int) -> torch.Tensor:
     import torch
 
     return torch.zeros(length)
 
 
 def onnx(
-    operator: str = "Relu", *, domain: str = "", external: str = "", subgraph: bool = False
+    *between: object,
+    constants: dict[str, Any] | None = None,
+    external: str = "",
+    functions: Sequence[object] = (),
 ) -> bytes:
-    """An ONNX file of one operator that no classifier needs, or with its numbers elsewhere."""
-    from onnx import TensorProto, helper
+    """A valid ONNX file of a classifier of crops of 40 pixels, around nodes from ``x`` to ``y``.
 
-    weights = helper.make_tensor("weights", TensorProto.FLOAT, [4], [0.0] * 4)
+    ``external``: the file that its weights are said to lie in.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    known = {
+        "axes": np.array([1, 2]),
+        "column": np.array([-1, 1]),
+        "weights": np.float32([[-1, 1]]),
+        **(constants or {}),
+    }
+    tensors = [numpy_helper.from_array(value, name) for name, value in known.items()]
     if external:
-        weights.ClearField("float_data")
-        weights.data_location = TensorProto.EXTERNAL
-        weights.external_data.add(key="location", value=external)
-    attributes: dict[str, Any] = {}
-    if subgraph:
-        attributes["body"] = helper.make_graph([], "inner", [], [])
-    node = helper.make_node(operator, ["levels"], ["probabilities"], domain=domain, **attributes)
+        tensors[2].ClearField("raw_data")
+        tensors[2].data_location = TensorProto.EXTERNAL
+        tensors[2].external_data.add(key="location", value=external)
     graph = helper.make_graph(
-        [node],
+        [
+            helper.make_node("Cast", ["levels"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
+            helper.make_node("Reshape", ["means", "column"], ["columns"]),
+            helper.make_node("Mul", ["columns", "weights"], ["x"]),
+            *(between or [helper.make_node("Identity", ["x"], ["y"])]),
+            helper.make_node("Softmax", ["y"], ["probabilities"], axis=1),
+        ],
         "g",
         [helper.make_tensor_value_info("levels", TensorProto.UINT8, ["n", 40, 40])],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 2])],
-        [weights],
+        tensors,
     )
-    return helper.make_model(graph).SerializeToString()
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("evil", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=9, functions=functions)
+    return bytes(model.SerializeToString())
+
+
+def onnx_loop(rounds: int) -> bytes:
+    """A classifier that adds its outputs to themselves, some times."""
+    from onnx import TensorProto, helper
+
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["going"]),
+            helper.make_node("Add", ["sum", "sum"], ["more"]),
+        ],
+        "body",
+        [
+            info("round", TensorProto.INT64, []),
+            info("go", TensorProto.BOOL, []),
+            info("sum", TensorProto.FLOAT, None),
+        ],
+        [info("going", TensorProto.BOOL, []), info("more", TensorProto.FLOAT, None)],
+    )
+    loop = helper.make_node("Loop", ["rounds", "always", "x"], ["y"], body=body)
+    return onnx(loop, constants={"rounds": np.array(rounds), "always": np.array(True)})  # noqa: FBT003
+
+
+def onnx_large(numbers: int) -> bytes:
+    """A classifier that makes that many zeros for each crop, and adds their sum."""
+    from onnx import helper
+
+    return onnx(
+        helper.make_node("Shape", ["levels"], ["shape"]),
+        helper.make_node("Mul", ["shape", "times"], ["larger"]),
+        helper.make_node("ConstantOfShape", ["larger"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["x", "sum"], ["y"]),
+        constants={"times": np.array([numbers // 1600, 1, 1])},
+    )
+
+
+def onnx_functions(depth: int) -> bytes:
+    """A classifier of one function that calls the next one twice, and so on."""
+    from onnx import helper
+
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("evil", 1)]
+    functions = []
+    for level in range(depth):
+        last = level == depth - 1
+        name, domain = ("Identity", "") if last else (f"f{level + 1}", "evil")
+        calls = [
+            helper.make_node(name, [source], [target], domain=domain)
+            for source, target in (("a", "b"), ("b", "c"))
+        ]
+        functions.append(helper.make_function("evil", f"f{level}", ["a"], ["c"], calls, opsets))
+    return onnx(helper.make_node("f0", ["x"], ["y"], domain="evil"), functions=functions)
 
 
 def weights_files(trace: Path) -> Iterator[tuple[str, str, bytes]]:
@@ -141,10 +222,12 @@ def weights_files(trace: Path) -> Iterator[tuple[str, str, bytes]]:
     yield "objects in an array", "w.npy", stream.getvalue()
     yield "a terabyte of bytes", "w.pth", saved({"fc.weight": Greedy()})
     yield "a terabyte of numbers", "w.pth", with_long_storage()
-    yield "a deflated archive", "w.pth", deflated(good)
+    yield "a deflated archive", "w.pth", deflated()
     yield "an archive cut short", "w.pth", good[: len(good) // 2]
     yield "YAML", "w.yaml", b"!!python/object/apply:os.system ['touch trace']"
     yield "a list", "w.pth", saved([1, 2, 3])
+    yield "numbers beside tensors", "w.pth", saved({"fc.weight": _tensor(4), "epoch": 3})
+    yield "a sparse tensor", "w.pth", saved({"fc.weight": _tensor(4).to_sparse()})
 
 
 def sealed_weights() -> Iterator[tuple[str, bytes]]:
@@ -207,12 +290,22 @@ def cards(good: bytes) -> Iterator[tuple[str, bytes]]:
 
 def onnx_files(outside: Path) -> Iterator[tuple[str, bytes]]:
     """Name, content of a sealed ``model.onnx``."""
+    from onnx import helper
+
+    good = onnx()
     yield "numbers of an ONNX file elsewhere", onnx(external=f"../{outside.name}")
-    yield "an operator of a plug-in", onnx(domain="evil.com")
-    yield "an operator that makes much of little", onnx("ConstantOfShape")
-    yield "a loop", onnx("Loop", subgraph=True)
-    yield "an ONNX file of another input", onnx()
-    yield "an ONNX file cut short", onnx()[:40]
+    yield "numbers of an ONNX file in this folder", onnx(external="pyproject.toml")
+    yield "numbers of an ONNX file on a device", onnx(external="/dev/zero")
+    yield "an operator of a plug-in", onnx(helper.make_node("Relu", ["x"], ["y"], domain="evil"))
+    yield "an operator that makes much of little", onnx_large(1 << 40)
+    yield "a loop without end", onnx_loop(1 << 62)
+    yield "functions that unfold to a thousand million layers", onnx_functions(30)
+    yield (
+        "functions behind a number of an unknown field",
+        b"\xa1\x06" + bytes(8) + onnx_functions(30),
+    )
+    yield "an ONNX file of another input", good.replace(b"levels", b"crops!")
+    yield "an ONNX file cut short", good[:40]
     yield "an ONNX file that is none", b"\x3a" + b"\xff" * 9 + b"\x01"
 
 
@@ -277,9 +370,10 @@ def load_all(told: dict[str, str]) -> dict[str, str]:
     import onnxruntime  # noqa: F401  # what is loaded now takes none of the spare memory
     import torch
 
-    from rhoa.learning import load_model
+    from rhoa.learning import load_model, loading
     from rhoa.learning.network import build_network
 
+    loading.MOST_TRIAL_SECONDS = 2.0
     torch.set_num_threads(1)
     build_network()
     taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-timm = pytest.importorskip("timm", reason="needs timm (rhoa[timm])")
+timm = pytest.importorskip("timm", reason="needs timm (extra timm)")
 
 import rhoa  # noqa: E402
 from rhoa.errors import MissingExtraError, ParameterError, WeightsError  # noqa: E402
@@ -132,5 +132,5 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setitem(sys.modules, "timm", None)
 
-    with pytest.raises(MissingExtraError, match=r"rhoa\[timm\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[timm\]"):
         build_network(backbone=TINY)

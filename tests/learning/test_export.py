@@ -101,9 +101,9 @@ def test_onnx_runtime_has_no_gpu(exported: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     ("absent", "folder", "extra"),
     [
-        (["torch"], "run", "rhoa[train]"),
-        (["torch", "onnxruntime"], "onnx", "rhoa[onnx]"),
-        (["onnxruntime"], "onnx", "rhoa[onnx]"),
+        (["torch"], "run", ".[train]"),
+        (["torch", "onnxruntime"], "onnx", ".[onnx]"),
+        (["onnxruntime"], "onnx", ".[onnx]"),
     ],
 )
 def test_what_is_not_installed_is_named(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'rhoa[train]'")
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[train]'")
 pytest.importorskip("torchvision", reason="torchvision is not installed")
 
 from torchvision.models import resnet18, resnet50  # noqa: E402

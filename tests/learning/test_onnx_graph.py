@@ -1,67 +1,91 @@
-"""ONNX files before they run: what honest exporters write is let through, damage is not fatal."""
+"""ONNX files that look hostile and are valid: what they compute; damage is a `WeightsError`."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rhoa.learning.loading import unsafe_graph_reason
+from rhoa.errors import WeightsError
+from rhoa.learning.loading import OnnxModel, open_session
+from tests.learning.artefacts import onnx, onnx_large, onnx_loop
 
 pytestmark = pytest.mark.torch  # whose extra brings the writer of ONNX files
 
+CARD = {"image_size": 40}
 
-def simple() -> bytes:
-    from onnx import TensorProto, helper
 
-    graph = helper.make_graph(
-        [helper.make_node("Gemm", ["x", "w"], ["y"], alpha=2.0)],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],
-        [helper.make_tensor("w", TensorProto.FLOAT, [2, 2], [1.0, 2.0, 3.0, 4.0])],
+def rhoa_of(content: bytes, level: int) -> float:
+    """The probability of rHOA of an even crop."""
+    model = OnnxModel(open_session(content, CARD, "run"), CARD)
+    return float(model.compute(np.full((3, 40, 40), level, np.uint8))[1, 1])
+
+
+def logistic(value: float) -> float:
+    return float(1 / (1 + np.exp(-value)))
+
+
+def branch() -> bytes:
+    """Outputs are halved in one branch of a condition that holds."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    half = numpy_helper.from_array(np.float32(0.5))
+    branches = {
+        f"{name}_branch": helper.make_graph(
+            [
+                helper.make_node("Constant", [], [f"{name}_factor"], value=half),
+                helper.make_node(operator, ["x", f"{name}_factor"], [name]),
+            ],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)],
+        )
+        for name, operator in (("then", "Mul"), ("else", "Sub"))
+    }
+    return onnx(
+        helper.make_node("If", ["always"], ["y"], **branches),
+        constants={"always": np.array(True)},  # noqa: FBT003
     )
-    return helper.make_model(graph, producer_name="rhoa").SerializeToString()
 
 
-def test_an_honest_network_is_let_through() -> None:
-    assert unsafe_graph_reason(simple()) == ""
+# The network's outputs of an even crop of level v are (-v, v): their softmax is logistic(2 v).
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        (onnx, logistic(2)),
+        (lambda: onnx_loop(3), logistic(2 * 2**3)),
+        (lambda: onnx_large(1 << 20), logistic(2)),
+        (branch, logistic(1)),
+    ],
+)
+def test_valid_graphs_give_what_they_compute(build: Callable[[], bytes], expected: float) -> None:
+    assert rhoa_of(build(), 1) == pytest.approx(expected, abs=1e-6)
 
 
-def test_functions_and_sparse_tensors_are_not() -> None:
-    import onnx
-    from onnx import helper
+def test_what_stops_at_a_larger_batch_than_the_trial_is_a_weights_error() -> None:
+    class OutOfMemory:
+        def run(self, *_: object) -> None:
+            open_session(onnx(), CARD, "run").run(["no such output"], {})
 
-    model = onnx.load_from_string(simple())
-    function = helper.make_function(
-        "evil", "f", ["x"], ["y"], [helper.make_node("Relu", ["x"], ["y"])], model.opset_import
-    )
-    model.functions.append(function)
-    assert "functions of its own" in unsafe_graph_reason(model.SerializeToString())
-
-    model = onnx.load_from_string(simple())
-    model.graph.sparse_initializer.add()
-    assert "sparse" in unsafe_graph_reason(model.SerializeToString())
-
-
-def test_a_network_of_no_layers_is_not() -> None:
-    import onnx
-
-    model = onnx.load_from_string(simple())
-    del model.graph.node[:]
-
-    assert unsafe_graph_reason(model.SerializeToString()) == "it has no layers"
+    with pytest.raises(WeightsError, match="ONNX Runtime stopped on 2 crops"):
+        OnnxModel(OutOfMemory(), CARD).compute(np.zeros((2, 40, 40), np.uint8))
 
 
 @given(content=st.binary(max_size=200))
-def test_any_bytes_get_an_answer(content: bytes) -> None:
-    assert isinstance(unsafe_graph_reason(content), str)
+def test_any_bytes_are_refused(content: bytes) -> None:
+    with pytest.raises(WeightsError):
+        open_session(content, CARD, "run")
 
 
 @given(data=st.data())
-def test_a_damaged_network_gets_an_answer(data: st.DataObject) -> None:
-    content = bytearray(simple())
+def test_damage_raises_nothing_else(data: st.DataObject) -> None:
+    content = bytearray(onnx())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
 
-    assert isinstance(unsafe_graph_reason(bytes(content)), str)
+    with contextlib.suppress(WeightsError):
+        open_session(bytes(content), CARD, "run")

@@ -374,7 +374,7 @@ class TestCurvesForTensorboard:
     ) -> None:
         monkeypatch.setitem(sys.modules, "tensorboard", None)
 
-        with pytest.raises(ImportError, match=r"pip install 'rhoa\[tensorboard\]'"):
+        with pytest.raises(ImportError, match=r"pip install '\.\[tensorboard\]'"):
             train(
                 cohort,
                 QUICK,

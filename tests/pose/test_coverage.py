@@ -349,7 +349,7 @@ class TestRealScans:
         file = real_data / "real-ct" / "totalseg_example_ct.nii.gz"
         if not file.is_file():
             pytest.skip("no totalseg_example_ct in RHOA_DATA")
-        pytest.importorskip("nibabel", reason="pip install 'rhoa[nifti]'")
+        pytest.importorskip("nibabel", reason="pip install '.[nifti]'")
         with pytest.warns(rhoa.RhoaWarning):
             volume = rhoa.read_ct(file)
         frame = hips_at(

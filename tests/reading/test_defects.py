@@ -91,7 +91,7 @@ def test_a_series_is_read_right_or_refused_for_its_defect(name: str, tmp_path: P
 def test_a_nifti_file_is_read_right_or_refused_for_its_defect(
     name: str, suffix: str, tmp_path: Path
 ) -> None:
-    pytest.importorskip("nibabel", reason="pip install 'rhoa[nifti]'")
+    pytest.importorskip("nibabel", reason="pip install '.[nifti]'")
 
     assert_verdict(make_nifti(tmp_path / f"scan{suffix}", defect=name))
 

@@ -133,7 +133,7 @@ class TestPages:
 
 class TestSign:
     def test_streams_of_another_sign_are_told_by_headers_alone(self, tmp_path: Path) -> None:
-        pytest.importorskip("openjpeg", reason="pip install 'rhoa[codecs]'")
+        pytest.importorskip("openjpeg", reason="pip install '.[codecs]'")
         make_series(tmp_path, defect="j2k-signedness")
 
         (summary,) = inspect(tmp_path)

@@ -16,7 +16,7 @@ from rhoa import errors
 from rhoa.reading import inspect, read_ct
 from tests.strategies import rotation, rotations
 
-nibabel = pytest.importorskip("nibabel", reason="pip install 'rhoa[nifti]'")
+nibabel = pytest.importorskip("nibabel", reason="pip install '.[nifti]'")
 
 SHAPE = (4, 5, 6)  # x, y, z
 HU = np.arange(120, dtype=np.int16).reshape(SHAPE) - 60

@@ -81,7 +81,7 @@ def test_anything_else_is_refused(stream: bytes) -> None:
 
 def test_what_encoders_write_is_sound() -> None:
     """CharLS itself, at every depth, with and without loss."""
-    encoder = pytest.importorskip("jpeg_ls", reason="pip install 'rhoa[codecs]'")
+    encoder = pytest.importorskip("jpeg_ls", reason="pip install '.[codecs]'")
     for bits in range(2, 17):
         image = np.full((9, 7), (1 << bits) - 1, "u1" if bits <= 8 else "u2")
         image[2:5] = 0

@@ -25,7 +25,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 if CHROMIUM is None:
     pytest.skip("there is no Chromium: apt-get install chromium", allow_module_level=True)
-pytest.importorskip("uvicorn", reason="the page needs rhoa[review]")
+pytest.importorskip("uvicorn", reason="the page needs extra review")
 
 FLAGGED = 5
 GRADES = [0, 2, 3, 4, 1, 0, 2, 2, 0, 3, 4, 0, 2, 0, 1, 3, 0, 0, 2, 4, 0, 2, 3, 0]

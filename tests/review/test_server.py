@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 for library in ("starlette", "uvicorn"):
-    pytest.importorskip(library, reason="the page needs rhoa[review]")
+    pytest.importorskip(library, reason="the page needs extra review")
 
 FOREIGN = "http://evil.example"
 

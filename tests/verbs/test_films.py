@@ -175,7 +175,7 @@ def test_a_drawn_box_in_the_half_of_the_other_side_is_told_with_the_option(
 def test_a_picture_that_may_be_of_one_hip_is_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], shape: tuple[int, int], code: int
 ) -> None:
-    pytest.importorskip("PIL", reason="needs Pillow (rhoa[train]) to read pictures")
+    pytest.importorskip("PIL", reason="needs Pillow to read pictures")
     levels = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
     (tmp_path / "a.png").write_bytes(encode_png(levels))
     words = ("xray", tmp_path / "a.png", "-o", tmp_path / "out", "--pixel-mm", "1")

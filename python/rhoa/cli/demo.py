@@ -19,7 +19,7 @@ from rhoa import _core
 from rhoa.cli.common import VerbResult, bar, figures_of_test
 from rhoa.cohort import build
 from rhoa.cohort.builder import ct_ap_of
-from rhoa.errors import ParameterError, require_count, require_extra
+from rhoa.errors import ParameterError, install_line, require_count, require_extra
 from rhoa.files import atomic_write
 from rhoa.hips import boxes
 from rhoa.parallel import thread_count
@@ -468,7 +468,7 @@ def demo(options: Namespace) -> VerbResult:
     if missing:
         lines.append(
             "skipped: training, evaluation and report, because they need "
-            f"{', '.join(missing)}: pip install 'rhoa[train]'"
+            f"{', '.join(missing)}: {install_line('train')}"
         )
         return VerbResult([], lines)
     report = train_and_report(options.out, manifest, size, seed=options.seed, progress=progress)

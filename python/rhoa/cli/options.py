@@ -33,7 +33,7 @@ def folder_options(verb: argparse.ArgumentParser, table: str, *, many: str = "--
     verb.add_argument(
         "--scheduler",
         metavar="tcp://HOST:PORT",
-        help=f"with {many}: do them on this Dask cluster, which sees the same files (rhoa[dask])",
+        help=f"with {many}: do them on this Dask cluster, which sees the same files (extra dask)",
     )
     verb.add_argument(
         "--shard",
@@ -162,7 +162,7 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
         "--detector",
         type=Path,
         metavar="FOLDER",
-        help="a hip detector for X-rays (rhoa[train]); with it, pictures are whole X-rays",
+        help="a hip detector for X-rays (extra train); with it, pictures are whole X-rays",
     )
     crop_option(verb, also="; of a CT, those of `rhoa hips`, of an X-ray, those of `rhoa xray`")
     side_option(verb)
@@ -170,15 +170,15 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
         "--runtime",
         choices=["auto", "torch", "onnx"],
         default="auto",
-        help="what computes; auto: ONNX Runtime (rhoa[onnx]) where the model was exported, else "
-        "torch (rhoa[train])",
+        help="what computes; auto: ONNX Runtime (extra onnx) where the model was exported, else "
+        "torch (extra train)",
     )
     verb.add_argument("--device", default="auto", help="of torch: auto, cpu, cuda (default: auto)")
     verb.add_argument(
         "--dicom",
         action="store_true",
         help="also write image.dcm (Secondary Capture) and findings.dcm (Comprehensive SR), of "
-        "nobody, or of the pseudonym of --pseudonyms (rhoa[dicom-out])",
+        "nobody, or of the pseudonym of --pseudonyms (extra dicom-out)",
     )
     verb.add_argument(
         "--identified",
@@ -268,8 +268,8 @@ def detector_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--backbone",
         metavar="NAME",
-        help="mobilenet_v3_large_320_fpn (default) or resnet50_fpn_v2, torchvision's; "
-        "mobilenet_v3_large_fpn, ten times quicker on a CPU; alexnet, the paper's",
+        help="mobilenet_v3_large_320_fpn (default), torchvision's; mobilenet_v3_large_fpn, ten "
+        "times quicker on a CPU; alexnet, the paper's",
     )
     verb.add_argument(
         "--weights",
@@ -299,7 +299,7 @@ def detector_options(verb: argparse.ArgumentParser) -> None:
     verb.epilog = (
         "From nothing, in minutes: rhoa detector --phantoms 24 --epochs 12 -o runs/detector. From "
         "your own scans: rhoa hips scans --each --review -o out; rhoa detector out/boxes.csv -o "
-        "runs/detector. Needs rhoa[train]."
+        "runs/detector. Needs extra train."
     )
 
 

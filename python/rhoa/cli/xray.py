@@ -422,7 +422,7 @@ def add_xray(verb: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="RUN",
         help="folder of a trained hip detector: also writes hip-left.png and hip-right.png "
-        "(mirrored) and boxes.json, with scores (rhoa[train])",
+        "(mirrored) and boxes.json, with scores (extra train)",
     )
     review_options(verb, "the detector finds; without --detector every box is told as added")
     verb.add_argument(

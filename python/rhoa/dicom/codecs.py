@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa.dicom import codec_worker
-from rhoa.errors import MissingExtraError, PixelDataError
+from rhoa.errors import MissingExtraError, PixelDataError, install_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,7 +155,7 @@ def require_codec(name: str, syntax: str) -> None:
             "convert the series to an uncompressed or JPEG 2000 syntax."
         )
     if codec_worker.decoder_of(syntax) is None:
-        remedy = _NO_EXTRA.get(syntax, "pip install 'rhoa[codecs]'")
+        remedy = _NO_EXTRA.get(syntax, install_line("codecs"))
         raise MissingExtraError(
             f"{name}: transfer syntax {syntax_name(syntax)} needs a decoder that is not installed: "
             f"{remedy}"

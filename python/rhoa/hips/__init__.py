@@ -1,6 +1,6 @@
 """Hips: from a radiograph or an X-ray to a box around each hip, and to crops.
 
-`HipDetector` and `train_detector` need ``rhoa[train]``; they bring torch in when first asked for.
+`HipDetector` and `train_detector` need the extra ``train``; they import torch when first used.
 """
 
 from __future__ import annotations

@@ -34,7 +34,6 @@ CATEGORY = "hip"
 MATLAB_EDGE = 0.5
 """Where MATLAB's spatial coordinates begin: its pixel 1 covers 0.5 to 1.5."""
 
-_CORNERS = ("x", "y", "width", "height")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _BOXES = re.compile(r"\s*\[?[\s\d.,;eE+-]*\]?\s*")
 
@@ -188,10 +187,9 @@ def read_matlab(
     """The images of a table that MATLAB's ``writetable`` wrote of an image labeler's ground truth.
 
     The first column, ``imageFilename``, names the file. Boxes are [x y width height] in one column
-    a label (several boxes with semicolons between), in four columns a label (``hip_1`` to
-    ``hip_4``), or in the columns ``x, y, width, height``. MATLAB counts pixels from 1 and puts
-    whole numbers in their middle: its x is ``x - 0.5`` in rhoa's pixel edges. An empty cell is an
-    image without a box.
+    a label (several boxes with semicolons between), or in four columns a label (``hip_1`` to
+    ``hip_4``). MATLAB counts pixels from 1 and puts whole numbers in their middle: its x is
+    ``x - 0.5`` in rhoa's pixel edges. An empty cell is an image without a box.
 
     Parameters
     ----------
@@ -243,16 +241,11 @@ def _matlab_boxes(
 ) -> list[tuple[str, tuple[float, ...]]]:
     """(label, corners in pixel edges) of a row."""
     columns = dict(zip(header[1:], cells[1:], strict=True))
-    lower = {name.casefold(): name for name in columns}
-    if lower.keys() >= set(_CORNERS):
-        label = columns[lower["label"]] if "label" in lower else ""
-        texts = {label: " ".join(columns[lower[name]] for name in _CORNERS)}
-    else:
-        texts = dict(columns)
-        for label in [name[:-2] for name in columns if name.endswith("_1")]:
-            names = [f"{label}_{number}" for number in range(1, 5)]
-            if all(name in columns for name in names):
-                texts[label] = " ".join(texts.pop(name) for name in names)
+    texts = dict(columns)
+    for label in [name[:-2] for name in columns if name.endswith("_1")]:
+        names = [f"{label}_{number}" for number in range(1, 5)]
+        if all(name in columns for name in names):
+            texts[label] = " ".join(texts.pop(name) for name in names)
     found = []
     for label, text in texts.items():
         numbers = [float(number) for number in _NUMBER.findall(text)]

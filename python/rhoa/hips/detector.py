@@ -17,7 +17,6 @@ from torchvision.models import alexnet, mobilenet_v3_large
 from torchvision.models.detection import (
     FasterRCNN,
     fasterrcnn_mobilenet_v3_large_320_fpn,
-    fasterrcnn_resnet50_fpn_v2,
 )
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
@@ -43,16 +42,13 @@ if TYPE_CHECKING:
     from rhoa.hips.annotations import Shows
 
 
-# Faster R-CNN for hips: a small network for CPUs, the paper's, and two of torchvision's.
+# Faster R-CNN for hips: torchvision's, a small network for CPUs, and the paper's.
 
-Backbone = Literal[
-    "mobilenet_v3_large_320_fpn", "mobilenet_v3_large_fpn", "alexnet", "resnet50_fpn_v2"
-]
+Backbone = Literal["mobilenet_v3_large_320_fpn", "mobilenet_v3_large_fpn", "alexnet"]
 IMAGE_SIZES: dict[Backbone, int] = {
     "mobilenet_v3_large_320_fpn": 320,
     "mobilenet_v3_large_fpn": 128,
     "alexnet": 128,
-    "resnet50_fpn_v2": 320,
 }
 """Pixels of the shorter side of a half that each was made for."""
 BACKBONES = tuple(IMAGE_SIZES)
@@ -94,13 +90,12 @@ class Architecture:
     Parameters
     ----------
     backbone
-        ``"mobilenet_v3_large_320_fpn"`` and ``"resnet50_fpn_v2"``: those that torchvision builds
-        under these names, which take its COCO weights; ``"mobilenet_v3_large_fpn"``: MobileNet up
-        to strides of 16 with a narrow pyramid and head, which learns in a minute or two on a CPU;
-        ``"alexnet"``, the paper's.
+        ``"mobilenet_v3_large_320_fpn"``: what torchvision builds under this name, which takes its
+        COCO weights; ``"mobilenet_v3_large_fpn"``: MobileNet up to strides of 16 with a narrow
+        pyramid and head, which learns in a minute or two on a CPU; ``"alexnet"``, the paper's.
     image_size
-        Pixels of the shorter side of a half, as the network sees it. Torchvision's networks have
-        strides of 32 and were made for 320 and more.
+        Pixels of the shorter side of a half, as the network sees it. Torchvision's network has
+        strides of 32 and was made for 320 and more.
     anchors_px
         Sides of the anchors, at that size; each on every level.
     aspects
@@ -182,18 +177,11 @@ def _mobilenet(architecture: Architecture) -> FasterRCNN:
         **_sizes(architecture),
         **LIMITS,
     )
-    return _with_anchors(network, architecture, levels=3)
-
-
-def _resnet(architecture: Architecture) -> FasterRCNN:
-    network: FasterRCNN = fasterrcnn_resnet50_fpn_v2(
-        weights=None,
-        weights_backbone=None,
-        num_classes=CLASSES,
-        **_sizes(architecture),
-        **LIMITS,
-    )
-    return _with_anchors(network, architecture, levels=5, depth=2)
+    anchors = _anchors(architecture, levels=3)
+    count = anchors.num_anchors_per_location()[0]
+    network.rpn.anchor_generator = anchors
+    network.rpn.head = RPNHead(network.backbone.out_channels, count)
+    return network
 
 
 def _alexnet(architecture: Architecture) -> FasterRCNN:
@@ -217,24 +205,12 @@ def _alexnet(architecture: Architecture) -> FasterRCNN:
 _BUILDERS = {
     "mobilenet_v3_large_fpn": _small,
     "mobilenet_v3_large_320_fpn": _mobilenet,
-    "resnet50_fpn_v2": _resnet,
     "alexnet": _alexnet,
 }
 
 
 def _sizes(architecture: Architecture) -> dict[str, int]:
     return {"min_size": architecture.image_size, "max_size": 8 * architecture.image_size}
-
-
-def _with_anchors(
-    network: FasterRCNN, architecture: Architecture, *, levels: int, depth: int = 1
-) -> FasterRCNN:
-    """The network with the anchors of the architecture on each level."""
-    anchors = _anchors(architecture, levels)
-    count = anchors.num_anchors_per_location()[0]
-    network.rpn.anchor_generator = anchors
-    network.rpn.head = RPNHead(network.backbone.out_channels, count, conv_depth=depth)
-    return network
 
 
 def _anchors(architecture: Architecture, levels: int) -> AnchorGenerator:
@@ -256,10 +232,9 @@ def start_from(network: FasterRCNN, path: Path) -> None:
         )
     own = network.state_dict()
     body = "backbone.body." if any(name.startswith("backbone.body.") for name in own) else _BODY
-    tensors = read_tensors(path, where=shown(path))
-    given = {name: value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
+    given = read_tensors(path, where=shown(path))
     if not any(name.startswith(_BODY) for name in given):
-        # A classifier calls its layers features.0 and so on; ResNet-50 calls them layer1.
+        # A classifier calls its layers features.0 and so on.
         given = {body + name.removeprefix("features."): value for name, value in given.items()}
     whole = any(name.startswith("roi_heads.") for name in given)
     needed = {

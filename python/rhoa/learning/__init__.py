@@ -1,7 +1,7 @@
 """Models of radiographic hip osteoarthritis: recipes, training, prediction.
 
-`train`, `Model` and `export_onnx` need ``rhoa[train]``; they bring torch in when first asked for.
-`load_model` needs it, or ``rhoa[onnx]`` for models that were exported.
+`train`, `Model` and `export_onnx` need the extra ``train``; they import torch when first used.
+`load_model` needs it, or the extra ``onnx`` for models that were exported.
 """
 
 from __future__ import annotations

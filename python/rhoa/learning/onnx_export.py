@@ -52,7 +52,7 @@ def export_onnx(folder: str | PathLike[str], out: str | PathLike[str] | None = N
     Its input ``levels`` is uint8 ``(n, image_size, image_size)``, crops resized as the card's
     ``preprocessing`` says; normalisation is in the graph. Its output ``probabilities`` is float32
     ``(n, 2)``, of no rHOA and rHOA. `rhoa.load_model` and ``rhoa predict`` run it by ONNX Runtime
-    (``rhoa[onnx]``), without torch.
+    (the extra ``onnx``), without torch.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def export_onnx(folder: str | PathLike[str], out: str | PathLike[str] | None = N
     MissingExtraError
         If onnxscript or onnxruntime is not installed.
     """
-    require_extra("onnxscript", extra="train", purpose="rhoa.learning.export_onnx")
+    require_extra("onnxscript", extra="export", purpose="rhoa.learning.export_onnx")
     require_extra("onnxruntime", extra="onnx", purpose="rhoa.learning.export_onnx")
     folder = Path(folder)
     out = folder if out is None else Path(out)

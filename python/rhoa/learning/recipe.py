@@ -91,7 +91,7 @@ class Recipe:
         Side of the network's square input, in pixels; at least 32.
     backbone
         ``"resnet18"``, the paper's; ``"timm/NAME"``: a convolutional network of timm
-        (``rhoa[timm]``), such as ``"timm/convnext_tiny"``. All take ImageNet's colours.
+        (the extra ``timm``), such as ``"timm/convnext_tiny"``. All take ImageNet's colours.
     head
         ``"classes"``: one output a class, cross-entropy. ``"ordinal"``: one line through the
         features with a threshold for each of KL >= 2, 3 and 4 (Cao et al. 2020, CORAL), so that
@@ -320,7 +320,7 @@ class Execution:
         Whether a run goes on from its checkpoint, and a finished run is left as it is. Otherwise it
         begins anew.
     tensorboard
-        Whether curves are also written for TensorBoard (``rhoa[tensorboard]``).
+        Whether curves are also written for TensorBoard (the extra ``tensorboard``).
 
     Raises
     ------

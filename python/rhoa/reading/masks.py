@@ -323,8 +323,8 @@ def resample_mask(mask: Any, volume: Scan, *, partial: bool = False) -> NDArray[
     ----------
     mask
         A `Volume` of labels; the path of a NIfTI, NRRD or MetaImage file (TotalSegmentator's label
-        map), or of a DICOM SEG (needs ``rhoa[dicom-out]``); an image of nibabel, SimpleITK, TorchIO
-        or highdicom. Labels are whole numbers from 0 to 255.
+        map), or of a DICOM SEG (needs the extra ``dicom-out``); an image of nibabel, SimpleITK,
+        TorchIO or highdicom. Labels are whole numbers from 0 to 255.
     volume
         The scan, or its path.
     partial

@@ -74,8 +74,8 @@ def read_ct(
     ----------
     path
         A folder of CT DICOM files (nested, with other files among them), a list of files, one
-        enhanced (multi-frame) CT file, a NIfTI file (needs ``rhoa[nifti]``), or an NRRD or
-        MetaImage file (``.nrrd``, ``.nhdr``, ``.mha``, ``.mhd``; needs ``rhoa[itk]``).
+        enhanced (multi-frame) CT file, a NIfTI file (needs the extra ``nifti``), or an NRRD or
+        MetaImage file (``.nrrd``, ``.nhdr``, ``.mha``, ``.mhd``; needs the extra ``itk``).
     series
         Which series, where there are several: its UID, the start or end of it, or its index in
         ``rhoa inspect``. Volumes of an enhanced file (stacks, times, frame types) have indices.

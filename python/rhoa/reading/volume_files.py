@@ -25,7 +25,7 @@ from rhoa.reading.decoding import require_budget
 from rhoa.reading.geometry import FARTHEST_MM, TILT_LIMIT_DEG
 from rhoa.reading.quality import volume_quality_report
 from rhoa.reading.series_index import SeriesSummary
-from rhoa.volume import RAS_TO_LPS, REVERSED, Volume
+from rhoa.volume import RAS_TO_LPS, REVERSED, Volume, from_sitk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,23 +46,6 @@ MOST_HEADER_BYTES = 1 << 20
 MOST_LINE = 4000
 """Characters of a line of MetaImage; ITK's parser has fixed buffers."""
 
-_NRRD_TYPES = {
-    "i1": "signed char|int8|int8_t",
-    "u1": "uchar|unsigned char|uint8|uint8_t",
-    "i2": "short|short int|signed short|signed short int|int16|int16_t",
-    "u2": "ushort|unsigned short|unsigned short int|uint16|uint16_t",
-    "i4": "int|signed int|int32|int32_t",
-    "u4": "uint|unsigned int|uint32|uint32_t",
-    "i8": "longlong|long long|long long int|signed long long|signed long long int|int64|int64_t",
-    "u8": "ulonglong|unsigned long long|unsigned long long int|uint64|uint64_t",
-    "f4": "float",
-    "f8": "double",
-}
-_META_TYPES = {
-    "i1": "MET_CHAR", "u1": "MET_UCHAR", "i2": "MET_SHORT", "u2": "MET_USHORT",
-    "i4": "MET_INT", "u4": "MET_UINT", "i8": "MET_LONG_LONG", "u8": "MET_ULONG_LONG",
-    "f4": "MET_FLOAT", "f8": "MET_DOUBLE",
-}  # fmt: skip  # a pair a type; MET_LONG is 4 or 8 bytes, as the writer's machine had it
 _SPACES = frozenset([
     "left-posterior-superior", "lps", "right-anterior-superior", "ras",
     "left-anterior-superior", "las",
@@ -74,6 +57,22 @@ _PLACE = {
     ("ElementSpacing",): 3,
 }
 """Names of one and the same field of MetaImage, and how many numbers it has."""
+_YES = frozenset({"True", "true", "1"})
+_PLAIN = {
+    "NRRD": {
+        "encoding": frozenset({"raw", "gzip", "gz"}),
+        "byte skip": frozenset({"0"}),
+        "line skip": frozenset({"0"}),
+    },
+    "MetaImage": {
+        "ObjectType": frozenset({"Image"}),
+        "BinaryData": _YES,
+        "HeaderSize": frozenset({"0"}),
+        "ElementToIntensityFunctionSlope": frozenset({"1"}),
+        "ElementToIntensityFunctionOffset": frozenset({"0"}),
+    },
+}
+"""What fields must hold, where they are there: with others ITK reads other voxels, or other HU."""
 _ASSUMED = {
     "TransformMatrix": "its axes were taken as left, posterior, superior: check which side is left",
     "Offset": "its first voxel was put at (0, 0, 0) mm",
@@ -85,20 +84,22 @@ _ITK_MILLIMETRES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class TextHeader:
-    """What a header says of the voxels, and all its fields."""
+    """The fields of a header, and where its voxels are."""
 
     name: str
     format: str
     """"NRRD" or "MetaImage"."""
     fields: Mapping[str, str]
-    shape: tuple[int, int, int]
-    """Columns, rows, slices: the first changes fastest."""
-    dtype: np.dtype[np.generic]
     data: Path
     """The file with the voxels: the same, or one beside it."""
     offset: int
-    compressed: bool
-    """By zlib or gzip."""
+
+    @property
+    def packed(self) -> bool:
+        """Whether the voxels are compressed by zlib or gzip."""
+        if self.format == "NRRD":
+            return self.fields.get("encoding", "").lower() != "raw"
+        return self.fields.get("CompressedData") in _YES
 
 
 def read_text_header(path: Path) -> TextHeader:
@@ -107,18 +108,36 @@ def read_text_header(path: Path) -> TextHeader:
     Raises
     ------
     ReadError
-        If it is none, is not 3-D, or its voxels are elsewhere or coded in a way that is not read.
+        If it is none, or its voxels are elsewhere or are no plain numbers of HU.
     """
+    name = shown(path)
     if not os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises where a name is too long
-        raise MissingFileError(f"{shown(path)}: no such file; check the path.")
+        raise MissingFileError(f"{name}: no such file; check the path.")
     try:
         with path.open("rb") as file:
             head = file.read(MOST_HEADER_BYTES)
     except OSError as error:
         raise ReadError(
-            f"{shown(path)}: the file cannot be read ({error.strerror}); check its permissions."
+            f"{name}: the file cannot be read ({error.strerror}); check its permissions."
         ) from None
-    return _nrrd(path, head) if head.startswith(b"NRRD000") else _metaimage(path, head)
+    kind = "NRRD" if head.startswith(b"NRRD000") else "MetaImage"
+    fields, offset = (_nrrd_fields if kind == "NRRD" else _metaimage_fields)(head, name)
+    if any(key.startswith(("Segment0_", "Segmentation_")) for key in fields):
+        raise PixelDataError(f"{name}: a segmentation (labels), no CT; pass the CT itself.")
+    for key, values in _PLAIN[kind].items():
+        value = fields.get(key, min(values))
+        if value.lower() not in values and value not in values:
+            raise ReadError(
+                f"{name}: {key} is {value[:40]}; it must be {min(values)} for a plain CT volume; "
+                "save it again."
+            )
+    orders = (fields.get("BinaryDataByteOrderMSB"), fields.get("ElementByteOrderMSB"))
+    if len({order in _YES for order in orders if order is not None}) > 1:
+        raise PixelDataError(f"{name}: two byte orders that contradict each other; save it again.")
+    data = fields.get("data file" if kind == "NRRD" else "ElementDataFile")
+    if data is None or (kind == "MetaImage" and data.upper() == "LOCAL"):
+        return TextHeader(name, kind, fields, path, offset)
+    return TextHeader(name, kind, fields, _beside(path, data), 0)
 
 
 def check_place(header: TextHeader) -> list[str]:
@@ -131,43 +150,6 @@ def check_place(header: TextHeader) -> list[str]:
     """
     check = _check_nrrd_place if header.format == "NRRD" else _check_metaimage_place
     return check(header)
-
-
-def _nrrd(path: Path, head: bytes) -> TextHeader:
-    name = shown(path)
-    fields, offset = _nrrd_fields(head, name)
-    if any(key.startswith(("Segment0_", "Segmentation_")) for key in fields):
-        raise PixelDataError(f"{name}: a segmentation (labels), no CT; pass the CT itself.")
-    shape = _shape(fields.get("dimension", ""), fields.get("sizes", ""), name)
-    kinds = fields.get("kinds", "").split()
-    if not set(kinds) <= {"domain", "space", "???", "none"}:
-        raise ReadError(
-            f"{name}: axes of the kinds {' '.join(kinds)[:80]}; a CT has three axes of space and "
-            "one number a voxel; save it as a plain volume."
-        )
-    encoding = fields.get("encoding", "missing").lower()
-    if encoding not in {"raw", "gzip", "gz"}:
-        raise ReadError(f"{name}: encoding {encoding[:20]}; save it as raw or gzip.")
-    for skip in ("byte skip", "line skip"):
-        if fields.get(skip, "0") != "0":
-            raise ReadError(f"{name}: {skip} is not read; save the volume as one file.")
-    kind = _type(fields.get("type", "missing"), _NRRD_TYPES, name)
-    if kind.itemsize > 1:
-        order = fields.get("endian", "missing").lower()
-        if order not in {"little", "big"}:
-            raise PixelDataError(f"{name}: endian is {order[:20]}; save the volume again.")
-        kind = kind.newbyteorder("<" if order == "little" else ">")
-    data = fields.get("data file")
-    return TextHeader(
-        name=name,
-        format="NRRD",
-        fields=fields,
-        shape=shape,
-        dtype=kind,
-        data=path if data is None else _beside(path, data),
-        offset=offset if data is None else 0,
-        compressed=encoding != "raw",
-    )
 
 
 def _nrrd_fields(head: bytes, name: str) -> tuple[dict[str, str], int]:
@@ -192,43 +174,6 @@ def _nrrd_fields(head: bytes, name: str) -> tuple[dict[str, str], int]:
             key = key.lower()
         key = _ONE_NAME.get(key, key)
         _enter(fields, key, value.strip(), name)
-
-
-def _metaimage(path: Path, head: bytes) -> TextHeader:
-    name = shown(path)
-    fields, offset = _metaimage_fields(head, name)
-    needed = {
-        "ObjectType": {"Image"},
-        "BinaryData": {"True", "true", "1"},
-        "ElementNumberOfChannels": {"1"},
-        "HeaderSize": {"0"},
-        "ElementToIntensityFunctionSlope": {"1"},
-        "ElementToIntensityFunctionOffset": {"0"},
-    }
-    for key, values in needed.items():
-        value = fields.get(key, "missing" if key == "BinaryData" else min(values))
-        if value not in values:
-            raise ReadError(
-                f"{name}: {key} is {value[:40]}; it must be {min(values)} for a plain CT volume; "
-                "save it again."
-            )
-    shape = _shape(fields.get("NDims", ""), fields.get("DimSize", ""), name)
-    kind = _type(fields.get("ElementType", "missing"), _META_TYPES, name)
-    orders = (fields.get("BinaryDataByteOrderMSB"), fields.get("ElementByteOrderMSB"))
-    big = {value.lower() in {"true", "1"} for value in orders if value is not None}
-    if len(big) > 1:
-        raise PixelDataError(f"{name}: two byte orders that contradict each other; save it again.")
-    data = fields["ElementDataFile"]
-    return TextHeader(
-        name=name,
-        format="MetaImage",
-        fields=fields,
-        shape=shape,
-        dtype=kind.newbyteorder(">" if True in big else "<"),
-        data=path if data.upper() == "LOCAL" else _beside(path, data),
-        offset=offset if data.upper() == "LOCAL" else 0,
-        compressed=fields.get("CompressedData", "False").lower() in {"true", "1"},
-    )
 
 
 def _metaimage_fields(head: bytes, name: str) -> tuple[dict[str, str], int]:
@@ -258,27 +203,6 @@ def _enter(fields: dict[str, str], key: str, value: str, name: str) -> None:
         raise ReadError(f"{name}: {key[:40]} is in the header twice; save the volume again.")
     is_path = key in {"data file", "ElementDataFile"}
     fields[key] = value if is_path else printable(value, most=len(value))
-
-
-def _shape(dimension: str, sizes: str, name: str) -> tuple[int, int, int]:
-    numbers = sizes.split()
-    whole = all(number.isascii() and number.isdecimal() and len(number) < 10 for number in numbers)
-    if dimension != "3" or len(numbers) != 3 or not whole or 0 in map(int, numbers):
-        raise ReadError(
-            f"{name}: a CT is 3-D; this file has the dimension {dimension[:10] or 'missing'} and "
-            f"the sizes {sizes[:60] or 'missing'}; save the one volume that is wanted."
-        )
-    columns, rows, slices = map(int, numbers)
-    return columns, rows, slices
-
-
-def _type(wanted: str, types: Mapping[str, str], name: str) -> np.dtype[np.generic]:
-    for kind, names in types.items():
-        if wanted in names.split("|"):
-            return np.dtype(kind)
-    raise PixelDataError(
-        f"{name}: voxels of type {wanted[:40]} are no CT; save it as 16-bit integers."
-    )
 
 
 def _beside(path: Path, wanted: str) -> Path:
@@ -663,10 +587,10 @@ def _values(image: _Image, name: str) -> NDArray[Any]:
     return values
 
 
-# NRRD and MetaImage files: ITK says where the voxels lie, in LPS; they are read here.
+# NRRD and MetaImage files: ITK reads them, and says where the voxels lie, in LPS.
 #
 # ITK fills up or leaves wrong what a damaged compressed stream does not give, and says so on stderr
-# at most. So the voxels are read and inflated here, with the checksums that both formats have.
+# at most. So such a stream is inflated here first, for the checksums that both formats have.
 
 MOST_DEFLATE_RATIO = 1032
 """Of deflate, at most."""
@@ -717,12 +641,28 @@ def itk_values(
 def _placed_itk_values(
     path: Path, header: TextHeader, max_bytes: int, findings: WarningCollector
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    largest = header.dtype if header.dtype.itemsize > 2 else np.dtype("i2")
-    require_budget(header.shape[::-1], largest, max_bytes, name=header.name)
+    reader, dtype = _itk_reader(path, header)
+    shape = reader.GetSize()[::-1]
+    largest = dtype if dtype.itemsize > 2 else np.dtype("i2")
+    require_budget(shape, largest, max_bytes, name=header.name)
     for warning in check_place(header):
         findings.warn(warning, GeometryError)
-    affine = _itk_affine(path, header)
-    values = _voxels(header, findings)
+    _itk_affine(reader, header)
+    needed = math.prod(shape) * dtype.itemsize
+    _check_itk_size(header, shape, needed)
+    if header.packed:
+        _check_packed(header, needed)
+    elif header.data.stat().st_size - header.offset > needed:
+        findings.warn(
+            f"{header.name}: there are bytes after its voxels; they are ignored.", PixelDataError
+        )
+    try:
+        values, affine = from_sitk(reader.Execute())
+    except Exception as error:  # noqa: BLE001  # ITK's messages hold whole paths
+        raise PixelDataError(
+            f"{header.name}: ITK cannot read its voxels ({type(error).__name__}); "
+            "export the volume again."
+        ) from None
     require_finite(values, header.name)
     return values, affine
 
@@ -730,37 +670,53 @@ def _placed_itk_values(
 def summarise_itk(path: Path) -> SeriesSummary:
     """What `read_itk` would read, from the header alone."""
     header = read_text_header(path)
+    reader, dtype = _itk_reader(path, header)
+    shape = reader.GetSize()[::-1]
     affine: NDArray[np.float64] | None = None
     reason, warnings = "", []
     try:
         warnings = check_place(header)
-        affine = _itk_affine(path, header)
-        _check_itk_size(header)
+        affine = _itk_affine(reader, header)
+        _check_itk_size(header, shape, math.prod(shape) * dtype.itemsize)
     except ReadError as error:
         reason = str(error)
-    shape = header.shape[::-1]
     return summary_of(shape, affine, syntax=header.format, reason=reason, warnings=warnings)
 
 
-def _itk_affine(path: Path, header: TextHeader) -> NDArray[np.float64]:
-    """From ``(k, j, i, 1)`` to LPS mm, as SimpleITK reads the header; no voxel is read."""
+def _itk_reader(path: Path, header: TextHeader) -> tuple[Any, np.dtype[Any]]:
+    """SimpleITK's reader of a 3-D image before it reads voxels, and their type."""
     sitk = require_extra("SimpleITK", extra="itk", purpose="reading NRRD and MetaImage")
     reader: Any = sitk.ImageFileReader()
     try:
         reader.SetImageIO("NrrdImageIO" if header.format == "NRRD" else "MetaImageIO")
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
+        one = sitk.Image([1] * 3, reader.GetPixelID(), reader.GetNumberOfComponents())
+        dtype = sitk.GetArrayViewFromImage(one).dtype
     except Exception as error:  # noqa: BLE001  # ITK's messages hold whole paths
+        check_place(header)  # says what is wrong, where that is the place
         raise ReadError(
             f"{header.name}: ITK cannot read its header ({type(error).__name__}); "
             "export the volume again."
         ) from None
-    if (tuple(reader.GetSize()), reader.GetNumberOfComponents()) != (header.shape, 1):
+    size, numbers = reader.GetSize(), reader.GetNumberOfComponents()
+    if len(size) != 3 or numbers != 1 or dtype.kind not in "iuf":
         raise ReadError(
-            f"{header.name}: the header says {header.shape} voxels of one number, ITK reads "
-            f"{tuple(reader.GetSize())} of {reader.GetNumberOfComponents()}; "
+            f"{header.name}: a CT is 3-D; this file has the dimension {len(size)}, the sizes "
+            f"{size} and {numbers} numbers of type {dtype} a voxel; save the one volume that is "
+            "wanted."
+        )
+    said = header.fields.get("sizes" if header.format == "NRRD" else "DimSize", "missing")
+    if said.split() != [str(length) for length in size]:
+        raise ReadError(
+            f"{header.name}: the header says {said[:40]} voxels, ITK reads {size}; a CT is 3-D; "
             "export the volume again."
         )
+    return reader, dtype
+
+
+def _itk_affine(reader: Any, header: TextHeader) -> NDArray[np.float64]:  # noqa: ANN401  # SimpleITK's
+    """From ``(k, j, i, 1)`` to LPS mm, as SimpleITK reads the header; no voxel is read."""
     directions = np.reshape(reader.GetDirection(), (3, 3))
     lps = np.eye(4)
     lps[:3, :3] = directions * np.array(reader.GetSpacing())
@@ -792,65 +748,40 @@ def _check_letters(letters: str, directions: NDArray[np.float64], name: str) -> 
         )
 
 
-def _check_itk_size(header: TextHeader) -> int:
-    """Bytes that the voxels take, which the file must be able to give before they are allocated."""
-    needed = math.prod(header.shape) * header.dtype.itemsize
-    packed = header.data.stat().st_size - header.offset
-    if needed > (MOST_DEFLATE_RATIO * packed if header.compressed else packed):
-        size = " x ".join(map(str, header.shape[::-1]))
+def _check_itk_size(header: TextHeader, shape: tuple[int, ...], needed: int) -> None:
+    """Check that the file can give the bytes that the voxels take, before they are allocated."""
+    there = header.data.stat().st_size - header.offset
+    if needed > (MOST_DEFLATE_RATIO * there if header.packed else there):
+        size = " x ".join(map(str, shape))
         raise PixelDataError(
             f"{header.name}: {size} voxels take {needed} bytes, "
-            f"{packed}{' compressed' if header.compressed else ''} are there; "
+            f"{there}{' compressed' if header.packed else ''} are there; "
             "the file is damaged or cut short: export it again."
         )
-    return needed
 
 
-def _voxels(header: TextHeader, findings: WarningCollector) -> NDArray[Any]:
-    """Stored values ``[k, j, i]`` in this machine's byte order."""
-    needed = _check_itk_size(header)
-    values: NDArray[Any] = np.empty(header.shape[::-1], header.dtype)
-    room = values.view(np.uint8).reshape(-1).data
+def _check_packed(header: TextHeader, needed: int) -> None:
+    """Check the length and the checksum of a zlib or gzip stream."""
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 32)  # either of the two
+    length = 0
     try:
         with header.data.open("rb") as file:
             file.seek(header.offset)
-            if header.compressed:
-                _inflate(file, room, header.name)
-                left = 0
-            else:
-                left = needed - file.readinto(room)
-                extra = len(file.read(_BLOCK_BYTES))
+            while not stream.eof and length <= needed:
+                packed = stream.unconsumed_tail or file.read(_BLOCK_BYTES)
+                block = stream.decompress(packed, _BLOCK_BYTES)
+                if not (packed or block):
+                    break
+                length += len(block)
     except OSError as error:
         raise ReadError(f"{header.name}: its voxels cannot be read ({error.strerror}).") from None
-    if left:
-        raise PixelDataError(f"{header.name}: the file became shorter while it was read.")
-    if not header.compressed and extra:
-        findings.warn(
-            f"{header.name}: there are bytes after its voxels; they are ignored.", PixelDataError
-        )
-    native = header.dtype.newbyteorder("=")
-    return values if header.dtype == native else values.astype(native)
-
-
-def _inflate(file: Any, room: memoryview, name: str) -> None:  # noqa: ANN401  # a binary file
-    """Fill ``room`` from a zlib or gzip stream, whose checksum must be right."""
-    stream = zlib.decompressobj(zlib.MAX_WBITS | 32)  # either of the two
-    filled = 0
-    try:
-        while not stream.eof:
-            packed = stream.unconsumed_tail or file.read(_BLOCK_BYTES)
-            block = stream.decompress(packed, min(_BLOCK_BYTES, len(room) - filled + 1))
-            if filled + len(block) > len(room) or not (packed or block):
-                break
-            room[filled : filled + len(block)] = block
-            filled += len(block)
     except zlib.error:
         raise PixelDataError(
-            f"{name}: its compressed voxels are damaged; export the volume again."
+            f"{header.name}: its compressed voxels are damaged; export the volume again."
         ) from None
-    if not stream.eof or filled != len(room):
+    if not stream.eof or length != needed:
         raise PixelDataError(
-            f"{name}: its compressed voxels are {'fewer' if filled < len(room) else 'more'} than "
-            f"the header says, or have no end ({filled} of {len(room)} bytes); "
+            f"{header.name}: its compressed voxels are {'fewer' if length < needed else 'more'} "
+            f"than the header says, or have no end ({length} of {needed} bytes); "
             "the file is damaged or cut short: export the volume again."
         )

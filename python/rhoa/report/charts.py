@@ -286,8 +286,8 @@ def _square(figure: Figure) -> Axes:
 @contextmanager
 def _blank(inches: tuple[float, float], palette: Palette) -> Iterator[Figure]:
     """An empty figure, drawn on in rhoa's style whatever the user's own is."""
-    matplotlib = require_extra("matplotlib", extra="train", purpose="a chart")
-    figures = require_extra("matplotlib.figure", extra="train", purpose="a chart")
+    matplotlib = require_extra("matplotlib", extra="report", purpose="a chart")
+    figures = require_extra("matplotlib.figure", extra="report", purpose="a chart")
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     with matplotlib.rc_context():
         matplotlib.rcdefaults()

@@ -194,7 +194,7 @@ def shrunk(grey: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 def overlay_png(image: NDArray[np.float32], influence: NDArray[np.float32]) -> bytes:
     """`rhoa.evaluation.saliency.overlay` as a PNG file."""
-    pictures = require_extra("matplotlib.image", extra="train", purpose="the report")
+    pictures = require_extra("matplotlib.image", extra="report", purpose="the report")
     buffer = io.BytesIO()
     pixels = overlay(image, influence)
     pictures.imsave(buffer, pixels, format="png", metadata={"Software": None})

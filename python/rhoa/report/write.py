@@ -84,14 +84,14 @@ def write_report(
         If the manifest has no partitions, a file of a run or a crop cannot be read, or a run's
         predictions are of other hips, labels or partitions than the manifest's.
     ImportError
-        If matplotlib or Jinja2 is absent: ``pip install 'rhoa[train]'``.
+        If matplotlib or Jinja2 is absent: the extra ``report`` brings both.
 
     References
     ----------
     Gebre et al. 2022, Tables 1 to 3, Figures 1, 3 and 4, supplementary Figures 1 to 6.
     """
     for library in ("matplotlib", "jinja2"):
-        require_extra(library, extra="train", purpose="the report")
+        require_extra(library, extra="report", purpose="the report")
     if any(hip.partition is None for hip in manifest.labelled):
         raise ManifestError("the manifest has hips without a partition; run `rhoa split` first.")
     hips = manifest.labelled.hips

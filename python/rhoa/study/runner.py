@@ -427,7 +427,7 @@ def conduct(plan: Plan, *, redo: bool = False, progress: Progress | None = None)
     ManifestError
         As of `rhoa.cohort.read`, `rhoa.cohort.build` and `rhoa.train`.
     MissingExtraError
-        Without torch or matplotlib: ``pip install 'rhoa[train]'``.
+        Without torch or matplotlib: the extra ``train`` brings both.
     """
     for library in LIBRARIES:
         require_extra(library, extra="train", purpose="a study")
