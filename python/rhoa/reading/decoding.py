@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rhoa.dicom.codecs import (
-    MAY_NOT_END,
     check_frame,
     check_packing,
     decompressors,
@@ -235,11 +234,8 @@ def decoder(headers: Sequence[Header], progress: Progress | None = None) -> Iter
     It raises `TooLargeForInt16Error` where ``hu`` cannot hold the values; then ``hu`` is of no use.
     """
     syntaxes = [header.pixels.syntax for header in headers if header.pixels is not None]
-    compressed = sum(syntax not in UNCOMPRESSED for syntax in syntaxes)
-    apart = not MAY_NOT_END.isdisjoint(syntaxes)
-    threads = thread_count()
-    with decompressors(compressed, threads, apart=apart) as (decompress, at_once):
-        workers = at_once if compressed else threads
+    compressed = not UNCOMPRESSED.issuperset(syntaxes)
+    with decompressors(syntaxes, thread_count()) as (decompress, workers):
         with ThreadPoolExecutor(workers) as pool:
 
             def fill(hu: NDArray[Any], first: int) -> Tally:
@@ -402,9 +398,9 @@ def assume_hounsfield(headers: Sequence[Header], findings: WarningCollector) -> 
 
 
 def _are_like_hounsfield(headers: Sequence[Header]) -> bool:
-    syntaxes = {header.pixels.syntax for header in headers if header.pixels is not None}
+    syntaxes = [header.pixels.syntax for header in headers if header.pixels is not None]
     found = []
-    with decompressors(1, 1, apart=not MAY_NOT_END.isdisjoint(syntaxes)) as (decompress, _):
+    with decompressors(syntaxes, 1) as (decompress, _):
         for header in headers:
             step = -(-max(header.format.rows, header.format.columns) // _MOST_A_SIDE)
             raw = raw_samples(header, decompress)[::step, ::step]
