@@ -1,7 +1,8 @@
 """A child process that decompresses frames: `python worker.py`, jobs on stdin, samples on stdout.
 
-A codec that crashes on a damaged frame, or does not end, takes only this process with it. The file imports nothing of
-rhoa, which keeps its start short. A message is two lengths (uint64), a JSON head and raw bytes.
+A codec that crashes on a damaged frame, or does not end, takes only this process with it. The file
+imports nothing of rhoa, which keeps its start short. A message is two lengths (uint64), a JSON head
+and raw bytes.
 """
 
 from __future__ import annotations

@@ -235,28 +235,30 @@ def decoder(headers: Sequence[Header], progress: Progress | None = None) -> Iter
     """
     syntaxes = [header.pixels.syntax for header in headers if header.pixels is not None]
     compressed = not UNCOMPRESSED.issuperset(syntaxes)
-    with decompressors(syntaxes, thread_count()) as (decompress, workers):
-        with ThreadPoolExecutor(workers) as pool:
+    with (
+        decompressors(syntaxes, thread_count()) as (decompress, workers),
+        ThreadPoolExecutor(workers) as pool,
+    ):
 
-            def fill(hu: NDArray[Any], first: int) -> Tally:
-                tally, lock = Tally(), threading.Lock()
-                run = 1 if compressed else min(_RUN, -(-len(hu) // (4 * workers)))
+        def fill(hu: NDArray[Any], first: int) -> Tally:
+            tally, lock = Tally(), threading.Lock()
+            run = 1 if compressed else min(_RUN, -(-len(hu) // (4 * workers)))
 
-                def fill_run(start: int) -> int:
-                    stop = min(start + run, len(hu))
-                    for k in range(start, stop):
-                        counts = _slice_hu(hu[k], headers[first + k], decompress)
-                        exact = hu.dtype == np.int16  # else the highest is not yet rounded
-                        facts = slice_stats(hu[k], counts[2] if exact else None)
-                        with lock:
-                            tally.add(*counts)
-                            tally.stats[first + k] = facts
-                    return first + stop
+            def fill_run(start: int) -> int:
+                stop = min(start + run, len(hu))
+                for k in range(start, stop):
+                    counts = _slice_hu(hu[k], headers[first + k], decompress)
+                    exact = hu.dtype == np.int16  # else the highest is not yet rounded
+                    facts = slice_stats(hu[k], counts[2] if exact else None)
+                    with lock:
+                        tally.add(*counts)
+                        tally.stats[first + k] = facts
+                return first + stop
 
-                _in_order(pool, fill_run, range(0, len(hu), run), len(headers), progress)
-                return tally
+            _in_order(pool, fill_run, range(0, len(hu), run), len(headers), progress)
+            return tally
 
-            yield fill
+        yield fill
 
 
 def _in_order(

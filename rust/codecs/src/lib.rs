@@ -96,9 +96,12 @@ pub fn decode(codec: Codec, stream: &[u8], frame: Frame) -> Result<Samples> {
         Codec::JpegLossless => jpeg::decode,
         Codec::Rle => rle::decode,
     };
-    // Nothing is shared with what is unwound.
-    catch_unwind(AssertUnwindSafe(|| decoder(stream, frame)))
-        .unwrap_or_else(|_| Err(unsound("the decoder gave up")))
+    guarded(|| decoder(stream, frame))
+}
+
+/// What a decoder returns; an error where it panics. It shares nothing that could be left half done.
+fn guarded(decoder: impl FnOnce() -> Result<Samples>) -> Result<Samples> {
+    catch_unwind(AssertUnwindSafe(decoder)).unwrap_or_else(|_| Err(unsound("the decoder gave up")))
 }
 
 fn unsound(why: impl Into<String>) -> CodecError {
@@ -133,4 +136,17 @@ fn number<const N: usize>(stream: &[u8], place: usize) -> Result<usize> {
         .and_then(|end| stream.get(place..end))
         .ok_or_else(ends_early)?;
     Ok(bytes.iter().fold(0, |sum, &b| sum << 8 | usize::from(b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::panic, reason = "that is what is caught")]
+    fn a_panic_is_an_error() {
+        let result = guarded(|| panic!("as a decoder may"));
+
+        assert_eq!(result, Err(unsound("the decoder gave up")));
+    }
 }
