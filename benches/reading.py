@@ -64,6 +64,23 @@ READ, HEADERS, RAW, SITK, CHECKS, LOOKS, STREAM, STEPS = (
     "rhoa.ctap(rhoa.read_ct(folder))",
 )
 HEAD = "# Speed of reading\n\nWritten by `python benches/reading.py --out docs/reading`.\n\n"
+TAIL = """
+## Compressed slices
+
+| transfer syntax | decoded by |
+|---|---|
+| JPEG 2000, lossless and lossy (.90, .91) | rhoa, on all threads |
+| JPEG lossless (.57, .70) | rhoa, on all threads |
+| RLE (.5) | rhoa, on all threads |
+| JPEG of 8 bits (.50, .51) | Pillow, in a process of its own |
+| JPEG-LS (.80, .81), HTJ2K (.201, .202, .203) | `rhoa[codecs]`, in processes of their own |
+| JPEG Extended of 12 bits (.51) | python-gdcm, in a process of its own |
+
+Uncompressed and deflated slices need no decoder. A stream's own header is compared with that of the
+file before it is decoded; one that ends early, lacks a tile or contradicts the file is an error that
+names the file. A syntax whose decoder is not installed is an error that names the package.
+`python benches/reading.py --jpeg-2000` times the decoder beside OpenJPEG's.
+"""
 MEMORY = {
     READ: "rhoa.read_ct({0!r})",
     STREAM: "rhoa.ctap({0!r})",
@@ -281,7 +298,9 @@ def main() -> None:
     print(text)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.with_suffix(".md").write_text(f"{HEAD}{text.rstrip()}\n", encoding="utf-8")
+        options.out.with_suffix(".md").write_text(
+            f"{HEAD}{text.rstrip()}\n{TAIL}", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":
