@@ -76,9 +76,9 @@ TAIL = """
 | JPEG-LS (.80, .81), HTJ2K (.201, .202, .203) | `rhoa[codecs]`, in processes of their own |
 | JPEG Extended of 12 bits (.51) | python-gdcm, in a process of its own |
 
-Uncompressed and deflated slices need no decoder. A stream's own header is compared with that of the
-file before it is decoded; one that ends early, lacks a tile or contradicts the file is an error that
-names the file. A syntax whose decoder is not installed is an error that names the package.
+Uncompressed and deflated slices need no decoder. A stream's own header is compared with that of
+the file before it is decoded; one that ends early, lacks a tile or contradicts the file is an error
+that names the file. A syntax whose decoder is not installed is an error that names the package.
 `python benches/reading.py --jpeg-2000` times the decoder beside OpenJPEG's.
 """
 MEMORY = {
