@@ -3,6 +3,7 @@
     python benches/reading.py                        # 600 slices of 512 x 512, about 3 minutes
     python benches/reading.py --folder patient/ct    # a series of your own
     python benches/reading.py --out docs/reading     # also writes reading.md
+    python benches/reading.py --jpeg-2000            # compressed, decoding beside OpenJPEG's
 
 The series is made anew in a temporary folder (0.3 GB), uncompressed, with 184 elements in a header.
 It is read once before anything is timed, so that it lies in the page cache. All ways take turns,
@@ -22,6 +23,7 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -29,9 +31,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydicom
 import scanner
+from pydicom.encaps import generate_frames
+from pydicom.uid import JPEG2000Lossless
 from readers import DICOM_READERS
 
 import rhoa
+from rhoa import _core
 from rhoa.cli.common import bar
 from rhoa.errors import WarningCollector
 from rhoa.parallel import thread_count
@@ -59,6 +64,23 @@ READ, HEADERS, RAW, SITK, CHECKS, LOOKS, STREAM, STEPS = (
     "rhoa.ctap(rhoa.read_ct(folder))",
 )
 HEAD = "# Speed of reading\n\nWritten by `python benches/reading.py --out docs/reading`.\n\n"
+TAIL = """
+## Compressed slices
+
+| transfer syntax | decoded by |
+|---|---|
+| JPEG 2000, lossless and lossy (.90, .91) | rhoa, on all threads |
+| JPEG lossless (.57, .70) | rhoa, on all threads |
+| RLE (.5) | rhoa, on all threads |
+| JPEG of 8 bits (.50, .51) | Pillow, in a process of its own |
+| JPEG-LS (.80, .81), HTJ2K (.201, .202, .203) | `rhoa[codecs]`, in processes of their own |
+| JPEG Extended of 12 bits (.51) | python-gdcm, in a process of its own |
+
+Uncompressed and deflated slices need no decoder. A stream's own header is compared with that of
+the file before it is decoded; one that ends early, lacks a tile or contradicts the file is an error
+that names the file. A syntax whose decoder is not installed is an error that names the package.
+`python benches/reading.py --jpeg-2000` times the decoder beside OpenJPEG's.
+"""
 MEMORY = {
     READ: "rhoa.read_ct({0!r})",
     STREAM: "rhoa.ctap({0!r})",
@@ -198,11 +220,45 @@ def report(times: Times, memory: dict[str, tuple[int, int]], found: list[Bar]) -
     return lines
 
 
+def jpeg_2000(folder: Path, rounds: int) -> str:
+    """Processor time of decoding a slice, by rhoa and by OpenJPEG, of the same frames in turn."""
+    openjpeg = import_module("openjpeg.utils")
+    images = [pydicom.dcmread(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    frames = [
+        (next(generate_frames(image.PixelData, number_of_frames=1)), image.Rows, image.Columns)
+        for image in images[:: max(1, len(images) // 50)]
+    ]
+
+    def ours(stream: bytes, rows: int, columns: int) -> NDArray[np.generic]:
+        return _core.decoded(stream, codec="JPEG 2000", rows=rows, columns=columns, bits=16)
+
+    def theirs(stream: bytes, *_: int) -> NDArray[np.generic]:
+        return openjpeg.decode(stream)
+
+    same = all(np.array_equal(ours(*one), theirs(*one).ravel()) for one in frames)
+    taken: dict[str, list[float]] = {"rhoa": [], "OpenJPEG": []}
+    for _ in range(rounds):
+        for name, decode in (("rhoa", ours), ("OpenJPEG", theirs)):
+            start = time.process_time()
+            for one in frames:
+                decode(*one)
+            taken[name].append(1e3 * (time.process_time() - start) / len(frames))
+    ratio = _bar("", taken["rhoa"], taken["OpenJPEG"], "")
+    each = ", ".join(f"{name} {statistics.median(ms):.1f} ms" for name, ms in taken.items())
+    return (
+        f"Decoding a slice takes {each} of processor time; ratio {ratio.least:.2f} to "
+        f"{ratio.most:.2f}, median {ratio.median:.2f} (wanted <= 1.25). "
+        f"Samples equal: {'yes' if same else 'NO'}."
+    )
+
+
 def compare(folder: Path, shape: tuple[int, ...], rounds: int) -> str:
     """Everything about one series."""
     what, hu = ways(folder)
     sitk = next(reader for reader in DICOM_READERS if reader.name == "SimpleITK")
     notes, volume_bytes = [], hu.nbytes
+    if rhoa.read_ct(folder).report["transfer_syntaxes"] == [JPEG2000Lossless.name]:
+        notes.append(jpeg_2000(folder, rounds))
     if sitk.missing:
         notes.append(f"SimpleITK left out: {sitk.missing}")
     else:
@@ -224,6 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--shape", nargs=3, type=int, default=(600, 512, 512))
     parser.add_argument("--folder", type=Path, help="a series to read instead of a made one")
+    parser.add_argument("--jpeg-2000", action="store_true", help="compress the made series")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, help="path without suffix, for a .md")
     options = parser.parse_args()
@@ -233,11 +290,17 @@ def main() -> None:
     else:
         with TemporaryDirectory() as folder:
             scanner.write(Path(folder), tuple(options.shape), bar())
+            for path in Path(folder).rglob("IM*") if options.jpeg_2000 else ():
+                image = pydicom.dcmread(path)
+                image.compress(JPEG2000Lossless, generate_instance_uid=False)
+                image.save_as(path)
             text = compare(Path(folder), options.shape, options.rounds)
     print(text)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.with_suffix(".md").write_text(f"{HEAD}{text.rstrip()}\n", encoding="utf-8")
+        options.out.with_suffix(".md").write_text(
+            f"{HEAD}{text.rstrip()}\n{TAIL}", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

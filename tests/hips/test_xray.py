@@ -603,7 +603,7 @@ class TestDamage:
     def test_a_missing_decoder_is_named_with_its_remedy(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        path = write(tmp_path, syntax=uid.JPEG2000Lossless)
+        path = write(tmp_path, syntax=uid.JPEGLSLossless)
         monkeypatch.setattr("rhoa.dicom.codec_worker.decoder_of", lambda _: None)
 
         with pytest.raises(MissingExtraError, match=r"xray\.dcm: .*pip install '\.\[codecs\]'"):

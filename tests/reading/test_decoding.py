@@ -84,12 +84,13 @@ class TestSyntaxes:
         np.testing.assert_array_equal(read_ct(tmp_path).hu, NOISE)
 
     @pytest.mark.parametrize("threads", ["1", "2"])
-    def test_many_compressed_slices_are_shared_among_processes(
-        self, threads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless])
+    def test_many_compressed_slices_are_shared_among_threads_or_processes(
+        self, syntax: uid.UID, threads: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("RHOA_NUM_THREADS", threads)
         grid = VoxelGrid(shape=(30, 33, 35))
-        write_series(tmp_path, grid, syntax=uid.JPEG2000Lossless)
+        write_series(tmp_path, grid, syntax=syntax)
 
         np.testing.assert_array_equal(read_ct(tmp_path).hu, ramp(grid.lps()))
 
@@ -112,15 +113,15 @@ class TestSyntaxes:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(
-            codec_worker.DECODERS, uid.JPEGLosslessSV1, ("a decoder that is not there",)
+            codec_worker.DECODERS, uid.JPEGLSLossless, ("a decoder that is not there",)
         )
         paths = write_series(tmp_path, syntax=uid.RLELossless)
         for path in paths:
             image = pydicom.dcmread(path)
-            image.file_meta.TransferSyntaxUID = uid.JPEGLosslessSV1
+            image.file_meta.TransferSyntaxUID = uid.JPEGLSLossless
             image.save_as(path)
 
-        with pytest.raises(ImportError, match="JPEG Lossless.*pip install"):
+        with pytest.raises(ImportError, match="JPEG-LS Lossless.*pip install"):
             read_ct(tmp_path)
 
     def test_a_video_is_no_ct(self, tmp_path: Path) -> None:

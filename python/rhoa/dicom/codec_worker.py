@@ -1,8 +1,8 @@
 """A child process that decompresses frames: `python worker.py`, jobs on stdin, samples on stdout.
 
-The codecs hold Python's global lock, so threads of one process decode one frame at a time; and a
-codec that crashes on a damaged frame takes only this process with it. The file imports nothing of
-rhoa, which keeps its start short. A message is two lengths (uint64), a JSON head and raw bytes.
+A codec that crashes on a damaged frame, or does not end, takes only this process with it. The file
+imports nothing of rhoa, which keeps its start short. A message is two lengths (uint64), a JSON head
+and raw bytes.
 """
 
 from __future__ import annotations
@@ -21,13 +21,10 @@ if TYPE_CHECKING:
 
 SECONDS, SECONDS_A_PIXEL = 2.0, 1e-6
 """Processor time of one frame; a slow machine takes a hundredth of it."""
-_J2K, _JPEG = ("pylibjpeg",), ("pylibjpeg", "gdcm")
 DECODERS = {
-    "1.2.840.10008.1.2.5": ("pydicom",),  # the faster one aborts the process on a false size
     **{f"1.2.840.10008.1.2.4.{n}": ("pyjpegls",) for n in ("80", "81")},
-    **{f"1.2.840.10008.1.2.4.{n}": _J2K for n in ("90", "91", "201", "202", "203")},
-    **{f"1.2.840.10008.1.2.4.{n}": _JPEG for n in ("57", "70")},
-    **{f"1.2.840.10008.1.2.4.{n}": (*_JPEG, "pillow") for n in ("50", "51")},
+    **{f"1.2.840.10008.1.2.4.{n}": ("pylibjpeg",) for n in ("201", "202", "203")},
+    **{f"1.2.840.10008.1.2.4.{n}": ("pylibjpeg", "gdcm", "pillow") for n in ("50", "51")},
 }
 """Decoders of each transfer syntax, the preferred first, by pydicom's names: whatever else is
 installed has no say in what a file means."""

@@ -1,4 +1,8 @@
-"""Compressed frames to samples: checks before a codec sees them, and processes that decode."""
+"""Compressed frames to samples: checks before a codec sees them, and the codecs.
+
+JPEG 2000, JPEG lossless and RLE are decoded by the extension, which releases Python's lock. What
+else there is, is decoded by other packages in processes of their own.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rhoa import _core
 from rhoa.dicom import codec_worker
 from rhoa.errors import MissingExtraError, PixelDataError, install_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -51,7 +56,7 @@ def stream_size(stream: bytes) -> tuple[int, int] | None:
         components, _, across, down = struct.unpack_from(">H3B", stream, 40)
         whole = (components, across, down) == (1, 1, 1)  # one component, not subsampled
         return (height - top, width - left) if whole else None
-    return _jpeg_size(stream) if stream[:2] == b"\xff\xd8" else None
+    return (_jpeg_frame(stream) or (None,))[0]
 
 
 def stream_signed(stream: bytes) -> bool | None:
@@ -65,9 +70,11 @@ def stream_signed(stream: bytes) -> bool | None:
     return bool(stream[start + 42] & 0x80)
 
 
-def _jpeg_size(stream: bytes) -> tuple[int, int] | None:
-    """Rows and columns of one frame, from the segments before its scan."""
-    size, place, bits, presets = None, 2, 0, b""
+def _jpeg_frame(stream: bytes) -> tuple[tuple[int, int], int] | None:
+    """Rows and columns of one frame, and bits of a sample, from the segments before its scan."""
+    if stream[:2] != b"\xff\xd8":
+        return None
+    size, place, bits, is_ls, presets = None, 2, 0, False, b""
     while place + 10 <= len(stream) and stream[place] == 0xFF:
         marker = stream[place + 1]
         if marker == 0xFF:  # filling before a marker
@@ -75,15 +82,16 @@ def _jpeg_size(stream: bytes) -> tuple[int, int] | None:
             continue
         (length,) = struct.unpack_from(">H", stream, place + 2)
         if marker in _JPEG_FRAMES or marker == _LS_FRAME:
-            precision, height, width, components = struct.unpack_from(">BHHB", stream, place + 4)
+            bits, height, width, components = struct.unpack_from(">BHHB", stream, place + 4)
             if components != 1 or size is not None:
                 return None
-            size, bits = (height, width), precision if marker == _LS_FRAME else 0
+            size, is_ls = (height, width), marker == _LS_FRAME
         elif marker == _LS_PRESETS:
             presets = stream[place + 4 : place + 2 + length]
         elif marker == _SCAN:
             near = stream[place + 7]
-            return size if not bits or _is_sound(bits, presets, near) else None
+            sound = size is not None and (not is_ls or _is_sound(bits, presets, near))
+            return (size, bits) if size is not None and sound else None
         place += 2 + length
     return None
 
@@ -112,15 +120,14 @@ LOSSY = frozenset(
     f"1.2.840.10008.1.2.4.{n}" for n in ("50", "51", "81", "91", "203")
 )  # JPEG, JPEG, JPEG-LS near-lossless, JPEG 2000, HTJ2K
 JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("90", "91", "201", "202", "203"))
-MAY_NOT_END = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("50", "51", "57", "70", "80", "81"))
-"""JPEG, whose decoders may crash, and JPEG-LS, whose decoder counts to two thousand million on some
-damaged streams."""
-_NO_EXTRA = {
-    "1.2.840.10008.1.2.4.57": "pip install python-gdcm",
-    "1.2.840.10008.1.2.4.70": "pip install python-gdcm",
-    "1.2.840.10008.1.2.4.50": "pip install python-gdcm",
-    "1.2.840.10008.1.2.4.51": "pip install python-gdcm",
+_LOSSY_JPEG = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in ("50", "51"))
+IN_PROCESS = {
+    RLE: "RLE",
+    **{f"1.2.840.10008.1.2.4.{n}": "JPEG lossless" for n in ("57", "70")},
+    **{f"1.2.840.10008.1.2.4.{n}": "JPEG 2000" for n in ("90", "91")},
 }
+"""What the extension decodes. Decoders of other syntaxes may crash, and that of JPEG-LS counts to
+two thousand million on some damaged streams: they work in other processes."""
 
 MOST_INFLATION, SMALL_BYTES = 1000, 8 << 20
 """A slice beyond the second is no more than this times its compressed bytes; air may be."""
@@ -149,16 +156,17 @@ def require_codec(name: str, syntax: str) -> None:
     PixelDataError
         If no decoder for it exists.
     """
+    if syntax in IN_PROCESS:
+        return
     if syntax not in codec_worker.DECODERS:
         raise PixelDataError(
             f"{name}: transfer syntax {syntax_name(syntax)} ({syntax}) is not supported; "
             "convert the series to an uncompressed or JPEG 2000 syntax."
         )
     if codec_worker.decoder_of(syntax) is None:
-        remedy = _NO_EXTRA.get(syntax, install_line("codecs"))
         raise MissingExtraError(
             f"{name}: transfer syntax {syntax_name(syntax)} needs a decoder that is not installed: "
-            f"{remedy}"
+            f"{install_line('codecs')}"
         )
 
 
@@ -196,6 +204,8 @@ def check_frame(value: bytes, form: PixelFormat, name: str, *, syntax: str = "")
     PixelDataError
         If a fragment is cut short, or the code stream is none of ``syntax``, declares other rows
         and columns or several components.
+    MissingExtraError
+        If it is lossy JPEG of 12 bits, which fewer decoders know.
     """
     stream = b""
     for fragment in _fragments(value, name):
@@ -213,6 +223,13 @@ def check_frame(value: bytes, form: PixelFormat, name: str, *, syntax: str = "")
             f"{name}: the compressed image is {size[0]} x {size[1]}, but the header says "
             f"{form.rows} x {form.columns}; the file is damaged: export it again."
         )
+    if syntax in _LOSSY_JPEG and codec_worker.decoder_of(syntax) == "pillow":
+        bits = (_jpeg_frame(stream) or (None, 8))[1]
+        if bits != 8:
+            raise MissingExtraError(
+                f"{name}: {syntax_name(syntax)} of {bits} bits needs a decoder that is not "
+                "installed: pip install python-gdcm"
+            )
 
 
 def check_sign(header: Header, findings: WarningCollector) -> None:
@@ -256,26 +273,29 @@ def _fragments(value: bytes, name: str) -> list[bytes]:
 
 
 @contextlib.contextmanager
-def decompressors(
-    frames: int, threads: int, *, apart: bool = False
-) -> Iterator[tuple[Decompress, int]]:
+def decompressors(syntaxes: Iterable[str], threads: int) -> Iterator[tuple[Decompress, int]]:
     """A function that decompresses a frame, and the number of threads that may call it at once.
 
-    Many frames are shared among child processes; few are decoded here, unless they must be
-    ``apart``: a child that uses too much processor time ends.
+    Parameters
+    ----------
+    syntaxes
+        Those of all frames to come. Child processes are started where the extension does not
+        decode them; a child that uses too much processor time ends.
     """
-    count = max(int(apart), min(threads, frames // _WORTH_A_PROCESS))
+    elsewhere = sum(syntax in codec_worker.DECODERS for syntax in syntaxes)
+    if not elsewhere:
+        yield _decompress, threads
+        return
+    count = max(1, min(threads, elsewhere // _WORTH_A_PROCESS))
     started = [child for child in (_start() for _ in range(count)) if child is not None]
     children = [child for child in started if child.stdout and codec_worker.receive(child.stdout)]
-    if not children:
-        _stop(started)
-        yield _decompress_here, 1
-        return
     idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
     for child in children:
         idle.put(child)
 
     def decompress(value: bytes, syntax: str, form: PixelFormat, name: str) -> Samples:
+        if syntax in IN_PROCESS or not children:
+            return _decompress(value, syntax, form, name)
         child = idle.get()
         try:
             return _ask(child, value, syntax, form, name)
@@ -283,7 +303,7 @@ def decompressors(
             idle.put(child)
 
     try:
-        yield decompress, len(children)
+        yield decompress, max(1, len(children))
     finally:
         _stop(started)
 
@@ -294,12 +314,29 @@ def _stop(children: list[subprocess.Popen[bytes]]) -> None:
         child.communicate()
 
 
-def _decompress_here(value: bytes, syntax: str, form: PixelFormat, name: str) -> Samples:
+def _decompress(value: bytes, syntax: str, form: PixelFormat, name: str) -> Samples:
+    """The samples of one frame, decoded in this process."""
+    codec = IN_PROCESS.get(syntax)
     try:
-        samples: Samples = codec_worker.decompress(value, syntax, _options(form))
+        if codec is None:
+            samples: Samples = codec_worker.decompress(value, syntax, _options(form))
+            return samples
+        return _core.decoded(
+            b"".join(_fragments(value, name)),
+            codec=codec,
+            rows=form.rows,
+            columns=form.columns,
+            bits=form.bits_allocated,
+        ).reshape(form.rows, form.columns)
+    except PixelDataError:
+        raise
+    except NotImplementedError as error:
+        raise PixelDataError(
+            f"{name}: its {syntax_name(syntax)} pixels cannot be decoded: {error}; "
+            "convert the series to an uncompressed syntax."
+        ) from None
     except Exception as error:  # noqa: BLE001  # codecs raise anything
         raise _undecodable(name, syntax, str(error)) from None
-    return samples
 
 
 def _start() -> subprocess.Popen[bytes] | None:

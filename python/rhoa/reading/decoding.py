@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rhoa.dicom.codecs import (
-    MAY_NOT_END,
     check_frame,
     check_packing,
     decompressors,
@@ -235,32 +234,31 @@ def decoder(headers: Sequence[Header], progress: Progress | None = None) -> Iter
     It raises `TooLargeForInt16Error` where ``hu`` cannot hold the values; then ``hu`` is of no use.
     """
     syntaxes = [header.pixels.syntax for header in headers if header.pixels is not None]
-    compressed = sum(syntax not in UNCOMPRESSED for syntax in syntaxes)
-    apart = not MAY_NOT_END.isdisjoint(syntaxes)
-    threads = thread_count()
-    with decompressors(compressed, threads, apart=apart) as (decompress, at_once):
-        workers = at_once if compressed else threads
-        with ThreadPoolExecutor(workers) as pool:
+    compressed = not UNCOMPRESSED.issuperset(syntaxes)
+    with (
+        decompressors(syntaxes, thread_count()) as (decompress, workers),
+        ThreadPoolExecutor(workers) as pool,
+    ):
 
-            def fill(hu: NDArray[Any], first: int) -> Tally:
-                tally, lock = Tally(), threading.Lock()
-                run = 1 if compressed else min(_RUN, -(-len(hu) // (4 * workers)))
+        def fill(hu: NDArray[Any], first: int) -> Tally:
+            tally, lock = Tally(), threading.Lock()
+            run = 1 if compressed else min(_RUN, -(-len(hu) // (4 * workers)))
 
-                def fill_run(start: int) -> int:
-                    stop = min(start + run, len(hu))
-                    for k in range(start, stop):
-                        counts = _slice_hu(hu[k], headers[first + k], decompress)
-                        exact = hu.dtype == np.int16  # else the highest is not yet rounded
-                        facts = slice_stats(hu[k], counts[2] if exact else None)
-                        with lock:
-                            tally.add(*counts)
-                            tally.stats[first + k] = facts
-                    return first + stop
+            def fill_run(start: int) -> int:
+                stop = min(start + run, len(hu))
+                for k in range(start, stop):
+                    counts = _slice_hu(hu[k], headers[first + k], decompress)
+                    exact = hu.dtype == np.int16  # else the highest is not yet rounded
+                    facts = slice_stats(hu[k], counts[2] if exact else None)
+                    with lock:
+                        tally.add(*counts)
+                        tally.stats[first + k] = facts
+                return first + stop
 
-                _in_order(pool, fill_run, range(0, len(hu), run), len(headers), progress)
-                return tally
+            _in_order(pool, fill_run, range(0, len(hu), run), len(headers), progress)
+            return tally
 
-            yield fill
+        yield fill
 
 
 def _in_order(
@@ -402,9 +400,9 @@ def assume_hounsfield(headers: Sequence[Header], findings: WarningCollector) -> 
 
 
 def _are_like_hounsfield(headers: Sequence[Header]) -> bool:
-    syntaxes = {header.pixels.syntax for header in headers if header.pixels is not None}
+    syntaxes = [header.pixels.syntax for header in headers if header.pixels is not None]
     found = []
-    with decompressors(1, 1, apart=not MAY_NOT_END.isdisjoint(syntaxes)) as (decompress, _):
+    with decompressors(syntaxes, 1) as (decompress, _):
         for header in headers:
             step = -(-max(header.format.rows, header.format.columns) // _MOST_A_SIDE)
             raw = raw_samples(header, decompress)[::step, ::step]

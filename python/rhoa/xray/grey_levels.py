@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.dicom.codecs import MAY_NOT_END, check_packing, decompressors, require_codec
+from rhoa.dicom.codecs import check_packing, decompressors, require_codec
 from rhoa.dicom.header import (
     EXPLICIT_BIG,
     MEDIA_DIRECTORY,
@@ -286,8 +286,8 @@ def greys_of(tags: Tags, *, voi: bool, findings: WarningCollector) -> Greys:
         If its decoder is not installed.
     """
     header = _checked(tags, findings)
-    apart = header.pixels is not None and header.pixels.syntax in MAY_NOT_END
-    with decompressors(1, 1, apart=apart) as (decompress, _):
+    syntaxes = [] if header.pixels is None else [header.pixels.syntax]
+    with decompressors(syntaxes, 1) as (decompress, _):
         raw = raw_samples(header, decompress)
     if header.samples == 3:
         raw = _one_channel(raw, tags)

@@ -8,7 +8,9 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods};
+    use pyo3::exceptions::{PyNotImplementedError, PyValueError};
     use pyo3::prelude::*;
+    use rhoa_codecs::{Codec, CodecError, Frame, Samples};
     use rhoa_kernels::reslice::{self, Grid};
     use rhoa_kernels::shear;
     use rhoa_kernels::slab::{self, Slab};
@@ -167,6 +169,39 @@ mod _core {
         let beam = beam(shape, origin, steps, depth_mm);
         let image = with_view!(hu, |v| py.detach(|| coverage::inside_mm(v, &beam, machine)));
         Ok(image.map_err(to_python)?.into_pyarray(py))
+    }
+
+    /// The samples of one compressed frame, row by row.
+    #[pyfunction]
+    #[pyo3(signature = (stream, *, codec, rows, columns, bits))]
+    fn decoded<'py>(
+        py: Python<'py>,
+        stream: &[u8],
+        codec: &str,
+        rows: usize,
+        columns: usize,
+        bits: u32,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let codec = match codec {
+            "JPEG 2000" => Codec::Jpeg2000,
+            "JPEG lossless" => Codec::JpegLossless,
+            "RLE" => Codec::Rle,
+            _ => return Err(PyValueError::new_err(format!("no codec is {codec:?}"))),
+        };
+        let frame = Frame {
+            rows,
+            columns,
+            bits,
+        };
+        let samples = py.detach(|| rhoa_codecs::decode(codec, stream, frame));
+        match samples {
+            Ok(Samples::U8(values)) => Ok(values.into_pyarray(py).into_any()),
+            Ok(Samples::U16(values)) => Ok(values.into_pyarray(py).into_any()),
+            Ok(Samples::I16(values)) => Ok(values.into_pyarray(py).into_any()),
+            Ok(Samples::U32(values)) => Ok(values.into_pyarray(py).into_any()),
+            Err(CodecError::Unsound(why)) => Err(PyValueError::new_err(why)),
+            Err(CodecError::Unsupported(why)) => Err(PyNotImplementedError::new_err(why)),
+        }
     }
 
     /// The instruction set in use.

@@ -21,7 +21,7 @@ from random import Random
 import numpy as np
 
 import rhoa
-from rhoa.dicom.codecs import MAY_NOT_END
+from rhoa.dicom.codec_worker import DECODERS
 from rhoa.errors import MissingExtraError, RhoaError, RhoaWarning
 from rhoa.reading import inspect, read_ct
 from tests.reading.fuzz.mutations import DICOM
@@ -38,7 +38,7 @@ BUDGET = 256 << 20
 MOST_RESIDENT = 3 * BUDGET
 INPUTS_A_CHILD = 2000
 LONGEST_MESSAGE = 4000
-_DECODED_APART = [syntax.encode() for syntax in MAY_NOT_END]
+_DECODED_APART = [syntax.encode() for syntax in DECODERS]
 _PACKAGE = str(Path(rhoa.__file__).parent)
 _FRAME = re.compile(r'File "([^"]+)", line (\d+) in (\S+)')
 
