@@ -529,8 +529,9 @@ LEAST_SCANNED = 0.9
 """Share of the surface about a landmark that was scanned; with less the landmark is outside."""
 LEAST_FACE_MM = 6.0
 """From a landmark to the nearest end of the scan; nearer ones are outside, too."""
-CLEAN_MM, TRUSTED_MM = 7.0, 3.5
-"""Bone this close to the fitted surface, and to an edge that may be bone's, holds the landmarks."""
+CLEAN_MM, SPINE_MM, TRUSTED_MM = 7.0, 12.0, 3.5
+"""Bone this close to the fitted surface, about spines (which stand out more in some pelves than the
+model knows) a little farther, and to an edge that may be bone's, holds the landmarks."""
 FARTHEST_MM = 12.0
 """Between a landmark on the bone and the model's; one farther away is the model's."""
 MOST_BEHIND_MM = 3.0
@@ -766,11 +767,14 @@ class _LandmarkReading:
         from scipy.spatial import cKDTree
 
         fit, points = self.fit, self.bone.points
-        hips = fit.lps(np.flatnonzero(fit.model.bone < SACRUM))
-        low, high = hips.min(axis=0) - CLEAN_MM, hips.max(axis=0) + CLEAN_MM
+        rows = np.flatnonzero(fit.model.bone < SACRUM)
+        hips, reach = fit.lps(rows), np.full(len(rows), CLEAN_MM)
+        for spine in range(LANDMARKS.start, LANDMARKS.start + 2):
+            reach[np.isin(rows, fit.model.near(spine))] = SPINE_MM
+        low, high = hips.min(axis=0) - SPINE_MM, hips.max(axis=0) + SPINE_MM
         points = points[((points > low) & (points < high)).all(axis=1)]
-        near = cKDTree(hips).query(points, distance_upper_bound=CLEAN_MM)[0]
-        points = points[np.isfinite(near)]
+        away, nearest = cKDTree(hips).query(points, distance_upper_bound=SPINE_MM)
+        points = points[away < np.append(reach, 0)[nearest]]
         if not len(points):
             return None
         voxel_mm = max(self.scan.grid.spacing_mm)
