@@ -26,7 +26,7 @@ import rhoa
 from rhoa.phantom import Anatomy, ct
 from rhoa.pose import Landmarks, from_landmarks, from_points
 from rhoa.pose.automatic import BoneEdges, Fit, PelvisModel
-from rhoa.pose.bone import bone_of, edges
+from rhoa.pose.bone import bone_of
 
 Points = NDArray[np.float64]
 
@@ -170,8 +170,7 @@ def digital(model: PelvisModel) -> Points:
         case = ct(Anatomy.random(seed), spacing_mm=(2, 2, 2), noise_hu=0, table=False)
         frame = from_landmarks(case.landmarks)
         bone = bone_of(case.volume)
-        points, uphill = edges(bone.grid)
-        scan = BoneEdges(points, -uphill, bone.grid)
+        scan = BoneEdges.of(bone.grid, case.volume)
         centres = np.stack([case.hip_centres[side] for side in ("left", "right")])
         turn, shift = rigid(model.mean[-6:], np.concatenate([frame.landmarks.as_array(), centres]))
         fit = Fit(bendy, turn, turn @ model.middle + shift)

@@ -9,7 +9,8 @@ from scipy.ndimage import distance_transform_edt
 
 import rhoa
 from rhoa._types import Side
-from rhoa.phantom import ABDOMEN, LABELS, Anatomy, Phantom, Surroundings, ct
+from rhoa.phantom import ABDOMEN, LABELS, Anatomy, Phantom, Surroundings, ct, with_things
+from rhoa.phantom.anatomy import Thing
 
 SUBJECT = Anatomy.random(3)
 ANGLES = (6.0, 1.0, -2.0)
@@ -220,3 +221,72 @@ def test_the_same_seed_is_the_same_scan() -> None:
 def test_bad_surroundings_are_named(options: dict[str, object], message: str) -> None:
     with pytest.raises(rhoa.RhoaError, match=message):
         Surroundings(**options)
+
+
+class TestThings:
+    """Metal on the skin, and what is as dense as bone beside bone."""
+
+    @pytest.mark.parametrize("thing", ["zip", "buckle", "clip", "coin", "wire", "ecg_leads"])
+    def test_metal_lies_on_the_skin_before_the_pelvis(self, plain: Phantom, thing: Thing) -> None:
+        phantom = scan(Surroundings(things=(thing,)))
+        added = phantom.volume.hu > plain.volume.hu + 200
+        # The first tissue from the front of each column of the plain scan is its skin.
+        skin = np.where(plain.volume.hu > -300, 0, 1).cumprod(axis=1).sum(axis=1)
+
+        k, j, i = np.nonzero(added)
+
+        assert added.any()
+        assert (np.abs(j - skin[k, i]) * VOXEL_MM < 20).all()
+
+    @pytest.mark.parametrize(
+        ("thing", "before_mm", "behind_mm"),
+        [
+            ("catheter", -10, 65),
+            ("contrast_before_plane", -35, 8),
+            ("contrast_at_spine", -30, 20),
+            ("calcified_vessels", -5, 115),
+        ],
+    )
+    def test_what_is_dense_in_the_body_lies_where_it_says_and_covers_no_bone(
+        self, plain: Phantom, thing: Thing, before_mm: float, behind_mm: float
+    ) -> None:
+        phantom = scan(Surroundings(things=(thing,)))
+        added = phantom.volume.hu > plain.volume.hu + 100
+
+        y = ap(phantom, added)[:, 1]
+
+        assert added.any()
+        assert (y > before_mm).all()
+        assert (y < behind_mm).all()
+        bones = phantom.volume.hu[plain.volume.hu > 300]
+        np.testing.assert_array_equal(bones, plain.volume.hu[plain.volume.hu > 300])
+
+    def test_arms_lie_beside_the_body_on_both_sides(self, plain: Phantom) -> None:
+        phantom = scan(Surroundings(things=("arms",)))
+        added = (phantom.volume.hu > -300) & (plain.volume.hu < -300)
+        x = ap(phantom, added)[:, 0]
+
+        for side in ("left", "right"):
+            assert on_side(side, x).sum() * VOXEL_MM**3 / 1000 > 100
+        assert np.abs(x).min() > 100
+        assert (phantom.volume.hu[added] > 600).any()
+
+    def test_any_scan_of_known_pose_can_have_them_however_it_is_stored(
+        self, plain: Phantom
+    ) -> None:
+        """The same things in the same places, whatever the order of the axes."""
+        turned = rhoa.Volume(
+            plain.volume.hu.transpose(2, 0, 1), plain.volume.affine[:, [2, 0, 1, 3]]
+        )
+
+        made, other = (
+            with_things(volume, plain.landmarks, ["buckle", "arms", "catheter"])
+            for volume in (plain.volume, turned)
+        )
+
+        np.testing.assert_array_equal(other.hu.transpose(1, 2, 0), made.hu)
+        assert (made.hu != plain.volume.hu).sum() > 1000
+
+    def test_an_unknown_thing_is_named(self) -> None:
+        with pytest.raises(rhoa.RhoaError, match="buckle"):
+            Surroundings(things=("belt",))  # type: ignore[arg-type]

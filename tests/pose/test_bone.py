@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import rhoa
 from rhoa.errors import PoseError
-from rhoa.pose.bone import BONE_HU, along_patient, body_of, bone_of, coarse, edges
+from rhoa.pose.bone import BONE_HU, along_patient, around_body, body_of, bone_of, coarse, edges
 
 
 def test_a_block_of_voxels_becomes_its_mean() -> None:
@@ -27,6 +27,45 @@ def test_an_axis_that_is_coarse_already_stays() -> None:
     volume = rhoa.Volume.from_array(np.zeros((5, 40, 40), np.int16), (5.0, 0.7, 0.7))
 
     assert coarse(volume).shape == (5, 13, 13)
+
+
+@pytest.mark.parametrize("spacing_mm", [1.34, 1.5, 1.69])
+@pytest.mark.parametrize("along", [0, 1, 2])
+def test_voxels_between_are_averaged_to_two_mm_where_they_lie(
+    spacing_mm: float, along: int
+) -> None:
+    """HU that are places in mm are those of the copy's voxels, too: by parts of a voxel alone."""
+    index = np.stack(np.meshgrid(*map(np.arange, (31, 40, 53)), indexing="ij"), axis=-1)
+    volume = rhoa.Volume.from_array(np.zeros(index.shape[:3], np.float32), (spacing_mm,) * 3)
+    ramp = rhoa.Volume(volume.to_lps(index)[..., along].astype(np.float32), volume.affine)
+
+    copy = coarse(ramp)
+
+    np.testing.assert_allclose(copy.spacing_mm, 2.0)
+    places = np.stack(np.meshgrid(*map(np.arange, copy.shape), indexing="ij"), axis=-1)
+    off_mm = copy.hu - copy.to_lps(places)[..., along]
+    assert np.abs(off_mm).max() < 0.15
+    assert abs(off_mm.mean()) < 0.02
+    assert (np.subtract(ramp.shape, 1) * spacing_mm - np.subtract(copy.shape, 1) * 2 < 3).all()
+
+
+def test_air_around_a_body_is_left_out_and_the_body_stays_where_it_was() -> None:
+    hu = np.full((90, 300, 310), -1000, np.int16)
+    hu[20:70, 100:180, 90:220] = 40
+    volume = rhoa.Volume.from_array(hu, (1.5, 1.5, 1.5))
+
+    part = around_body(volume)
+
+    assert np.shares_memory(part.hu, hu)
+    assert part.hu.size < 0.2 * hu.size
+    tissue = [of.to_lps(np.argwhere(of.hu == 40)) for of in (part, volume)]
+    np.testing.assert_allclose(*tissue)
+
+
+def test_a_scan_of_nothing_but_tissue_is_all_body() -> None:
+    volume = rhoa.Volume.from_array(np.zeros((20, 30, 40), np.int16), (2, 2, 2))
+
+    assert around_body(volume).shape == volume.shape
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.int32, np.float32, np.float64])

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 import rhoa
-from rhoa.phantom import Anatomy, Phantom, Surroundings, ct
+from rhoa.phantom import Anatomy, Phantom, Surroundings, ct, with_things
+from rhoa.phantom.anatomy import Thing
 from rhoa.pose import from_landmarks, from_volume
 from rhoa.pose.automatic import FILE, pelvis_model
 from tests.pose.pelves import turn_deg
@@ -89,6 +90,55 @@ class TestThingsThatAreNoPelvis:
         assert error_deg(found, case) < 2
         assert heads_mm(found, case) < 5
         assert not found.hard_flags
+
+    @pytest.mark.parametrize(
+        "things",
+        [
+            ("zip", "buckle", "clip", "coin"),
+            ("wire", "ecg_leads", "catheter"),
+            ("contrast_before_plane", "contrast_at_spine", "calcified_vessels"),
+            ("arms",),
+        ],
+        ids="-".join,
+    )
+    def test_what_patients_bring_loses_nobody(self, things: tuple[Thing, ...]) -> None:
+        case = phantom(3)
+
+        found = from_volume(with_things(case.volume, case.landmarks, things))
+
+        assert heads_mm(found, case) < 5
+        assert error_deg(found, case) < 3
+        assert not found.hard_flags
+
+    def test_a_prosthesis_of_one_side_leaves_the_other_hip(self) -> None:
+        around = Surroundings(implant="left", bladder_hu=400)
+        case = ct(
+            Anatomy.random(4), spacing_mm=(2.5, 2.5, 2.5), angles=(5, 1, -6), surroundings=around
+        )
+
+        found = from_volume(case.volume)
+
+        assert error_deg(found, case) < 3 or found.hard_flags
+        head = found.to_lps([found.quality[f"hip_right_{axis}_mm"] for axis in "xyz"])
+        assert np.linalg.norm(head - case.hip_centres["right"]) < 5
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_a_scrap_of_metal_before_the_thighs_loses_neither_hip(self, seed: int) -> None:
+        """A ball of 2 to 9 mm anywhere before the plane, on the skin or off it."""
+        random = np.random.default_rng(seed)
+        case = phantom(20 + seed)
+        where = random.uniform((-60, -55, -70), (60, -30, 20))
+        place = from_landmarks(case.landmarks).to_lps(where)
+
+        made = with_ball(case.volume, place, random.uniform(2, 9), 2500)
+        found = from_volume(made)
+
+        assert error_deg(found, case) < 3 or found.flags
+        assert not found.hard_flags
+        joints = rhoa.hips.joints(made, found)
+        for side in SIDES:
+            assert joints[side].found
+            assert np.linalg.norm(joints[side].centre_lps_mm - case.hip_centres[side]) < 5
 
 
 class TestPartOfAPelvis:

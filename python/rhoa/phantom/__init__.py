@@ -3,7 +3,7 @@
 from rhoa.phantom.anatomy import ABDOMEN, Anatomy, JointDisease, Surroundings
 from rhoa.phantom.export import PhantomLabel, phantom_labels, write_cohort, write_dicom, write_xray
 from rhoa.phantom.radiography import XRay, xray
-from rhoa.phantom.voxelize import LABELS, Phantom, ct
+from rhoa.phantom.voxelize import LABELS, Phantom, ct, with_things
 
 __all__ = [
     "ABDOMEN",
@@ -16,6 +16,7 @@ __all__ = [
     "XRay",
     "ct",
     "phantom_labels",
+    "with_things",
     "write_cohort",
     "write_dicom",
     "write_xray",

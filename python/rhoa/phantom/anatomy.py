@@ -173,6 +173,19 @@ class Anatomy:
 Range = tuple[float, float]
 Reach = tuple[Range, Range, Range]
 Beyond = Literal["cut", "padding"]
+Thing = Literal[
+    "zip",
+    "buckle",
+    "clip",
+    "coin",
+    "wire",
+    "ecg_leads",
+    "catheter",
+    "contrast_before_plane",
+    "contrast_at_spine",
+    "calcified_vessels",
+    "arms",
+]
 
 # What a scan covers around the middle of the tubercles by default, mm.
 FIELD_OF_VIEW: Reach = ((-225.0, 225.0), (-95.0, 225.0), (-95.0, 205.0))
@@ -205,6 +218,10 @@ class Surroundings:
     """Sides on which tagged stool, 400 to 1300 HU, lies against the iliac wing, gas above it."""
     bladder_hu: float = 8.0
     """Urine; with excreted contrast, about 400."""
+    things: tuple[Thing, ...] = ()
+    """Of metal on the skin (zip, buckle, clip, coin, wire, ecg_leads) and as dense as bone: a
+    urinary catheter, contrast in bowel before the AP plane or at the left spine, calcified vessels,
+    and the arms beside the pelvis. `with_things` puts them into any scan."""
     ribs: bool = False
     """The last three pairs; their tips lie at about 240 mm, so that ``reach_mm`` must be more."""
     implant: Side | None = None
@@ -227,6 +244,8 @@ class Surroundings:
         for name in ("implant", "absent", "displaced"):
             if getattr(self, name) is not None:
                 require_choice(name, getattr(self, name), SIDES)
+        for thing in self.things:
+            require_choice("things", thing, get_args(Thing))
         for side in self.tagged_stool:
             require_choice("tagged_stool", side, SIDES)
         moved = np.asarray(self.displacement_mm, float)

@@ -11,21 +11,23 @@ import numpy as np
 from rhoa._types import SIDES
 from rhoa.errors import ParameterError, require_positive
 from rhoa.phantom import solids
-from rhoa.phantom.anatomy import PADDING_HU, PLAIN
+from rhoa.phantom.anatomy import PADDING_HU, PLAIN, Surroundings
 from rhoa.phantom.solids import Field, Grid, ball, below_plane, capsule
-from rhoa.pose import Landmarks
+from rhoa.pose import Landmarks, from_landmarks
+from rhoa.pose.bone import along_patient
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from rhoa._types import Side
-    from rhoa.phantom.anatomy import Anatomy, Surroundings
+    from rhoa.phantom.anatomy import Anatomy, Thing
     from rhoa.phantom.solids import Solid
 
     Point = NDArray[np.float64]
+    Place = tuple[float, float]
 
 
 # What patients bring into a scan besides bone: bladder, bowel, ribs and metal, painted as HU.
@@ -126,13 +128,143 @@ def add_implant(hu: NDArray[np.float32], grid: Grid, anatomy: Anatomy, side: Sid
         _fill(hu, grid, solid, value)
 
 
+# Lines along the skin before the pelvis, from and to (left and up, AP mm), their radius and HU.
+ON_SKIN: Mapping[str, tuple[tuple[tuple[Place, Place], ...], float, float]] = {
+    "zip": ((((0, -10), (0, -62)),), 2.5, 2500),
+    "buckle": ((((-25, 60), (25, 60)),), 5.0, 3000),
+    "clip": ((((60, 20), (60, 28)),), 4.0, 2800),
+    "coin": ((((-95, 70), (-95, 72)),), 9.0, 3000),
+    "wire": ((((-110, 130), (110, 20)),), 1.5, 2000),
+    "ecg_leads": (
+        (((-90, 160), (-20, 110)), ((20, 110), (90, 160)), ((0, 110), (0, 20))),
+        1.5,
+        2200,
+    ),
+}
+CATHETER = ((0, 10, -60), (0, 55, 35))
+BEFORE_PLANE = ((-60, -12, 75), (55, -16, 50))
+# The left external iliac and femoral artery of the mean pelvis, from above down, AP mm.
+ARTERY = ((28, 100, 150), (58, 62, 92), (74, 20, 45), (70, 8, 15), (72, 14, -60))
+SKIN_STEP_MM = 4.0
+BONE_HU, TISSUE_HU = 250.0, -300.0
+
+
+def with_things(
+    volume: Volume, landmarks: Landmarks, things: Sequence[Thing], *, seed: int = 0
+) -> Volume:
+    """A copy of any scan of known pose with things that patients bring, as in `Surroundings`.
+
+    Parameters
+    ----------
+    volume
+        A CT in Hounsfield units; its bone (above 250 HU) is left as it is.
+    landmarks
+        Of the pelvis in it.
+    things
+        Names as in ``Surroundings.things``.
+    seed
+        Draws HU, and places that vary.
+
+    Examples
+    --------
+    >>> from rhoa.phantom import Anatomy, ct, with_things
+    >>> pelvis = ct(Anatomy.random(1), spacing_mm=(5, 5, 5))
+    >>> int(with_things(pelvis.volume, pelvis.landmarks, ["buckle"]).hu.max()) > 2000
+    True
+    """
+    frame = from_landmarks(landmarks)
+    hu = np.array(volume.hu, np.float32)
+    view = along_patient(Volume(hu, volume.affine))
+    grid = Grid(view.shape, frame.to_ap(view.affine[:3, 3]), (frame.matrix @ view.affine[:3, :3]).T)
+    spines = frame.to_ap(np.stack([landmarks.asis_left, landmarks.asis_right]))
+    random = np.random.default_rng([seed, 99])
+    add_things(view.hu, grid, Surroundings(things=tuple(things)).things, spines, random)
+    return Volume(np.clip(np.rint(hu), -1024, 3071).astype(np.int16), volume.affine)
+
+
+def add_things(
+    hu: NDArray[np.float32],
+    grid: Grid,
+    things: Sequence[Thing],
+    spines: NDArray[np.float64],
+    random: np.random.Generator,
+) -> None:
+    """Paint things on the skin, and what in the body is as dense as bone; ``spines`` in AP mm."""
+    s = float(np.linalg.norm(spines[0] - spines[1])) / 224
+    into = (-np.inf, BONE_HU)
+    for thing in things:
+        if thing in ON_SKIN:
+            lines, radius, value = ON_SKIN[thing]
+            for line in lines:
+                for one, other in pairwise(_along_skin(hu, grid, s * np.array(line, float))):
+                    _fill(hu, grid, capsule(one, other, radius), value)
+        elif thing == "catheter":
+            _fill(
+                hu,
+                grid,
+                capsule(s * np.array(CATHETER[0]), s * np.array(CATHETER[1]), 3.0),
+                900.0,
+                into,
+            )
+        elif thing == "contrast_before_plane":
+            loop = capsule(s * np.array(BEFORE_PLANE[0]), s * np.array(BEFORE_PLANE[1]), 12.0)
+            _fill(hu, grid, loop, float(random.uniform(350, 900)), into)
+        elif thing == "contrast_at_spine":
+            where = spines[0] + random.uniform((-16, -10, -12), (-8, 2, 4))
+            _fill(hu, grid, ball(where, 14.0), float(random.uniform(400, 900)), into)
+        elif thing == "calcified_vessels":
+            for sign in (1, -1):
+                course = s * np.array(ARTERY, float) * (sign, 1, 1)
+                for one, other in pairwise(course):
+                    for start in np.arange(0.0, 0.9, 0.2):
+                        end = start + random.uniform(0.02, 0.18)
+                        wall = random.uniform(-3, 3, 3)
+                        here, there = (one + at * (other - one) + wall for at in (start, end))
+                        value = float(random.uniform(500, 1400))
+                        _fill(hu, grid, capsule(here, there, 2.0), value, into)
+        elif thing == "arms":
+            _add_arms(hu, grid, s)
+
+
+def _along_skin(
+    hu: NDArray[np.float32], grid: Grid, line: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    """AP places on the skin before a line of the AP plane, ``((left, up), (left, up))``."""
+    places = []
+    inverse = np.linalg.inv(grid.steps)
+    count = int(np.linalg.norm(line[1] - line[0]) / SKIN_STEP_MM) + 2
+    for x, z in np.linspace(line[0], line[1], count):
+        k, _, i = np.rint((np.array([x, 0, z]) - grid.start) @ inverse).astype(int)
+        if 0 <= k < grid.shape[0] and 0 <= i < grid.shape[2]:
+            tissue = np.flatnonzero(hu[k, :, i] > TISSUE_HU)
+            if len(tissue):
+                places.append(grid.start + np.array([k, tissue[0], i]) @ grid.steps)
+    return places
+
+
+def _add_arms(hu: NDArray[np.float32], grid: Grid, scale: float) -> None:
+    """Forearms beside the body, two bones each, as far as the scan reaches."""
+    middle = np.array([0.0, 70.0, 40.0]) * scale
+    k, j, _ = np.rint((middle - grid.start) @ np.linalg.inv(grid.steps)).astype(int)
+    tissue = np.flatnonzero(hu[np.clip(k, 0, len(hu) - 1), j] > TISSUE_HU)
+    for edge, sign in zip(tissue[[-1, 0]], (1, -1), strict=True):
+        x = (grid.start + np.array([k, j, edge]) @ grid.steps)[0] + sign * 36
+        low, high = np.array([x, 55.0, -90.0]), np.array([x + sign * 8, 75.0, 190.0])
+        _fill(hu, grid, capsule(low, high, 32.0, 38.0), MUSCLE_HU, (-np.inf, TISSUE_HU))
+        for back in (-13.0, 13.0):
+            one, other = (end + np.array([0.0, back, 0.0]) for end in (low, high))
+            _fill(hu, grid, capsule(one, other, 7.5), CORTEX_HU, (-np.inf, BONE_HU))
+            _fill(hu, grid, capsule(one, other, 4.0), 120.0)
+
+
 def _fill(
     hu: NDArray[np.float32],
     grid: Grid,
     solid: Solid,
     value: float | tuple[NDArray[np.float64], NDArray[np.float64]],
+    into: tuple[float, float] = (-np.inf, np.inf),
 ) -> None:
-    """Replace what is inside a solid by one HU, or by that of the nearest of some points."""
+    """Replace HU in a range inside a solid by one HU, or by that of the nearest of some points."""
     part = grid.around(solid.low - 4, solid.high + 4)
     x, y, z = grid.points(part)
     share = np.clip(0.5 - solid.distance(x, y, z) / EDGE_MM, 0, 1)
@@ -144,6 +276,7 @@ def _fill(
             np.minimum(nearest, away, out=nearest)
     else:
         level = np.float32(value)
+    share[(hu[part] < into[0]) | (hu[part] > into[1])] = 0
     hu[part] += share * (level - hu[part])
 
 
@@ -457,6 +590,9 @@ def ct(
     grid, affine = _grid(np.array(spacing), turn, origin, surroundings)
     hu = soft_tissue(grid, anatomy, random, surroundings, table=table, down=turn[1])
     labels = add_bones(hu, grid, anatomy, float(np.mean(spacing)), surroundings)
+    spines = np.stack([solids.spine_tip(anatomy, side) for side in SIDES])
+    things = np.random.default_rng([anatomy.seed, 99])
+    add_things(hu, grid, surroundings.things, spines, things)
     volume = Volume(_digitised(hu, noise_hu, random), affine)
     if surroundings.beyond == "padding":
         unseen = _beyond(volume, surroundings)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from rhoa.pose.alignment import (
     usable_alignment,
 )
 from rhoa.pose.anterior_plane import PUBES, angle_deg, facet_of, refined
-from rhoa.pose.bone import Faces, bone_of, coarse, edges, finer, thinned
+from rhoa.pose.bone import Faces, around_body, bone_of, coarse, edges, finer, thinned
 from rhoa.pose.spheres import hough_sphere_centres, refine_sphere
 from rhoa.reading import as_volume
 from rhoa.volume import Volume
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     Rows = NDArray[np.intp]
 
     Points = NDArray[np.float64]
+
+Real = TypeVar("Real", np.float32, np.float64)
 
 
 # A statistical shape model of the pelvis, registered robustly to the edges of bone in a CT.
@@ -66,6 +68,8 @@ LEAST_FOUND = 60
 SURE_WEIGHT = 0.3
 """Points of less weight (joints, much of the sacrum) are left out of the first steps."""
 FEW, SOME = 250, 700
+ONE_THREAD, ONE_THREAD_UNKNOWNS = 200_000, 90
+"""Multiplications of a product, and unknowns of a system, that BLAS does on one thread."""
 
 LEAST_EDGES, MOST_EDGES = 1_000, 80_000
 # What is no edge of bone, in HU: gas lies before it; it is as dense within as at its rim.
@@ -84,6 +88,8 @@ MODES_MM = tuple(np.linspace(26, 10, 12))
 ALL_MM = (18, 14)
 SMOOTH_MM = tuple(np.linspace(18, 7, 14))
 RIVAL_MM, RIVAL_DEG = 25.0, 15.0
+END_MM = 2.5
+"""From the ends of a scan, within which nothing is expected."""
 NEAR_MM = 25.0
 """Surface this close to a landmark shows whether it was seen."""
 
@@ -167,9 +173,9 @@ class Fit:
         """Points of the deformed model in its own frame."""
         points = self.model.mean[rows]
         if self.modes is not None:
-            points = points + np.tensordot(self.modes, self.model.modes[:, rows], 1)
+            points = points + np.einsum("m,mpx->px", self.modes, self.model.modes[:, rows])
         if self.smooth is not None:
-            points = points + np.tensordot(self.model.smooth[:, rows].T, self.smooth, 1)
+            points = points + np.einsum("sp,sx->px", self.model.smooth[:, rows], self.smooth)
         return points
 
     def lps(self, rows: Rows | slice) -> Points:
@@ -210,12 +216,15 @@ class BoneEdges:
     points: Points
     outward: Points
     grid: Volume
+    """Smoothed HU, at least of the body."""
+    faces: Faces
+    """Of the whole scan."""
 
     @classmethod
-    def of(cls, grid: Volume) -> BoneEdges:
-        """All edges of smoothed HU."""
+    def of(cls, grid: Volume, scan: Volume) -> BoneEdges:
+        """All edges of smoothed HU of a scan."""
         points, uphill = edges(grid)
-        return cls(points, -uphill, grid)
+        return cls(points, -uphill, grid, Faces.of_array(scan.shape, scan.affine))
 
     def cortical(self) -> BoneEdges:
         """Those that may be an edge of bone: soft tissue before them, marrow behind a dense rim.
@@ -223,10 +232,12 @@ class BoneEdges:
         Gas lies before contrast in bowel and air before what is on the skin; contrast and metal
         are as dense within as at their rim. So are some femoral heads.
         """
-        points, uphill, grid = self.points, -self.outward, self.grid
+        grid = self.grid
+        places = grid.to_index(self.points)
+        inward = grid.to_index(self.points - self.outward) - places
 
         def at(depth_mm: float) -> NDArray[np.float32]:
-            index = np.rint(grid.to_index(points + depth_mm * uphill)).astype(np.intp)
+            index = np.rint(places + depth_mm * inward).astype(np.intp)
             np.clip(index, 0, np.array(grid.shape) - 1, out=index)
             values: NDArray[np.float32] = grid.hu[tuple(index.T)]
             return values
@@ -235,26 +246,31 @@ class BoneEdges:
         filled = core.min(axis=0) > CORE_HU
         filled &= core.mean(axis=0) > CORE_SHARE * rim.max(axis=0)
         of_bone = (at(-BEFORE_MM) > GAS_HU) & ~filled
-        return BoneEdges(points[of_bone], self.outward[of_bone], grid)
+        return replace(self, points=self.points[of_bone], outward=self.outward[of_bone])
 
     def turned(self, turn: Points) -> BoneEdges:
         """The same scan with its axes turned."""
         affine = np.eye(4)
         affine[:3] = turn @ self.grid.affine[:3]
-        return BoneEdges(self.points @ turn.T, self.outward @ turn.T, Volume(self.grid.hu, affine))
+        return BoneEdges(
+            self.points @ turn.T,
+            self.outward @ turn.T,
+            Volume(self.grid.hu, affine),
+            replace(self.faces, inward=self.faces.inward @ turn.T),
+        )
 
     @cached_property
     def sample(self) -> BoneEdges:
         """A part of them that is quickly searched, chosen by a fixed draw."""
         both = thinned(np.hstack([self.points, self.outward]), MOST_EDGES)
-        return BoneEdges(both[:, :3], both[:, 3:], self.grid)
+        return replace(self, points=both[:, :3], outward=both[:, 3:])
 
     @cached_property
     def _tree(self) -> object:
         from scipy.spatial import cKDTree
 
         rows = np.hstack([self.points, TURNED_MM * self.outward])
-        return cKDTree(rows, balanced_tree=False, compact_nodes=False)
+        return cKDTree(rows, leafsize=30, balanced_tree=False)
 
     def nearest(self, points: Points, outward: Points, within_mm: float) -> tuple[Points, Rows]:
         """Distance, direction counted, and number of the nearest edge; infinity where none is."""
@@ -264,8 +280,7 @@ class BoneEdges:
 
     def inside(self, points: Points) -> NDArray[np.bool_]:
         """Whether points were scanned, and not at the very edge of the scan."""
-        index, last = self.grid.to_index(points), np.array(self.grid.shape) - 1
-        return np.asarray(((index > 1) & (index < last - 1)).all(axis=1))
+        return np.asarray((self.faces.distances(points) > END_MM).all(axis=1))
 
     def found(self, fit: Fit, rows: Rows, spread_mm: float) -> tuple[Points, NDArray[np.bool_]]:
         """For each surface point how near an edge is, 1 to 0, and whether it was scanned."""
@@ -343,11 +358,11 @@ class BoneEdges:
             along = np.hstack([moves[axis], bend])
             weighted = (ALONG * weight[:, None] * along).astype(np.float32)
             where = np.concatenate([here, own])
-            matrix[np.ix_(where, where)] += along.T @ weighted
-            gradient[where] += weighted.T @ residual[:, axis]
+            matrix[np.ix_(where, where)] += _product(along, weighted)
+            gradient[where] += np.einsum("nk,n->k", weighted, residual[:, axis])
         weighted = (weight[:, None] * normal).astype(np.float32)
-        matrix += normal.T @ weighted
-        gradient += weighted.T @ (residual * across).sum(axis=1)
+        matrix += _product(normal, weighted)
+        gradient += np.einsum("nk,n->k", weighted, (residual * across).sum(axis=1))
 
         matrix[6, 6] += 1 / SIZE_SD**2
         gradient[6] -= np.log(fit.size) / SIZE_SD**2
@@ -359,7 +374,7 @@ class BoneEdges:
             gradient[few:] -= bent.T.ravel()
         diagonal = np.arange(count)
         matrix[diagonal, diagonal] += np.where(diagonal < 6, 1e-6, np.where(diagonal < 7, 0, 1))
-        step: Points = np.linalg.solve(matrix, gradient).astype(np.float64)
+        step = _solved(matrix, gradient)
         angle = float(np.linalg.norm(step[3:6]))
         if angle > MOST_TURN:
             step *= MOST_TURN / angle
@@ -459,6 +474,35 @@ def _apart(one: Fit, other: Fit, distance_mm: float, angle_deg: float) -> bool:
     return bool(np.linalg.norm(one.place - other.place) > distance_mm or turned > angle_deg)
 
 
+# OpenBLAS does large products and solutions on threads of its own, which wait for each other longer
+# than these small ones take, above all where processors are shared: they are done part by part.
+
+
+def _product(one: NDArray[Real], other: NDArray[Real]) -> NDArray[Real]:
+    """``one.T @ other``."""
+    rows = max(1, ONE_THREAD // (one.shape[1] * other.shape[1]))
+    whole = len(one) // rows * rows
+    parts = (of[:whole].reshape(-1, rows, of.shape[1]) for of in (one, other))
+    summed = (next(parts).transpose(0, 2, 1) @ next(parts)).sum(axis=0)
+    total: NDArray[Real] = summed + one[whole:].T @ other[whole:]
+    return total
+
+
+def _solved(matrix: Points, right: Points) -> Points:
+    """The solution of a symmetric positive system, half by half."""
+    count = len(matrix)
+    if count < ONE_THREAD_UNKNOWNS:
+        return np.asarray(np.linalg.solve(matrix, right), np.float64)
+    first, second = slice(None, count // 2), slice(count // 2, None)
+    across = matrix[first, second]
+    both = _solved(matrix[first, first], np.column_stack([across, right[first]]))
+    reduced, least = both[:, :-1], both[:, -1]
+    end = _solved(
+        matrix[second, second] - _product(across, reduced), right[second] - across.T @ least
+    )
+    return np.concatenate([least - reduced @ end, end])
+
+
 def _rotation(vector: Points) -> Points:
     """The rotation about a vector by its length."""
     angle = float(np.linalg.norm(vector))
@@ -485,8 +529,9 @@ LEAST_SCANNED = 0.9
 """Share of the surface about a landmark that was scanned; with less the landmark is outside."""
 LEAST_FACE_MM = 6.0
 """From a landmark to the nearest end of the scan; nearer ones are outside, too."""
-CLEAN_MM, TRUSTED_MM = 7.0, 3.5
-"""Bone this close to the fitted surface, and to an edge that may be bone's, holds the landmarks."""
+CLEAN_MM, SPINE_MM, TRUSTED_MM = 7.0, 12.0, 3.5
+"""Bone this close to the fitted surface, about spines (which stand out more in some pelves than the
+model knows) a little farther, and to an edge that may be bone's, holds the landmarks."""
 FARTHEST_MM = 12.0
 """Between a landmark on the bone and the model's; one farther away is the model's."""
 MOST_BEHIND_MM = 3.0
@@ -588,9 +633,9 @@ def from_volume(
     """
     require_choice("pubis", pubis, PUBES)
     volume = as_volume(volume)
-    grid = coarse(volume, progress=progress)
+    grid = coarse(around_body(volume), progress=progress)
     bone = bone_of(finer(grid, FINE_MM))
-    edges = BoneEdges.of(bone.grid)
+    edges = BoneEdges.of(bone.grid, volume)
     scan = edges.cortical()
     found, turn = _found(scan)
     frame = _LandmarkReading(bone, max(grid.spacing_mm), edges, scan, found, pubis).alignment()
@@ -652,7 +697,7 @@ class _LandmarkReading:
             [(near[rows] * weight[rows]).sum() / max(weight[rows].sum(), 1e-9) for rows in about]
         )
         flags = set()
-        faces = Faces.of_array(self.scan.grid.shape, self.scan.grid.affine)
+        faces = self.scan.faces
         outside = scanned < LEAST_SCANNED
         outside |= faces.distances(fit.landmarks).min(axis=1) < LEAST_FACE_MM
         if outside.any():
@@ -722,11 +767,14 @@ class _LandmarkReading:
         from scipy.spatial import cKDTree
 
         fit, points = self.fit, self.bone.points
-        hips = fit.lps(np.flatnonzero(fit.model.bone < SACRUM))
-        low, high = hips.min(axis=0) - CLEAN_MM, hips.max(axis=0) + CLEAN_MM
+        rows = np.flatnonzero(fit.model.bone < SACRUM)
+        hips, reach = fit.lps(rows), np.full(len(rows), CLEAN_MM)
+        for spine in range(LANDMARKS.start, LANDMARKS.start + 2):
+            reach[np.isin(rows, fit.model.near(spine))] = SPINE_MM
+        low, high = hips.min(axis=0) - SPINE_MM, hips.max(axis=0) + SPINE_MM
         points = points[((points > low) & (points < high)).all(axis=1)]
-        near = cKDTree(hips).query(points, distance_upper_bound=CLEAN_MM)[0]
-        points = points[np.isfinite(near)]
+        away, nearest = cKDTree(hips).query(points, distance_upper_bound=SPINE_MM)
+        points = points[away < np.append(reach, 0)[nearest]]
         if not len(points):
             return None
         voxel_mm = max(self.scan.grid.spacing_mm)

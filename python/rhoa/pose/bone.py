@@ -26,8 +26,10 @@ TARGET_MM = 2.0
 AIR_HU = -1024.0
 """What an unknown voxel counts as."""
 DENSITIES_HU = (AIR_HU, 1500.0)
-LARGE = 1.4
-"""Times the voxels that are wanted: the least that are made smaller."""
+LARGE, SMALL = 1.4, 0.85
+"""Times the voxels that are wanted: the least that are made smaller, the most that are averaged."""
+BODY_CELL_MM, BODY_MARGIN_MM, LEAST_BODY_CM2 = 6.0, 12.0, 10.0
+"""Planes of a scan that hold less tissue, beyond those that hold more, are outside the body."""
 
 
 def coarse(
@@ -38,37 +40,82 @@ def coarse(
 ) -> Volume:
     """Block means of the volume, float32 HU, ``k`` superior, ``j`` posterior, ``i`` left.
 
-    Axes that are about as coarse as ``target_mm`` already stay as they are. Voxels that do not fill
-    a block at the far ends are left out. The axes are ordered and turned to run most nearly along
-    the patient's; an oblique volume stays oblique. Nothing of the volume's size is copied.
+    Axes that are about as coarse as ``target_mm`` already stay as they are; of those between, a
+    block takes parts of voxels. Voxels that do not fill a block at the far ends are left out. The
+    axes are ordered and turned to run most nearly along the patient's; an oblique volume stays
+    oblique. Nothing of the volume's size is copied.
     """
     source = along_patient(volume)
     blocks = [max(1, round(target_mm / step)) for step in source.spacing_mm]
     blocks = [min(block, length) for block, length in zip(blocks, source.shape, strict=True)]
-    k, j, i = (n // block for n, block in zip(source.shape, blocks, strict=True))
+    widths = [
+        target_mm / step if block == 1 and step < SMALL * target_mm <= step * length else block
+        for block, step, length in zip(blocks, source.spacing_mm, source.shape, strict=True)
+    ]
+    k, j, i = (int(n / width + 1e-6) for n, width in zip(source.shape, widths, strict=True))
     means = np.empty((k, j, i), np.float32)
-    wide = np.int32 if source.hu.dtype.kind in "biu" and source.hu.dtype.itemsize <= 2 else float
+    small = source.hu.dtype.kind in "biu" and source.hu.dtype.itemsize <= 2
+    wide = float if not small else np.int32 if widths == blocks else np.float32
+    layers, rows_of, columns_of = (
+        _parts(n // block, width / block)
+        for n, block, width in zip(source.shape, blocks, widths, strict=True)
+    )
+    held = [n // block * block for n, block in zip(source.shape, blocks, strict=True)]
 
     def mean(slab: int) -> None:
-        part = source.hu[
-            slab * blocks[0] : (slab + 1) * blocks[0], : j * blocks[1], : i * blocks[2]
-        ]
-        rows = np.zeros((j, i * blocks[2]), wide)
-        for layer in part:
-            for first in range(blocks[1]):
-                rows += layer[first :: blocks[1]]
-        means[slab] = sum(rows[:, first :: blocks[2]] for first in range(blocks[2]))
+        rows = np.zeros((held[1] // blocks[1], held[2]), wide)
+        for part, share in zip(*(of[slab] for of in layers), strict=True):
+            for number in range(part * blocks[0], (part + 1) * blocks[0]):
+                for first in range(blocks[1]):
+                    layer = source.hu[number, first : held[1] : blocks[1], : held[2]]
+                    rows += layer if share == 1 else layer * wide(share)
+        plane = rows[:, :: blocks[2]].copy()
+        for first in range(1, blocks[2]):
+            plane += rows[:, first :: blocks[2]]
+        for axis, (index, shares) in enumerate((rows_of, columns_of)):
+            if index.shape[1] > 1:
+                plane = plane.swapaxes(0, axis)
+                plane = np.einsum("nt,ntx->nx", shares.astype(wide), plane[index])
+                plane = plane.swapaxes(0, axis)
+        means[slab] = plane
 
     for done, _ in enumerate(side_by_side(mean, range(k)), 1):
         if progress is not None:
             progress(done, k, "bone")
-    means /= np.float32(np.prod(blocks))
+    means /= np.float32(np.prod(widths))
     if wide is float:
         np.nan_to_num(means, copy=False, nan=AIR_HU, posinf=AIR_HU, neginf=AIR_HU)
     affine = source.affine.copy()
-    affine[:3, 3] = source.to_lps([(block - 1) / 2 for block in blocks])
-    affine[:3, :3] *= blocks
+    affine[:3, 3] = source.to_lps([(width - 1) / 2 for width in widths])
+    affine[:3, :3] *= widths
     return Volume(means, affine)
+
+
+def _parts(length: int, width: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Of each block of ``width`` voxels the voxels that it holds, and how much of each."""
+    start = np.arange(int(length / width + 1e-6))[:, None] * width
+    index = np.floor(start + 1e-6).astype(np.intp) + np.arange(1 if width == 1 else 3)
+    share = np.minimum(index + 1, start + width) - np.maximum(index, start)
+    return np.minimum(index, length - 1), np.maximum(share, 0)
+
+
+def around_body(volume: Volume) -> Volume:
+    """A view of the volume along the patient's axes, without the air around body and table."""
+    volume = along_patient(volume)
+    steps = [max(1, int(BODY_CELL_MM / step)) for step in volume.spacing_mm]
+    tissue = volume.hu[:: steps[0], :: steps[1], :: steps[2]] > TISSUE_HU
+    sides_mm = np.multiply(steps, volume.spacing_mm)
+    part, affine = [], volume.affine.copy()
+    for axis, (step, side_mm, length) in enumerate(zip(steps, sides_mm, volume.shape, strict=True)):
+        cm2 = tissue.sum(axis=tuple({0, 1, 2} - {axis})) * (np.prod(sides_mm) / side_mm / 100)
+        held = np.flatnonzero(cm2 > LEAST_BODY_CM2)
+        if not len(held):
+            return volume
+        margin = int(BODY_MARGIN_MM / volume.spacing_mm[axis])
+        first = max(0, int(held[0]) * step - margin)
+        part.append(slice(first, min(length, int(held[-1] + 1) * step + margin)))
+        affine[:3, 3] += first * affine[:3, axis]
+    return Volume(volume.hu[tuple(part)], affine)
 
 
 def finer(volume: Volume, target_mm: float) -> Volume:
