@@ -45,7 +45,7 @@ from rhoa.dicom.pixels import (
 )
 from rhoa.errors import PixelDataError, ReadError, WarningCollector
 from rhoa.parallel import thread_count
-from rhoa.reading.quality import SliceStats, is_plausible, slice_stats
+from rhoa.reading.quality import SliceStats, implausibility, slice_stats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
     from rhoa.dicom.codecs import Decompress
     from rhoa.dicom.header import Header
+    from rhoa.dicom.pixels import Counts
     from rhoa.files import Progress
 
     Fill = Callable[[NDArray[Any], int], "Tally"]
@@ -77,6 +78,7 @@ class DecodedSeries(NamedTuple):
 
     hu: NDArray[np.int16] | NDArray[np.float32]
     padding_voxels: int
+    wrapped_voxels: int
     hu_range: tuple[float, float]
     stats: dict[int, SliceStats]  # by slice
 
@@ -86,14 +88,16 @@ class Tally:
     """What was met in the pixels of some slices."""
 
     padding: int = 0
+    wrapped: int = 0
     low: float = math.inf
     high: float = -math.inf
     stats: dict[int, SliceStats] = field(default_factory=dict)
 
-    def add(self, padding: int, low: float, high: float) -> None:
+    def add(self, one: Counts) -> None:
         """Count one more slice."""
-        self.padding += padding
-        self.low, self.high = min(self.low, low), max(self.high, high)
+        self.padding += one.padding
+        self.wrapped += one.wrapped
+        self.low, self.high = min(self.low, one.low), max(self.high, one.high)
 
 
 def check_pixels(header: Header, findings: WarningCollector) -> None:
@@ -199,7 +203,8 @@ def decode(
         except TooLargeForInt16Error:
             continue
         warn_of_padding(headers, findings)
-        return DecodedSeries(hu, tally.padding, (tally.low, tally.high), tally.stats)
+        seen = (tally.low, tally.high)
+        return DecodedSeries(hu, tally.padding, tally.wrapped, seen, tally.stats)
     raise PixelDataError(f"{headers[0].name}: its values fit neither int16 nor float32.")
 
 
@@ -251,9 +256,9 @@ def decoder(headers: Sequence[Header], progress: Progress | None = None) -> Iter
                     for k in range(start, stop):
                         counts = _slice_hu(hu[k], headers[first + k], decompress)
                         exact = hu.dtype == np.int16  # else the highest is not yet rounded
-                        facts = slice_stats(hu[k], counts[2] if exact else None)
+                        facts = slice_stats(hu[k], counts.high if exact else None)
                         with lock:
-                            tally.add(*counts)
+                            tally.add(counts)
                             tally.stats[first + k] = facts
                     return first + stop
 
@@ -286,7 +291,7 @@ def _in_order(
 
 def _slice_hu(
     out: NDArray[np.int16] | NDArray[np.float32], header: Header, decompress: Decompress
-) -> tuple[int, float, float]:
+) -> Counts:
     if _lies_as_it_is_stored(header, out):
         place, words = header.pixels, out.view(np.uint16)
         try:
@@ -361,7 +366,7 @@ def warn_of_padding(headers: Sequence[Header], findings: WarningCollector) -> No
         if hu > DENSEST_PADDING_HU:
             findings.warn(
                 f"PixelPaddingValue means {hu:g} HU, a value that tissue has; "
-                "voxels that hold it were set to air.",
+                "voxels that hold it were set to air where they are connected to the border.",
                 PixelDataError,
             )
             return
@@ -410,4 +415,4 @@ def _are_like_hounsfield(headers: Sequence[Header]) -> bool:
             raw = raw_samples(header, decompress)[::step, ::step]
             values, padding = stored_values(raw, header.format), padding_mask(raw, header.format)
             found.append(values.ravel() if padding is None else values[~padding])
-    return is_plausible(np.concatenate(found))
+    return not implausibility(np.concatenate(found))

@@ -20,7 +20,13 @@ from rhoa.errors import (
 )
 from rhoa.reading.decoding import decode, decoder, kinds, require_budget, shape_of, warn_of_padding
 from rhoa.reading.geometry import orientation_name, sort_slices, stack_of
-from rhoa.reading.quality import quality_report, volume_quality_report
+from rhoa.reading.quality import (
+    clear_background,
+    fill_of,
+    quality_report,
+    volume_quality_report,
+    warn_of_wrapped,
+)
 from rhoa.reading.repairs import repair_names, resample
 from rhoa.reading.series_index import (
     AUTO,
@@ -42,7 +48,7 @@ if TYPE_CHECKING:
 
     from rhoa.dicom.header import Header
     from rhoa.files import PathOrPaths, Progress
-    from rhoa.reading.decoding import Fill
+    from rhoa.reading.decoding import Fill, Tally
     from rhoa.reading.geometry import SortedSlices
     from rhoa.reading.quality import SliceStats
     from rhoa.reading.series_index import ImageSeries, SeriesIndex, SeriesSummary
@@ -415,10 +421,13 @@ def read_series(
     )
     first = headers[0]
     moved = bool(made or blank_dropped)
+    warn_of_wrapped(decoded.wrapped_voxels, findings)
     if moved:
         seen = volume_quality_report(volume.hu, volume.affine, findings)
     else:
         seen = plan.quality_report(decoded.stats, findings)
+    if seen["filled_hu"] is not None:
+        clear_background(volume.hu, seen["filled_hu"])
     report: dict[str, Any] = {
         "files": plan.found.files,
         "skipped": dict(plan.found.skipped),
@@ -434,8 +443,9 @@ def read_series(
         "transfer_syntaxes": syntax_names(ordered.headers),
         "rescale_varies": len({(h.format.slope, h.format.intercept) for h in ordered.headers}) > 1,
         "padding_voxels": decoded.padding_voxels,
+        "wrapped_voxels": decoded.wrapped_voxels,
         "hu_range": [float(volume.hu.min()), float(volume.hu.max())]
-        if moved
+        if moved or seen["filled_hu"] is not None
         else list(decoded.hu_range),
         **seen,
         "warnings": list(findings.warnings),
@@ -452,7 +462,8 @@ BLOCK_BYTES = 8 << 20
 
 
 class BlankSliceError(Exception):
-    """A blank slice: whether it counts is known when all slices are. Never reaches the user."""
+    """A blank slice or filled background: what it is is known when all slices are. Never reaches
+    the user."""
 
 
 class SliceSource:
@@ -494,7 +505,7 @@ class SliceSource:
         ReadError
             As `rhoa.read_ct`.
         BlankSliceError
-            If a slice is blank, so that all have to be read.
+            If a slice is blank or its background filled, so that all have to be read.
         """
         headers = self._plan.headers
         total, rows, columns = shape_of(headers)
@@ -502,17 +513,21 @@ class SliceSource:
         most = max(1, BLOCK_BYTES // (rows * columns * 2))
         buffers = {kind: np.empty((0, rows, columns), kind) for kind in self._kinds}
         stats: dict[int, SliceStats] = {}
+        wrapped = 0
         with decoder(headers, self._progress) as fill:
             for first in range(0, total, most):
                 count = min(most, total - first)
-                hu, seen = self._block(fill, buffers, first, count)
-                stats |= seen
+                hu, tally = self._block(fill, buffers, first, count)
+                stats |= tally.stats
+                wrapped += tally.wrapped
                 zeros = [header.format.intercept for header in headers[first : first + count]]
                 equal, _, still = blankness(hu, zeros)
-                if (equal | still).any():
+                thumbnails = np.stack([one.thumbnail for one in tally.stats.values()])
+                if (equal | still).any() or fill_of(thumbnails) is not None:
                     raise BlankSliceError
                 yield first, hu
         warn_of_padding(headers, self._findings)
+        warn_of_wrapped(wrapped, self._findings)
         warning = self._plan.ordered.stack.warning
         if warning:
             self._findings.warn(warning, GeometryError)
@@ -520,14 +535,14 @@ class SliceSource:
 
     def _block(
         self, fill: Fill, buffers: dict[str, NDArray[Any]], first: int, count: int
-    ) -> tuple[NDArray[Any], dict[int, SliceStats]]:
+    ) -> tuple[NDArray[Any], Tally]:
         """One block in the smallest of the element types that holds it."""
         for kind in self._kinds:
             if len(buffers[kind]) < count:
                 buffers[kind] = np.empty((count, *buffers[kind].shape[1:]), kind)
             hu = buffers[kind][:count]
             try:
-                return hu, fill(hu, first).stats
+                return hu, fill(hu, first)
             except TooLargeForInt16Error:
                 shape = shape_of(self._plan.headers)
                 require_budget(shape, np.dtype(self._kinds[-1]), self._max_bytes)
