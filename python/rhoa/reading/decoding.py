@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -48,7 +50,7 @@ from rhoa.parallel import thread_count
 from rhoa.reading.quality import SliceStats, implausibility, slice_stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -65,12 +67,30 @@ LARGEST_RESCALE = 2.0**31
 """No slope or intercept is larger; 32-bit values times it still fit float32."""
 _RUN = 16  # slices that a thread takes at once; they are waited for together
 _LITTLE = frozenset([IMPLICIT_LITTLE, EXPLICIT_LITTLE])
-_NOT_HU = frozenset([
-    "PERFUSION", "MONO", "IODINE", "VNC", "VIRTUAL", "ZEFF", "MIP", "MINIP",
-    "IP", "MAXIMUM", "MINIMUM", "RENDER", "CURVED", "ADDITION", "SUBTRACTION", "DIVISION",
-    "DEVIATION", "QUANTITY",
-])  # fmt: skip  # single-frame files use the first line, frames of enhanced ones the others
-"""Words of Image Type that name values derived from HU, or projections of them."""
+MONO = "mono"
+"""The name by which virtual mono-energetic HU are accepted."""
+_HU_TYPES = frozenset(["", "HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS", "HNSF"])
+_UNSPECIFIED = frozenset(["US", "UNSPECIFIED", "NONE"])
+_MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "perfusion": "PERFUS|CBF|CBV|MTT|TTP|TMAX|TTD|PERMEAB|BLOOD.?(FLOW|VOLUME)|^PBV$|^RBV$",
+        "iodine": "IODINE|IODIN|^IMD$|^IOD",
+        "virtual non-contrast": "VNC|VUE|VIRTUAL.?(NON|UN)|NON.?CONTRAST.?VIRT|VNI|VUC",
+        "effective atomic number": "Z.?EFF|EFF.*(ATOM|Z$)|EFFECTIVE.?Z|ATOMIC",
+        "electron density": "ELECTRON|^EDW?$|^RHO$|RHO.E",
+        "material": "MATERIAL|URIC|NON.?CALCIUM|CALCIUM.?(MAP|SUPP)|^WATER|FAT.?FRAC|BONE.?REMOV"
+        "|BONE.?MARROW|^BMD$|^MD$",
+        "attenuation or stopping power": "^ATTENUATION|MU.?MAP|STOPPING|^SPR$|PHOTO.?ELECTRIC|COMPTON|SINOGRAM",
+        "labels": "LABEL|SEGMENT|PROBAB|^MASK$|^SEG$",
+        "projection": "M(AX|IN)?IP|(MAX|MIN|AVG|AVE|MEAN).?IP|^IP$|MAXIMUM|MINIMUM|RAYSUM|DRR",
+        "rendering": "RENDER|^VRT?$|^SSD$|CURVED|ENDOSCOP|FLY.?THROUGH|UNFOLD|PANORAM",
+        "arithmetic": "ADDITION$|SUBTRACT|DIVISION|MULTIPLIC|DEVIATION|DIFFERENCE|^SUB$|^STDDEV$"
+        "|^VARIANCE$|ENTROPY|QUANTITY|^RATIO$",
+        MONO: "MONO.?E|MONO.?[0-9]|^MONO$|^VM[IE]|^VMCT|KEV|MONO.?CHROM|^VIRTUAL$",
+    }
+)
+"""What words of ImageType and RescaleType mean that are not plain HU; matched in any part."""
+_MEANING = {name: re.compile(words) for name, words in _MEANINGS.items()}
 
 
 class DecodedSeries(NamedTuple):
@@ -100,8 +120,12 @@ class Tally:
         self.low, self.high = min(self.low, one.low), max(self.high, one.high)
 
 
-def check_pixels(header: Header, findings: WarningCollector) -> None:
+def check_pixels(
+    header: Header, findings: WarningCollector, accept: Collection[str] = ()
+) -> None:
     """Check, before anything is allocated, that a slice can be decoded to HU.
+
+    ``accept`` may hold `MONO`.
 
     Raises
     ------
@@ -112,7 +136,7 @@ def check_pixels(header: Header, findings: WarningCollector) -> None:
         If its decoder is not installed.
     """
     name, form = header.name, header.format
-    _check_meaning(header, findings)
+    _check_meaning(header, findings, accept)
     if max(form.rows, form.columns) > MOST_PIXELS_A_SIDE or min(form.rows, form.columns) < 1:
         raise PixelDataError(
             f"{name}: {form.rows} x {form.columns} pixels; a CT slice has 1 to "
@@ -131,7 +155,7 @@ def check_pixels(header: Header, findings: WarningCollector) -> None:
     require_codec(name, place.syntax)
 
 
-def _check_meaning(header: Header, findings: WarningCollector) -> None:
+def _check_meaning(header: Header, findings: WarningCollector, accept: Collection[str]) -> None:
     """Check that pixels are Hounsfield units and nothing else."""
     name, form = header.name, header.format
     if header.photometric != "MONOCHROME2":
@@ -164,16 +188,32 @@ def _check_meaning(header: Header, findings: WarningCollector) -> None:
             f"{name}: RescaleSlope (0028,1053) is 0, which makes every voxel equal; "
             "export the original series."
         )
-    words = {word for part in header.image_type for word in part.replace("_", " ").split()}
-    if header.rescale_type == "US":
-        findings.warn(
-            "RescaleType is US (unspecified); values are taken as Hounsfield units.", PixelDataError
-        )
-    elif header.rescale_type not in {"", "HU"} or words & _NOT_HU:
-        what = " ".join(sorted(words & _NOT_HU)) or f"RescaleType {header.rescale_type}"
+    kind = header.rescale_type.upper().strip()
+    words = [*header.image_type, *(kind,) * (kind not in _HU_TYPES | _UNSPECIFIED)]
+    parts = {part for word in words for part in (word, *re.split(r"[^A-Z0-9]+", word.upper()))}
+    found = {
+        meaning: part
+        for meaning, pattern in _MEANING.items()
+        for part in sorted(parts)
+        if pattern.search(part.upper())
+    }
+    if MONO in found and len(found) == 1:
+        if MONO in accept:
+            return
         raise PixelDataError(
-            f"{name}: {what}: the values are no plain Hounsfield units; "
+            f"{name}: {found[MONO]}: virtual mono-energetic Hounsfield units, which differ from "
+            'those of an ordinary CT; read_ct needs that, or pass accept="mono".'
+        )
+    if found or kind not in _HU_TYPES | _UNSPECIFIED:
+        what = ", ".join(f"{part} ({meaning})" for meaning, part in found.items())
+        raise PixelDataError(
+            f"{name}: {what or f'RescaleType {kind}'}: the values are no plain Hounsfield units; "
             "read_ct needs the ordinary CT reconstruction."
+        )
+    if kind in _UNSPECIFIED:
+        findings.warn(
+            f"RescaleType is {kind} (unspecified); values are taken as Hounsfield units.",
+            PixelDataError,
         )
 
 
@@ -378,7 +418,9 @@ _SAMPLED = 5  # slices
 _MOST_A_SIDE = 128  # pixels of them
 
 
-def assume_hounsfield(headers: Sequence[Header], findings: WarningCollector) -> tuple[Header, ...]:
+def assume_hounsfield(
+    headers: Sequence[Header], findings: WarningCollector, accept: Collection[str] = ()
+) -> tuple[Header, ...]:
     """Headers without any rescaling get slope 1 and intercept 0 where the values are like HU.
 
     Some converters store Hounsfield units and no rescaling. Where air lies at -1000 and soft tissue
@@ -394,7 +436,7 @@ def assume_hounsfield(headers: Sequence[Header], findings: WarningCollector) -> 
         return tuple(headers)
     assumed = tuple(replace(h, format=replace(h.format, slope=1.0, intercept=0.0)) for h in headers)
     for header in assumed:
-        check_pixels(header, WarningCollector())
+        check_pixels(header, WarningCollector(), accept)
     few = {int(n) for n in np.linspace(0, len(headers) - 1, _SAMPLED)}
     if not _are_like_hounsfield([assumed[n] for n in sorted(few)]):
         return tuple(headers)

@@ -149,9 +149,9 @@ _MOST_VALUES = 1 << 17
 
 def can_be_judged(shape: tuple[int, ...], spacing_mm: Sequence[float]) -> bool:
     """Whether a scan is large enough for its histogram to tell the unit."""
-    extents = sorted(n * mm for n, mm in zip(shape, spacing_mm, strict=True))
-    large = extents[1] >= SMALLEST_JUDGED_MM and math.prod(shape) >= _FEWEST_VOXELS
-    return large and min(shape) >= FEWEST_JUDGED_SLICES
+    extents = [n * mm for n, mm in zip(shape[1:], spacing_mm[1:], strict=True)]
+    large = min(extents) >= SMALLEST_JUDGED_MM and math.prod(shape) >= _FEWEST_VOXELS
+    return large and shape[0] >= FEWEST_JUDGED_SLICES
 
 
 def implausibility(hu: NDArray[Any]) -> str:

@@ -16,9 +16,19 @@ from rhoa.errors import (
     PixelDataError,
     WarningCollector,
     require_count,
+    require_names,
     warn_user,
 )
-from rhoa.reading.decoding import decode, decoder, kinds, require_budget, shape_of, warn_of_padding
+from rhoa.files import listed
+from rhoa.reading.decoding import (
+    MONO,
+    decode,
+    decoder,
+    kinds,
+    require_budget,
+    shape_of,
+    warn_of_padding,
+)
 from rhoa.reading.geometry import orientation_name, sort_slices, stack_of
 from rhoa.reading.quality import (
     clear_background,
@@ -31,6 +41,7 @@ from rhoa.reading.repairs import repair_names, resample
 from rhoa.reading.series_index import (
     AUTO,
     AUTO_RULE,
+    also_here,
     checked,
     choose,
     find,
@@ -69,6 +80,8 @@ def read_ct(
     strict: bool = False,
     max_bytes: int = 4 << 30,
     progress: Callable[[int, int, str], object] | None = None,
+    join: bool = False,
+    accept: str | Collection[str] = (),
 ) -> Volume:
     """Read one CT volume.
 
@@ -84,9 +97,10 @@ def read_ct(
         MetaImage file (``.nrrd``, ``.nhdr``, ``.mha``, ``.mhd``; needs ``rhoa[itk]``).
     series
         Which series, where there are several: its UID, the start or end of it, or its index in
-        ``rhoa inspect``. Volumes of an enhanced file (stacks, times, frame types) have indices.
-        "auto" takes the readable one with the most axial slices, then the thinnest, then the one
-        with the softest kernel; where several are alike in that, they are an error still.
+        ``rhoa inspect``. Volumes of an enhanced file (stacks, times, frame types), and phases in
+        one series, have indices. "auto" takes the readable axial one that shows the pelvis, then
+        the one with the most slices, the thinnest, the one with the softest kernel, and the first
+        phase; where several series are alike in that, they are an error still.
     repair
         Repairs that may be made: names in a collection, or in a string with commas between. What
         is not needed is not done; what is done is in ``report["repairs"]``.
@@ -111,6 +125,13 @@ def read_ct(
         Largest volume to allocate, in bytes.
     progress
         Called with (done, total, what is being done).
+    join
+        Whether slices of several series that share one grid are read as one: of a scan whose
+        slices carry several series UIDs. A list of files is joined without it where the slices
+        form one even stack.
+    accept
+        ``"mono"``: virtual mono-energetic Hounsfield units are read, too. Maps (iodine, perfusion,
+        effective atomic number and the like) never are.
 
     Returns
     -------
@@ -153,7 +174,13 @@ def read_ct(
         volume = read(file, max_bytes=max_bytes, findings=findings, progress=progress)
     else:
         plan = plan_series(
-            path, series=series, repairs=repairs, findings=findings, progress=progress
+            path,
+            series=series,
+            repairs=repairs,
+            findings=findings,
+            progress=progress,
+            join=join,
+            accept=accept,
         )
         volume = read_series(plan, max_bytes=max_bytes, findings=findings, progress=progress)
     for message in findings.warnings:
@@ -166,6 +193,7 @@ def inspect(
     *,
     repair: str | Collection[str] = (),
     progress: Callable[[int, int, str], object] | None = None,
+    join: bool = False,
 ) -> list[SeriesSummary]:
     """What is at ``path``: one `SeriesSummary` a series, the largest first.
 
@@ -173,7 +201,7 @@ def inspect(
 
     Parameters
     ----------
-    path, repair, progress
+    path, repair, progress, join
         As in `read_ct`, which would read with these repairs.
 
     Raises
@@ -190,7 +218,7 @@ def inspect(
 
         return [summarise_nifti(file) if is_nifti(file) else summarise_itk(file)]
 
-    return summarise(path, repairs=repairs, progress=progress)
+    return summarise(path, repairs=repairs, progress=progress, join=join)
 
 
 def as_volume(scan: Scan) -> Volume:
@@ -398,13 +426,36 @@ def plan_series(
     repairs: Collection[str],
     findings: WarningCollector,
     progress: Progress | None,
+    join: bool = False,
+    accept: str | Collection[str] = (),
 ) -> SeriesPlan:
     """The slices of the CT volume among the files of ``path``; see `rhoa.read_ct`."""
-    found = find(path, repairs, progress)
+    accepted = require_names("accept", accept, [MONO], kind="values")
+    found = find(path, repairs, progress, join=join)
     chosen = choose(found, series, repairs)
+    if series == AUTO and len(found.series) > 1:
+        findings.warnings.append(f'series="auto" took {also_here(found, chosen)}.')
+    if chosen.joined > 1 and not join:
+        findings.warnings.append(
+            f"slices with {chosen.joined} series UIDs form one even stack: they were joined."
+        )
     ordered = sort_slices(chosen, repairs)
     left_out = note_left_out(chosen.headers, findings)
-    headers = checked(ordered.headers, findings)
+    of_it = [one for one in found.series if one.uid == chosen.uid and one is not chosen]
+    beside = [one for one in of_it if chosen.part and not one.headers[0].frame]
+    if beside and series is None:
+        findings.warn(
+            f"{sum(len(one.headers) for one in beside)} images of the series are no part of its "
+            f"volume ({listed([one.part for one in beside], most=_MOST_NAMED)}); they were left "
+            "out.",
+            GeometryError,
+        )
+    if found.other_volumes:
+        findings.warnings.append(
+            f"{listed(found.other_volumes, most=_MOST_NAMED)} beside the DICOM files: a volume of "
+            "its own, which is read by its own name."
+        )
+    headers = checked(ordered.headers, findings, accepted)
     return SeriesPlan(found, chosen, ordered, headers, left_out, repairs, series == AUTO)
 
 
@@ -433,6 +484,7 @@ def read_series(
         "skipped": dict(plan.found.skipped),
         "series": len(plan.found.series),
         "slices": volume.shape[0],
+        "joined_series": plan.chosen.joined,
         **plan.left_out,
         "copies_dropped": ordered.copies,
         "blank_dropped": blank_dropped,
@@ -509,7 +561,6 @@ class SliceSource:
         """
         headers = self._plan.headers
         total, rows, columns = shape_of(headers)
-        require_budget((total, rows, columns), np.dtype(self._kinds[0]), self._max_bytes)
         most = max(1, BLOCK_BYTES // (rows * columns * 2))
         buffers = {kind: np.empty((0, rows, columns), kind) for kind in self._kinds}
         stats: dict[int, SliceStats] = {}
@@ -544,8 +595,7 @@ class SliceSource:
             try:
                 return hu, fill(hu, first)
             except TooLargeForInt16Error:
-                shape = shape_of(self._plan.headers)
-                require_budget(shape, np.dtype(self._kinds[-1]), self._max_bytes)
+                continue
         name = self._plan.headers[first].name
         raise PixelDataError(f"{name}: its values fit neither int16 nor float32.")
 
@@ -569,7 +619,10 @@ def open_scan(
     *,
     series: str | int | None = None,
     repair: str | Collection[str] = (),
+    max_bytes: int = 4 << 30,
     progress: Progress | None = None,
+    join: bool = False,
+    accept: str | Collection[str] = (),
 ) -> SliceSource | Volume:
     """What `rhoa.read_ct` would read: the slices of a DICOM series; else the volume, already read.
 
@@ -579,8 +632,18 @@ def open_scan(
         As `rhoa.read_ct`.
     """
     if whole_volume(path) is not None:
-        return read_ct(path, series=series, repair=repair, progress=progress)
-    return open_series(path, series=series, repair=repair, progress=progress)
+        return read_ct(
+            path, series=series, repair=repair, max_bytes=max_bytes, progress=progress
+        )
+    return open_series(
+        path,
+        series=series,
+        repair=repair,
+        max_bytes=max_bytes,
+        progress=progress,
+        join=join,
+        accept=accept,
+    )
 
 
 def open_series(
@@ -591,6 +654,8 @@ def open_series(
     strict: bool = False,
     max_bytes: int = 4 << 30,
     progress: Progress | None = None,
+    join: bool = False,
+    accept: str | Collection[str] = (),
 ) -> SliceSource:
     """A CT series whose slices are decoded when they are asked for; options as in `rhoa.read_ct`.
 
@@ -603,6 +668,12 @@ def open_series(
     """
     findings = WarningCollector(strict)
     plan = plan_series(
-        path, series=series, repairs=repair_names(repair), findings=findings, progress=progress
+        path,
+        series=series,
+        repairs=repair_names(repair),
+        findings=findings,
+        progress=progress,
+        join=join,
+        accept=accept,
     )
     return SliceSource(plan, max_bytes=max_bytes, findings=findings, progress=progress)
