@@ -220,9 +220,7 @@ def list_files(path: PathOrPaths) -> list[Path]:
     return files
 
 
-def _walk(
-    folder: Path, depth: int, places: Iterator[int], walked: set[str]
-) -> Iterator[Path]:
+def _walk(folder: Path, depth: int, places: Iterator[int], walked: set[str]) -> Iterator[Path]:
     """The files below ``folder``; every entry takes one of ``places``.
 
     A folder is walked once, whatever links lead to it, and none around the first is: ``walked``

@@ -252,9 +252,7 @@ def _slices(header: Header) -> tuple[Header, ...]:
 
     _check_extent(header)
     names = [*WANTED, _SHARED, _PER_FRAME, "DimensionIndexSequence", "ExtendedOffsetTable"]
-    dataset: Any = dcmread(
-        header.path, stop_before_pixels=True, specific_tags=[*names], force=True
-    )
+    dataset: Any = dcmread(header.path, stop_before_pixels=True, specific_tags=[*names], force=True)
     shared = _item(dataset, _SHARED, header.name)
     frames = dataset.get(_PER_FRAME)
     if not frames:

@@ -86,7 +86,7 @@ _MEANINGS: Mapping[str, str] = MappingProxyType(
         "rendering": "RENDER|^VRT?$|^SSD$|CURVED|ENDOSCOP|FLY.?THROUGH|UNFOLD|PANORAM",
         "arithmetic": "ADDITION$|SUBTRACT|DIVISION|MULTIPLIC|DEVIATION|DIFFERENCE|^SUB$|^STDDEV$"
         "|^VARIANCE$|ENTROPY|QUANTITY|^RATIO$",
-        MONO: "MONO.?E|MONO.?[0-9]|^MONO$|^VM[IE]|^VMCT|KEV|MONO.?CHROM|^VIRTUAL$",
+        MONO: "MONO.?E|MONO.?[0-9]|^MONO$|^VM[IE]|^VMCT|KEV|MONO.?CHROMATIC|^VIRTUAL$",
     }
 )
 """What words of ImageType and RescaleType mean that are not plain HU; matched in any part."""
@@ -120,9 +120,7 @@ class Tally:
         self.low, self.high = min(self.low, one.low), max(self.high, one.high)
 
 
-def check_pixels(
-    header: Header, findings: WarningCollector, accept: Collection[str] = ()
-) -> None:
+def check_pixels(header: Header, findings: WarningCollector, accept: Collection[str] = ()) -> None:
     """Check, before anything is allocated, that a slice can be decoded to HU.
 
     ``accept`` may hold `MONO`.

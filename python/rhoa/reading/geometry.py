@@ -224,6 +224,7 @@ DRIFT_TOLERANCE_RATIO = 0.25
 PART_RATIO = 10.0
 """Parts of one stack do not differ more in their spacing."""
 _MOST_PLACES = 4  # that a message names
+_MOST_PAIRS = 20_000  # of slices, whose distances give the usual spacing
 _SAME_LEVEL = 1e-3  # of a spacing: a slice so near to a level lies on it
 
 
@@ -307,15 +308,23 @@ class _SliceSpacing:
         self.drift = float(np.abs(self.along - even).max())
 
     def _are_rounded(self) -> bool:
-        """Whether positions are those of an even grid, to the next 0.1 mm."""
-        tenths = self.along / ROUNDED_MM
+        """Whether positions are those of an even grid to the next 0.1 mm, or within half of it."""
+        slots, along = self.slots.astype(np.float64), self.along
+        n, m = np.triu_indices(len(slots), 1)
+        few = slice(None, None, max(1, len(n) // _MOST_PAIRS))
+        slope = float(np.median((along[m] - along[n])[few] / (slots[m] - slots[n])[few]))
+        rest = along - slope * slots
+        if np.abs(rest - np.median(rest)).max() <= 0.55 * ROUNDED_MM:
+            return True
+        tenths = along / ROUNDED_MM
         if np.abs(tenths - np.rint(tenths)).max() > 1e-4:
             return False
-        # The line that leaves the smallest of largest distances touches two of the points.
-        slope = np.polyfit(self.slots, self.along, 1)[0]
-        reach = 2 * ROUNDED_MM / max(int(self.slots[-1]), 1)
-        tried = self.along - np.linspace(slope - reach, slope + reach, 201)[:, None] * self.slots
-        return bool(np.ptp(tried, axis=1).min() <= 1.05 * ROUNDED_MM)
+        low, high = slope - ROUNDED_MM / slots[-1], slope + ROUNDED_MM / slots[-1]
+        for _ in range(60):  # the range of what is left is convex in the slope
+            thirds = low + (high - low) * np.array([[1 / 3], [2 / 3]])
+            left, right = np.ptp(along - thirds * slots, axis=1)
+            low, high = (low, float(thirds[1, 0])) if left < right else (float(thirds[0, 0]), high)
+        return bool(np.ptp(along - low * slots) < ROUNDED_MM * (1 - 1e-5))
 
     @property
     def is_uneven(self) -> bool:
@@ -645,11 +654,14 @@ def stack_of(headers: Collection[Header], label: str, repairs: Collection[str]) 
 
 def _is_copy(one: Header, other: Header) -> bool:
     """Whether two slices at one position hold the same pixels at the same place."""
-    apart = np.subtract(one.plane.position_mm or (), other.plane.position_mm or ())
-    beside = float(np.linalg.norm(apart))
-    if beside > 2 * SPACING_TOLERANCE_MM or one.format != other.format:
+    if _beside_mm(one, other) > 2 * SPACING_TOLERANCE_MM or one.format != other.format:
         return False
     return _pixel_digest(one) == _pixel_digest(other)
+
+
+def _beside_mm(one: Header, other: Header) -> float:
+    apart = np.subtract(one.plane.position_mm or (), other.plane.position_mm or ())
+    return float(np.linalg.norm(apart))
 
 
 def _same_instances(headers: Sequence[Header], pairs: Sequence[tuple[int, int]]) -> set[int]:
@@ -658,6 +670,7 @@ def _same_instances(headers: Sequence[Header], pairs: Sequence[tuple[int, int]])
         (first, n)
         for first, n in pairs
         if headers[n].instance_uid == headers[first].instance_uid != ""
+        and _beside_mm(headers[first], headers[n]) <= 2 * SPACING_TOLERANCE_MM
         and (headers[n].format.rows, headers[n].format.columns)
         == (headers[first].format.rows, headers[first].format.columns)
     ]

@@ -296,8 +296,8 @@ def assemble(
     *,
     max_bytes: int,
     findings: WarningCollector,
-) -> tuple[Volume, int, tuple[dict[str, Any], ...]]:
-    """The volume of decoded slices, the number of blank ones left out, and the repairs made.
+) -> tuple[Volume, int, int, tuple[dict[str, Any], ...]]:
+    """The volume of decoded slices; blank ones left out, and those before it; the repairs made.
 
     Blank slices at an end are left out. A blank slice inside the stack is a missing one: an error,
     or interpolated by the repair "gaps".
@@ -308,6 +308,13 @@ def assemble(
         If blank slices interrupt the stack, or leave fewer than two slices.
     """
     used = _used_slices(hu, ordered, repairs)
+    if used[0] or used[-1] < len(hu) - 1:
+        findings.warn(
+            f"blank slices at the ends were left out: {used[0]} at the first, "
+            f"{len(hu) - 1 - used[-1]} at the last; masks without an affine begin "
+            f"{used[0]} slices earlier.",
+            PixelDataError,
+        )
     stacked = ordered.stack
     inside = range(0)
     if len(used) < len(hu):
@@ -317,7 +324,7 @@ def assemble(
         findings.warn(stacked.warning, GeometryError)
     ends = len(hu) - len(inside) if inside else 0
     if stacked.layout is None:
-        return Volume(hu[used[0] : used[-1] + 1], stacked.affine), ends, ()
+        return Volume(hu[used[0] : used[-1] + 1], stacked.affine), ends, used[0], ()
     require_budget(stacked.layout.shape, hu.dtype, max_bytes)
     made = resample(hu, stacked.layout, used)
     blank = [ordered.headers[n].name for n in inside if n not in used]
@@ -325,7 +332,7 @@ def assemble(
         {**record, "blank_files": blank} if blank and record["name"] == "gaps" else record
         for record in stacked.repairs
     ]
-    return Volume(made, stacked.affine), ends, tuple(records)
+    return Volume(made, stacked.affine), ends, used[0], tuple(records)
 
 
 def _used_slices(hu: NDArray[Any], ordered: SortedSlices, repairs: Collection[str]) -> list[int]:
@@ -405,6 +412,11 @@ class SeriesPlan:
     by_rule: bool
 
     @property
+    def choice(self) -> str:
+        """Which series was taken by rule, and what else was there; empty where none was."""
+        return also_here(self.found, self.chosen) if self.by_rule else ""
+
+    @property
     def affine(self) -> NDArray[np.float64]:
         """From ``(k, j, i, 1)`` to patient LPS mm, if no slice is blank."""
         return self.ordered.stack.affine
@@ -433,8 +445,6 @@ def plan_series(
     accepted = require_names("accept", accept, [MONO], kind="values")
     found = find(path, repairs, progress, join=join)
     chosen = choose(found, series, repairs)
-    if series == AUTO and len(found.series) > 1:
-        findings.warnings.append(f'series="auto" took {also_here(found, chosen)}.')
     if chosen.joined > 1 and not join:
         findings.warnings.append(
             f"slices with {chosen.joined} series UIDs form one even stack: they were joined."
@@ -467,7 +477,7 @@ def read_series(
     if ordered.stack.layout is not None:
         require_budget(ordered.stack.layout.shape, np.dtype("i2"), max_bytes)
     decoded = decode(headers, max_bytes=max_bytes, findings=findings, progress=progress)
-    volume, blank_dropped, made = assemble(
+    volume, blank_dropped, blank_before, made = assemble(
         decoded.hu, ordered, repairs, max_bytes=max_bytes, findings=findings
     )
     first = headers[0]
@@ -488,6 +498,7 @@ def read_series(
         **plan.left_out,
         "copies_dropped": ordered.copies,
         "blank_dropped": blank_dropped,
+        "blank_before": blank_before,
         "repairs": [*ordered.records(plan.found.dropped), *made],
         "spacing_mm": list(volume.spacing_mm),
         "orientation": orientation_name(first.plane),
@@ -503,7 +514,7 @@ def read_series(
         "warnings": list(findings.warnings),
     }
     if plan.by_rule:
-        report["chosen"] = {"series": plan.chosen.index, "by": AUTO_RULE}
+        report["chosen"] = {"series": plan.chosen.index, "by": AUTO_RULE, "what": plan.choice}
     return replace(volume, report=report)
 
 
@@ -534,6 +545,11 @@ class SliceSource:
         self._findings = findings
         self._progress = progress
         self._kinds = kinds(plan.headers)
+
+    @property
+    def choice(self) -> str:
+        """Which series ``series="auto"`` took, and what else was there."""
+        return self._plan.choice
 
     @property
     def whole(self) -> bool:
@@ -632,9 +648,7 @@ def open_scan(
         As `rhoa.read_ct`.
     """
     if whole_volume(path) is not None:
-        return read_ct(
-            path, series=series, repair=repair, max_bytes=max_bytes, progress=progress
-        )
+        return read_ct(path, series=series, repair=repair, max_bytes=max_bytes, progress=progress)
     return open_series(
         path,
         series=series,

@@ -179,6 +179,7 @@ def find(
     ReadError
         If there is nothing, or a DICOM file cannot be parsed and is not to be dropped.
     """
+    is_list = isinstance(path, list | tuple) and not any(map(os.path.isdir, path))
     files = list_files(path)
     grouped: dict[tuple[str, Part], list[Header]] = {}
     skipped: Counter[str] = Counter()
@@ -200,7 +201,6 @@ def find(
             progress(done, len(files), "reading headers")
     if dropped and not grouped:
         raise dropped[0][1]
-    is_list = not isinstance(path, str | os.PathLike) and not any(map(os.path.isdir, path))
     names = part_names(grouped)
     single = [ImageSeries(0, key[0], tuple(some), names[key]) for key, some in grouped.items()]
     if join or (is_list and len(single) > 1):
@@ -270,7 +270,9 @@ def _phases(series: ImageSeries) -> list[tuple[str, tuple[Header, ...]]]:
     most = max(map(len, groups), default=1)
     for name, labels in _phase_labels(slices, most):
         counted = Counter(labels)
-        if len(counted) < 2 or not (groups or _alternates([labels[n] for n in sorted_along(planes)])):
+        if len(counted) < 2 or not (
+            groups or _alternates([labels[n] for n in sorted_along(planes)])
+        ):
             continue
         some = {
             label: tuple(h for h, one in zip(slices, labels, strict=True) if one == label)
@@ -444,6 +446,9 @@ class SeriesSummary:
     """What its headers say that it shows: pelvis, abdomen, elsewhere."""
 
 
+_NO_SERIES = SeriesSummary(0, "", "", "refused", 0, 0, 0, None, "", "", "", "")
+
+
 def summarise(
     path: PathOrPaths,
     *,
@@ -455,9 +460,23 @@ def summarise(
     found = find(path, repairs, progress, join=join)
     if not found.series:
         raise no_volume(found)
-    return [
+    rows = [
         replace(_summary(series, repairs), folder=folder)
         for series, folder in zip(found.series, folders_of(found.series), strict=True)
+    ]
+    others = [
+        (words[1], "without an image", count)
+        for reason, count in sorted(found.skipped.items())
+        if (words := re.fullmatch(r"DICOM without an image \((.*)\)", reason))
+    ]
+    others += [
+        ("-", f"{name}: a volume of its own, read by its name", 1) for name in found.other_volumes
+    ]
+    return rows + [
+        replace(
+            _NO_SERIES, index=n, modality=modality, slices=count, reason=f"{reason}, no CT slices."
+        )
+        for n, (modality, reason, count) in enumerate(others, len(rows))
     ]
 
 
@@ -542,16 +561,18 @@ def _pelvis_mm(series: ImageSeries, spacing_mm: tuple[float, float, float]) -> f
     dk, dj, di = spacing_mm
     headers = [series.slices[n] for n in sorted_along([h.plane for h in series.slices])]
     every = max(1, round(_SAMPLE_MM / dk), -(-len(headers) // _MOST_SAMPLED))
-    sampled = assume_hounsfield(headers[every // 2 :: every], WarningCollector())
     try:
+        sampled = assume_hounsfield(headers[every // 2 :: every] or headers, WarningCollector())
         hu = decode(sampled, max_bytes=1 << 30, findings=WarningCollector()).hu
     except (ReadError, MissingExtraError):
         return 0.0
     cm2 = dj * di / 100
+    from scipy.ndimage import binary_fill_holes  # takes longer to import than all the rest
+
     shown = 0
     for one in hu:
         body = one > _BODY_HU
-        lung = (one > _LUNG_HU[0]) & (one < _LUNG_HU[1])
+        lung = (one > _LUNG_HU[0]) & (one < _LUNG_HU[1]) & binary_fill_holes(body)
         across = np.flatnonzero(body.sum(axis=0) * dj > 2 * _MIDDLE_MM)
         if np.count_nonzero(body) * cm2 < _LEAST_BODY_CM2 or not len(across):
             continue
@@ -606,9 +627,7 @@ def _named(found: SeriesIndex, wanted: str | int, repairs: Collection[str]) -> I
 
 def folders_of(series: Sequence[ImageSeries]) -> list[str]:
     """The folder of each series, below the one that holds all."""
-    places = [
-        os.path.commonpath([header.path.parent for header in one.headers]) for one in series
-    ]
+    places = [os.path.commonpath([header.path.parent for header in one.headers]) for one in series]
     top = os.path.commonpath(places) if places else ""
     return [printable(os.path.relpath(place, top), most=60) for place in places]
 
@@ -616,7 +635,7 @@ def folders_of(series: Sequence[ImageSeries]) -> list[str]:
 def _several_scans(candidates: Sequence[ImageSeries]) -> str:
     """What a message says where every volume is in a folder of its own."""
     folders = {name.split(os.sep)[0] for name in folders_of(candidates)}
-    if len(folders) < 2 or "." in folders:
+    if not 2 <= len(folders) <= len({one.uid for one in candidates}) or "." in folders:
         return ""
     return (
         f" They lie in {len(folders)} folders ({listed(sorted(folders), most=3)}): if each is a "
@@ -625,7 +644,18 @@ def _several_scans(candidates: Sequence[ImageSeries]) -> str:
 
 
 def _table(rows_of: Sequence[ImageSeries], repairs: Collection[str]) -> str:
-    rows = [("index", "folder", "slices", "spacing_mm", "orientation", "kernel", "uid ends with", "note")]
+    rows = [
+        (
+            "index",
+            "folder",
+            "slices",
+            "spacing_mm",
+            "orientation",
+            "kernel",
+            "uid ends with",
+            "note",
+        )
+    ]
     for series, folder in zip(rows_of[:_MOST_LISTED], folders_of(rows_of), strict=False):
         summary = _summary(series, repairs)
         spacing = " x ".join(f"{step:.4g}" for step in summary.spacing_mm or ()) or "-"
