@@ -262,7 +262,7 @@ class TestFiles:
         self,
         explicit: bool,
         meta: bool,
-        tmp_path: Path,  # noqa: FBT001  # parameters
+        tmp_path: Path,  # parameters
     ) -> None:
         syntax = (
             pydicom.uid.ExplicitVRLittleEndian if explicit else pydicom.uid.ImplicitVRLittleEndian
@@ -278,7 +278,7 @@ class TestFiles:
     def test_a_data_set_in_the_other_encoding_than_the_meta_group_says_is_read(
         self,
         explicit: bool,
-        tmp_path: Path,  # noqa: FBT001  # a parameter
+        tmp_path: Path,  # a parameter
     ) -> None:
         right = (
             pydicom.uid.ExplicitVRLittleEndian if explicit else pydicom.uid.ImplicitVRLittleEndian

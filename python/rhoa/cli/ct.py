@@ -48,8 +48,8 @@ from rhoa.hips.contact_sheet import SheetEntry, Verdict, frontal, lateral, sheet
 from rhoa.pose import Alignment, tilted
 from rhoa.pose.alignment import pelvis_angles
 from rhoa.pose.scan_coverage import HIP_REFUSALS
-from rhoa.reading.decoding import MONO
 from rhoa.raster import draw_box, encode_png, picture_label
+from rhoa.reading.decoding import MONO
 
 if TYPE_CHECKING:
     import argparse
@@ -275,7 +275,7 @@ def _reading(options: Namespace) -> dict[str, Any]:
     """How the options ask for a scan to be read."""
     names = ("series", "repair", "join", "max_bytes")
     given = {name: getattr(options, name) for name in names if hasattr(options, name)}
-    accepted = names_in(getattr(options, "accept", "")) & {MONO}
+    accepted = names_in(getattr(options, "accept", "")) - set(HIP_REFUSALS)
     return given | ({"accept": accepted} if accepted else {})
 
 
@@ -672,6 +672,12 @@ def add_ctap(verb: argparse.ArgumentParser) -> None:
     )
     folder_options(verb, "ct-aps.csv")
     scan_options(verb)
+    verb.add_argument(
+        "--accept",
+        metavar="mono",
+        default="",
+        help="project virtual mono-energetic HU, too; maps of iodine and the like never are",
+    )
     verb.add_argument(
         "--method",
         choices=["shear", "reslice"],

@@ -77,7 +77,7 @@ def accept_option(verb: argparse.ArgumentParser) -> None:
         metavar="NAME,...",
         default="",
         help="crop hips all the same that are refused for these reasons, which somebody has looked "
-        f"at: {', '.join(sorted(HIP_REFUSALS))}",
+        f"at: {', '.join(sorted(HIP_REFUSALS))}; mono reads virtual mono-energetic HU, too",
     )
 
 

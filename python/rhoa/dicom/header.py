@@ -636,7 +636,7 @@ def _starts_without_preamble(head: bytes) -> bool:
     group, element, kind, length = _START.unpack_from(head)
     first = (group == 2 and element <= 0x10) or (group == 8 and element <= 0x18)
     implicit = 0 < _LENGTH.unpack_from(head, 4)[0] <= MOST_TEXT
-    return first and (kind in {b"UL", b"OB", b"UI", b"CS"} and length <= MOST_TEXT or implicit)
+    return first and ((kind in {b"UL", b"OB", b"UI", b"CS"} and length <= MOST_TEXT) or implicit)
 
 
 def read_elements(path: Path, wanted: Sequence[str]) -> tuple[Any, PixelPlace | None]:

@@ -266,7 +266,7 @@ def require_budget(
         size = " x ".join(map(str, shape))
         raise ReadError(
             f"{name + ': ' if name else ''}the volume of {size} voxels takes {needed} bytes, more "
-            f"than max_bytes = {max_bytes}; pass a larger max_bytes if the scan is really that "
+            f"than max_bytes = {max_bytes}; pass a larger max_bytes= if the scan is really that "
             "large."
         )
 

@@ -526,7 +526,8 @@ BLOCK_BYTES = 8 << 20
 
 class BlankSliceError(Exception):
     """A blank slice or filled background: what it is is known when all slices are. Never reaches
-    the user."""
+    the user.
+    """
 
 
 class SliceSource:

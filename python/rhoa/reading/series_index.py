@@ -13,7 +13,7 @@ import numpy as np
 
 from rhoa.dicom.codecs import LOSSY, check_sign, syntax_name
 from rhoa.dicom.header import SkippedFileError, read_header
-from rhoa.dicom.multiframe import part_names, slices_of
+from rhoa.dicom.multiframe import ENHANCED_CT, part_names, slices_of
 from rhoa.errors import (
     AmbiguousSeriesError,
     GeometryError,
@@ -187,7 +187,8 @@ def find(
     known: dict[Hashable, Header] = {}
     for done, file in enumerate(files, 1):
         try:
-            headers = slices_of(read_header(file, known))
+            header = read_header(file, known)
+            headers = slices_of(header) if header.sop_class in ENHANCED_CT else (header,)
         except SkippedFileError as reason:
             skipped[str(reason)] += 1
         except ReadError as error:
@@ -201,8 +202,10 @@ def find(
             progress(done, len(files), "reading headers")
     if dropped and not grouped:
         raise dropped[0][1]
-    names = part_names(grouped)
-    single = [ImageSeries(0, key[0], tuple(some), names[key]) for key, some in grouped.items()]
+    names = part_names(grouped) if any(part for _, part in grouped) else {}
+    single = [
+        ImageSeries(0, key[0], tuple(some), names.get(key, "")) for key, some in grouped.items()
+    ]
     if join or (is_list and len(single) > 1):
         single = _joined(single, only_even=not join)
     parts = [

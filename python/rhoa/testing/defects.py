@@ -852,9 +852,9 @@ defect("iodine-map", "16", "ImageType says iodine, RescaleType US", error="Pixel
 )
 
 
-defect(
-    "mono-energetic", "16", "virtual mono-energetic HU of 70 keV", error="PixelDataError"
-)(lambda draft: _derived(draft, "MONOE_70KEV", "HU"))
+defect("mono-energetic", "16", "virtual mono-energetic HU of 70 keV", error="PixelDataError")(
+    lambda draft: _derived(draft, "MONOE_70KEV", "HU")
+)
 
 
 def _derived(draft: Draft, word: str, unit: str) -> None:
