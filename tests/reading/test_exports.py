@@ -260,8 +260,8 @@ class TestFiles:
     @pytest.mark.parametrize("meta", [True, False])
     def test_a_file_without_preamble_is_read(
         self,
-        explicit: bool,
-        meta: bool,
+        explicit: bool,  # noqa: FBT001  # a parameter
+        meta: bool,  # noqa: FBT001  # a parameter
         tmp_path: Path,  # parameters
     ) -> None:
         syntax = (
@@ -277,7 +277,7 @@ class TestFiles:
     @pytest.mark.parametrize("explicit", [True, False])
     def test_a_data_set_in_the_other_encoding_than_the_meta_group_says_is_read(
         self,
-        explicit: bool,
+        explicit: bool,  # noqa: FBT001  # a parameter
         tmp_path: Path,  # a parameter
     ) -> None:
         right = (

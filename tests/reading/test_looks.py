@@ -273,7 +273,9 @@ class TestHounsfield:
         (warning,) = warnings
         assert "no Hounsfield units" in warning
         with pytest.raises(PixelDataError, match="strict=True"):
-            quality_report([slice_stats(one) for one in values], SPACING, WarningCollector(strict=True))
+            quality_report(
+                [slice_stats(one) for one in values], SPACING, WarningCollector(strict=True)
+            )
 
     @pytest.mark.parametrize("offset", [1000, 1024, 8192])
     def test_a_forgotten_offset_is_named(self, body: NDArray[np.int16], offset: int) -> None:

@@ -282,7 +282,7 @@ def _reading(options: Namespace) -> dict[str, Any]:
 def _say_choice(choice: str, *, quiet: bool) -> None:
     """Which series ``--series auto`` took, on stderr."""
     if choice and not quiet:
-        print(f"--series auto took {choice}", file=sys.stderr)
+        sys.stderr.write(f"--series auto took {choice}\n")
 
 
 def names_in(words: str | Collection[str]) -> frozenset[str]:
@@ -487,8 +487,8 @@ def _of_table(options: Namespace) -> VerbResult:
     if any(getattr(options, name) for name in names) or options.depth != ["all"]:
         raise ParameterError(
             "a table of scans names its own landmarks, boxes and what it accepts, and is made with "
-            "the defaults; leave out --each, --shard, --review, --boxes, --pose, --accept, "
-            "--series, --join, --repair, --window, --depth, --pixel-mm, --tilt-offset and --threads."
+            "the defaults; leave out --each, --shard, --review, --boxes, --pose, --accept, --join, "
+            "--series, --repair, --window, --depth, --pixel-mm, --tilt-offset and --threads."
         )
     pool = pool_of(options)
     key = options.pseudonyms

@@ -636,7 +636,8 @@ def _starts_without_preamble(head: bytes) -> bool:
     group, element, kind, length = _START.unpack_from(head)
     first = (group == 2 and element <= 0x10) or (group == 8 and element <= 0x18)
     implicit = 0 < _LENGTH.unpack_from(head, 4)[0] <= MOST_TEXT
-    return first and ((kind in {b"UL", b"OB", b"UI", b"CS"} and length <= MOST_TEXT) or implicit)
+    explicit = kind in {b"UL", b"OB", b"UI", b"CS"} and int(length) <= MOST_TEXT
+    return bool(first and (explicit or implicit))
 
 
 def read_elements(path: Path, wanted: Sequence[str]) -> tuple[Any, PixelPlace | None]:
@@ -818,7 +819,7 @@ def _person(dataset: Any, name: str) -> int:  # noqa: ANN401  # untyped in pydic
 
 BODY_WORDS: Mapping[str, str] = MappingProxyType(
     {
-        "pelvis": r"PELV|BECKEN|BASSIN|HIP(S|_|$| )|HUEFT|HANCHE|CADERA|FEMUR|SACR|COXA|CAP\b|TAP\b",
+        "pelvis": r"PELV|BECKEN|BASSIN|HIP(S|_|$| )|HUEFT|HANCHE|CADERA|FEMUR|SACR|COXA|T?CAP\b",
         "abdomen": r"ABD|BAUCH|COLON|LIVER|KIDNEY|URO|A/P|AP\b|WHOLE ?BODY|WB\b|TRUNK",
         "elsewhere": "HEAD|SKULL|BRAIN|NECK|KOPF|HALS|CHEST|THORAX|LUNG|KNEE|FOOT|ANKLE|HAND|WRIST"
         "|ELBOW|SHOULDER|CARDIAC|HEART|CORONAR|C.?SPINE|T.?SPINE",

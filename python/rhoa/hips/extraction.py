@@ -447,8 +447,8 @@ def _found(volume: Volume) -> tuple[Alignment | None, str]:
     except PoseError:
         length_mm = volume.shape[volume.axes.superior] * volume.spacing_mm[volume.axes.superior]
         return None, (
-            f"no pelvis found: {length_mm:.0f} mm from top to bottom; the scan must hold both hips, "
-            "with the femoral heads"
+            f"no pelvis found: {length_mm:.0f} mm from top to bottom; the scan must hold both "
+            "hips, with the femoral heads"
         )
     if found.hard_flags or not found.upright:
         return found, f"the pose found is flagged {flag_names(found.hard_flags) or 'upside down'}"

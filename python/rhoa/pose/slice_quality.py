@@ -152,7 +152,7 @@ class DownsampledScan:
             unknown = unknown if unknown.any() else None
         if few.dtype != np.int16:
             few = np.clip(few.astype(np.float32), *_INT16)
-        spacing = np.array(volume.spacing_mm)[list(order)]
+        spacing = [volume.spacing_mm[axis] for axis in order]
         # The reader made a filled background air and reports what it was filled with.
         fill = None if (volume.report or {}).get("filled_hu") is None else float(VOID_HU)
         if fill is None and can_be_judged(voxels.shape, spacing):

@@ -80,7 +80,7 @@ _MEANINGS: Mapping[str, str] = MappingProxyType(
         "electron density": "ELECTRON|^EDW?$|^RHO$|RHO.E",
         "material": "MATERIAL|URIC|NON.?CALCIUM|CALCIUM.?(MAP|SUPP)|^WATER|FAT.?FRAC|BONE.?REMOV"
         "|BONE.?MARROW|^BMD$|^MD$",
-        "attenuation or stopping power": "^ATTENUATION|MU.?MAP|STOPPING|^SPR$|PHOTO.?ELECTRIC|COMPTON|SINOGRAM",
+        "attenuation": "^ATTENUATION|MU.?MAP|STOPPING|^SPR$|PHOTO.?ELECTRIC|COMPTON|SINOGRAM",
         "labels": "LABEL|SEGMENT|PROBAB|^MASK$|^SEG$",
         "projection": "M(AX|IN)?IP|(MAX|MIN|AVG|AVE|MEAN).?IP|^IP$|MAXIMUM|MINIMUM|RAYSUM|DRR",
         "rendering": "RENDER|^VRT?$|^SSD$|CURVED|ENDOSCOP|FLY.?THROUGH|UNFOLD|PANORAM",

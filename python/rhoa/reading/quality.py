@@ -367,10 +367,11 @@ def quality_report(
     Returns
     -------
     dict
-        ``filled_hu``, the value of a background that is not air; ``metal_cm3``; ``plausible_hu``,
-        whether air, soft tissue and bone lie where Hounsfield
-        units have them (None where a scan is too small to judge); ``cut_body_share`` of the slices; ``moved_slices``, indices of the slices that are
-        displaced against the one before them. What cannot be measured is None: the scan is
+        ``filled_hu``, the value of a background that is not air; ``metal_cm3``;
+        ``plausible_hu``, whether air, soft tissue and bone lie where Hounsfield units have them
+        (None where a scan is too small to judge); ``cut_body_share`` of the slices;
+        ``moved_slices``, indices of the slices that are displaced against the one before them.
+        What cannot be measured is None: the scan is
         small, or shows no body, or its values are no Hounsfield units.
     """
     thumbnails = np.stack([one.thumbnail for one in stats])

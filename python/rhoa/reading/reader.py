@@ -525,8 +525,9 @@ BLOCK_BYTES = 8 << 20
 
 
 class BlankSliceError(Exception):
-    """A blank slice or filled background: what it is is known when all slices are. Never reaches
-    the user.
+    """A blank slice, or a filled background: what they mean is known when all slices are.
+
+    Never reaches the user.
     """
 
 

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -258,8 +259,8 @@ def _phases(series: ImageSeries) -> list[tuple[str, tuple[Header, ...]]]:
     """The volumes of a series, each with its name; the whole of it, without a name, if it is one.
 
     Where slices share positions, or what distinguishes acquisitions alternates along the stack, the
-    first of these that gives even stacks separates them: AcquisitionNumber,
-    TemporalPositionIdentifier, kernel, AcquisitionTime, ContentTime, or the order of InstanceNumber.
+    first of these that gives even stacks separates them: AcquisitionNumber, kernel,
+    TemporalPositionIdentifier, AcquisitionTime, ContentTime, or the order of InstanceNumber.
     """
     slices, alone = series.slices, [("", series.headers)]
     if len(slices) < 2 * FEWEST_SLICES or any(header.frame is not None for header in slices):
@@ -293,8 +294,8 @@ def _phases(series: ImageSeries) -> list[tuple[str, tuple[Header, ...]]]:
 def _phase_labels(slices: Sequence[Header], most: int) -> Iterator[tuple[str, list[str]]]:
     """What may distinguish the phases of a series, and its value for every slice."""
     yield "acquisition", [header.acquisition for header in slices]
-    yield "time", [header.time_point for header in slices]
     yield "kernel", [header.kernel for header in slices]
+    yield "time", [header.time_point for header in slices]
     for times in ([h.acquired_s for h in slices], [h.made_s for h in slices]):
         known = np.array([np.nan if time is None else time for time in times])
         if np.isnan(known).any() or len(set(known)) < 2:
@@ -321,8 +322,9 @@ def _alternates(labels: Sequence[str]) -> bool:
     return "" not in labels and few <= _MOST_ALTERNATING and runs >= 2 * few
 
 
-def _natural(label: str) -> tuple[int, str]:
-    return (int(label) if label.isdecimal() else 0, label)
+def _natural(label: object) -> tuple[int, str]:
+    text = str(label)
+    return (int(text) if text.isdecimal() else 0, text)
 
 
 def _is_even(headers: Sequence[Header]) -> bool:
@@ -584,7 +586,8 @@ def _pelvis_mm(series: ImageSeries, spacing_mm: tuple[float, float, float]) -> f
         bone = (one > _BONE_HU).sum(axis=0) * cm2
         sides = (bone[: max(0, round(middle) - aside)], bone[round(middle) + aside :])
         both = min(float(side.sum()) for side in sides) > _LEAST_BONE_CM2
-        shown += both and np.count_nonzero(lung) < _MOST_LUNG * np.count_nonzero(body)
+        clear = np.count_nonzero(lung) < _MOST_LUNG * np.count_nonzero(body)
+        shown += int(both and clear)
     return shown * every * dk
 
 
@@ -637,7 +640,7 @@ def folders_of(series: Sequence[ImageSeries]) -> list[str]:
 
 def _several_scans(candidates: Sequence[ImageSeries]) -> str:
     """What a message says where every volume is in a folder of its own."""
-    folders = {name.split(os.sep)[0] for name in folders_of(candidates)}
+    folders = {(*Path(name).parts, ".")[0] for name in folders_of(candidates)}
     if not 2 <= len(folders) <= len({one.uid for one in candidates}) or "." in folders:
         return ""
     return (

@@ -408,14 +408,17 @@ def check_axes(affine: NDArray[np.float64], name: str) -> None:
         )
 
 
+IDENTITY = (
+    "the affine is the identity, as where none was known: neither the sides of the patient nor the "
+    "spacing are certain; convert the original series again."
+)
+
+
 def doubts_of(affine: NDArray[np.float64]) -> list[str]:
     """What is doubtful about the affine of ``(k, j, i, 1)``: the identity is that of no scan."""
     to_lps = affine @ REVERSED
     if any(np.array_equal(axes, np.eye(4)) for axes in (to_lps, RAS_TO_LPS @ to_lps)):
-        return [
-            "the affine is the identity, as where none was known: neither the sides of the patient "
-            "nor the spacing are certain; convert the original series again."
-        ]
+        return [IDENTITY]
     return []
 
 
