@@ -14,6 +14,7 @@ from pydicom.dataset import FileDataset
 
 import rhoa
 from rhoa import errors
+from rhoa.cli import main
 from rhoa.phantom import Anatomy, ct
 from rhoa.reading import inspect, read_ct
 from tests.reading.series import VoxelGrid, image_dataset, ramp, save, set_pixels, write_series
@@ -375,6 +376,51 @@ class TestStudy:
         assert "3 folders (p0, p1, p2)" in str(found.value)
         assert "--each" in str(found.value)
         assert [one.folder for one in inspect(tmp_path)] == ["p0", "p1", "p2"]
+
+    def test_a_study_of_an_archive_is_listed_as_a_radiographer_would(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        report = tagged(ImageType=["DERIVED", "SECONDARY", "DOSE_INFO"])
+        scout = tagged(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+        write_series(tmp_path / "1 scout", VoxelGrid(shape=(2, 10, 12)), series="9", edit=scout)
+        write_phases(tmp_path / "2 phases", *DISTINCT["acquisition"])
+        for series, kernel in (("3", "B30f"), ("4", "B70f")):
+            folder = tmp_path / f"{series} {kernel}"
+            write_series(folder, GRID, series=series, edit=tagged(ConvolutionKernel=kernel))
+        write_series(tmp_path / "5 dose", VoxelGrid(shape=(2, 10, 12)), series="5", edit=report)
+        pet = tagged(Modality="PT", SOPClassUID="1.2.840.10008.5.1.4.1.1.128")
+        write_series(tmp_path / "6 PET", VoxelGrid(shape=(6, 10, 12)), series="6", edit=pet)
+        contours = image_dataset(GRID, 0, ramp(GRID.lps())[0], series="7")
+        contours.Modality, contours.SOPClassUID = "RTSTRUCT", "1.2.840.10008.5.1.4.1.1.481.3"
+        contours.file_meta.MediaStorageSOPClassUID = contours.SOPClassUID
+        for name in ("PixelData", "Rows", "Columns"):
+            delattr(contours, name)
+        contours.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        (tmp_path / "7 contours").mkdir()
+        contours.save_as(tmp_path / "7 contours" / "rs.dcm", enforce_file_format=True)
+
+        code = main(["inspect", str(tmp_path)])
+
+        table, _, rest = capsys.readouterr().out.partition("\n\n")
+        rows = [line.split("  ") for line in table.splitlines()[1:]]
+        found = [
+            (folder, modality, int(images), cells[-1])
+            for _, folder, modality, images, *cells in (list(filter(None, row)) for row in rows)
+        ]
+        assert code == 0
+        assert [(f.strip(), m.strip(), n, v.strip()) for f, m, n, v in found] == [
+            ("2 phases", "CT", 8, "volume"),
+            ("2 phases", "CT", 8, "volume"),
+            ("3 B30f", "CT", 8, "volume"),
+            ("4 B70f", "CT", 8, "volume"),
+            ("6 PET", "PT", 6, "refused"),
+            ("5 dose", "CT", 2, "refused"),
+            ("1 scout", "CT", 2, "refused"),
+            ("-", "RTSTRUCT", 1, "refused"),
+        ]
+        for what in ("acquisition 1", "acquisition 2", "localizers only", "dose reports"):
+            assert what in rest
+        assert "without an image, no CT slices" in rest
 
     def test_auto_takes_the_series_that_shows_the_pelvis(self, tmp_path: Path) -> None:
         """Not the abdomen, though that has more slices."""
