@@ -245,11 +245,15 @@ class TestTrouble:
 
         assert path.name in str(same(tmp_path))
 
-    def test_it_is_within_the_budget_of_the_whole_volume(self, tmp_path: Path) -> None:
+    def test_a_scan_larger_than_the_budget_is_projected_while_it_is_read(
+        self, tmp_path: Path
+    ) -> None:
         write_series(tmp_path, GRID)
 
         with pytest.raises(errors.ReadError, match="more than max_bytes = 99"):
-            rhoa.ctap(open_series(tmp_path, max_bytes=99))
+            rhoa.read_ct(tmp_path, max_bytes=99)
+        image = rhoa.ctap(open_series(tmp_path, max_bytes=99))
+        np.testing.assert_array_equal(image.pixels, rhoa.ctap(rhoa.read_ct(tmp_path)).pixels)
 
 
 class TestMemory:

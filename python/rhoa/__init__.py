@@ -72,7 +72,7 @@ _HOME = {
     "load_model": "learning",
     "occlusion": "evaluation.saliency",
     "predict": "prediction",
-    "read_ct": "reading",
+    "read_ct": "reading.reader",
     "recipes": "learning",
     "resample_mask": "reading.masks",
     "show_versions": "versions",

@@ -208,7 +208,7 @@ DEEPEST_FOLDER = 16
 
 
 def list_files(path: PathOrPaths) -> list[Path]:
-    """All regular files of ``path`` in a fixed order; folders are walked, links to them are not.
+    """All regular files of ``path`` in a fixed order; folders are walked, each once.
 
     Raises
     ------
@@ -224,10 +224,11 @@ def list_files(path: PathOrPaths) -> list[Path]:
             f"path must be a folder, a file or a list of files; got {type(path).__name__}."
         ) from None
     files: list[Path] = []
+    walked: set[str] = set()
     places = iter(range(MOST_FILES))
     for root in roots:
         if os.path.isdir(root):  # noqa: PTH112  # Path.is_dir raises where a name is too long
-            files += _walk(root, 0, places)
+            files += _walk(root, 0, places, walked)
         elif os.path.isfile(root):  # noqa: PTH113
             files.append(root)
         else:
@@ -235,8 +236,16 @@ def list_files(path: PathOrPaths) -> list[Path]:
     return files
 
 
-def _walk(folder: Path, depth: int, places: Iterator[int]) -> Iterator[Path]:
-    """The files below ``folder``; every entry takes one of ``places``."""
+def _walk(folder: Path, depth: int, places: Iterator[int], walked: set[str]) -> Iterator[Path]:
+    """The files below ``folder``; every entry takes one of ``places``.
+
+    A folder is walked once, whatever links lead to it, and none around the first is: ``walked``
+    holds their true places.
+    """
+    here = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118  # with its last separator
+    if here in walked or any(one.startswith(here) for one in walked):
+        return
+    walked.add(here)
     if depth > DEEPEST_FOLDER:
         raise ReadError(
             f"the folder is nested more than {DEEPEST_FOLDER} deep; "
@@ -251,8 +260,8 @@ def _walk(folder: Path, depth: int, places: Iterator[int]) -> Iterator[Path]:
             "check its permissions."
         ) from None
     for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), depth + 1, places)
+        if _is_folder(entry):
+            yield from _walk(Path(entry.path), depth + 1, places, walked)
         elif _is_file(entry):
             yield Path(entry.path)
 
@@ -266,6 +275,14 @@ def _counted(scan: Iterator[os.DirEntry[str]], places: Iterator[int]) -> Iterato
                 "read_ct needs one study; pass the folder of one study or a list of files."
             )
         yield entry
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -28,7 +28,7 @@ from rhoa.testing.synthetic import (
 RECORDED = {
     "duplicate-slice": ("copies_dropped", 1),
     "duplicate-file": ("copies_dropped", 1),
-    "blank-end": ("blank_dropped", 1),
+    "two-encodings": ("copies_dropped", 12),
     "foreign-files": ("skipped", {"no DICOM file": 2, "empty file": 1}),
     "padding": ("padding_voxels", None),
     "padding-range": ("padding_voxels", None),

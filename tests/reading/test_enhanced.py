@@ -199,7 +199,7 @@ class TestCompressedFrames:
         image.compress(uid.RLELossless, generate_instance_uid=False)
         return image
 
-    def test_a_frame_of_several_fragments_needs_an_offset_table(
+    def test_a_frame_of_several_fragments_needs_an_offset_table_or_marks_where_frames_begin(
         self, image: FileDataset, file: Path
     ) -> None:
         streams = list(generate_frames(image.PixelData, number_of_frames=5))
@@ -209,6 +209,12 @@ class TestCompressedFrames:
         np.testing.assert_array_equal(read_ct(file).hu, NOISE)
 
         image.PixelData = encapsulate(streams, fragments_per_frame=3, has_bot=False)
+        image.save_as(file)
+        np.testing.assert_array_equal(read_ct(file).hu, NOISE)
+
+        image.PixelData = encapsulate(
+            [bytes(8) + stream for stream in streams], fragments_per_frame=3, has_bot=False
+        )
         image.save_as(file)
         with pytest.raises(errors.PixelDataError, match="15 fragments for 5 frames and no offset"):
             read_ct(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pydicom.dataset import FileDataset
+from scipy.ndimage import binary_fill_holes
 
-from rhoa.errors import PixelDataError, WarningCollector
-from rhoa.phantom import Anatomy, ct
+from rhoa.dicom.pixels import fill_padding
+from rhoa.errors import PixelDataError, RhoaError, RhoaWarning, WarningCollector
+from rhoa.phantom import Anatomy, Phantom, Surroundings, ct
+from rhoa.pose import coverage
+from rhoa.reading import inspect, read_ct
 from rhoa.reading.quality import (
     implausibility,
-    is_plausible,
     quality_report,
     slice_stats,
     volume_quality_report,
 )
 from rhoa.volume import Volume
+from tests.reading.series import VoxelGrid, set_pixels, write_series
 
 SPACING = (3.0, 2.0, 2.0)
 VOXEL_CM3 = 0.012
@@ -29,6 +35,14 @@ VOXEL_CM3 = 0.012
 def phantom() -> NDArray[np.int16]:
     hu: NDArray[np.int16] = ct(Anatomy.random(5), spacing_mm=SPACING, angles=(5, 1, -2)).volume.hu
     return hu
+
+
+PELVIS_MM = (6.0, 4.0, 4.0)
+
+
+@pytest.fixture(scope="module", name="pelvis")
+def coarse_phantom() -> Phantom:
+    return ct(Anatomy.random(1), spacing_mm=PELVIS_MM)
 
 
 def judged(hu: NDArray[Any], **options: bool) -> tuple[dict[str, Any], list[str]]:
@@ -44,6 +58,7 @@ def test_a_body_in_the_middle_of_its_field_deserves_none(body: NDArray[np.int16]
     assert warnings == []
     assert report == {
         "metal_cm3": 0.0,
+        "filled_hu": None,
         "plausible_hu": True,
         "cut_body_share": 0.0,
         "moved_slices": [],
@@ -208,33 +223,263 @@ class TestWhatIsNoBody:
         assert report["cut_body_share"] is None
 
 
+def windowed(hu: NDArray[Any], low: float, high: float) -> NDArray[Any]:
+    """Grey values from 0 to 255, as a viewer exports them."""
+    grey: NDArray[Any] = np.round((np.clip(hu, low, high) - low) / (high - low) * 255)
+    return grey
+
+
+def wrongly_padded(hu: NDArray[Any]) -> NDArray[Any]:
+    """What cannot be HU becomes air, as `rhoa.read_ct` makes it."""
+    return np.where(hu < -1500, -1024, hu)
+
+
+NO_HU = {
+    "8 bit, abdomen": lambda hu: windowed(hu, -160, 240),
+    "8 bit, bone": lambda hu: windowed(hu, -450, 1050),
+    "8 bit, all": lambda hu: windowed(hu, -1000, 1000),
+    "[0, 1]": lambda hu: windowed(hu, -1000, 1000) / 255,
+    "[-1, 1]": lambda hu: windowed(hu, -1000, 1000) / 127.5 - 1,
+    "z-scores": lambda hu: (hu - hu.mean()) / hu.std(),
+    "attenuation a cm": lambda hu: np.maximum(hu + 1000.0, 0) * 1.92e-4,
+    "attenuation a m": lambda hu: np.maximum(hu + 1000.0, 0) * 1.92e-2,
+    "labels": lambda hu: np.digitize(hu, [-500, -150, -30, 150, 400, 1000]),
+    "labels of HU": lambda hu: np.array([-1000, -100, 50, 700])[np.digitize(hu, [-500, -30, 200])],
+    "MR": lambda hu: np.digitize(hu, [-500, -30, 150]) * 200 + np.abs(hu % 37),
+    "clipped to soft tissue": lambda hu: np.clip(hu, -160, 240),
+    "half the scale": lambda hu: hu / 2,
+    **{
+        f"stored, {offset} too high": lambda hu, offset=offset: hu + float(offset)
+        for offset in (100, 250, 500, 1000, 1024, 2048, 4096, 8192, 32768)
+    },
+    **{
+        f"{offset} subtracted twice": lambda hu, offset=offset: wrongly_padded(hu - float(offset))
+        for offset in (1000, 1024, 2048, 8192)
+    },
+}
+
+
 class TestHounsfield:
-    @pytest.mark.parametrize("offset", [1000, 1024])
+    @pytest.mark.parametrize("kind", NO_HU)
+    def test_values_that_are_no_hounsfield_units_are_a_warning_and_strictly_an_error(
+        self, body: NDArray[np.int16], kind: str
+    ) -> None:
+        values = NO_HU[kind](body).astype(np.float32)
+
+        report, warnings = judged(values)
+
+        assert report["plausible_hu"] is False
+        assert report["metal_cm3"] is None
+        (warning,) = warnings
+        assert "no Hounsfield units" in warning
+        with pytest.raises(PixelDataError, match="strict=True"):
+            quality_report(
+                [slice_stats(one) for one in values], SPACING, WarningCollector(strict=True)
+            )
+
+    @pytest.mark.parametrize("offset", [1000, 1024, 8192])
     def test_a_forgotten_offset_is_named(self, body: NDArray[np.int16], offset: int) -> None:
         """Air at 0 or 24 HU, muscle above 1000: the intercept is missing from the values."""
-        report, warnings = judged(body + np.int16(offset))
+        _, (warning,) = judged(body + np.int16(offset))
 
-        assert not report["plausible_hu"]
-        assert len(warnings) == 1
-        assert "still to be subtracted; check RescaleIntercept" in warnings[0]
+        assert f"as if {offset} were still to be subtracted; check RescaleIntercept" in warning
 
-    @pytest.mark.parametrize("scale", [0.5, 2])
-    def test_another_scale_is_not_plausible(self, body: NDArray[np.int16], scale: float) -> None:
-        assert is_plausible(body)
-        assert not is_plausible(body * scale)
+    @pytest.mark.parametrize("kind", ["8 bit, abdomen", "[0, 1]", "MR", "stored, 1024 too high"])
+    def test_no_hip_of_such_values_can_be_used(self, pelvis: Phantom, kind: str) -> None:
+        values = NO_HU[kind](pelvis.volume.hu).astype(np.float32)
+
+        found = coverage(Volume(values, pelvis.volume.affine), pelvis.landmarks)
+
+        assert "not_hounsfield" in found.flags
+        assert found.usable_sides == ()
+        assert all("not_hounsfield" in hip.hard_flags for hip in found.hips.values())
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_a_ct_is_plausible_also_where_its_field_shows_no_air(self, seed: int) -> None:
+        hu = ct(Anatomy.random(seed), spacing_mm=(8.0, 4.0, 4.0)).volume.hu
+        for part in (1, 2 / 3, 1 / 2):
+            rows, columns = (round(side * (1 - part) / 2) for side in hu.shape[1:])
+            field = hu[:, rows : hu.shape[1] - rows, columns : hu.shape[2] - columns]
+
+            assert implausibility(field) == ""
+            assert implausibility(field.astype(np.float32)) == ""
+
+    @pytest.mark.parametrize(
+        "surroundings",
+        [
+            Surroundings(contrast_loops=4, tagged_stool=("left", "right"), bladder_hu=350.0),
+            Surroundings(implant="left"),
+            Surroundings(ribs=True, gas_bubbles=30),
+        ],
+        ids=["contrast", "implant", "ribs"],
+    )
+    def test_contrast_and_implants_leave_it_plausible(self, surroundings: Surroundings) -> None:
+        volume = ct(Anatomy.random(2), spacing_mm=(8.0, 4.0, 4.0), surroundings=surroundings).volume
+
+        report = volume_quality_report(volume.hu, volume.affine, WarningCollector())
+
+        assert report["plausible_hu"] is True
 
     @given(
         st.integers(-3000, 3000), st.sampled_from([np.int16, np.float32]), st.integers(0, 2**32 - 1)
     )
-    def test_noise_and_ramps_are_neither_plausible_nor_in_doubt(
-        self, start: int, kind: type, seed: int
-    ) -> None:
+    def test_noise_and_ramps_are_not_plausible(self, start: int, kind: type, seed: int) -> None:
         noise = np.random.default_rng(seed).integers(start, start + 4096, (4, 64, 64)).astype(kind)
         ramp = np.linspace(start, start + 2500, 20_000).astype(kind)
 
-        for values in (noise, ramp):
-            assert not is_plausible(values)
-            assert implausibility(values) == ""
+        assert implausibility(noise)
+        assert implausibility(ramp)
+
+    @pytest.mark.parametrize("part", [(slice(0, 4),), (slice(None), slice(0, 60), slice(0, 70))])
+    def test_a_small_scan_is_not_judged(
+        self, body: NDArray[np.int16], part: tuple[slice, ...]
+    ) -> None:
+        report, warnings = judged(windowed(body, -160, 240).astype(np.int16)[part])
+
+        assert report["plausible_hu"] is None
+        assert warnings == []
+
+
+class TestBackground:
+    """Resampled with, or masked to, one value that tissue has."""
+
+    @pytest.mark.parametrize("fill", [0, -500, 100, -150])
+    @pytest.mark.parametrize("shape", ["masked", "turned", "band"])
+    def test_it_is_reported_and_does_not_count_as_a_body(
+        self, body: NDArray[np.int16], fill: int, shape: str
+    ) -> None:
+        filled = background(body, fill, shape)
+
+        report, warnings = judged(filled)
+
+        assert report["plausible_hu"] is True
+        assert report["filled_hu"] == fill
+        assert report["cut_body_share"] == 0
+        (warning,) = warnings
+        assert warning.startswith(f"the background is filled with {fill} HU")
+
+    @pytest.mark.parametrize("shape", ["masked", "turned", "band"])
+    def test_what_is_read_has_air_there_and_the_tissue_it_had(
+        self, body: NDArray[np.int16], shape: str, tmp_path: Path
+    ) -> None:
+        nibabel = pytest.importorskip("nibabel", reason="pip install 'rhoa[nifti]'")
+        filled = background(body, 0, shape)
+        affine = np.diag([-2.0, -2, 3, 1])
+        nibabel.save(nibabel.Nifti1Image(filled.T, affine), tmp_path / "filled.nii.gz")
+
+        with pytest.warns(RhoaWarning, match="the background is filled with 0 HU"):
+            volume = read_ct(tmp_path / "filled.nii.gz")
+
+        outside = filled != body
+        inside = ~outside & (body != 0)
+        assert (volume.hu[outside & (filled == 0)] == -1024).all()
+        np.testing.assert_array_equal(volume.hu[inside], body[inside])
+
+    def test_hips_in_it_were_not_scanned(self, pelvis: Phantom) -> None:
+        hu = pelvis.volume.hu.copy()
+        hu[:, :, hu.shape[2] // 2 :] = 0  # the left half of the patient
+
+        found = coverage(Volume(hu, pelvis.volume.affine), pelvis.landmarks)
+
+        assert found.hips["left"].inside_fraction < 0.4
+        assert "field_of_view" in found.hips["left"].hard_flags
+        assert found.hips["right"].inside_fraction == 1
+
+
+def background(body: NDArray[np.int16], fill: int, shape: str) -> NDArray[np.int16]:
+    """A scan whose background, corners, or one edge has one value."""
+    k, j, i = np.indices(body.shape)
+    rows, columns = body.shape[1:]
+    outside = {
+        "masked": ~np.stack([binary_fill_holes(one > -300) for one in body]),
+        "turned": np.abs(j - rows / 2) / rows + np.abs(i - columns / 2) / columns > 0.8,
+        "band": j < 10 + k // 20,
+    }[shape]
+    return np.where(outside, fill, body).astype(np.int16)
+
+
+class TestWrappedMetal:
+    """Metal denser than 16 bits hold reads as values far below air."""
+
+    @pytest.mark.parametrize("value", [-30000, -31000, -32768, -20000, -5000, -2000])
+    def test_in_the_body_it_is_metal_and_the_hip_unusable(
+        self, pelvis: Phantom, value: int, tmp_path: Path
+    ) -> None:
+        nibabel = pytest.importorskip("nibabel", reason="pip install 'rhoa[nifti]'")
+        volume, shape = pelvis.volume, pelvis.volume.shape
+        places = volume.to_lps(np.argwhere(np.ones(shape)))
+        away = np.linalg.norm(places - pelvis.hip_centres["left"], axis=1).reshape(shape)
+        hu = np.where(away < 18, value, volume.hu.astype(np.int64))
+        ras = np.diag([-1.0, -1, 1, 1]) @ volume.affine
+        image = nibabel.Nifti1Image(hu.T.astype(np.int16), ras[:, [2, 1, 0, 3]])
+        nibabel.save(image, tmp_path / "metal.nii")
+        grid = VoxelGrid(spacing_mm=PELVIS_MM, origin_mm=volume.affine[:3, 3], shape=shape)
+        write_series(
+            tmp_path / "series", grid, hu=hu, edit=lambda k, image: stored_signed(image, hu[k])
+        )
+
+        for path in (tmp_path / "metal.nii", tmp_path / "series"):
+            with pytest.warns(RhoaWarning) as caught:
+                read = read_ct(path)
+            assert "wrapped round" in str(caught[0].message)
+            assert read.report["metal_cm3"] == pytest.approx(24.4, abs=2)
+            assert "implant" in coverage(read, pelvis.landmarks).hips["left"].hard_flags
+
+    def test_padding_at_the_border_and_noise_of_air_are_none(self, body: NDArray[np.int16]) -> None:
+        hu = body.astype(np.int32)
+        hu[:, :20, :20] = -32768
+        hu[:, 30, 75] = -1600
+        one = hu[30].copy()
+
+        assert fill_padding(one) == (401, 0)
+        assert (one[:20, :20] == -1024).all()
+        assert one[30, 75] == -1024
+
+
+@pytest.mark.parametrize("value", [0, 40, -100])
+def test_declared_padding_inside_the_body_is_tissue(value: int, tmp_path: Path) -> None:
+    """PixelPaddingValue 0 of signed HU is water, too."""
+    hu = ct(Anatomy.random(3), spacing_mm=(12.0, 4.0, 4.0)).volume.hu.astype(np.int64)
+    hu[:, :6] = value
+
+    def edit(k: int, image: FileDataset) -> None:
+        stored_signed(image, hu[k])
+        image.add_new("PixelPaddingValue", "SS", value)
+
+    write_series(tmp_path, VoxelGrid(spacing_mm=(12, 4, 4), shape=hu.shape), hu=hu, edit=edit)
+
+    with pytest.warns(RhoaWarning):
+        volume = read_ct(tmp_path)
+
+    assert (volume.hu[:, :6] == -1024).all()
+    tissue = hu[:, 20:-20, 20:-20]
+    np.testing.assert_array_equal(volume.hu[:, 20:-20, 20:-20], tissue)
+    assert (tissue == value).any()
+
+
+def stored_signed(image: FileDataset, hu: NDArray[Any]) -> None:
+    """HU as they are, with a sign."""
+    set_pixels(image, np.asarray(hu, np.int64), signed=True)
+    image.RescaleSlope, image.RescaleIntercept = "1", "0"
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_an_identity_affine_is_a_warning(suffix: str, tmp_path: Path) -> None:
+    """What tools write who know neither sides nor spacing."""
+    values = np.zeros((6, 7, 8), np.int16)
+    file = tmp_path / f"scan{suffix}"
+    if suffix == ".nii.gz":
+        nibabel = pytest.importorskip("nibabel", reason="pip install 'rhoa[nifti]'")
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), file)
+    else:
+        sitk = pytest.importorskip("SimpleITK", reason="pip install 'rhoa[itk]'")
+        sitk.WriteImage(sitk.GetImageFromArray(values), str(file))
+
+    with pytest.warns(RhoaWarning, match="the affine is the identity"):
+        read_ct(file)
+    with pytest.raises(RhoaError, match="identity.*strict=True"):
+        read_ct(file, strict=True)
+    assert "identity" in inspect(file)[0].warnings[0]
 
 
 def test_a_volume_keeps_what_was_seen() -> None:

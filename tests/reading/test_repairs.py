@@ -331,11 +331,13 @@ class TestBlankSlices:
     def test_at_the_ends_they_are_left_out_and_counted(self, tmp_path: Path) -> None:
         write_slices(tmp_path, linear, VoxelGrid(), np.arange(8) * 2.0, edit=self.blank(0, 1, 7))
 
-        volume = read_ct(tmp_path, strict=True)
+        with pytest.warns(rhoa.RhoaWarning, match="2 at the first, 1 at the last"):
+            volume = read_ct(tmp_path)
 
         assert volume.shape == (5, 8, 10)
         assert volume.report is not None
         assert volume.report["blank_dropped"] == 3
+        assert volume.report["blank_before"] == 2
         np.testing.assert_allclose(volume.to_lps([0, 0, 0]), [-20, -30, 104])
         assert worst(volume, linear)[0] <= 0.5
 
@@ -534,7 +536,8 @@ class TestTogether:
             edit=TestBlankSlices.blank(0, 4),
         )  # fmt: skip
 
-        volume = read_ct(tmp_path, repair="tilt,gaps")
+        with pytest.warns(rhoa.RhoaWarning, match="1 at the first, 0 at the last"):
+            volume = read_ct(tmp_path, repair="tilt,gaps")
 
         assert names(volume) == ["gaps", "tilt"]
         assert volume.shape[0] == 8

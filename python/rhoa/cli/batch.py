@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -147,6 +148,7 @@ def name_scans(scans: Mapping[str, Path], options: Namespace) -> dict[str, Path]
     ParameterError
         If the key of the pseudonyms cannot be read, or gives two scans one pseudonym.
     """
+    scans = {_legible(name): path for name, path in scans.items()}
     if options.pseudonyms is not None:
         names, count = Pseudonyms.load(options.pseudonyms), len(scans)
         scans = {names.of_scan(path, name): path for name, path in scans.items()}
@@ -156,6 +158,15 @@ def name_scans(scans: Mapping[str, Path], options: Namespace) -> dict[str, Path]
             )
     options.names = {path: name for name, path in scans.items()}
     return dict(scans)
+
+
+def _legible(name: str) -> str:
+    """A file's name as text: bytes that are no UTF-8 are read as Latin-1."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("latin-1")
+    return name
 
 
 def redactor(scan: Path, options: Namespace) -> Callable[[str], str]:

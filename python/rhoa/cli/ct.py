@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import sys
 import textwrap
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,6 +33,7 @@ from rhoa.cli.common import VerbResult, bar
 from rhoa.cli.options import (
     accept_option,
     folder_options,
+    join_option,
     repair_option,
     review_options,
     scan_options,
@@ -42,6 +44,7 @@ from rhoa.hips.contact_sheet import SheetEntry, Verdict, frontal, lateral, sheet
 from rhoa.pose import Alignment, tilted
 from rhoa.pose.alignment import pelvis_angles
 from rhoa.pose.scan_coverage import HIP_REFUSALS
+from rhoa.reading.decoding import MONO
 
 if TYPE_CHECKING:
     import argparse
@@ -65,6 +68,7 @@ REMEDIES = {
     "not_found": "draw its box with --boxes",
     "pose_not_used": "pass --pose landmarks.json, or use the pose all the same with --pose force",
 }
+NO_PELVIS_REMEDY = "pass a scan that holds the pelvis, or its landmarks with --pose landmarks.json"
 OTHER_REMEDY = "--accept {} crops it all the same"
 
 
@@ -94,7 +98,8 @@ class PoseRequest:
         """
         if tilt_offset_deg is not None:
             tilted(Alignment(np.eye(3), np.zeros(3)), tilt_offset_deg)
-        accepted = require_names("--accept", accept, sorted(HIP_REFUSALS), kind="refusals")
+        accepted = names_in(accept) - {MONO}
+        accepted = require_names("--accept", accepted, sorted(HIP_REFUSALS), kind="refusals")
         name = pose.removeprefix(f"{FORCE}:")
         if name != pose or pose == FORCE:
             accepted |= {"pose_not_used"}
@@ -121,10 +126,10 @@ def not_cropped(hips: Iterable[HipCrop]) -> list[str]:
     lines = []
     for hip in hips:
         if not hip.usable:
-            remedies = {
-                REMEDIES.get(f, OTHER_REMEDY.format(f)): None for f in sorted(hip.hard_flags)
-            }
-            why, what = "; ".join(hip.refusals), "; ".join(remedies)
+            remedies = [REMEDIES.get(f, OTHER_REMEDY.format(f)) for f in sorted(hip.hard_flags)]
+            if hip.coverage is None:
+                remedies = [NO_PELVIS_REMEDY]
+            why, what = "; ".join(hip.refusals), "; ".join(dict.fromkeys(remedies))
             lines.append(f"{hip.side} hip not cropped: {why} ({what})")
     return lines
 
@@ -141,6 +146,7 @@ OTHER_IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif", ".dcm"
 
 def ctap(options: Namespace) -> VerbResult:
     """A CT-AP, or one of every scan in a folder."""
+    options.scan = _one_or_list(options.scan)
     out: Path = options.out
     if out.suffix.lower() in OTHER_IMAGE_SUFFIXES:
         raise ParameterError(
@@ -163,7 +169,8 @@ def ctap(options: Namespace) -> VerbResult:
         files = [out / name for name in _written(out, image, found)]
     lines = [] if found is None else ["", *str(found).splitlines(), ""]
     if found is not None and not found.pose_used:
-        lines.append(f"the pose was not used: {found.note} ({REMEDIES['pose_not_used']})")
+        remedy = NO_PELVIS_REMEDY if found.alignment is None else REMEDIES["pose_not_used"]
+        lines.append(f"the pose was not used: {found.note} ({remedy})")
     return VerbResult([_described(image, found)], [*lines, *(f"wrote {f}" for f in files)])
 
 
@@ -175,12 +182,16 @@ def _asked(options: Namespace) -> PoseRequest | None:
 
 
 def _made(
-    options: Namespace, scan: str | Path, asked: PoseRequest | None, *, quiet: bool = False
+    options: Namespace,
+    scan: str | Path | list[str],
+    asked: PoseRequest | None,
+    *,
+    quiet: bool = False,
 ) -> tuple[Radiograph, ExtractedHips | None, Volume | None]:
     """The image; the hips and the volume where a pose is asked for."""
     style = {name: getattr(options, name) for name in ("method", "order", "reduce", "transform")}
     if asked is None:
-        from rhoa.reading.reader import open_scan
+        from rhoa.reading.reader import SliceSource, open_scan
 
         if _measured(options):
             raise ParameterError(
@@ -188,7 +199,9 @@ def _made(
             )
         # Slices are projected while they are read.
         progress = None if quiet else bar()
-        slices = open_scan(scan, series=options.series, repair=options.repair, progress=progress)
+        slices = open_scan(scan, **_reading(options), progress=progress)
+        if isinstance(slices, SliceSource):
+            _say_choice(slices.choice, quiet=quiet)
         image: Radiograph = projection.ctap(
             slices, window=_window(options), threads=options.threads, **style
         )
@@ -228,10 +241,32 @@ def _ctap_case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
     return {"verdict": verdict, "rows": [row], "card": card}
 
 
-def volume_of(options: Namespace, scan: str | Path, *, quiet: bool = False) -> Volume:
+def volume_of(options: Namespace, scan: str | Path | list[str], *, quiet: bool = False) -> Volume:
     """The volume of a scan, read as the options say."""
     progress = None if quiet else bar()
-    return rhoa.read_ct(scan, series=options.series, repair=options.repair, progress=progress)
+    volume = rhoa.read_ct(scan, **_reading(options), progress=progress)
+    _say_choice((volume.report or {}).get("chosen", {}).get("what", ""), quiet=quiet)
+    return volume
+
+
+def _reading(options: Namespace) -> dict[str, Any]:
+    """How the options ask for a scan to be read."""
+    names = ("series", "repair", "join", "max_bytes")
+    given = {name: getattr(options, name) for name in names if hasattr(options, name)}
+    accepted = names_in(getattr(options, "accept", "")) - set(HIP_REFUSALS)
+    return given | ({"accept": accepted} if accepted else {})
+
+
+def _say_choice(choice: str, *, quiet: bool) -> None:
+    """Which series ``--series auto`` took, on stderr."""
+    if choice and not quiet:
+        sys.stderr.write(f"--series auto took {choice}\n")
+
+
+def names_in(words: str | Collection[str]) -> frozenset[str]:
+    """The names of an option, which has commas between them."""
+    parts = words.split(",") if isinstance(words, str) else words
+    return frozenset(part.strip() for part in parts) - {""}
 
 
 def extracted(
@@ -304,6 +339,7 @@ PICTURE = "ct-ap.png"
 
 def hips(options: Namespace) -> VerbResult:
     """Crops of one scan, of every scan in a folder, or of a table of scans."""
+    options.scan = _one_or_list(options.scan)
     if str(options.scan).lower().endswith(".csv"):
         return _of_table(options)
     asked = PoseRequest.of(options.pose or AUTO, options.tilt_offset, options.accept)
@@ -364,7 +400,8 @@ def _of_folder(options: Namespace) -> VerbResult:
 def _review_of_one(volume: Volume, found: ExtractedHips, options: Namespace) -> list[str]:
     """The page of one scan, and its boxes to correct."""
     out: Path = options.out
-    scan = Path(options.scan).resolve()
+    first = options.scan[0] if isinstance(options.scan, list) else options.scan
+    scan = Path(first).resolve()
     (called,) = name_scans({scan.name: scan}, options)
     entry = _entry(called, volume, found)
     card = write_card(entry, out, place=".")
@@ -376,12 +413,12 @@ def _review_of_one(volume: Volume, found: ExtractedHips, options: Namespace) -> 
 def _of_table(options: Namespace) -> VerbResult:
     names = (
         *("pose", "series", "repair", "pixel_mm", "tilt_offset", "threads", "each", "window"),
-        *("review", "boxes", "shard", "accept"),
+        *("review", "boxes", "shard", "accept", "join"),
     )
     if any(getattr(options, name) for name in names) or options.depth != ["all"]:
         raise ParameterError(
             "a table of scans names its own landmarks, boxes and what it accepts, and is made with "
-            "the defaults; leave out --each, --shard, --review, --boxes, --pose, --accept, "
+            "the defaults; leave out --each, --shard, --review, --boxes, --pose, --accept, --join, "
             "--series, --repair, --window, --depth, --pixel-mm, --tilt-offset and --threads."
         )
     pool = pool_of(options)
@@ -460,7 +497,8 @@ def inspect(options: Namespace) -> VerbResult:
     """The series of a path, what becomes of each and why, and what to type next."""
     from rhoa.reading import inspect as list_series
 
-    series = list_series(options.scan, repair=options.repair, progress=bar())
+    options.scan = _one_or_list(options.scan)
+    series = list_series(options.scan, repair=options.repair, join=options.join, progress=bar())
     rows = [dataclasses.asdict(summary) for summary in series]
     lines = ["", *(line for summary in series for line in _remarks(summary))]
     lines += [""] * (len(lines) > 1) + [_next_step(series, options.scan)]
@@ -472,6 +510,7 @@ def _row_of(series: SeriesSummary) -> dict[str, Any]:
     syntaxes = ", ".join(SHORT_SYNTAX.get(name, name) for name in series.syntax.split(", "))
     return {
         "index": series.index,
+        "folder": _cut(series.folder, 16) or "-",
         "modality": series.modality[:8] or "-",
         "slices": series.slices,
         "pixels": f"{series.rows}x{series.columns}",
@@ -504,20 +543,38 @@ def _remarks(series: SeriesSummary) -> list[str]:
     ]
 
 
-def _next_step(series: Sequence[SeriesSummary], scan: str) -> str:
+def _one_or_list(paths: list[str]) -> str | list[str]:
+    """What a verb is to read: one path, or the list of files of one scan."""
+    return paths[0] if len(paths) == 1 else paths
+
+
+def _next_step(series: Sequence[SeriesSummary], scan: str | list[str]) -> str:
     """The command that makes something of the volume, where there is one."""
     volumes = [summary for summary in series if summary.verdict == "volume"]
     if not volumes:
         return "no series here can be read as a CT volume"
+    if isinstance(scan, list):
+        return "next: rhoa ctap with the same files, and -o out"
+    folders = {summary.folder.split("/")[0] for summary in volumes}
+    if 1 < len(folders) == len(volumes) and "." not in folders:
+        return (
+            f"next: rhoa hips {shlex.quote(scan)} --each -o out   (if each of the {len(folders)} "
+            "folders is a scan of its own; else --series auto, or an index)"
+        )
     chosen = "" if len(volumes) == 1 else f" --series {volumes[0].index}"
-    several = "" if len(volumes) == 1 else f"   (one of the {len(volumes)} volumes)"
+    several = "" if len(volumes) == 1 else f"   (one of the {len(volumes)} volumes, or auto)"
     return f"next: rhoa ctap {shlex.quote(scan)}{chosen} -o out{several}"
 
 
 def add_inspect(verb: argparse.ArgumentParser) -> None:
     """Options of `rhoa inspect`."""
     verb.set_defaults(run=inspect)
-    verb.add_argument("scan", help="a folder or file of DICOM, or a NIfTI, NRRD or MetaImage file")
+    verb.add_argument(
+        "scan",
+        nargs="+",
+        help="a folder or files of DICOM, or a NIfTI, NRRD or MetaImage file",
+    )
+    join_option(verb)
     verb.epilog = (
         "A series is a volume where `rhoa ctap` would read it, as far as headers tell: pixels are "
         "not decoded. Exit code 0 also where series are refused, for that is an answer; 1 where "
@@ -532,7 +589,8 @@ def add_ctap(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(run=ctap)
     verb.add_argument(
         "scan",
-        help="a folder or file of CT DICOM, a NIfTI, NRRD or MetaImage file, or a folder of scans "
+        nargs="+",
+        help="a folder or files of CT DICOM, a NIfTI, NRRD or MetaImage file, or a folder of scans "
         "(with --each)",
     )
     verb.add_argument(
@@ -544,6 +602,12 @@ def add_ctap(verb: argparse.ArgumentParser) -> None:
     )
     folder_options(verb, "ct-aps.csv")
     scan_options(verb)
+    verb.add_argument(
+        "--accept",
+        metavar="mono",
+        default="",
+        help="project virtual mono-energetic HU, too; maps of iodine and the like never are",
+    )
     verb.add_argument(
         "--method",
         choices=["shear", "reslice"],
@@ -573,7 +637,9 @@ def add_hips(verb: argparse.ArgumentParser) -> None:
     """Options of `rhoa hips`."""
     verb.set_defaults(run=hips)
     verb.add_argument(
-        "scan", help="a CT (folder or file), a folder of scans (with --each), or scans.csv"
+        "scan",
+        nargs="+",
+        help="a CT (a folder, or its files), a folder of scans (with --each), or scans.csv",
     )
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
     folder_options(verb, "hips.csv", many="--each or scans.csv")

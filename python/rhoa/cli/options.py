@@ -77,7 +77,7 @@ def accept_option(verb: argparse.ArgumentParser) -> None:
         metavar="NAME,...",
         default="",
         help="crop hips all the same that are refused for these reasons, which somebody has looked "
-        f"at: {', '.join(sorted(HIP_REFUSALS))}",
+        f"at: {', '.join(sorted(HIP_REFUSALS))}; mono reads virtual mono-energetic HU, too",
     )
 
 
@@ -85,6 +85,15 @@ def scan_options(verb: argparse.ArgumentParser, *, default: str = "") -> None:
     """Of verbs that project a CT."""
     series_option(verb)
     repair_option(verb)
+    join_option(verb)
+    verb.add_argument(
+        "--max-bytes",
+        type=_size,
+        default=4 << 30,
+        metavar="BYTES",
+        help="largest volume to hold in memory, also as 8G (default: 4G); slices that are summed "
+        "while they are read need no such limit",
+    )
     verb.add_argument(
         "--window",
         nargs=2,
@@ -216,8 +225,26 @@ def series_option(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--series",
         metavar="UID|N|auto",
-        help="which series, if the folder holds several; auto: most axial slices, then thinnest",
+        help="which series, if the folder holds several; auto: the axial one that shows the "
+        "pelvis, then most slices, thinnest, softest kernel, first phase",
     )
+
+
+def join_option(verb: argparse.ArgumentParser) -> None:
+    """Of verbs that read a CT."""
+    verb.add_argument(
+        "--join",
+        action="store_true",
+        help="read slices of several series that share one grid as one scan",
+    )
+
+
+def _size(text: str) -> int:
+    factor = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}.get(text[-1:].upper(), 1)
+    number = text[:-1] if factor > 1 else text
+    if not number.isdecimal() or int(number) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 6000000000 or 8G")
+    return int(number) * factor
 
 
 def threads_option(verb: argparse.ArgumentParser) -> None:

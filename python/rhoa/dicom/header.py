@@ -11,13 +11,14 @@ import warnings
 import zlib
 from dataclasses import dataclass, replace
 from io import BufferedReader, BytesIO
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from rhoa.errors import PixelDataError, ReadError
 from rhoa.files import BoundedFile, printable, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     Readers = dict[bytes, Callable[[bytes], Any]]
@@ -81,6 +82,23 @@ def whole_of(dataset: Any, name: str) -> int | None:  # noqa: ANN401  # untyped 
         return int.from_bytes(values[0][:2], "little")
     number = number_of(dataset, name)
     return int(number) if number is not None and math.isfinite(number) else None
+
+
+def raw_of(dataset: Any, name: str) -> bytes:  # noqa: ANN401  # untyped in pydicom
+    """A text as it lies in the file, in whatever character set; empty where it is absent."""
+    if isinstance(dataset, PlainValues):
+        return dataset.get(name) or b""
+    value = dataset.get_item(name).value if name in dataset else b""
+    return value if isinstance(value, bytes) else str(value or "").encode()
+
+
+def seconds_of(dataset: Any, name: str) -> float | None:  # noqa: ANN401  # untyped in pydicom
+    """A time of day (TM) in seconds; None where it is none."""
+    found = re.fullmatch(r"(\d\d):?(\d\d):?(\d\d(?:\.\d{1,6})?)", text_of(dataset, name))
+    if found is None:
+        return None
+    hours, minutes, seconds = map(float, found.groups())
+    return 3600 * hours + 60 * minutes + seconds
 
 
 # Transfer syntaxes whose pixels are not compressed, by UID.
@@ -335,7 +353,13 @@ def _short(value: bytes) -> int:
     return int(_SHORT_UNSIGNED.unpack(value)[0])
 
 
+def _raw(value: bytes) -> bytes:
+    return value
+
+
 _CODE: Readers = {b"CS": _text}
+_TIME: Readers = {b"TM": _text}
+_NUMBER_TEXT: Readers = {b"IS": _count}
 _UID: Readers = {b"UI": _text}
 _DECIMAL: Readers = {b"DS": _numbers}
 _UNSIGNED: Readers = {b"US": _short}
@@ -344,15 +368,24 @@ ELEMENTS: dict[int, tuple[str, Readers]] = {
     0x00080008: ("ImageType", _CODE),
     0x00080016: ("SOPClassUID", _UID),
     0x00080018: ("SOPInstanceUID", _UID),
+    0x00080032: ("AcquisitionTime", _TIME),
+    0x00080033: ("ContentTime", _TIME),
     0x00080060: ("Modality", _CODE),
+    0x0008103E: ("SeriesDescription", {b"LO": _raw}),
+    0x00100010: ("PatientName", {b"PN": _raw}),
+    0x00100020: ("PatientID", {b"LO": _raw}),
+    0x00180015: ("BodyPartExamined", _CODE),
     0x00181210: ("ConvolutionKernel", {b"SH": _text}),
     0x00185100: ("PatientPosition", _CODE),
     0x0020000E: ("SeriesInstanceUID", _UID),
+    0x00200012: ("AcquisitionNumber", _NUMBER_TEXT),
+    0x00200013: ("InstanceNumber", _NUMBER_TEXT),
     0x00200032: ("ImagePositionPatient", _DECIMAL),
     0x00200037: ("ImageOrientationPatient", _DECIMAL),
+    0x00200100: ("TemporalPositionIdentifier", _NUMBER_TEXT),
     0x00280002: ("SamplesPerPixel", _UNSIGNED),
     0x00280004: ("PhotometricInterpretation", _CODE),
-    0x00280008: ("NumberOfFrames", {b"IS": _count}),
+    0x00280008: ("NumberOfFrames", _NUMBER_TEXT),
     0x00280010: ("Rows", _UNSIGNED),
     0x00280011: ("Columns", _UNSIGNED),
     0x00280030: ("PixelSpacing", _DECIMAL),
@@ -369,8 +402,8 @@ ELEMENTS: dict[int, tuple[str, Readers]] = {
     0x00282110: ("LossyImageCompression", _CODE),
 }
 """Keyword, and how a value of each VR is read, of the elements that the reader uses."""
-OWN = frozenset([0x00080018, 0x00200032])
-"""The instance and the position, which no two slices share."""
+OWN = frozenset([0x00080018, 0x00080032, 0x00080033, 0x00200013, 0x00200032])
+"""The instance, its times and number, and the position, which no two slices need share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,6 +509,16 @@ class Header:
     """Which frame of an enhanced file, counted from 1."""
     part: tuple[tuple[str, str], ...] = ()
     """What distinguishes its volume in an enhanced file: stack, time, frame type."""
+    patient: tuple[int, int] = (0, 0)
+    """Numbers that differ where PatientID, and PatientName, do; 0 where the file states none."""
+    acquisition: str = ""
+    time_point: str = ""
+    number: int | None = None
+    acquired_s: float | None = None
+    made_s: float | None = None
+    """AcquisitionTime and ContentTime, in seconds of the day."""
+    body_words: frozenset[str] = frozenset()
+    """`BODY_WORDS` in BodyPartExamined and SeriesDescription."""
 
     @property
     def name(self) -> str:
@@ -504,7 +547,7 @@ def read_header(path: Path, known: dict[Hashable, Header] | None = None) -> Head
     try:
         with path.open("rb", buffering=0) as file:
             head = file.read(HEAD_BYTES)
-            if head[128:132] != b"DICM":
+            if head[128:132] != b"DICM" and not _starts_without_preamble(head):
                 reason = "no DICOM file" if head else "empty file"
                 raise SkippedFileError(reason)
             try:
@@ -573,7 +616,28 @@ def _parse_plain(path: Path, head: bytes, size: int, known: dict[Hashable, Heade
         instance_uid=text_of(values, "SOPInstanceUID"),
         plane=replace(alike.plane, name=shown(path), position_mm=position),
         pixels=place,
+        **_own(values),
     )
+
+
+def _own(dataset: Any) -> dict[str, Any]:  # noqa: ANN401  # untyped in pydicom
+    """When an image was made, and its number."""
+    return {
+        "number": whole_of(dataset, "InstanceNumber"),
+        "acquired_s": seconds_of(dataset, "AcquisitionTime"),
+        "made_s": seconds_of(dataset, "ContentTime"),
+    }
+
+
+def _starts_without_preamble(head: bytes) -> bool:
+    """Whether a file begins with the first element of a data set, as some programs write it."""
+    if len(head) < 12:
+        return False
+    group, element, kind, length = _START.unpack_from(head)
+    first = (group == 2 and element <= 0x10) or (group == 8 and element <= 0x18)
+    implicit = 0 < _LENGTH.unpack_from(head, 4)[0] <= MOST_TEXT
+    explicit = kind in {b"UL", b"OB", b"UI", b"CS"} and int(length) <= MOST_TEXT
+    return bool(first and (explicit or implicit))
 
 
 def read_elements(path: Path, wanted: Sequence[str]) -> tuple[Any, PixelPlace | None]:
@@ -589,7 +653,7 @@ def read_elements(path: Path, wanted: Sequence[str]) -> tuple[Any, PixelPlace | 
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
-            if head[128:132] != b"DICM":
+            if head[128:132] != b"DICM" and not _starts_without_preamble(head):
                 raise SkippedFileError("no DICOM file" if head else "empty file")
             file.seek(0)
             with parser_errors_reported(path, "export it again."):
@@ -630,6 +694,7 @@ def _elements(
     from pydicom.filereader import read_dataset
 
     dataset: Any
+    implicit = False
     if deflated:
         source: BinaryIO = inflate(file)
         syntax = DEFLATED
@@ -643,13 +708,23 @@ def _elements(
     else:
         source = file
         bounded: Any = BoundedFile(file, shown(path))
-        dataset = pydicom.dcmread(bounded, stop_before_pixels=True, specific_tags=[*wanted])
-        syntax = text_of(dataset.file_meta, "TransferSyntaxUID") or IMPLICIT_LITTLE
+        # Whatever the meta group says, the data set may be in the other VR encoding.
+        dataset = pydicom.dcmread(
+            bounded, stop_before_pixels=True, specific_tags=[*wanted], force=True
+        )
+        syntax = text_of(dataset.file_meta, "TransferSyntaxUID")
+        stored = [dataset.get_item(tag) for tag in dataset.keys()]  # noqa: SIM118  # untyped
+        raw = next((one for one in stored if hasattr(one, "is_implicit_VR")), None)
+        implicit, little = dataset.original_encoding
+        if raw is not None:
+            implicit, little = raw.is_implicit_VR, raw.is_little_endian
+        if not syntax or syntax in {IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG}:
+            syntax = IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE if little else EXPLICIT_BIG
     drop_long_values(dataset)
-    return dataset, _locate_pixels(source, syntax)
+    return dataset, _locate_pixels(source, syntax, implicit=implicit)
 
 
-def _locate_pixels(source: BinaryIO, syntax: str) -> PixelPlace | None:
+def _locate_pixels(source: BinaryIO, syntax: str, *, implicit: bool) -> PixelPlace | None:
     """The place of the pixels; ``source`` stands at the tag that follows the header."""
     order = ">" if syntax == EXPLICIT_BIG else "<"
     start = source.read(8)
@@ -659,7 +734,7 @@ def _locate_pixels(source: BinaryIO, syntax: str) -> PixelPlace | None:
     if group << 16 | element != PIXELS:
         return None
     length = start[4:]
-    if syntax != IMPLICIT_LITTLE:
+    if not implicit:
         length = source.read(4)  # after the VR, OB or OW, and two reserved bytes
         if len(length) < 4:
             return None
@@ -728,4 +803,32 @@ def header_of(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  #
             intercept=number_of(dataset, "RescaleIntercept"),
         ),
         pixels=pixels,
+        patient=(_person(dataset, "PatientID"), _person(dataset, "PatientName")),
+        acquisition=text_of(dataset, "AcquisitionNumber"),
+        time_point=text_of(dataset, "TemporalPositionIdentifier"),
+        body_words=_body_words(dataset),
+        **_own(dataset),
     )
+
+
+def _person(dataset: Any, name: str) -> int:  # noqa: ANN401  # untyped in pydicom
+    """A number for a name or an identifier, however it is padded; 0 where there is none."""
+    text = raw_of(dataset, name).upper().strip(b" \0^")
+    return hash(text) if text else 0
+
+
+BODY_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "pelvis": r"PELV|BECKEN|BASSIN|HIP(S|_|$| )|HUEFT|HANCHE|CADERA|FEMUR|SACR|COXA|T?CAP\b",
+        "abdomen": r"ABD|BAUCH|COLON|LIVER|KIDNEY|URO|A/P|AP\b|WHOLE ?BODY|WB\b|TRUNK",
+        "elsewhere": "HEAD|SKULL|BRAIN|NECK|KOPF|HALS|CHEST|THORAX|LUNG|KNEE|FOOT|ANKLE|HAND|WRIST"
+        "|ELBOW|SHOULDER|CARDIAC|HEART|CORONAR|C.?SPINE|T.?SPINE",
+    }
+)
+"""What words of BodyPartExamined and SeriesDescription mean, as regular expressions."""
+
+
+def _body_words(dataset: Any) -> frozenset[str]:  # noqa: ANN401  # untyped in pydicom
+    raw = raw_of(dataset, "SeriesDescription").decode("ascii", "replace").upper()
+    text = f"{text_of(dataset, 'BodyPartExamined').upper()} {raw}"
+    return frozenset(name for name, words in BODY_WORDS.items() if re.search(words, text))

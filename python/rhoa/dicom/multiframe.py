@@ -60,6 +60,9 @@ def frame_places(header: Header, extended: bytes) -> list[PixelPlace | None]:
         with header.path.open("rb") as file:
             table, *fragments = pixel_items(file, place, header.name)
             offsets = _offsets(file, table, extended, header)
+            if offsets is None and 1 < header.frames < len(fragments):
+                marked = _marked(file, fragments)
+                offsets = marked if len(marked) == header.frames else None
     except OSError as error:
         raise unreadable(header.name, error) from None
     ends = [end for _, end in fragments]
@@ -125,6 +128,19 @@ def _offsets(
     file.seek(table[0] + 8)
     value = extended or file.read(length)
     return [table[1] + offset for offset in struct.unpack(f"<{header.frames}{kind}", value)]
+
+
+def _marked(file: BinaryIO, fragments: list[tuple[int, int]]) -> list[int]:
+    """Start of every fragment that begins with the mark of a frame's first one."""
+    starts = []
+    for start, _ in fragments:
+        file.seek(start + 8)
+        head = file.read(8)
+        run_lengths = struct.unpack("<II", head) if len(head) == 8 else (0, 0)
+        is_rle = 1 <= run_lengths[0] <= 15 and run_lengths[1] == 64
+        if head.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")) or is_rle:
+            starts.append(start)
+    return starts
 
 
 def _starts(fragments: list[int], offsets: list[int] | None, header: Header) -> list[int]:
@@ -236,7 +252,7 @@ def _slices(header: Header) -> tuple[Header, ...]:
 
     _check_extent(header)
     names = [*WANTED, _SHARED, _PER_FRAME, "DimensionIndexSequence", "ExtendedOffsetTable"]
-    dataset: Any = dcmread(header.path, stop_before_pixels=True, specific_tags=[*names])
+    dataset: Any = dcmread(header.path, stop_before_pixels=True, specific_tags=[*names], force=True)
     shared = _item(dataset, _SHARED, header.name)
     frames = dataset.get(_PER_FRAME)
     if not frames:

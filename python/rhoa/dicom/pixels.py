@@ -6,7 +6,7 @@ computed; rescaling is exact.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,9 +25,25 @@ if TYPE_CHECKING:
 AIR_HU = -1024
 """What padding becomes."""
 IMPOSSIBLE_HU = -1500
-"""Below it no value is a measurement, even after ringing and interpolation: it is padding."""
+"""Below it no value is a measurement, even after ringing and interpolation: it is padding, or metal
+whose value wrapped round."""
+WRAPPED_METAL_HU = 3071
+"""What metal becomes whose value wrapped round 16 bits."""
+_WRAPPED_BELOW_HU, _WRAPPED_PIXELS = -3100, 12
+"""Impossible values in the body are metal where they are below all that pads, or so many together;
+else they are noise of air."""
 DENSEST_PADDING_HU = -900
 """Declared padding above it would erase tissue."""
+
+
+class Counts(NamedTuple):
+    """What was met in the pixels of a slice."""
+
+    padding: int
+    wrapped: int
+    """Voxels of metal whose value wrapped round."""
+    low: float
+    high: float
 
 
 class TooLargeForInt16Error(Exception):
@@ -89,8 +105,8 @@ def to_hu(
     form: PixelFormat,
     padding: NDArray[np.bool_] | None,
     out: NDArray[np.int16] | NDArray[np.float32],
-) -> tuple[int, float, float]:
-    """Write the HU of one slice to ``out``; the number of padding voxels, lowest and highest HU."""
+) -> Counts:
+    """Write the HU of one slice to ``out``."""
     slope, intercept = form.slope or 0.0, form.intercept or 0.0
     work: NDArray[Any]
     if out.dtype == np.int16:
@@ -100,22 +116,68 @@ def to_hu(
         work += int(intercept)
     else:
         work = stored * np.float64(slope) + intercept
-    if padding is not None:
-        work[padding] = AIR_HU
-    count = 0 if padding is None else int(padding.sum())
+    filling = fill_padding(work, padding)
     low, high = work.min(), work.max()
-    if low < IMPOSSIBLE_HU:
-        impossible = work < IMPOSSIBLE_HU
-        work[impossible] = AIR_HU
-        count += int(impossible.sum())
-        low, high = work.min(), work.max()
     if out.dtype == np.int16 and high > np.iinfo(np.int16).max:
         raise TooLargeForInt16Error
     out[...] = work
-    return count, float(low), float(high)
+    return Counts(*filling, float(low), float(high))
 
 
-def to_hu_in_place(out: NDArray[np.int16], form: PixelFormat) -> tuple[int, float, float]:
+def fill_padding(hu: NDArray[Any], declared: NDArray[np.bool_] | None = None) -> tuple[int, int]:
+    """Make padding air, and metal that wrapped round dense, in one slice of HU, in place.
+
+    Padding is what is declared, or impossible, and connected to the border of the slice. Values of
+    tissue inside the body stay though they are declared padding; impossible ones are metal.
+
+    Returns
+    -------
+    tuple
+        How many voxels were padding, and how many metal.
+    """
+    impossible = hu < IMPOSSIBLE_HU
+    padding = impossible if declared is None else impossible | declared
+    if not padding.any():
+        return 0, 0
+    inside = not_at_border(padding)
+    wrapped = 0
+    if inside is not None:
+        from scipy.ndimage import label, minimum
+
+        pieces, count = label(inside & impossible)
+        if count:
+            lowest = minimum(hu, pieces, np.arange(count + 1))
+            sizes = np.bincount(pieces.ravel())
+            is_metal = (lowest < _WRAPPED_BELOW_HU) | (sizes >= _WRAPPED_PIXELS)
+            is_metal[0] = False
+            metal = is_metal[pieces]
+            wrapped = int(metal.sum())
+            padding &= ~metal
+            hu[metal] = WRAPPED_METAL_HU
+        padding &= ~inside | (hu <= DENSEST_PADDING_HU)
+    hu[padding] = AIR_HU
+    return int(padding.sum()), wrapped
+
+
+def not_at_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Pixels of a mask that are not connected to the border of their image; None where all are."""
+    outside = ~mask  # most often one run in every row: what is left and right of it is connected
+    first, behind = outside.argmax(axis=1), outside.shape[1] - outside[:, ::-1].argmax(axis=1)
+    runs = np.where(outside[np.arange(len(outside)), first], behind - first, 0)
+    if runs.sum() == np.count_nonzero(outside):
+        return None
+    from scipy.ndimage import label
+
+    pieces, count = label(mask)
+    at_border = np.zeros(count + 1, bool)
+    for edge in (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]):
+        at_border[edge] = True
+    at_border[0] = True  # no pixel of the mask
+    inside: NDArray[np.bool_] = ~at_border[pieces]
+    return inside if inside.any() else None
+
+
+def to_hu_in_place(out: NDArray[np.int16], form: PixelFormat) -> Counts:
     """As `to_hu` of 16 bits with a slope of 1, where ``out`` already holds what the file holds.
 
     Nothing is copied, unless a value does not fit into 16 bits.
@@ -130,7 +192,10 @@ def to_hu_in_place(out: NDArray[np.int16], form: PixelFormat) -> tuple[int, floa
         ends = int(stored.min()), int(stored.max())
     count, intercept, limits = 0, int(form.intercept or 0.0), np.iinfo(stored.dtype)
     if padding is not None:
-        if not limits.min <= AIR_HU - intercept <= limits.max:
+        value = wrapped(form.padding or 0, form) + intercept
+        is_air = form.padding_limit is None and IMPOSSIBLE_HU <= value <= DENSEST_PADDING_HU
+        fits = limits.min <= AIR_HU - intercept <= limits.max
+        if not (fits and (is_air or not_at_border(padding) is None)):
             return to_hu(stored.copy(), form, padding, out)
         count = int(np.count_nonzero(padding))
         stored[padding] = AIR_HU - intercept
@@ -139,7 +204,7 @@ def to_hu_in_place(out: NDArray[np.int16], form: PixelFormat) -> tuple[int, floa
     if low < IMPOSSIBLE_HU or high > np.iinfo(np.int16).max:
         return to_hu(stored.copy(), form, padding, out)
     raw += np.uint16(intercept & 0xFFFF)  # the sum fits, so that it is exact modulo 2^16
-    return count, float(low), float(high)
+    return Counts(count, 0, float(low), float(high))
 
 
 def _are_stored(ends: tuple[int, int], form: PixelFormat) -> bool:

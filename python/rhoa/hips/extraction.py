@@ -437,7 +437,7 @@ def _phrase(scan: ExtractedHips, side: Side, flag: str, box: Box | None) -> str:
     """Why a flag refuses a hip."""
     if flag == "pose_not_used":
         if scan.alignment is None:
-            return f"no pelvis found: {scan.note}"
+            return scan.note
         return f"pose not used: {scan.note}"
     meaning, covered = HIP_REFUSALS[flag], scan.coverage.hips.get(side)
     if flag == "box_outside_image" and box is not None:
@@ -514,8 +514,8 @@ def _found(volume: Volume) -> tuple[Alignment | None, str]:
     except PoseError:
         length_mm = volume.shape[volume.axes.superior] * volume.spacing_mm[volume.axes.superior]
         return None, (
-            f"no pelvis in {length_mm:.0f} mm from top to bottom; the scan must hold both hips, "
-            "with the femoral heads"
+            f"no pelvis found: {length_mm:.0f} mm from top to bottom; the scan must hold both "
+            "hips, with the femoral heads"
         )
     if found.hard_flags or not found.upright:
         return found, f"the pose found is flagged {flag_names(found.hard_flags) or 'upside down'}"

@@ -14,8 +14,11 @@ from rhoa.reading.quality import (
     LEAST_JUMP_PX,
     METAL_CM3,
     METAL_HU,
+    background_of,
+    can_be_judged,
     displacement,
     field_of_view,
+    fill_of,
     implausibility,
     is_body,
     moved_slices,
@@ -149,6 +152,17 @@ class DownsampledScan:
             unknown = unknown if unknown.any() else None
         if few.dtype != np.int16:
             few = np.clip(few.astype(np.float32), *_INT16)
+        spacing = [volume.spacing_mm[axis] for axis in order]
+        # The reader made a filled background air and reports what it was filled with.
+        fill = None if (volume.report or {}).get("filled_hu") is None else float(VOID_HU)
+        if fill is None and can_be_judged(voxels.shape, spacing):
+            fill = fill_of(few)
+            if fill is not None and implausibility(few[few != fill]):
+                fill = None
+        if fill is not None:
+            filled = np.stack([background_of(one, fill) for one in few])
+            few = np.where(filled, VOID_HU, few)
+            unknown = filled if unknown is None else unknown | filled
         affine = volume.affine.copy()
         affine[:3, :3] = volume.affine[:3, list(order)] * (1, step, step)
         grid = Volume(few.astype(np.int16), affine)
@@ -162,7 +176,8 @@ class DownsampledScan:
     @cached_property
     def is_doubtful(self) -> bool:
         """Whether the values cannot be Hounsfield units."""
-        return bool(implausibility(self.slices))
+        judged = can_be_judged(self.slices.shape, self.grid.spacing_mm)
+        return judged and bool(implausibility(self.slices))
 
     @cached_property
     def is_body(self) -> bool:

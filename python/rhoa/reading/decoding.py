@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -44,15 +46,16 @@ from rhoa.dicom.pixels import (
 )
 from rhoa.errors import PixelDataError, ReadError, WarningCollector
 from rhoa.parallel import thread_count
-from rhoa.reading.quality import SliceStats, is_plausible, slice_stats
+from rhoa.reading.quality import SliceStats, implausibility, slice_stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from rhoa.dicom.codecs import Decompress
     from rhoa.dicom.header import Header
+    from rhoa.dicom.pixels import Counts
     from rhoa.files import Progress
 
     Fill = Callable[[NDArray[Any], int], "Tally"]
@@ -63,12 +66,30 @@ LARGEST_RESCALE = 2.0**31
 """No slope or intercept is larger; 32-bit values times it still fit float32."""
 _RUN = 16  # slices that a thread takes at once; they are waited for together
 _LITTLE = frozenset([IMPLICIT_LITTLE, EXPLICIT_LITTLE])
-_NOT_HU = frozenset([
-    "PERFUSION", "MONO", "IODINE", "VNC", "VIRTUAL", "ZEFF", "MIP", "MINIP",
-    "IP", "MAXIMUM", "MINIMUM", "RENDER", "CURVED", "ADDITION", "SUBTRACTION", "DIVISION",
-    "DEVIATION", "QUANTITY",
-])  # fmt: skip  # single-frame files use the first line, frames of enhanced ones the others
-"""Words of Image Type that name values derived from HU, or projections of them."""
+MONO = "mono"
+"""The name by which virtual mono-energetic HU are accepted."""
+_HU_TYPES = frozenset(["", "HU", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS", "HNSF"])
+_UNSPECIFIED = frozenset(["US", "UNSPECIFIED", "NONE"])
+_MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "perfusion": "PERFUS|CBF|CBV|MTT|TTP|TMAX|TTD|PERMEAB|BLOOD.?(FLOW|VOLUME)|^PBV$|^RBV$",
+        "iodine": "IODINE|IODIN|^IMD$|^IOD",
+        "virtual non-contrast": "VNC|VUE|VIRTUAL.?(NON|UN)|NON.?CONTRAST.?VIRT|VNI|VUC",
+        "effective atomic number": "Z.?EFF|EFF.*(ATOM|Z$)|EFFECTIVE.?Z|ATOMIC",
+        "electron density": "ELECTRON|^EDW?$|^RHO$|RHO.E",
+        "material": "MATERIAL|URIC|NON.?CALCIUM|CALCIUM.?(MAP|SUPP)|^WATER|FAT.?FRAC|BONE.?REMOV"
+        "|BONE.?MARROW|^BMD$|^MD$",
+        "attenuation": "^ATTENUATION|MU.?MAP|STOPPING|^SPR$|PHOTO.?ELECTRIC|COMPTON|SINOGRAM",
+        "labels": "LABEL|SEGMENT|PROBAB|^MASK$|^SEG$",
+        "projection": "M(AX|IN)?IP|(MAX|MIN|AVG|AVE|MEAN).?IP|^IP$|MAXIMUM|MINIMUM|RAYSUM|DRR",
+        "rendering": "RENDER|^VRT?$|^SSD$|CURVED|ENDOSCOP|FLY.?THROUGH|UNFOLD|PANORAM",
+        "arithmetic": "ADDITION$|SUBTRACT|DIVISION|MULTIPLIC|DEVIATION|DIFFERENCE|^SUB$|^STDDEV$"
+        "|^VARIANCE$|ENTROPY|QUANTITY|^RATIO$",
+        MONO: "MONO.?E|MONO.?[0-9]|^MONO$|^VM[IE]|^VMCT|KEV|MONO.?CHROMATIC|^VIRTUAL$",
+    }
+)
+"""What words of ImageType and RescaleType mean that are not plain HU; matched in any part."""
+_MEANING = {name: re.compile(words) for name, words in _MEANINGS.items()}
 
 
 class DecodedSeries(NamedTuple):
@@ -76,6 +97,7 @@ class DecodedSeries(NamedTuple):
 
     hu: NDArray[np.int16] | NDArray[np.float32]
     padding_voxels: int
+    wrapped_voxels: int
     hu_range: tuple[float, float]
     stats: dict[int, SliceStats]  # by slice
 
@@ -85,18 +107,22 @@ class Tally:
     """What was met in the pixels of some slices."""
 
     padding: int = 0
+    wrapped: int = 0
     low: float = math.inf
     high: float = -math.inf
     stats: dict[int, SliceStats] = field(default_factory=dict)
 
-    def add(self, padding: int, low: float, high: float) -> None:
+    def add(self, one: Counts) -> None:
         """Count one more slice."""
-        self.padding += padding
-        self.low, self.high = min(self.low, low), max(self.high, high)
+        self.padding += one.padding
+        self.wrapped += one.wrapped
+        self.low, self.high = min(self.low, one.low), max(self.high, one.high)
 
 
-def check_pixels(header: Header, findings: WarningCollector) -> None:
+def check_pixels(header: Header, findings: WarningCollector, accept: Collection[str] = ()) -> None:
     """Check, before anything is allocated, that a slice can be decoded to HU.
+
+    ``accept`` may hold `MONO`.
 
     Raises
     ------
@@ -107,7 +133,7 @@ def check_pixels(header: Header, findings: WarningCollector) -> None:
         If its decoder is not installed.
     """
     name, form = header.name, header.format
-    _check_meaning(header, findings)
+    _check_meaning(header, findings, accept)
     if max(form.rows, form.columns) > MOST_PIXELS_A_SIDE or min(form.rows, form.columns) < 1:
         raise PixelDataError(
             f"{name}: {form.rows} x {form.columns} pixels; a CT slice has 1 to "
@@ -126,7 +152,7 @@ def check_pixels(header: Header, findings: WarningCollector) -> None:
     require_codec(name, place.syntax)
 
 
-def _check_meaning(header: Header, findings: WarningCollector) -> None:
+def _check_meaning(header: Header, findings: WarningCollector, accept: Collection[str]) -> None:
     """Check that pixels are Hounsfield units and nothing else."""
     name, form = header.name, header.format
     if header.photometric != "MONOCHROME2":
@@ -159,16 +185,32 @@ def _check_meaning(header: Header, findings: WarningCollector) -> None:
             f"{name}: RescaleSlope (0028,1053) is 0, which makes every voxel equal; "
             "export the original series."
         )
-    words = {word for part in header.image_type for word in part.replace("_", " ").split()}
-    if header.rescale_type == "US":
-        findings.warn(
-            "RescaleType is US (unspecified); values are taken as Hounsfield units.", PixelDataError
-        )
-    elif header.rescale_type not in {"", "HU"} or words & _NOT_HU:
-        what = " ".join(sorted(words & _NOT_HU)) or f"RescaleType {header.rescale_type}"
+    kind = header.rescale_type.upper().strip()
+    words = [*header.image_type, *(kind,) * (kind not in _HU_TYPES | _UNSPECIFIED)]
+    parts = {part for word in words for part in (word, *re.split(r"[^A-Z0-9]+", word.upper()))}
+    found = {
+        meaning: part
+        for meaning, pattern in _MEANING.items()
+        for part in sorted(parts)
+        if pattern.search(part.upper())
+    }
+    if MONO in found and len(found) == 1:
+        if MONO in accept:
+            return
         raise PixelDataError(
-            f"{name}: {what}: the values are no plain Hounsfield units; "
+            f"{name}: {found[MONO]}: virtual mono-energetic Hounsfield units, which differ from "
+            'those of an ordinary CT; read_ct needs that, or pass accept="mono".'
+        )
+    if found or kind not in _HU_TYPES | _UNSPECIFIED:
+        what = ", ".join(f"{part} ({meaning})" for meaning, part in found.items())
+        raise PixelDataError(
+            f"{name}: {what or f'RescaleType {kind}'}: the values are no plain Hounsfield units; "
             "read_ct needs the ordinary CT reconstruction."
+        )
+    if kind in _UNSPECIFIED:
+        findings.warn(
+            f"RescaleType is {kind} (unspecified); values are taken as Hounsfield units.",
+            PixelDataError,
         )
 
 
@@ -198,7 +240,8 @@ def decode(
         except TooLargeForInt16Error:
             continue
         warn_of_padding(headers, findings)
-        return DecodedSeries(hu, tally.padding, (tally.low, tally.high), tally.stats)
+        seen = (tally.low, tally.high)
+        return DecodedSeries(hu, tally.padding, tally.wrapped, seen, tally.stats)
     raise PixelDataError(f"{headers[0].name}: its values fit neither int16 nor float32.")
 
 
@@ -222,7 +265,7 @@ def require_budget(
         size = " x ".join(map(str, shape))
         raise ReadError(
             f"{name + ': ' if name else ''}the volume of {size} voxels takes {needed} bytes, more "
-            f"than max_bytes = {max_bytes}; pass a larger max_bytes if the scan is really that "
+            f"than max_bytes = {max_bytes}; pass a larger max_bytes= if the scan is really that "
             "large."
         )
 
@@ -249,9 +292,9 @@ def decoder(headers: Sequence[Header], progress: Progress | None = None) -> Iter
                 for k in range(start, stop):
                     counts = _slice_hu(hu[k], headers[first + k], decompress)
                     exact = hu.dtype == np.int16  # else the highest is not yet rounded
-                    facts = slice_stats(hu[k], counts[2] if exact else None)
+                    facts = slice_stats(hu[k], counts.high if exact else None)
                     with lock:
-                        tally.add(*counts)
+                        tally.add(counts)
                         tally.stats[first + k] = facts
                 return first + stop
 
@@ -284,7 +327,7 @@ def _in_order(
 
 def _slice_hu(
     out: NDArray[np.int16] | NDArray[np.float32], header: Header, decompress: Decompress
-) -> tuple[int, float, float]:
+) -> Counts:
     if _lies_as_it_is_stored(header, out):
         place, words = header.pixels, out.view(np.uint16)
         try:
@@ -359,7 +402,7 @@ def warn_of_padding(headers: Sequence[Header], findings: WarningCollector) -> No
         if hu > DENSEST_PADDING_HU:
             findings.warn(
                 f"PixelPaddingValue means {hu:g} HU, a value that tissue has; "
-                "voxels that hold it were set to air.",
+                "voxels that hold it were set to air where they are connected to the border.",
                 PixelDataError,
             )
             return
@@ -371,7 +414,9 @@ _SAMPLED = 5  # slices
 _MOST_A_SIDE = 128  # pixels of them
 
 
-def assume_hounsfield(headers: Sequence[Header], findings: WarningCollector) -> tuple[Header, ...]:
+def assume_hounsfield(
+    headers: Sequence[Header], findings: WarningCollector, accept: Collection[str] = ()
+) -> tuple[Header, ...]:
     """Headers without any rescaling get slope 1 and intercept 0 where the values are like HU.
 
     Some converters store Hounsfield units and no rescaling. Where air lies at -1000 and soft tissue
@@ -387,7 +432,7 @@ def assume_hounsfield(headers: Sequence[Header], findings: WarningCollector) -> 
         return tuple(headers)
     assumed = tuple(replace(h, format=replace(h.format, slope=1.0, intercept=0.0)) for h in headers)
     for header in assumed:
-        check_pixels(header, WarningCollector())
+        check_pixels(header, WarningCollector(), accept)
     few = {int(n) for n in np.linspace(0, len(headers) - 1, _SAMPLED)}
     if not _are_like_hounsfield([assumed[n] for n in sorted(few)]):
         return tuple(headers)
@@ -408,4 +453,4 @@ def _are_like_hounsfield(headers: Sequence[Header]) -> bool:
             raw = raw_samples(header, decompress)[::step, ::step]
             values, padding = stored_values(raw, header.format), padding_mask(raw, header.format)
             found.append(values.ravel() if padding is None else values[~padding])
-    return is_plausible(np.concatenate(found))
+    return not implausibility(np.concatenate(found))

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rhoa.dicom.header import DEFLATED, inflate, unreadable
-from rhoa.errors import GeometryError
+from rhoa.errors import GeometryError, WarningCollector
 from rhoa.files import listed
+from rhoa.reading.decoding import decode
 from rhoa.reading.repairs import Dropped, records_of, usable
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def describe_coincident(planes: Sequence[Plane], group: Sequence[int]) -> str:
         f"{first.name} and {second.name}: {len(group)} slices at one position, "
         f"{place_of(np.array(first.position_mm), np.cross(rows, columns))}; "
         "read_ct needs one slice a position; they are several acquisitions or reconstructions "
-        "in one series: pass the list of files of one of them."
+        "in one series that nothing in their headers separates: pass the files of one of them."
     )
 
 
@@ -216,11 +217,14 @@ def _numerals(numbers: Sequence[float] | None) -> str:
 UNEVEN_RATIO = 0.05
 """Distances between slices that are further off than the tolerance, but not than this, are a
 warning."""
+ROUNDED_MM = 0.1
+"""To which some writers round positions: no slice is then further off than half of it."""
 DRIFT_TOLERANCE_RATIO = 0.25
 """Distance of a slice from the even grid, in slice spacings."""
 PART_RATIO = 10.0
 """Parts of one stack do not differ more in their spacing."""
 _MOST_PLACES = 4  # that a message names
+_MOST_PAIRS = 20_000  # of slices, whose distances give the usual spacing
 _SAME_LEVEL = 1e-3  # of a spacing: a slice so near to a level lies on it
 
 
@@ -295,11 +299,32 @@ class _SliceSpacing:
         self.usual = usual_step(self.steps)
         self.tolerance = tolerance_of(self.usual)
         self.whole = np.maximum(1, np.rint(self.steps / self.usual))
-        self.off = float((np.abs(self.steps - self.whole * self.usual) / self.whole).max())
-        """Largest deviation of a distance from a whole number of spacings, in mm a spacing."""
         self.slots = np.concatenate([[0], self.whole.cumsum()]).astype(np.intp)
+        self.off = float((np.abs(self.steps - self.whole * self.usual) / self.whole).max())
+        if self.off > self.tolerance and self._are_rounded():
+            self.off = 0.0
+        """Largest deviation of a distance from a whole number of spacings, in mm a spacing."""
         even = np.interp(self.slots, self.slots[[0, -1]], self.along[[0, -1]])
         self.drift = float(np.abs(self.along - even).max())
+
+    def _are_rounded(self) -> bool:
+        """Whether positions are those of an even grid to the next 0.1 mm, or within half of it."""
+        slots, along = self.slots.astype(np.float64), self.along
+        n, m = np.triu_indices(len(slots), 1)
+        few = slice(None, None, max(1, len(n) // _MOST_PAIRS))
+        slope = float(np.median((along[m] - along[n])[few] / (slots[m] - slots[n])[few]))
+        rest = along - slope * slots
+        if np.abs(rest - np.median(rest)).max() <= 0.55 * ROUNDED_MM:
+            return True
+        tenths = along / ROUNDED_MM
+        if np.abs(tenths - np.rint(tenths)).max() > 1e-4:
+            return False
+        low, high = slope - ROUNDED_MM / slots[-1], slope + ROUNDED_MM / slots[-1]
+        for _ in range(60):  # the range of what is left is convex in the slope
+            thirds = low + (high - low) * np.array([[1 / 3], [2 / 3]])
+            left, right = np.ptp(along - thirds * slots, axis=1)
+            low, high = (low, float(thirds[1, 0])) if left < right else (float(thirds[0, 0]), high)
+        return bool(np.ptp(along - low * slots) < ROUNDED_MM * (1 - 1e-5))
 
     @property
     def is_uneven(self) -> bool:
@@ -580,6 +605,7 @@ def _stack(
 
 _MOST_COMPARED_BYTES = 256 << 20  # the largest slice: 8192 x 8192 pixels of 32 bits
 _BLOCK_BYTES = 1 << 20
+_PAIRS_AT_ONCE = 32  # that are decoded to be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -609,12 +635,9 @@ def sort_slices(series: ImageSeries, repairs: Collection[str]) -> SortedSlices:
     headers, dropped, monochrome1 = usable(series.slices, repairs)
     planes = [header.plane for header in headers]
     check_planes(planes)
-    copies = {
-        n
-        for first, *others in coincident(planes)
-        for n in others
-        if _is_copy(headers[first], headers[n])
-    }
+    pairs = [(first, n) for first, *others in coincident(planes) for n in others]
+    copies = {n for first, n in pairs if _is_copy(headers[first], headers[n])}
+    copies |= _same_instances(headers, [pair for pair in pairs if pair[1] not in copies])
     distinct = [header for n, header in enumerate(headers) if n not in copies]
     stacked = stack_of(distinct, series.label, repairs)
     ordered = tuple(distinct[n] for n in stacked.order)
@@ -631,11 +654,37 @@ def stack_of(headers: Collection[Header], label: str, repairs: Collection[str]) 
 
 def _is_copy(one: Header, other: Header) -> bool:
     """Whether two slices at one position hold the same pixels at the same place."""
-    apart = np.subtract(one.plane.position_mm or (), other.plane.position_mm or ())
-    beside = float(np.linalg.norm(apart))
-    if beside > 2 * SPACING_TOLERANCE_MM or one.format != other.format:
+    if _beside_mm(one, other) > 2 * SPACING_TOLERANCE_MM or one.format != other.format:
         return False
     return _pixel_digest(one) == _pixel_digest(other)
+
+
+def _beside_mm(one: Header, other: Header) -> float:
+    apart = np.subtract(one.plane.position_mm or (), other.plane.position_mm or ())
+    return float(np.linalg.norm(apart))
+
+
+def _same_instances(headers: Sequence[Header], pairs: Sequence[tuple[int, int]]) -> set[int]:
+    """Which second ones of pairs are the first in another encoding: one UID, equal values."""
+    same = [
+        (first, n)
+        for first, n in pairs
+        if headers[n].instance_uid == headers[first].instance_uid != ""
+        and _beside_mm(headers[first], headers[n]) <= 2 * SPACING_TOLERANCE_MM
+        and (headers[n].format.rows, headers[n].format.columns)
+        == (headers[first].format.rows, headers[first].format.columns)
+    ]
+    copies: set[int] = set()
+    for start in range(0, len(same), _PAIRS_AT_ONCE):
+        some = same[start : start + _PAIRS_AT_ONCE]
+        hu = decode(
+            [headers[n] for pair in some for n in pair],
+            max_bytes=4 << 30,
+            findings=WarningCollector(),
+        ).hu
+        equal = (hu[::2] == hu[1::2]).all(axis=(1, 2))
+        copies |= {n for (_, n), alike in zip(some, equal, strict=True) if alike}
+    return copies
 
 
 def _pixel_digest(header: Header) -> tuple[str, bytes]:

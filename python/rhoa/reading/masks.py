@@ -412,6 +412,10 @@ def laid_over(mask: object, volume: Volume | ArrayLike, threads: int) -> list[La
     """
     if not has_place(mask):
         array = np.asarray(mask)
+        report = getattr(volume, "report", None) or {}
+        before, dropped = report.get("blank_before", 0), report.get("blank_dropped", 0)
+        if dropped and array.shape[:1] == (np.shape(volume)[0] + dropped,):  # of all its slices
+            array = array[before : before + np.shape(volume)[0]]
         if array.shape != np.shape(volume):
             raise MaskError(
                 f"mask must have the volume's shape {np.shape(volume)}; got {array.shape}. "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rhoa.dicom.pixels import AIR_HU, DENSEST_PADDING_HU, not_at_border
 from rhoa.errors import PixelDataError
 
 if TYPE_CHECKING:
@@ -128,57 +129,148 @@ def _vertex(values: NDArray[np.float64], at: int) -> float:
     return at + float(0.5 * (before - after) / bend) if bend < 0 else float(at)
 
 
-# Whether values can be Hounsfield units: where air and soft tissue lie in their histogram.
+# Whether values can be Hounsfield units: air, fat, soft tissue and bone in their histogram.
 
-AIR_HU = (-1060, -940)
-SOFT_TISSUE_HU = (0, 100)
-"""Muscle at 50; a liver with contrast reaches 100."""
-_BIN_HU = 20
-_AROUND_HU = 60  # on both sides of a range, where the histogram must be lower
-_LEAST = {AIR_HU: 0.01, SOFT_TISSUE_HU: 0.03}  # least share of all voxels
-_STANDS_OUT = 1.5  # a peak's highest bin against the mean of what lies around its range
-_FEWEST_VOXELS = 4096
-_OFFSETS = (1000, 1024)  # what is added to HU to store them without a sign
+AIR_SPAN_HU, FAT_SPAN_HU, SOFT_SPAN_HU = (-1060, -940), (-150, -30), (-150, 150)
+BONE_FROM_HU = 350
+_BIN_HU = 10
+_LEAST_AIR, _LEAST_FAT, _LEAST_SOFT, _LEAST_BONE = 0.01, 0.03, 0.03, 5e-4  # of all values
+_LEAST_MUSCLE = 0.1  # of a body without air around it
+_MOST_SOFT_BONE = 1.0  # of what is soft, the bone and contrast that a body has
+_MOST_ELSEWHERE = 0.12  # of all values, within 60 HU: where no air is, this is air at a wrong place
+_MOST_DENSE = 0.08  # of a body without air around it, above 600 HU
+_LEAN = 0.4  # of what is soft, bone where no fat is
+_NOISELESS = 0.9  # share of soft tissue that has one of three values: no scanner measures that
+_FEWEST_VALUES, _FEWEST_VOXELS = 1024, 1 << 14
+FEWEST_JUDGED_SLICES, SMALLEST_JUDGED_MM = 5, 150.0
+"""Smaller scans hold too little of a body for a verdict on their unit."""
 _MOST_VALUES = 1 << 17
 
 
-def is_plausible(hu: NDArray[Any]) -> bool:
-    """Whether air lies at -1000 HU and soft tissue between 0 and 100, as two peaks."""
-    few = _few(hu)
-    return few.size >= _FEWEST_VOXELS and all(_has_peak(few, span) for span in _LEAST)
+def can_be_judged(shape: tuple[int, ...], spacing_mm: Sequence[float]) -> bool:
+    """Whether a scan is large enough for its histogram to tell the unit."""
+    extents = [n * mm for n, mm in zip(shape[1:], spacing_mm[1:], strict=True)]
+    large = min(extents) >= SMALLEST_JUDGED_MM and math.prod(shape) >= _FEWEST_VOXELS
+    return large and shape[0] >= FEWEST_JUDGED_SLICES
 
 
 def implausibility(hu: NDArray[Any]) -> str:
-    """Why values declared to be HU cannot be it; empty where they can, or it is undecided."""
-    few = _few(hu)
-    if few.size < _FEWEST_VOXELS or _has_peak(few, AIR_HU):
-        return ""
-    if not any(is_plausible(few - np.int32(offset)) for offset in _OFFSETS):
-        return ""
-    return (
-        "the values are no Hounsfield units: air lies near 0 and soft tissue near 1050, as if 1000 "
-        "or 1024 were still to be subtracted; check RescaleIntercept, or export the series again."
-    )
+    """Why values cannot be Hounsfield units; empty where they can.
 
-
-def _few(hu: NDArray[Any]) -> NDArray[Any]:
-    """About a hundred thousand of the values, evenly."""
+    A CT in HU has a peak of air near -1000, or no air at all but fat and soft tissue at their
+    places; most of what is denser than lung within 150 HU of water; some bone; and noise. Padding
+    of exactly -1024 HU is left out.
+    """
     values = hu.reshape(-1)
-    return values[:: max(1, values.size // _MOST_VALUES)]
-
-
-def _has_peak(hu: NDArray[Any], span: tuple[int, int]) -> bool:
-    """Whether many values lie in a span of HU, and fewer beside it."""
-    low, high = span
-    around = np.arange(low - _AROUND_HU, high + _AROUND_HU + 1, _BIN_HU)
-    counts = np.histogram(hu, around)[0]
-    beside = _AROUND_HU // _BIN_HU
-    inside, outside = counts[beside:-beside], np.r_[counts[:beside], counts[-beside:]]
-    return bool(
-        inside.sum() >= _LEAST[span] * hu.size
-        and inside.max() >= outside.max()
-        and inside.max() > _STANDS_OUT * outside.mean()
+    few = values[:: max(1, values.size // _MOST_VALUES)]
+    few = few[few != AIR_HU]
+    fault = _fault(few) if few.size >= _FEWEST_VALUES else "nearly all voxels have one value"
+    if not fault:
+        return ""
+    low, high = np.percentile(values, (0.1, 99.9)) if values.size else (0.0, 0.0)
+    offset = _offset(few) if few.size >= _FEWEST_VALUES else 0
+    if offset:
+        done = "still to be subtracted" if offset > 0 else "subtracted twice"
+        fault = (
+            f"air lies near {offset - 1000} and soft tissue near {offset + 50}, as if {abs(offset)}"
+            f" were {done}; check RescaleIntercept"
+        )
+    return (
+        f"the values are no Hounsfield units: {fault} (values from {low:.4g} to {high:.4g}). "
+        "Grey values of a viewer, maps, labels and other modalities are not read as a CT: export "
+        "the original series again."
     )
+
+
+def _fault(values: NDArray[Any]) -> str:
+    """What a histogram of HU would have, and this one has not."""
+    edges = np.arange(-1200, 3101, _BIN_HU)
+    counts = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / values.size
+
+    def share(low: float, high: float = 1e9) -> float:
+        return float(counts[(edges[:-1] >= low) & (edges[:-1] < high)].sum())
+
+    soft = share(*SOFT_SPAN_HU)
+    if soft < _LEAST_SOFT or share(150) > _MOST_SOFT_BONE * soft:
+        return "little of them is within 150 of water"
+    if share(BONE_FROM_HU) < _LEAST_BONE:
+        return f"none is above {BONE_FROM_HU}, as bone is"
+    peaks = np.convolve(counts, np.ones(6), "valid")  # within 60 HU
+    inside = (edges[: len(peaks)] >= AIR_SPAN_HU[0] - 30) & (
+        edges[: len(peaks)] <= AIR_SPAN_HU[1] - 30
+    )
+    below_fat = edges[: len(peaks)] < -300
+    if not (share(*AIR_SPAN_HU) >= _LEAST_AIR and peaks[inside].max() >= peaks[below_fat].max()):
+        if peaks[below_fat].max() > _MOST_ELSEWHERE or share(-1200, -1060) > _MOST_ELSEWHERE:
+            return "air lies elsewhere than near -1000"
+        has_fat = share(*FAT_SPAN_HU) > max(_LEAST_FAT, share(-270, -150))
+        lean = (  # a field within muscle and bone
+            -30 <= edges[int(peaks.argmax())] <= 50
+            and share(150) < _LEAN * soft
+            and min(share(-1200, -30), share(400)) > _LEAST_BONE
+        )
+        if not (has_fat or lean) or share(-30, 150) < _LEAST_MUSCLE or share(600) > _MOST_DENSE:
+            return "there is neither air near -1000, nor fat near -100 around soft tissue"
+    tissue = values[(values >= SOFT_SPAN_HU[0]) & (values < SOFT_SPAN_HU[1])]
+    if np.sort(np.unique(tissue, return_counts=True)[1])[-3:].sum() > _NOISELESS * tissue.size:
+        return "soft tissue has no noise"
+    return ""
+
+
+def _offset(values: NDArray[Any]) -> int:
+    """What must be subtracted to give HU, to the next 10, or a known intercept; 0 for nothing."""
+    counts, edges = np.histogram(values, 512)
+    lowest = edges[int(np.argmax(np.cumsum(counts) > _LEAST_AIR * values.size))]
+    near = values[values < lowest + 100]
+    middle = float(np.median(near)) + 1000 if near.size else 0.0
+    usual = (1000, 1024, 2048, 4096, 8192, 32768, -1000, -1024)
+    for known in (min(usual, key=lambda one: abs(one - middle)), round(middle, -1), *usual):
+        if known and not _fault(values.astype(np.float64) - known):
+            return int(known)
+    return 0
+
+
+# A background that resampling or masking filled with one value.
+
+_CORNER = 5  # pixels of a thumbnail on both sides of a corner, with one value where it is filled
+_LEAST_FILLED = 0.005  # of all voxels
+
+
+def fill_of(thumbnails: NDArray[Any]) -> float | None:
+    """The one value, denser than air, that fills the corners of slices ``(k, j, i)``, if any."""
+    corners = []
+    for flipped in (slice(None), slice(None, None, -1)):
+        for turned in (slice(None), slice(None, None, -1)):
+            corner = thumbnails[:, flipped, turned][:, :_CORNER, :_CORNER]
+            near = np.add(*np.indices(corner.shape[1:])) < _CORNER
+            values = corner[:, near]
+            corners.append(values[(values == values[:, :1]).all(axis=1), 0])
+    found = np.concatenate(corners)
+    found = found[found > DENSEST_PADDING_HU]
+    if not found.size:
+        return None
+    values, counts = np.unique(found, return_counts=True)
+    fill = float(values[counts.argmax()])
+    return fill if np.mean(thumbnails == fill) > _LEAST_FILLED else None
+
+
+def background_of(slice_hu: NDArray[Any], fill: float) -> NDArray[np.bool_]:
+    """Where one slice has the value ``fill`` from its border inward."""
+    filled: NDArray[np.bool_] = slice_hu == fill
+    if filled.any():
+        inside = not_at_border(filled)
+        filled = filled if inside is None else filled & ~inside
+    return filled
+
+
+def clear_background(slices: NDArray[Any], fill: float) -> int:
+    """Make a filled background air, in place; how many voxels it has."""
+    count = 0
+    for one in slices:
+        filled = background_of(one, fill)
+        one[filled] = AIR_HU
+        count += int(np.count_nonzero(filled))
+    return count
 
 
 # Quality control of voxels: metal, a body cut by the field of view, a patient that moved.
@@ -275,23 +367,36 @@ def quality_report(
     Returns
     -------
     dict
-        ``metal_cm3``; ``plausible_hu``, whether air and soft tissue lie where Hounsfield units have
-        them; ``cut_body_share`` of the slices; ``moved_slices``, indices of the slices that are
-        displaced against the one before them. What cannot be measured is None: the scan is
+        ``filled_hu``, the value of a background that is not air; ``metal_cm3``;
+        ``plausible_hu``, whether air, soft tissue and bone lie where Hounsfield units have them
+        (None where a scan is too small to judge); ``cut_body_share`` of the slices;
+        ``moved_slices``, indices of the slices that are displaced against the one before them.
+        What cannot be measured is None: the scan is
         small, or shows no body, or its values are no Hounsfield units.
     """
     thumbnails = np.stack([one.thumbnail for one in stats])
+    judged = can_be_judged((len(stats), *stats[0].shape), spacing_mm)
+    fill = fill_of(thumbnails) if judged else None
     few = _sample(thumbnails)
+    reason = implausibility(few if fill is None else few[few != fill]) if judged else ""
     report: dict[str, Any] = {
+        "filled_hu": None if reason else fill,
         "metal_cm3": None,
-        "plausible_hu": is_plausible(few),
+        "plausible_hu": not reason if judged else None,
         "cut_body_share": None,
         "moved_slices": None,
     }
-    reason = "" if report["plausible_hu"] else implausibility(few)
     if reason:
         findings.warn(reason, PixelDataError)
         return report
+    if fill is not None:
+        findings.warn(
+            f"the background is filled with {fill:g} HU, a value that tissue has, as by resampling "
+            "or masking; it was set to air and counts as outside the scan.",
+            PixelDataError,
+        )
+        clear_background(thumbnails, fill)
+        few = _sample(thumbnails)
     metal = _metal_cm3(stats, spacing_mm)
     report["metal_cm3"] = round(metal, 3)
     if metal:
@@ -319,6 +424,16 @@ def quality_report(
             PixelDataError,
         )
     return report
+
+
+def warn_of_wrapped(voxels: int, findings: WarningCollector) -> None:
+    """Warn of metal whose values wrapped round."""
+    if voxels:
+        findings.warn(
+            f"{voxels} voxels inside the body have values that nothing has, as metal whose value "
+            "wrapped round 16 bits; they were set to 3071 HU: leave hips with implants out.",
+            PixelDataError,
+        )
 
 
 def volume_quality_report(

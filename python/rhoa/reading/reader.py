@@ -16,15 +16,32 @@ from rhoa.errors import (
     PixelDataError,
     WarningCollector,
     require_count,
+    require_names,
     warn_user,
 )
-from rhoa.reading.decoding import decode, decoder, kinds, require_budget, shape_of, warn_of_padding
+from rhoa.files import listed
+from rhoa.reading.decoding import (
+    MONO,
+    decode,
+    decoder,
+    kinds,
+    require_budget,
+    shape_of,
+    warn_of_padding,
+)
 from rhoa.reading.geometry import orientation_name, sort_slices, stack_of
-from rhoa.reading.quality import quality_report, volume_quality_report
+from rhoa.reading.quality import (
+    clear_background,
+    fill_of,
+    quality_report,
+    volume_quality_report,
+    warn_of_wrapped,
+)
 from rhoa.reading.repairs import repair_names, resample
 from rhoa.reading.series_index import (
     AUTO,
     AUTO_RULE,
+    also_here,
     checked,
     choose,
     find,
@@ -42,7 +59,7 @@ if TYPE_CHECKING:
 
     from rhoa.dicom.header import Header
     from rhoa.files import PathOrPaths, Progress
-    from rhoa.reading.decoding import Fill
+    from rhoa.reading.decoding import Fill, Tally
     from rhoa.reading.geometry import SortedSlices
     from rhoa.reading.quality import SliceStats
     from rhoa.reading.series_index import ImageSeries, SeriesIndex, SeriesSummary
@@ -63,6 +80,8 @@ def read_ct(
     strict: bool = False,
     max_bytes: int = 4 << 30,
     progress: Callable[[int, int, str], object] | None = None,
+    join: bool = False,
+    accept: str | Collection[str] = (),
 ) -> Volume:
     """Read one CT volume.
 
@@ -78,9 +97,10 @@ def read_ct(
         MetaImage file (``.nrrd``, ``.nhdr``, ``.mha``, ``.mhd``; needs the extra ``itk``).
     series
         Which series, where there are several: its UID, the start or end of it, or its index in
-        ``rhoa inspect``. Volumes of an enhanced file (stacks, times, frame types) have indices.
-        "auto" takes the readable one with the most axial slices, then the thinnest, then the one
-        with the softest kernel; where several are alike in that, they are an error still.
+        ``rhoa inspect``. Volumes of an enhanced file (stacks, times, frame types), and phases in
+        one series, have indices. "auto" takes the readable axial one that shows the pelvis, then
+        the one with the most slices, the thinnest, the one with the softest kernel, and the first
+        phase; where several series are alike in that, they are an error still.
     repair
         Repairs that may be made: names in a collection, or in a string with commas between. What
         is not needed is not done; what is done is in ``report["repairs"]``.
@@ -105,6 +125,13 @@ def read_ct(
         Largest volume to allocate, in bytes.
     progress
         Called with (done, total, what is being done).
+    join
+        Whether slices of several series that share one grid are read as one: of a scan whose
+        slices carry several series UIDs. A list of files is joined without it where the slices
+        form one even stack.
+    accept
+        ``"mono"``: virtual mono-energetic Hounsfield units are read, too. Maps (iodine, perfusion,
+        effective atomic number and the like) never are.
 
     Returns
     -------
@@ -147,7 +174,13 @@ def read_ct(
         volume = read(file, max_bytes=max_bytes, findings=findings, progress=progress)
     else:
         plan = plan_series(
-            path, series=series, repairs=repairs, findings=findings, progress=progress
+            path,
+            series=series,
+            repairs=repairs,
+            findings=findings,
+            progress=progress,
+            join=join,
+            accept=accept,
         )
         volume = read_series(plan, max_bytes=max_bytes, findings=findings, progress=progress)
     for message in findings.warnings:
@@ -160,6 +193,7 @@ def inspect(
     *,
     repair: str | Collection[str] = (),
     progress: Callable[[int, int, str], object] | None = None,
+    join: bool = False,
 ) -> list[SeriesSummary]:
     """What is at ``path``: one `SeriesSummary` a series, the largest first.
 
@@ -167,7 +201,7 @@ def inspect(
 
     Parameters
     ----------
-    path, repair, progress
+    path, repair, progress, join
         As in `read_ct`, which would read with these repairs.
 
     Raises
@@ -184,7 +218,7 @@ def inspect(
 
         return [summarise_nifti(file) if is_nifti(file) else summarise_itk(file)]
 
-    return summarise(path, repairs=repairs, progress=progress)
+    return summarise(path, repairs=repairs, progress=progress, join=join)
 
 
 def as_volume(scan: Scan) -> Volume:
@@ -262,8 +296,8 @@ def assemble(
     *,
     max_bytes: int,
     findings: WarningCollector,
-) -> tuple[Volume, int, tuple[dict[str, Any], ...]]:
-    """The volume of decoded slices, the number of blank ones left out, and the repairs made.
+) -> tuple[Volume, int, int, tuple[dict[str, Any], ...]]:
+    """The volume of decoded slices; blank ones left out, and those before it; the repairs made.
 
     Blank slices at an end are left out. A blank slice inside the stack is a missing one: an error,
     or interpolated by the repair "gaps".
@@ -274,6 +308,13 @@ def assemble(
         If blank slices interrupt the stack, or leave fewer than two slices.
     """
     used = _used_slices(hu, ordered, repairs)
+    if used[0] or used[-1] < len(hu) - 1:
+        findings.warn(
+            f"blank slices at the ends were left out: {used[0]} at the first, "
+            f"{len(hu) - 1 - used[-1]} at the last; masks without an affine begin "
+            f"{used[0]} slices earlier.",
+            PixelDataError,
+        )
     stacked = ordered.stack
     inside = range(0)
     if len(used) < len(hu):
@@ -283,7 +324,7 @@ def assemble(
         findings.warn(stacked.warning, GeometryError)
     ends = len(hu) - len(inside) if inside else 0
     if stacked.layout is None:
-        return Volume(hu[used[0] : used[-1] + 1], stacked.affine), ends, ()
+        return Volume(hu[used[0] : used[-1] + 1], stacked.affine), ends, used[0], ()
     require_budget(stacked.layout.shape, hu.dtype, max_bytes)
     made = resample(hu, stacked.layout, used)
     blank = [ordered.headers[n].name for n in inside if n not in used]
@@ -291,7 +332,7 @@ def assemble(
         {**record, "blank_files": blank} if blank and record["name"] == "gaps" else record
         for record in stacked.repairs
     ]
-    return Volume(made, stacked.affine), ends, tuple(records)
+    return Volume(made, stacked.affine), ends, used[0], tuple(records)
 
 
 def _used_slices(hu: NDArray[Any], ordered: SortedSlices, repairs: Collection[str]) -> list[int]:
@@ -371,6 +412,11 @@ class SeriesPlan:
     by_rule: bool
 
     @property
+    def choice(self) -> str:
+        """Which series was taken by rule, and what else was there; empty where none was."""
+        return also_here(self.found, self.chosen) if self.by_rule else ""
+
+    @property
     def affine(self) -> NDArray[np.float64]:
         """From ``(k, j, i, 1)`` to patient LPS mm, if no slice is blank."""
         return self.ordered.stack.affine
@@ -392,13 +438,34 @@ def plan_series(
     repairs: Collection[str],
     findings: WarningCollector,
     progress: Progress | None,
+    join: bool = False,
+    accept: str | Collection[str] = (),
 ) -> SeriesPlan:
     """The slices of the CT volume among the files of ``path``; see `rhoa.read_ct`."""
-    found = find(path, repairs, progress)
+    accepted = require_names("accept", accept, [MONO], kind="values")
+    found = find(path, repairs, progress, join=join)
     chosen = choose(found, series, repairs)
+    if chosen.joined > 1 and not join:
+        findings.warnings.append(
+            f"slices with {chosen.joined} series UIDs form one even stack: they were joined."
+        )
     ordered = sort_slices(chosen, repairs)
     left_out = note_left_out(chosen.headers, findings)
-    headers = checked(ordered.headers, findings)
+    of_it = [one for one in found.series if one.uid == chosen.uid and one is not chosen]
+    beside = [one for one in of_it if chosen.part and not one.headers[0].frame]
+    if beside and series is None:
+        findings.warn(
+            f"{sum(len(one.headers) for one in beside)} images of the series are no part of its "
+            f"volume ({listed([one.part for one in beside], most=_MOST_NAMED)}); they were left "
+            "out.",
+            GeometryError,
+        )
+    if found.other_volumes:
+        findings.warnings.append(
+            f"{listed(found.other_volumes, most=_MOST_NAMED)} beside the DICOM files: a volume of "
+            "its own, which is read by its own name."
+        )
+    headers = checked(ordered.headers, findings, accepted)
     return SeriesPlan(found, chosen, ordered, headers, left_out, repairs, series == AUTO)
 
 
@@ -410,23 +477,28 @@ def read_series(
     if ordered.stack.layout is not None:
         require_budget(ordered.stack.layout.shape, np.dtype("i2"), max_bytes)
     decoded = decode(headers, max_bytes=max_bytes, findings=findings, progress=progress)
-    volume, blank_dropped, made = assemble(
+    volume, blank_dropped, blank_before, made = assemble(
         decoded.hu, ordered, repairs, max_bytes=max_bytes, findings=findings
     )
     first = headers[0]
     moved = bool(made or blank_dropped)
+    warn_of_wrapped(decoded.wrapped_voxels, findings)
     if moved:
         seen = volume_quality_report(volume.hu, volume.affine, findings)
     else:
         seen = plan.quality_report(decoded.stats, findings)
+    if seen["filled_hu"] is not None:
+        clear_background(volume.hu, seen["filled_hu"])
     report: dict[str, Any] = {
         "files": plan.found.files,
         "skipped": dict(plan.found.skipped),
         "series": len(plan.found.series),
         "slices": volume.shape[0],
+        "joined_series": plan.chosen.joined,
         **plan.left_out,
         "copies_dropped": ordered.copies,
         "blank_dropped": blank_dropped,
+        "blank_before": blank_before,
         "repairs": [*ordered.records(plan.found.dropped), *made],
         "spacing_mm": list(volume.spacing_mm),
         "orientation": orientation_name(first.plane),
@@ -434,14 +506,15 @@ def read_series(
         "transfer_syntaxes": syntax_names(ordered.headers),
         "rescale_varies": len({(h.format.slope, h.format.intercept) for h in ordered.headers}) > 1,
         "padding_voxels": decoded.padding_voxels,
+        "wrapped_voxels": decoded.wrapped_voxels,
         "hu_range": [float(volume.hu.min()), float(volume.hu.max())]
-        if moved
+        if moved or seen["filled_hu"] is not None
         else list(decoded.hu_range),
         **seen,
         "warnings": list(findings.warnings),
     }
     if plan.by_rule:
-        report["chosen"] = {"series": plan.chosen.index, "by": AUTO_RULE}
+        report["chosen"] = {"series": plan.chosen.index, "by": AUTO_RULE, "what": plan.choice}
     return replace(volume, report=report)
 
 
@@ -452,7 +525,10 @@ BLOCK_BYTES = 8 << 20
 
 
 class BlankSliceError(Exception):
-    """A blank slice: whether it counts is known when all slices are. Never reaches the user."""
+    """A blank slice, or a filled background: what they mean is known when all slices are.
+
+    Never reaches the user.
+    """
 
 
 class SliceSource:
@@ -471,6 +547,11 @@ class SliceSource:
         self._findings = findings
         self._progress = progress
         self._kinds = kinds(plan.headers)
+
+    @property
+    def choice(self) -> str:
+        """Which series ``series="auto"`` took, and what else was there."""
+        return self._plan.choice
 
     @property
     def whole(self) -> bool:
@@ -494,25 +575,28 @@ class SliceSource:
         ReadError
             As `rhoa.read_ct`.
         BlankSliceError
-            If a slice is blank, so that all have to be read.
+            If a slice is blank or its background filled, so that all have to be read.
         """
         headers = self._plan.headers
         total, rows, columns = shape_of(headers)
-        require_budget((total, rows, columns), np.dtype(self._kinds[0]), self._max_bytes)
         most = max(1, BLOCK_BYTES // (rows * columns * 2))
         buffers = {kind: np.empty((0, rows, columns), kind) for kind in self._kinds}
         stats: dict[int, SliceStats] = {}
+        wrapped = 0
         with decoder(headers, self._progress) as fill:
             for first in range(0, total, most):
                 count = min(most, total - first)
-                hu, seen = self._block(fill, buffers, first, count)
-                stats |= seen
+                hu, tally = self._block(fill, buffers, first, count)
+                stats |= tally.stats
+                wrapped += tally.wrapped
                 zeros = [header.format.intercept for header in headers[first : first + count]]
                 equal, _, still = blankness(hu, zeros)
-                if (equal | still).any():
+                thumbnails = np.stack([one.thumbnail for one in tally.stats.values()])
+                if (equal | still).any() or fill_of(thumbnails) is not None:
                     raise BlankSliceError
                 yield first, hu
         warn_of_padding(headers, self._findings)
+        warn_of_wrapped(wrapped, self._findings)
         warning = self._plan.ordered.stack.warning
         if warning:
             self._findings.warn(warning, GeometryError)
@@ -520,17 +604,16 @@ class SliceSource:
 
     def _block(
         self, fill: Fill, buffers: dict[str, NDArray[Any]], first: int, count: int
-    ) -> tuple[NDArray[Any], dict[int, SliceStats]]:
+    ) -> tuple[NDArray[Any], Tally]:
         """One block in the smallest of the element types that holds it."""
         for kind in self._kinds:
             if len(buffers[kind]) < count:
                 buffers[kind] = np.empty((count, *buffers[kind].shape[1:]), kind)
             hu = buffers[kind][:count]
             try:
-                return hu, fill(hu, first).stats
+                return hu, fill(hu, first)
             except TooLargeForInt16Error:
-                shape = shape_of(self._plan.headers)
-                require_budget(shape, np.dtype(self._kinds[-1]), self._max_bytes)
+                continue
         name = self._plan.headers[first].name
         raise PixelDataError(f"{name}: its values fit neither int16 nor float32.")
 
@@ -554,7 +637,10 @@ def open_scan(
     *,
     series: str | int | None = None,
     repair: str | Collection[str] = (),
+    max_bytes: int = 4 << 30,
     progress: Progress | None = None,
+    join: bool = False,
+    accept: str | Collection[str] = (),
 ) -> SliceSource | Volume:
     """What `rhoa.read_ct` would read: the slices of a DICOM series; else the volume, already read.
 
@@ -564,8 +650,16 @@ def open_scan(
         As `rhoa.read_ct`.
     """
     if whole_volume(path) is not None:
-        return read_ct(path, series=series, repair=repair, progress=progress)
-    return open_series(path, series=series, repair=repair, progress=progress)
+        return read_ct(path, series=series, repair=repair, max_bytes=max_bytes, progress=progress)
+    return open_series(
+        path,
+        series=series,
+        repair=repair,
+        max_bytes=max_bytes,
+        progress=progress,
+        join=join,
+        accept=accept,
+    )
 
 
 def open_series(
@@ -576,6 +670,8 @@ def open_series(
     strict: bool = False,
     max_bytes: int = 4 << 30,
     progress: Progress | None = None,
+    join: bool = False,
+    accept: str | Collection[str] = (),
 ) -> SliceSource:
     """A CT series whose slices are decoded when they are asked for; options as in `rhoa.read_ct`.
 
@@ -588,6 +684,12 @@ def open_series(
     """
     findings = WarningCollector(strict)
     plan = plan_series(
-        path, series=series, repairs=repair_names(repair), findings=findings, progress=progress
+        path,
+        series=series,
+        repairs=repair_names(repair),
+        findings=findings,
+        progress=progress,
+        join=join,
+        accept=accept,
     )
     return SliceSource(plan, max_bytes=max_bytes, findings=findings, progress=progress)

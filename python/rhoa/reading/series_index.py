@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from rhoa.dicom.codecs import LOSSY, check_sign, syntax_name
 from rhoa.dicom.header import SkippedFileError, read_header
-from rhoa.dicom.multiframe import part_names, slices_of
+from rhoa.dicom.multiframe import ENHANCED_CT, part_names, slices_of
 from rhoa.errors import (
     AmbiguousSeriesError,
     GeometryError,
@@ -22,19 +25,23 @@ from rhoa.errors import (
     ReadError,
     WarningCollector,
 )
-from rhoa.files import list_files, shown
-from rhoa.reading.decoding import assume_hounsfield, check_pixels
+from rhoa.files import list_files, listed, printable, shown
+from rhoa.reading.decoding import assume_hounsfield, check_pixels, decode
 from rhoa.reading.geometry import (
+    SPACING_TOLERANCE_MM,
+    along_normal,
     check_planes,
     coincident,
     describe_coincident,
     orientation_name,
     sort_slices,
+    sorted_along,
+    stack,
 )
 from rhoa.reading.repairs import Dropped
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 
     from rhoa.dicom.header import Header
     from rhoa.dicom.multiframe import Part
@@ -43,7 +50,7 @@ if TYPE_CHECKING:
 
 # The images of a series by their headers alone: which are slices, and what is doubtful.
 
-_LOCALIZERS = frozenset(["LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"])
+_LOCALIZERS = frozenset(["LOCALIZER", "SCOUT", "SCOUT VIEW", "TOPOGRAM", "SURVIEW", "SCANOGRAM"])
 _PAGES = frozenset(["DOSE INFO", "SCREEN SAVE", "PATIENT INFO"])
 """Elements of Image Type: of images that show where slices lie, and of text, perhaps a name."""
 
@@ -68,8 +75,10 @@ def note_left_out(headers: Sequence[Header], findings: WarningCollector) -> dict
     return {"localizers_dropped": counts["localizer"], "pages_dropped": counts["page"]}
 
 
-def checked(headers: Sequence[Header], findings: WarningCollector) -> tuple[Header, ...]:
-    """The slices of one volume as they are to be decoded.
+def checked(
+    headers: Sequence[Header], findings: WarningCollector, accept: Collection[str] = ()
+) -> tuple[Header, ...]:
+    """The slices of one volume as they are to be decoded; ``accept`` as in `rhoa.read_ct`.
 
     Lossy compression, and a patient position that the geometry contradicts, are warnings.
 
@@ -78,10 +87,21 @@ def checked(headers: Sequence[Header], findings: WarningCollector) -> tuple[Head
     ReadError
         If one cannot be decoded to Hounsfield units, as far as its header says.
     """
-    headers = assume_hounsfield(headers, findings)
+    headers = assume_hounsfield(headers, findings, accept)
     for header in headers:
-        check_pixels(header, findings)
+        check_pixels(header, findings, accept)
         check_sign(header, findings)
+    for what, labels in (
+        ("AcquisitionNumber", [header.acquisition for header in headers]),
+        ("TemporalPositionIdentifier", [header.time_point for header in headers]),
+        ("ConvolutionKernel", [header.kernel for header in headers]),
+    ):
+        if _alternates(labels):
+            raise GeometryError(
+                f"{headers[0].name}: {what} alternates along the stack "
+                f"({listed(sorted(set(labels), key=_natural), most=4)}): its slices are of several "
+                "scans, none of which is an even stack by itself; pass the files of one of them."
+            )
     lossy = sum(h.lossy or (h.pixels is not None and h.pixels.syntax in LOSSY) for h in headers)
     if lossy:
         findings.warn(
@@ -105,6 +125,7 @@ def checked(headers: Sequence[Header], findings: WarningCollector) -> tuple[Head
 
 # Files to series, and why a series is no CT volume at first sight.
 
+WHOLE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 UID_TAIL = 12
 """Characters that distinguish series of one study."""
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -118,6 +139,8 @@ class ImageSeries:
     uid: str
     headers: tuple[Header, ...]
     part: str = ""
+    joined: int = 1
+    """How many series UIDs its images have."""
 
     @property
     def slices(self) -> tuple[Header, ...]:
@@ -140,16 +163,24 @@ class SeriesIndex:
     skipped: Mapping[str, int]
     dropped: tuple[Dropped, ...]
     """Damaged files that the repair "drop" left out."""
+    other_volumes: tuple[str, ...] = ()
+    """Names of NIfTI, NRRD and MetaImage files, which are read by their own name."""
 
 
-def find(path: PathOrPaths, repairs: Collection[str], progress: Progress | None) -> SeriesIndex:
+def find(
+    path: PathOrPaths, repairs: Collection[str], progress: Progress | None, *, join: bool = False
+) -> SeriesIndex:
     """Every series among the files of ``path``, the largest first.
+
+    A series of several phases is as many volumes. With ``join`` the slices of all series that have
+    one grid are one series; those of a list of files are, too, where they form one even stack.
 
     Raises
     ------
     ReadError
         If there is nothing, or a DICOM file cannot be parsed and is not to be dropped.
     """
+    is_list = isinstance(path, list | tuple) and not any(map(os.path.isdir, path))
     files = list_files(path)
     grouped: dict[tuple[str, Part], list[Header]] = {}
     skipped: Counter[str] = Counter()
@@ -157,7 +188,8 @@ def find(path: PathOrPaths, repairs: Collection[str], progress: Progress | None)
     known: dict[Hashable, Header] = {}
     for done, file in enumerate(files, 1):
         try:
-            headers = slices_of(read_header(file, known))
+            header = read_header(file, known)
+            headers = slices_of(header) if header.sop_class in ENHANCED_CT else (header,)
         except SkippedFileError as reason:
             skipped[str(reason)] += 1
         except ReadError as error:
@@ -171,14 +203,139 @@ def find(path: PathOrPaths, repairs: Collection[str], progress: Progress | None)
             progress(done, len(files), "reading headers")
     if dropped and not grouped:
         raise dropped[0][1]
-    ordered = sorted(grouped.items(), key=lambda item: (-len(item[1]), item[0]))
-    names = part_names(grouped)
-    series = tuple(
-        ImageSeries(n, key[0], tuple(headers), names[key])
-        for n, (key, headers) in enumerate(ordered)
-    )
+    names = part_names(grouped) if any(part for _, part in grouped) else {}
+    single = [
+        ImageSeries(0, key[0], tuple(some), names.get(key, "")) for key, some in grouped.items()
+    ]
+    if join or (is_list and len(single) > 1):
+        single = _joined(single, only_even=not join)
+    parts = [
+        replace(one, headers=some, part=", ".join(filter(None, (one.part, part))))
+        for one in single
+        for part, some in _phases(one)
+    ]
+    order = sorted(range(len(parts)), key=lambda n: (-len(parts[n].headers), parts[n].uid, n))
+    series = tuple(replace(parts[n], index=index) for index, n in enumerate(order))
     damaged = tuple(Dropped(name, str(error)) for name, error in dropped)
-    return SeriesIndex(series, len(files), skipped, damaged)
+    others = tuple(shown(file) for file in files if file.name.lower().endswith(WHOLE_SUFFIXES))
+    return SeriesIndex(series, len(files), skipped, damaged, others)
+
+
+def _joined(series: list[ImageSeries], *, only_even: bool) -> list[ImageSeries]:
+    """Series of CT slices on one grid as one; where ``only_even``, if that is an even stack."""
+    alike: dict[object, list[ImageSeries]] = {}
+    for one in series:
+        planes = {(h.plane.rows, h.plane.columns, h.plane.pixel_mm, h.part) for h in one.slices}
+        joinable = one.headers[0].modality == "CT" and len(planes) == 1
+        alike.setdefault(planes.pop() if joinable else id(one), []).append(one)
+    found = []
+    for some in alike.values():
+        headers = tuple(header for one in some for header in one.headers)
+        whole = replace(some[0], headers=headers, joined=len(some))
+        join = len(some) > 1 and (not only_even or _is_even(whole.slices))
+        found += [whole] if join else some
+    return found
+
+
+def can_be_joined(series: Sequence[ImageSeries]) -> str:
+    """What a message says where slices of several series form one even stack; else nothing."""
+    whole = max(_joined(list(series), only_even=True), key=lambda one: one.joined, default=None)
+    if whole is None or whole.joined < 2:
+        return ""
+    return (
+        f" The slices of {whole.joined} series form one even stack: pass join=True (--join in the "
+        "shell), or the list of their files, to read it."
+    )
+
+
+# Phases: several volumes with one series UID, which their headers distinguish.
+
+FEWEST_SLICES = 3
+"""Of a phase; two at any distance are an even stack."""
+_MOST_ALTERNATING = 4
+
+
+def _phases(series: ImageSeries) -> list[tuple[str, tuple[Header, ...]]]:
+    """The volumes of a series, each with its name; the whole of it, without a name, if it is one.
+
+    Where slices share positions, or what distinguishes acquisitions alternates along the stack, the
+    first of these that gives even stacks separates them: AcquisitionNumber, kernel,
+    TemporalPositionIdentifier, AcquisitionTime, ContentTime, or the order of InstanceNumber.
+    """
+    slices, alone = series.slices, [("", series.headers)]
+    if len(slices) < 2 * FEWEST_SLICES or any(header.frame is not None for header in slices):
+        return alone
+    planes = [header.plane for header in slices]
+    try:
+        check_planes(planes)
+    except GeometryError:
+        return alone  # a defect, which is named when it is read
+    groups = coincident(planes)
+    most = max(map(len, groups), default=1)
+    for name, labels in _phase_labels(slices, most):
+        counted = Counter(labels)
+        if len(counted) < 2 or not (
+            groups or _alternates([labels[n] for n in sorted_along(planes)])
+        ):
+            continue
+        some = {
+            label: tuple(h for h, one in zip(slices, labels, strict=True) if one == label)
+            for label in sorted(counted, key=_natural)
+        }
+        even = [_is_even(headers) for headers in some.values()]
+        flat = [len(coincident([h.plane for h in one])) == 1 for one in some.values()]
+        if any(even) and all(a or b for a, b in zip(even, flat, strict=True)):
+            rest = tuple(header for header in series.headers if kind_of(header) != "slice")
+            named = [(f"{name} {label}", headers) for label, headers in some.items()]
+            return [(named[0][0], named[0][1] + rest), *named[1:]]
+    return alone
+
+
+def _phase_labels(slices: Sequence[Header], most: int) -> Iterator[tuple[str, list[str]]]:
+    """What may distinguish the phases of a series, and its value for every slice."""
+    yield "acquisition", [header.acquisition for header in slices]
+    yield "kernel", [header.kernel for header in slices]
+    yield "time", [header.time_point for header in slices]
+    for times in ([h.acquired_s for h in slices], [h.made_s for h in slices]):
+        known = np.array([np.nan if time is None else time for time in times])
+        if np.isnan(known).any() or len(set(known)) < 2:
+            continue
+        for count in (most,) if most > 1 else range(2, _MOST_ALTERNATING + 1):
+            order = np.sort(known)
+            widest = np.sort(np.argsort(-np.diff(order), kind="stable")[: count - 1])
+            yield "phase", [str(1 + int(n)) for n in np.searchsorted(order[widest], known, "left")]
+    numbers = [header.number for header in slices]
+    if most > 1 and None not in numbers and len(set(numbers)) == len(slices):
+        seen: Counter[int] = Counter()
+        place = np.rint(along_normal([h.plane for h in slices]) / SPACING_TOLERANCE_MM).astype(int)
+        labels = [""] * len(slices)
+        for n in np.argsort(np.array(numbers, float)).tolist():
+            seen[int(place[n])] += 1
+            labels[n] = str(seen[int(place[n])])
+        yield "phase", labels
+
+
+def _alternates(labels: Sequence[str]) -> bool:
+    """Whether a few labels come back again and again along a stack."""
+    few = len(set(labels))
+    runs = 1 + sum(one != other for one, other in pairwise(labels))
+    return "" not in labels and few <= _MOST_ALTERNATING and runs >= 2 * few
+
+
+def _natural(label: object) -> tuple[int, str]:
+    text = str(label)
+    return (int(text) if text.isdecimal() else 0, text)
+
+
+def _is_even(headers: Sequence[Header]) -> bool:
+    """Whether slices form an even stack, at most tilted."""
+    if len(headers) < FEWEST_SLICES:
+        return False
+    try:
+        stack([header.plane for header in headers], ("tilt",))
+    except GeometryError:
+        return False
+    return True
 
 
 def refusal(series: ImageSeries) -> ReadError | None:
@@ -201,6 +358,13 @@ def refusal(series: ImageSeries) -> ReadError | None:
     for reason, applies in reasons.items():
         if applies:
             return NoSeriesError(f"{series.label}: {reason}.")
+    for n, what in enumerate(("PatientID", "PatientName")):
+        persons = {header.patient[n] for header in headers} - {0}
+        if len(persons) > 1:
+            return AmbiguousSeriesError(
+                f"{series.label}: its files state {len(persons)} different values of {what}: they "
+                "are of several patients; pass the files of one of them."
+            )
     burned = [header.name for header in series.slices if header.burned_in]
     if burned:
         return PixelDataError(
@@ -237,9 +401,10 @@ def no_volume(found: SeriesIndex) -> NoSeriesError:
         return NoSeriesError(
             f"no DICOM image among {what}; pass the folder that holds the CT slices."
         )
-    listed = " ".join(str(refusal(series)) for series in found.series[:_MOST_LISTED])
+    refusals = " ".join(str(refusal(series)) for series in found.series[:_MOST_LISTED])
     return NoSeriesError(
-        f"no CT volume among {what}: {listed} Pass the folder that holds the CT slices."
+        f"no CT volume among {what}: {refusals} Pass the folder that holds the CT slices."
+        + can_be_joined(found.series)
     )
 
 
@@ -251,7 +416,7 @@ def syntax_names(headers: Sequence[Header]) -> list[str]:
 # All series of a path: what each is, as a table, and the one that is read.
 
 AUTO = "auto"
-AUTO_RULE = "most axial slices, then thinnest, then softest kernel"
+AUTO_RULE = "axial slices that show the pelvis, then most, thinnest, softest kernel"
 _SOFT = re.compile(r"STANDARD|SOFT|[BIJ]R?[0-4]\d[FHSMD]?|FC0\d|FC1\d|[AB]")
 _SHARP = re.compile(r"BONE.*|LUNG|EDGE|DETAIL|[BIJ]R?[6-9]\d[FHSMD]?|FC[358]\d|[DEL]|Y[A-E]")
 _MOST_LISTED = 12
@@ -280,16 +445,44 @@ class SeriesSummary:
     """Which volume of an enhanced file (stack, time, frame type), where it has several."""
     warnings: tuple[str, ...] = ()
     """What `read_ct` would warn of, as far as headers say."""
+    folder: str = ""
+    """Where its files lie, below the folder that holds all series."""
+    body_part: str = ""
+    """What its headers say that it shows: pelvis, abdomen, elsewhere."""
+
+
+_NO_SERIES = SeriesSummary(0, "", "", "refused", 0, 0, 0, None, "", "", "", "")
 
 
 def summarise(
-    path: PathOrPaths, *, repairs: Collection[str] = (), progress: Progress | None = None
+    path: PathOrPaths,
+    *,
+    repairs: Collection[str] = (),
+    progress: Progress | None = None,
+    join: bool = False,
 ) -> list[SeriesSummary]:
     """Every series among the files of ``path``, with what `read_series` would say of it."""
-    found = find(path, repairs, progress)
+    found = find(path, repairs, progress, join=join)
     if not found.series:
         raise no_volume(found)
-    return [_summary(series, repairs) for series in found.series]
+    rows = [
+        replace(_summary(series, repairs), folder=folder)
+        for series, folder in zip(found.series, folders_of(found.series), strict=True)
+    ]
+    others = [
+        (words[1], "without an image", count)
+        for reason, count in sorted(found.skipped.items())
+        if (words := re.fullmatch(r"DICOM without an image \((.*)\)", reason))
+    ]
+    others += [
+        ("-", f"{name}: a volume of its own, read by its name", 1) for name in found.other_volumes
+    ]
+    return rows + [
+        replace(
+            _NO_SERIES, index=n, modality=modality, slices=count, reason=f"{reason}, no CT slices."
+        )
+        for n, (modality, reason, count) in enumerate(others, len(rows))
+    ]
 
 
 def choose(found: SeriesIndex, wanted: str | int | None, repairs: Collection[str]) -> ImageSeries:
@@ -316,7 +509,8 @@ def choose(found: SeriesIndex, wanted: str | int | None, repairs: Collection[str
         return _best(candidates, repairs, auto=wanted == AUTO)
     for reason in refusals.values():
         if reason is not None and not isinstance(reason, NoSeriesError):
-            raise reason
+            more = can_be_joined(found.series)
+            raise type(reason)(f"{reason}{more}") if more else reason
     raise no_volume(found)
 
 
@@ -326,15 +520,32 @@ def _best(candidates: list[ImageSeries], repairs: Collection[str], *, auto: bool
         raise AmbiguousSeriesError(
             f"{len(candidates)} CT volumes in the given files; read_ct reads one; pass series= "
             'with an index, the start or end of a UID, or "auto" '
-            f"({AUTO_RULE}):\n{_table(candidates, repairs)}"
+            f"({AUTO_RULE}).{can_be_joined(candidates)}{_several_scans(candidates)}"
+            f"\n{_table(candidates, repairs)}"
         )
-    ranks: dict[tuple[int, float, int], list[ImageSeries]] = {}
+    pelvis_mm, ranks = {}, dict[tuple[float, ...], list[ImageSeries]]()
+    summaries = {one.index: _summary(one, repairs) for one in candidates}
     for series in candidates:
-        summary = _summary(series, repairs)
+        summary = summaries[series.index]
         if summary.spacing_mm is not None and summary.orientation == "axial":
-            rank = (-summary.slices, round(summary.spacing_mm[0], 2), _sharpness(summary.kernel))
-            ranks.setdefault(rank, []).append(series)
+            pelvis_mm[series.index] = _pelvis_mm(series, summary.spacing_mm)
+    longest = max(pelvis_mm.values(), default=0.0)
+    for series in candidates:
+        summary = summaries[series.index]
+        if series.index not in pelvis_mm or summary.spacing_mm is None:
+            continue
+        words = {word for header in series.slices[:1] for word in header.body_words}
+        rank = (
+            pelvis_mm[series.index] < _SHOWS_PELVIS * longest,
+            0 if "pelvis" in words else 2 if words == {"elsewhere"} else 1,
+            -summary.slices,
+            round(summary.spacing_mm[0], 2),
+            _sharpness(summary.kernel),
+        )
+        ranks.setdefault(rank, []).append(series)
     best = ranks[min(ranks)] if ranks else []
+    if len({(one.uid, bool(one.part)) for one in best}) == 1:
+        return best[0]  # the first of several phases
     if len(best) != 1:
         raise AmbiguousSeriesError(
             f'{len(candidates)} CT volumes in the given files; series="auto" ({AUTO_RULE}) fits '
@@ -342,6 +553,54 @@ def _best(candidates: list[ImageSeries], repairs: Collection[str], *, auto: bool
             + _table(candidates, repairs)
         )
     return best[0]
+
+
+_SHOWS_PELVIS = 0.6  # of the longest pelvis among several series
+_SAMPLE_MM, _MOST_SAMPLED = 25.0, 32  # between slices that are examined
+_LUNG_HU, _BODY_HU, _BONE_HU = (-950, -500), -300, 180
+_LEAST_BODY_CM2, _MOST_LUNG, _LEAST_BONE_CM2, _MIDDLE_MM = 300.0, 0.06, 6.0, 40.0
+
+
+def _pelvis_mm(series: ImageSeries, spacing_mm: tuple[float, float, float]) -> float:
+    """How much of a series, along it, shows pelvic bones on both sides of a trunk without lungs."""
+    dk, dj, di = spacing_mm
+    headers = [series.slices[n] for n in sorted_along([h.plane for h in series.slices])]
+    every = max(1, round(_SAMPLE_MM / dk), -(-len(headers) // _MOST_SAMPLED))
+    try:
+        sampled = assume_hounsfield(headers[every // 2 :: every] or headers, WarningCollector())
+        hu = decode(sampled, max_bytes=1 << 30, findings=WarningCollector()).hu
+    except (ReadError, MissingExtraError):
+        return 0.0
+    cm2 = dj * di / 100
+    from scipy.ndimage import binary_fill_holes  # takes longer to import than all the rest
+
+    shown = 0
+    for one in hu:
+        body = one > _BODY_HU
+        lung = (one > _LUNG_HU[0]) & (one < _LUNG_HU[1]) & binary_fill_holes(body)
+        across = np.flatnonzero(body.sum(axis=0) * dj > 2 * _MIDDLE_MM)
+        if np.count_nonzero(body) * cm2 < _LEAST_BODY_CM2 or not len(across):
+            continue
+        middle = across.mean()
+        aside = round(_MIDDLE_MM / di)
+        bone = (one > _BONE_HU).sum(axis=0) * cm2
+        sides = (bone[: max(0, round(middle) - aside)], bone[round(middle) + aside :])
+        both = min(float(side.sum()) for side in sides) > _LEAST_BONE_CM2
+        clear = np.count_nonzero(lung) < _MOST_LUNG * np.count_nonzero(body)
+        shown += int(both and clear)
+    return shown * every * dk
+
+
+def also_here(found: SeriesIndex, chosen: ImageSeries) -> str:
+    """Which series was chosen, and what else is there, for a message."""
+    others = []
+    for one in found.series:
+        if one is not chosen:
+            facts = (f"{len(one.headers)} images", one.headers[0].kernel, one.part)
+            others.append(f"{one.index} ({', '.join(filter(None, facts))})")
+    return f"{chosen.label}, {len(chosen.slices)} slices" + (
+        f"; also here: series {listed(others, most=_MOST_LISTED)}" if others else ""
+    )
 
 
 def _sharpness(kernel: str) -> int:
@@ -372,13 +631,42 @@ def _named(found: SeriesIndex, wanted: str | int, repairs: Collection[str]) -> I
     return matches[0]
 
 
-def _table(listed: Sequence[ImageSeries], repairs: Collection[str]) -> str:
-    rows = [("index", "slices", "spacing_mm", "orientation", "kernel", "uid ends with", "note")]
-    for series in listed[:_MOST_LISTED]:
+def folders_of(series: Sequence[ImageSeries]) -> list[str]:
+    """The folder of each series, below the one that holds all."""
+    places = [os.path.commonpath([header.path.parent for header in one.headers]) for one in series]
+    top = os.path.commonpath(places) if places else ""
+    return [printable(os.path.relpath(place, top), most=60) for place in places]
+
+
+def _several_scans(candidates: Sequence[ImageSeries]) -> str:
+    """What a message says where every volume is in a folder of its own."""
+    folders = {(*Path(name).parts, ".")[0] for name in folders_of(candidates)}
+    if not 2 <= len(folders) <= len({one.uid for one in candidates}) or "." in folders:
+        return ""
+    return (
+        f" They lie in {len(folders)} folders ({listed(sorted(folders), most=3)}): if each is a "
+        "scan of its own, pass one of them, or --each in the shell."
+    )
+
+
+def _table(rows_of: Sequence[ImageSeries], repairs: Collection[str]) -> str:
+    rows = [
+        (
+            "index",
+            "folder",
+            "slices",
+            "spacing_mm",
+            "orientation",
+            "kernel",
+            "uid ends with",
+            "note",
+        )
+    ]
+    for series, folder in zip(rows_of[:_MOST_LISTED], folders_of(rows_of), strict=False):
         summary = _summary(series, repairs)
         spacing = " x ".join(f"{step:.4g}" for step in summary.spacing_mm or ()) or "-"
         rows.append((
-            str(series.index), str(summary.slices), spacing, summary.orientation or "-",
+            str(series.index), folder, str(summary.slices), spacing, summary.orientation or "-",
             summary.kernel or "-", series.uid[-UID_TAIL:], series.part or summary.reason[:80],
         ))  # fmt: skip  # one row of the table
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -386,8 +674,8 @@ def _table(listed: Sequence[ImageSeries], repairs: Collection[str]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    if len(listed) > _MOST_LISTED:
-        lines.append(f"... and {len(listed) - _MOST_LISTED} more")
+    if len(rows_of) > _MOST_LISTED:
+        lines.append(f"... and {len(rows_of) - _MOST_LISTED} more")
     return "\n".join(f"  {line}" for line in lines)
 
 
@@ -420,4 +708,5 @@ def _summary(series: ImageSeries, repairs: Collection[str]) -> SeriesSummary:
         reason="" if problem is None else str(problem).removeprefix(f"{series.label}: "),
         part=series.part,
         warnings=() if problem else tuple(findings.warnings),
+        body_part=" ".join(sorted(first.body_words)),
     )

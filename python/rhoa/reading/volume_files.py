@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.dicom.pixels import AIR_HU, IMPOSSIBLE_HU
+from rhoa.dicom.pixels import IMPOSSIBLE_HU, fill_padding
 from rhoa.errors import (
     GeometryError,
     MissingFileError,
@@ -23,7 +23,7 @@ from rhoa.errors import (
 from rhoa.files import printable, shown
 from rhoa.reading.decoding import require_budget
 from rhoa.reading.geometry import FARTHEST_MM, TILT_LIMIT_DEG
-from rhoa.reading.quality import volume_quality_report
+from rhoa.reading.quality import clear_background, volume_quality_report, warn_of_wrapped
 from rhoa.reading.series_index import SeriesSummary
 from rhoa.volume import RAS_TO_LPS, REVERSED, Volume, from_sitk
 
@@ -288,7 +288,9 @@ def require_finite(values: NDArray[Any], name: str) -> None:
         )
 
 
-def to_hounsfield(values: NDArray[Any], name: str) -> tuple[NDArray[Any], int]:
+def to_hounsfield(
+    values: NDArray[Any], name: str, findings: WarningCollector
+) -> tuple[NDArray[Any], int]:
     """HU, int16 where that holds integers exactly, else float32; the number of padding voxels.
 
     An array that owns its memory may be changed and returned.
@@ -305,9 +307,11 @@ def to_hounsfield(values: NDArray[Any], name: str) -> tuple[NDArray[Any], int]:
     hu: NDArray[Any] = values.astype(kind, copy=not values.flags.owndata)
     if low >= IMPOSSIBLE_HU:
         return hu, 0
-    padding = hu < IMPOSSIBLE_HU
-    hu[padding] = AIR_HU
-    return hu, int(padding.sum())
+    slices = np.moveaxis(hu, int(np.argmax(np.abs(hu.strides))), 0)
+    counts = [fill_padding(one) for one in slices]
+    padding, wrapped = np.sum(counts, axis=0).tolist()
+    warn_of_wrapped(wrapped, findings)
+    return hu, padding
 
 
 def check_axes(affine: NDArray[np.float64], name: str) -> None:
@@ -328,6 +332,20 @@ def check_axes(affine: NDArray[np.float64], name: str) -> None:
         )
 
 
+IDENTITY = (
+    "the affine is the identity, as where none was known: neither the sides of the patient nor the "
+    "spacing are certain; convert the original series again."
+)
+
+
+def doubts_of(affine: NDArray[np.float64]) -> list[str]:
+    """What is doubtful about the affine of ``(k, j, i, 1)``: the identity is that of no scan."""
+    to_lps = affine @ REVERSED
+    if any(np.array_equal(axes, np.eye(4)) for axes in (to_lps, RAS_TO_LPS @ to_lps)):
+        return [IDENTITY]
+    return []
+
+
 def report_of(
     hu: NDArray[Any],
     affine: NDArray[np.float64],
@@ -338,6 +356,10 @@ def report_of(
 ) -> dict[str, Any]:
     """The report of a file of one volume, ``hu[k, j, i]``."""
     seen = volume_quality_report(hu, affine, findings)
+    if seen["filled_hu"] is not None:
+        clear_background(hu, seen["filled_hu"])
+    for doubt in doubts_of(affine):
+        findings.warn(doubt, GeometryError)
     return {
         "files": 1,
         "skipped": {},
@@ -374,6 +396,7 @@ def summary_of(
     if affine is not None:
         dk, dj, di = np.linalg.norm(affine[:3, :3], axis=0).round(6).tolist()
         spacing = (dk, dj, di)
+        warnings = [*warnings, *doubts_of(affine)]
     slices, rows, columns = shape
     return SeriesSummary(
         index=0,
@@ -428,7 +451,7 @@ def read_nifti(
     """
     name = shown(path)
     values, affine = _placed_values(path, max_bytes)
-    hu, padding = to_hounsfield(values, name)
+    hu, padding = to_hounsfield(values, name, findings)
     if progress is not None:
         progress(1, 1, "reading voxels")
     report = report_of(hu.T, affine, findings, syntax="NIfTI", padding=padding)
@@ -615,7 +638,7 @@ def read_itk(
     """
     header = read_text_header(path)
     values, affine = _placed_itk_values(path, header, max_bytes, findings)
-    hu, padding = to_hounsfield(values, header.name)
+    hu, padding = to_hounsfield(values, header.name, findings)
     if progress is not None:
         progress(1, 1, "reading voxels")
     report = report_of(hu, affine, findings, syntax=header.format, padding=padding)

@@ -473,7 +473,7 @@ def _blank_slice(draft: Draft) -> None:
     set_pixels(blank.data, np.zeros(hu.shape[1:], np.int64))
 
 
-@defect("blank-end", "46", "the last slice is air everywhere", verdict="repair")
+@defect("blank-end", "46", "the last slice is air everywhere", verdict="warn")
 def _blank_end(draft: Draft) -> None:
     hu = known(draft)
     set_pixels(draft.images[-1].data, np.zeros(hu.shape[1:], np.int64))
@@ -803,6 +803,82 @@ def _two_series(draft: Draft) -> None:
         image.data.ConvolutionKernel = "B60f"
     draft.images += other
     draft.forget()
+
+
+def _phases(draft: Draft, *, alternating: bool) -> None:
+    """A second acquisition in the same series, at the same places or halfway between them."""
+    away = np.asarray(draft.grid.origin_mm) + (
+        0.5 * alternating * draft.grid.spacing_mm[0] * draft.grid.normal
+    )
+    other = draft.slices(replace(draft.grid, origin_mm=away), known(draft) + 7)
+    for number, images in enumerate((draft.images, other), 1):
+        for k, image in enumerate(images):
+            image.data.AcquisitionNumber = number
+            image.data.SOPInstanceUID = f"{ROOT}{number}.{k + 1}"
+            image.data.file_meta.MediaStorageSOPInstanceUID = image.data.SOPInstanceUID
+            image.name = f"IM{number}{k:03d}"
+    draft.images = draft.images + other
+    draft.forget()
+
+
+defect(
+    "two-phases",
+    "-",
+    "two acquisitions at the same places, in one series",
+    error="AmbiguousSeriesError",
+)(lambda draft: _phases(draft, alternating=False))
+
+
+defect(
+    "alternating-phases",
+    "-",
+    "two acquisitions in one series whose slices alternate",
+    error="AmbiguousSeriesError",
+)(lambda draft: _phases(draft, alternating=True))
+
+
+@defect("two-patients", "-", "slices of two patients in one series", error="AmbiguousSeriesError")
+def _two_patients(draft: Draft) -> None:
+    for image in draft.images[len(draft.images) // 2 :]:
+        image.data.PatientID = "CANARY-ID-2"
+    draft.forget()
+
+
+defect("iodine-map", "16", "ImageType says iodine, RescaleType US", error="PixelDataError")(
+    lambda draft: _derived(draft, "IODINE_MAP", "US")
+)
+
+
+defect("mono-energetic", "16", "virtual mono-energetic HU of 70 keV", error="PixelDataError")(
+    lambda draft: _derived(draft, "MONOE_70KEV", "HU")
+)
+
+
+def _derived(draft: Draft, word: str, unit: str) -> None:
+    draft.tag(ImageType=["DERIVED", "PRIMARY", "AXIAL", word], RescaleType=unit)
+    draft.forget()
+
+
+@defect("no-preamble", "-", "files that begin with the meta group")
+def _no_preamble(draft: Draft) -> None:
+    for image in draft.images:
+        image.edit = lambda content: content[132:]
+
+
+@defect("other-vr", "-", "explicit VR, where the meta group says implicit")
+def _other_vr(draft: Draft) -> None:
+    def claim(content: bytes) -> bytes:
+        return content.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0\0\0", 1)
+
+    for image in draft.images:
+        image.edit = claim
+
+
+@defect("two-encodings", "06", "every instance twice, once as RLE", verdict="repair")
+def _two_encodings(draft: Draft) -> None:
+    for k in range(len(draft.images)):
+        again(draft, k, f"ZZ{k:03d}")
+        draft.images[-1].syntax = RLE
 
 
 @defect("stray-slice", "38", "one slice carries another SeriesInstanceUID", error="GeometryError",
