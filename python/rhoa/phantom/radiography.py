@@ -159,8 +159,11 @@ def _interpolated(image: NDArray[np.float32], place: NDArray[np.float32]) -> NDA
     inside = (place >= 0) & (place <= len(image) - 1)
     low = np.clip(np.floor(place).astype(int), 0, len(image) - 2)
     share = np.clip(place - low, 0, 1)[:, None]
-    rows: NDArray[np.float32] = image[low] + share * (image[low + 1] - image[low])
-    return rows * inside[:, None]
+    first = image.take(low, 0)
+    step = share * (image.take(low + 1, 0) - first)
+    step += first
+    step *= inside[:, None]
+    return step
 
 
 def _exposed(
