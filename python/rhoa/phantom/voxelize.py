@@ -481,10 +481,11 @@ def _digitised(
 ) -> NDArray[np.int16]:
     """Whole HU with noise, within what a 12-bit scanner stores."""
     values = np.empty(hu.shape, np.int16)
-    for k, tissue in enumerate(hu):
+    for stored, tissue in zip(values, hu, strict=True):
+        noise: NDArray[np.float32] | int = 0
         if noise_hu:
-            tissue = tissue + noise_hu * random.standard_normal(tissue.shape, dtype=np.float32)
-        values[k] = np.clip(np.rint(tissue), -1024, 3071)
+            noise = noise_hu * random.standard_normal(tissue.shape, dtype=np.float32)
+        stored[:] = np.clip(np.rint(tissue + noise), -1024, 3071)
     return values
 
 
