@@ -20,6 +20,24 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 TORCH_REQUIRED = os.environ.get("RHOA_REQUIRE_TORCH") == "1"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole suite runs on every processor, a worker each; a file or a test that is named, here.
+
+    Each worker computes with one thread: more would only wait for each other.
+    """
+    if hasattr(config, "workerinput"):  # this is a worker: it must start none of its own
+        return
+    options = config.option
+    if hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):
+        return
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if whole and options.numprocesses is None and not (options.collectonly or options.usepdb):
+        options.numprocesses, options.dist = "auto", "worksteal"
+    if options.numprocesses:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip torch tests without torch, unless RHOA_REQUIRE_TORCH=1 makes its absence a failure."""
     if item.get_closest_marker("torch") and not HAS_TORCH:
