@@ -165,7 +165,7 @@ def _interpolated(image: NDArray[np.float32], place: NDArray[np.float32]) -> NDA
     low = np.clip(np.floor(place).astype(int), 0, len(image) - 2)
     share = np.clip(place - low, 0, 1)[:, None]
     first = image.take(low, 0)
-    step = share * (image.take(low + 1, 0) - first)
+    step: NDArray[np.float32] = share * (image.take(low + 1, 0) - first)
     step += first
     step *= inside[:, None]
     return step
