@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
+import pickle
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+
+import rhoa
 
 # A test fails for what was changed, never for what was drawn: each run draws the same examples.
 # RHOA_HYPOTHESIS=random draws others, "full" many others; what fails there becomes an @example.
@@ -18,6 +25,24 @@ hypothesis.settings.load_profile(os.environ.get("RHOA_HYPOTHESIS", "quick"))
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 TORCH_REQUIRED = os.environ.get("RHOA_REQUIRE_TORCH") == "1"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole suite runs on every processor, a worker each; a file or a test that is named, here.
+
+    Each worker computes with one thread: more would only wait for each other.
+    """
+    if hasattr(config, "workerinput"):  # this is a worker: it must start none of its own
+        return
+    options = config.option
+    if hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):
+        return
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if whole and options.numprocesses is None and not (options.collectonly or options.usepdb):
+        options.numprocesses, options.dist = "auto", "worksteal"
+    if options.numprocesses:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -36,3 +61,41 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real scans: set RHOA_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[], Any]], Any]:
+    """``once(name, make)``: what ``make`` returns, made by one worker and read by the others."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401
+        file = folder / f"{name}.pickle"
+        with (folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                content = pickle.dumps(make())
+                file.write_bytes(content)
+        return pickle.loads(file.read_bytes())  # noqa: S301  # our own
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def colonography(
+    real_data: Path, once: Callable[[str, Callable[[], Any]], Any]
+) -> tuple[rhoa.Volume, list[str]]:
+    """A real patient from the diaphragm to the thighs, and what is warned of as it is read."""
+    folder = real_data / "real-ct" / "ct_colonography_02"
+    if not folder.is_dir():
+        pytest.skip("no ct_colonography_02 in RHOA_DATA")
+
+    def read() -> tuple[tuple[Any, ...], list[str]]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            volume = rhoa.read_ct(folder)
+        parts = volume.hu, volume.affine, dict(volume.report)
+        return parts, [str(one.message) for one in caught]
+
+    parts, warned = once("colonography", read)
+    return rhoa.Volume(*parts), warned

@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 
 from rhoa import cli, cohort
+from rhoa.cli import demo
 from rhoa.cli.demo import DemoSize, make_cohort, train_and_report
 
 TINY = DemoSize(
-    ct_subjects=10,
+    ct_subjects=6,
     xray_subjects=10,
     epochs=2,
     image_size=32,
     batch=4,
     spacing_mm=(5.0, 4.0, 4.0),
     pixel_mm=1.0,
+    voxel_mm=4.0,
 )
 
 
@@ -33,10 +35,10 @@ def test_the_imaging_half_leaves_a_study_a_user_could_have_made(
 ) -> None:
     out, manifest = study
 
-    assert len(manifest) == 40
+    assert len(manifest) == 32
     assert {hip.partition for hip in manifest} == {"train", "val", "test"}
     assert cohort.read(out / "study" / "manifest.csv").counts() == manifest.counts()
-    assert len(list((out / "study" / "ct-ap").glob("*.png"))) == 10
+    assert len(list((out / "study" / "ct-ap").glob("*.png"))) == 6
 
 
 @pytest.mark.torch
@@ -76,8 +78,11 @@ def test_the_learning_half_reports_what_the_runs_predicted(
     told = metrics["models"][2]["results"]["xray"]["test"]
     assert told["accuracy"]["value"] == pytest.approx(again.accuracy.value)
     assert told["hips"] == len(test)
+    kept = [path.parent for path in out.rglob("*.safetensors")]
+    assert kept == [out / "runs" / "model-3" / "seed-5"]
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_the_same_seed_gives_the_same_metrics(
     study: tuple[Path, cohort.Manifest], tmp_path: Path
@@ -105,6 +110,19 @@ def test_without_torch_the_demo_says_what_it_skipped_and_succeeds(
     assert "skipped: training, evaluation and report, because they need torch" in out
     assert (tmp_path / "study" / "manifest.csv").exists()
     assert not (tmp_path / "report.html").exists()
+
+
+def test_light_makes_the_images_of_fewer_subjects_even_where_torch_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[DemoSize] = []
+    monkeypatch.setattr(demo, "make_cohort", lambda _, size, **__: asked.append(size))
+
+    code = cli.main(["demo", "--out", str(tmp_path), "--light", "--xray-subjects", "9"])
+
+    assert code == 0
+    assert "skipped: training, evaluation and report, as --light asks" in capsys.readouterr().out
+    assert [(size.ct_subjects, size.xray_subjects) for size in asked] == [(8, 9)]
 
 
 def test_without_torch_the_full_demo_fails_and_names_the_extra(

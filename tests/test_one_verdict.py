@@ -195,12 +195,12 @@ class TestOfRealScans:
         assert "left hip: not usable" in out
         assert "right hip: not usable" in out
 
-    def test_both_hips_of_a_real_ct_lie_where_a_radiologist_has_them(self, real_data: Path) -> None:
-        folder = real_data / "real-ct" / "ct_colonography_02"
-        if not folder.is_dir():
-            pytest.skip("no ct_colonography_02 in RHOA_DATA")
+    def test_both_hips_of_a_real_ct_lie_where_a_radiologist_has_them(
+        self, colonography: tuple[rhoa.Volume, list[str]]
+    ) -> None:
+        volume, _ = colonography
 
-        found = rhoa.hips.extract(folder)
+        found = rhoa.hips.extract(volume)
 
         heads = {"left": (110, -154, -539), "right": (-65, -139, -540)}
         for side, centre in heads.items():

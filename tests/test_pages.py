@@ -251,6 +251,7 @@ class TestPython:
 
 @pytest.mark.torch
 @pytest.mark.usefixtures("chdir")
+@pytest.mark.slow
 def test_the_tutorial_runs_as_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """Its Python, then each of its commands; two of them print what the page says they do."""
     page = "docs/tutorial.md"

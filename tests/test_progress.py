@@ -64,3 +64,18 @@ def test_a_log_keeps_one_line_a_stage(clock: list[float]) -> None:
         clock[0] += 1
 
     assert log.getvalue() == "reading: 3 done in 3 s\n"
+
+
+def test_a_log_keeps_a_line_for_each_part_of_a_stage(clock: list[float]) -> None:
+    log = io.StringIO()
+    show = common.bar(log)
+
+    for done in range(1, 5):
+        show(done, 4, f"training: model-{(done + 1) // 2}")
+        clock[0] += 2
+
+    assert log.getvalue().splitlines() == [
+        "training: model-1: done in 4 s",
+        "training: model-2: done in 2 s",
+        "training: 4 done in 6 s",
+    ]

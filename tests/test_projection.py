@@ -45,7 +45,7 @@ class TestArrays:
         assert image.dtype == np.float32
         assert np.array_equal(image, expected)
 
-    @settings(max_examples=10_000)
+    @settings(max_examples=max(1_000, settings.default.max_examples))
     @given(
         st.tuples(*[st.integers(1, 300)] * 2, st.integers(1, 40)),
         st.permutations(range(3)),

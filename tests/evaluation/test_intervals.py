@@ -145,6 +145,7 @@ def test_identical_pairs_widen_the_interval_by_the_root_of_two() -> None:
 COVERED = ("roc_auc", "balanced_accuracy", "accuracy", "recall", "specificity", "precision", "f1")
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_of_two_hips_a_subject() -> None:
     """300 cohorts of 60 subjects, whose hips share half of all variance.
 

@@ -21,7 +21,6 @@ from tests.learning.squares import QUICK, Squares, squares
 pytestmark = pytest.mark.torch
 
 ROOT = Path(__file__).parents[2]
-KILLS = 10
 
 
 class InterruptedRunError(Exception):
@@ -51,10 +50,11 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Squares:
     return squares(tmp_path_factory.mktemp("crops"))
 
 
-def test_a_run_that_was_killed_ten_times_ends_in_the_same_bits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_run_that_was_killed_often_ends_in_the_same_bits(tmp_path: Path, kills: int) -> None:
     packages = os.pathsep.join([str(Path(rhoa.__file__).parents[1]), str(ROOT)])
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("killed.py"), tmp_path / "runs", str(KILLS)],
+        [sys.executable, Path(__file__).with_name("killed.py"), tmp_path / "runs", str(kills)],
         capture_output=True,
         text=True,
         check=False,
@@ -66,7 +66,7 @@ def test_a_run_that_was_killed_ten_times_ends_in_the_same_bits(tmp_path: Path) -
     assert report["often"] == report["whole"]
     assert not any("unfinished" in file for file in report["whole"]["files"])
     began = report["began"]
-    assert (began[0], len(began)) == (1, KILLS + 1)
+    assert (began[0], len(began)) == (1, kills + 1)
     assert sorted(set(began)) == began  # each went on from a later checkpoint
     assert began[-1] <= 24  # and the last one had something to do
     curves = [(tmp_path / "runs" / n / "history.csv").read_bytes() for n in ("whole", "often")]

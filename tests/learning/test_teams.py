@@ -73,6 +73,7 @@ def averaged_weights(cohort: Squares, *, seed: int) -> dict[str, object]:
     return network.state_dict()
 
 
+@pytest.mark.slow
 def test_two_processes_average_their_gradients(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -167,7 +167,9 @@ class TestLearning:
         best = max(float(row["val_auc"] or 0) for row in rows(folder / "history.csv"))
         assert json.loads((folder / "model.json").read_text())["best_val_auc"] == best
 
-    @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+    @pytest.mark.parametrize(
+        "precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)]
+    )
     def test_half_precision_learns_about_the_same(
         self, cohort: Squares, run: Path, tmp_path: Path, precision: str
     ) -> None:

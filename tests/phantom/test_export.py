@@ -63,6 +63,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
         xray_subjects=2,
         spacing_mm=(4, 3, 3),
         pixel_mm=0.8,
+        voxel_mm=3.0,
         seed=3,
     )
 
@@ -106,7 +107,7 @@ def test_one_bad_scan_is_reported_and_the_rest_goes_on(cohort: Path, tmp_path: P
 
 
 def test_each_visit_has_an_xray_of_its_own_of_the_same_subject(tmp_path: Path) -> None:
-    options = {"ct_subjects": 0, "xray_subjects": 1, "pixel_mm": 4, "seed": 4}
+    options = {"ct_subjects": 0, "xray_subjects": 1, "pixel_mm": 4, "voxel_mm": 6, "seed": 4}
     table = write_cohort(tmp_path / "three", visits=3, **options)
     alone = write_cohort(tmp_path / "one", **options)
 
@@ -144,7 +145,7 @@ def test_the_same_seed_gives_the_same_cohort(tmp_path: Path) -> None:
     files = []
     for name in ("first", "second"):
         options = {"ct_subjects": 1, "xray_subjects": 1, "seed": 9}
-        write_cohort(tmp_path / name, spacing_mm=(20, 15, 15), pixel_mm=4, **options)
+        write_cohort(tmp_path / name, spacing_mm=(20, 15, 15), pixel_mm=4, voxel_mm=6, **options)
         files.append(
             {
                 path.relative_to(tmp_path / name): path.read_bytes()

@@ -55,11 +55,21 @@ def test_bone_is_brighter_than_flesh_and_air_is_dark(image: XRay) -> None:
 
 def test_positioning_and_noise_follow_the_seed() -> None:
     first, again, other = (
-        xray(Anatomy.random(2), pixel_mm=2.0, seed=seed).radiograph.pixels for seed in (0, 0, 1)
+        xray(Anatomy.random(2), pixel_mm=2.0, seed=seed, voxel_mm=4.0).radiograph.pixels
+        for seed in (0, 0, 1)
     )
 
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_a_coarser_body_gives_about_the_same_image_and_the_same_boxes(image: XRay) -> None:
+    coarse = xray(Anatomy.random(11, kl_left=3), pixel_mm=0.4, seed=1, voxel_mm=3.0)
+
+    fine, blurred = image.radiograph.pixels.ravel(), coarse.radiograph.pixels.ravel()
+    assert np.corrcoef(fine, blurred)[0, 1] > 0.99
+    for side, box in image.boxes.items():
+        assert box.iou(coarse.boxes[side]) > 0.97
 
 
 def test_the_default_pixel_is_0_2_mm() -> None:
@@ -69,6 +79,8 @@ def test_the_default_pixel_is_0_2_mm() -> None:
     assert image.radiograph.shape == (1500, 2000)
 
 
-def test_a_pixel_has_a_size() -> None:
+def test_a_pixel_and_a_voxel_have_a_size() -> None:
     with pytest.raises(rhoa.RhoaError, match="pixel_mm must be a positive"):
         xray(Anatomy.random(2), pixel_mm=0)
+    with pytest.raises(rhoa.RhoaError, match="voxel_mm must be a positive"):
+        xray(Anatomy.random(2), voxel_mm=0)

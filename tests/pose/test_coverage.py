@@ -317,13 +317,11 @@ def hips_at(origin: NDArray[np.float64], **centres: tuple[float, float, float]) 
 
 @pytest.mark.real
 class TestRealScans:
-    def test_a_whole_patient_whose_flanks_are_cut(self, real_data: Path) -> None:
+    def test_a_whole_patient_whose_flanks_are_cut(
+        self, colonography: tuple[rhoa.Volume, list[str]]
+    ) -> None:
         """Of 497 slices not one is accused; hips as in the notes that came with the scan."""
-        folder = real_data / "real-ct" / "ct_colonography_02"
-        if not folder.is_dir():
-            pytest.skip("no ct_colonography_02 in RHOA_DATA")
-        with pytest.warns(rhoa.RhoaWarning):
-            volume = rhoa.read_ct(folder)
+        volume, _ = colonography
         frame = hips_at(
             np.array([22.5, -197.5, -560]), left=(110, -154, -539), right=(-65, -139, -540)
         )

@@ -32,9 +32,10 @@ FUZZER = Path(__file__).parents[2] / "benches" / "fuzz_reader.py"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are forked and measured")
-def test_damaged_files_are_volumes_or_errors_of_our_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inputs", ["300", pytest.param("2000", marks=pytest.mark.slow)])
+def test_damaged_files_are_volumes_or_errors_of_our_own(tmp_path: Path, inputs: str) -> None:
     run = subprocess.run(
-        [sys.executable, str(FUZZER), "--inputs", "300", "--jobs", "1", "--out", "findings"],
+        [sys.executable, str(FUZZER), "--inputs", inputs, "--jobs", "1", "--out", "findings"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
@@ -44,7 +45,7 @@ def test_damaged_files_are_volumes_or_errors_of_our_own(tmp_path: Path) -> None:
     )
 
     assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.startswith("300 inputs from ")
+    assert run.stdout.startswith(f"{inputs} inputs from ")
     assert "ReadError" in run.stdout
     assert "  volume\n" in run.stdout
     assert not (tmp_path / "findings").exists()

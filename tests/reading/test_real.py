@@ -37,11 +37,10 @@ def stored(path: Path) -> NDArray[np.int64]:
         return stored_values(raw_samples(header, decompress), header.format).astype(np.int64)
 
 
-@pytest.fixture(scope="module", name="volume")
-def colonography(real_data: Path) -> rhoa.Volume:
-    with pytest.warns(rhoa.RhoaWarning, match="field of view cuts the body") as caught:
-        volume = read_ct(real_data / "real-ct" / "ct_colonography_02")
-    assert len(caught) == 1
+@pytest.fixture
+def volume(colonography: tuple[rhoa.Volume, list[str]]) -> rhoa.Volume:
+    volume, (warned,) = colonography
+    assert "field of view cuts the body" in warned
     return volume
 
 

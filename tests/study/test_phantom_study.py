@@ -13,7 +13,7 @@ import pytest
 
 from rhoa import cohort
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 SCRIPT = Path(__file__).parents[2] / "benches" / "phantom_study.py"
 

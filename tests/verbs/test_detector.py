@@ -37,6 +37,7 @@ def pictures(tmp_path: Path) -> list[LabelledImage]:
     return labelled
 
 
+@pytest.mark.slow
 def test_the_documented_command_makes_a_detector_that_xray_takes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -129,10 +129,12 @@ def bar(stream: TextIO | None = None) -> Callable[[int, int, str], None]:
     """A function ``progress(done, total, what)`` that draws on ``stream`` (default: stderr).
 
     On a terminal it redraws one line, with how long the rest will take at the pace so far;
-    elsewhere it writes a line when a stage ends.
+    elsewhere it writes a line when a stage ends, and when each of its parts does: of
+    ``"training: model-1"`` and ``"training: model-2"``, training is the stage.
     """
     output = sys.stderr if stream is None else stream
     begun: dict[str, tuple[float, int]] = {}
+    part: dict[str, tuple[float, str]] = {}
     drawn = [0.0]
 
     def show(done: int, total: int, what: str) -> None:
@@ -152,11 +154,17 @@ def bar(stream: TextIO | None = None) -> Callable[[int, int, str], None]:
                 )
                 output.write(f"\r\x1b[K{picture} {done}/{total} {what}{end}")
                 output.flush()
-        elif ended:
-            output.write(f"{stage}: {total} done in {now - start:.0f} s\n")
+        else:
+            part_start, name = part.setdefault(stage, (now, what))
+            if name != what or (ended and start != part_start):
+                output.write(f"{name}: done in {now - part_start:.0f} s\n")
+                part[stage] = now, what
+            if ended:
+                output.write(f"{stage}: {total} done in {now - start:.0f} s\n")
             output.flush()
         if ended:
             begun.pop(stage, None)
+            part.pop(stage, None)
 
     return show
 

@@ -20,8 +20,9 @@ from rhoa.errors import ParameterError, require_choice, require_count, require_p
 from rhoa.files import atomic_write, csv_text
 from rhoa.hips.bounding_boxes import boxes
 from rhoa.hips.femoral_heads import joints
+from rhoa.parallel import side_by_side
 from rhoa.phantom.anatomy import Anatomy
-from rhoa.phantom.radiography import xray
+from rhoa.phantom.radiography import VOXEL_MM, xray
 from rhoa.phantom.voxelize import ct
 from rhoa.pose import from_landmarks
 from rhoa.projection import ctap
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pydicom.uid import UID
 
     from rhoa._types import Side
+    from rhoa.cohort.manifest import Source
     from rhoa.phantom.radiography import XRay
     from rhoa.radiograph import Box, Radiograph
     from rhoa.volume import Volume
@@ -120,12 +122,16 @@ def write_cohort(
     seed: int = 0,
     spacing_mm: tuple[float, float, float] = (2.0, 1.5, 1.5),
     pixel_mm: float = 0.2,
+    voxel_mm: float = VOXEL_MM,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Path:
     """Write a cohort of phantoms as a user's own would lie on disk; the path of its table.
 
     ``ct/SUBJECT/*.dcm`` with ``ct/SUBJECT.landmarks.json``, ``xray/SUBJECT.dcm``, and ``scans.csv``
     with one row per hip, as `rhoa.cohort.build` reads it. The same seed gives the same cohort.
+
+    ``spacing_mm`` is of the CTs, ``pixel_mm`` of the X-rays, and ``voxel_mm`` of the bodies that
+    are X-rayed (see `xray`).
 
     With several ``visits``, each X-ray subject is X-rayed at each (``xray/SUBJECT_2.dcm``): the
     same bones, positioned anew, with grades that rise by one now and then and never fall. CTs are
@@ -139,32 +145,41 @@ def write_cohort(
     folder = Path(folder)
     require_count("seed", seed, least=0)
     require_count("visits", visits)
-    counts = [("ct", ct_subjects), ("xray", xray_subjects)]
-    rows: list[Row] = []
-    subjects: list[str] = []
-    total = sum(require_count(f"{source}_subjects", count, least=0) for source, count in counts)
-    for source, count in counts:
+    counts: dict[Source, int] = {
+        "ct": require_count("ct_subjects", ct_subjects, least=0),
+        "xray": require_count("xray_subjects", xray_subjects, least=0),
+    }
+
+    def subject_rows(source_and_number: tuple[Source, int]) -> list[Row]:
+        source, number = source_and_number
+        random = np.random.default_rng([seed, number, len(source)])
+        subject = f"{'CT' if source == 'ct' else 'XR'}-{number + 1:03d}"
+        left, right = random.choice(len(KL_SHARES), 2, p=KL_SHARES).tolist()
+        right = left if random.random() < SAME_GRADE else right
+        bones = int(random.integers(1 << 31))
+        anatomy = Anatomy.random(bones, kl_left=left, kl_right=right)
+        if source == "ct":
+            scan = _write_ct(folder, subject, anatomy, spacing_mm, random)
+            return _rows(subject, source, anatomy, scan)
+        rows = []
+        for visit in range(visits):
+            name = f"{subject}_{visit + 1}" if visits > 1 else subject
+            image = xray(anatomy, pixel_mm=pixel_mm, seed=visit, voxel_mm=voxel_mm)
+            scan = _write_xray(folder / "xray" / f"{name}.dcm", image, visit)
+            label = f"V{visit + 1}" if visits > 1 else ""
+            rows += _rows(subject, source, anatomy, scan, visit=label)
+            anatomy = _later(anatomy, random)
+        return rows
+
+    for source in counts:
         (folder / source).mkdir(parents=True, exist_ok=True)
-        for number in range(count):
-            if progress is not None:
-                progress(len(subjects), total, "making phantoms")
-            random = np.random.default_rng([seed, number, len(source)])
-            subject = f"{'CT' if source == 'ct' else 'XR'}-{number + 1:03d}"
-            subjects.append(subject)
-            left, right = random.choice(len(KL_SHARES), 2, p=KL_SHARES).tolist()
-            right = left if random.random() < SAME_GRADE else right
-            bones = int(random.integers(1 << 31))
-            anatomy = Anatomy.random(bones, kl_left=left, kl_right=right)
-            if source == "ct":
-                scan = _write_ct(folder, subject, anatomy, spacing_mm, random)
-                rows += _rows(subject, source, anatomy, scan)
-                continue
-            for visit in range(visits):
-                name = f"{subject}_{visit + 1}" if visits > 1 else subject
-                scan = _write_xray(folder / "xray" / f"{name}.dcm", anatomy, pixel_mm, visit)
-                label = f"V{visit + 1}" if visits > 1 else ""
-                rows += _rows(subject, source, anatomy, scan, visit=label)
-                anatomy = _later(anatomy, random)
+    subjects = [(source, number) for source, count in counts.items() for number in range(count)]
+    total = len(subjects)
+    rows: list[Row] = []
+    for done, made in enumerate(side_by_side(subject_rows, subjects)):
+        if progress is not None:
+            progress(done, total, "making phantoms")
+        rows += made
     if progress is not None:
         progress(total, total, "making phantoms")
     table = folder / "scans.csv"
@@ -207,8 +222,7 @@ def _write_ct(
     return dict.fromkeys(SIDES, row)
 
 
-def _write_xray(path: Path, anatomy: Anatomy, pixel_mm: float, visit: int) -> dict[str, Row]:
-    image = xray(anatomy, pixel_mm=pixel_mm, seed=visit)
+def _write_xray(path: Path, image: XRay, visit: int) -> dict[str, Row]:
     subject = path.stem.partition("_")[0]
     write_xray(image, path, subject=subject, visit=visit)
     return {

@@ -47,7 +47,9 @@ class XRay:
     anatomy: Anatomy
 
 
-def xray(anatomy: Anatomy, *, pixel_mm: float = 0.2, seed: int = 0) -> XRay:
+def xray(
+    anatomy: Anatomy, *, pixel_mm: float = 0.2, seed: int = 0, voxel_mm: float = VOXEL_MM
+) -> XRay:
     """An AP pelvic X-ray of the subject, positioned as ``seed`` has it.
 
     The beam starts 1150 mm from the detector and is centred between symphysis and ASIS. Grey levels
@@ -62,18 +64,21 @@ def xray(anatomy: Anatomy, *, pixel_mm: float = 0.2, seed: int = 0) -> XRay:
         Detector pixel.
     seed
         Of positioning (a few degrees of tilt, obliquity and rotation) and noise.
+    voxel_mm
+        Of the body that the beam passes; 2.5 mm take a quarter of the time, and blur a little.
 
     Raises
     ------
     ParameterError
-        If ``pixel_mm`` is not positive.
+        If ``pixel_mm`` or ``voxel_mm`` is not positive.
     """
     pixel_mm = require_positive("pixel_mm", pixel_mm)
+    voxel_mm = require_positive("voxel_mm", voxel_mm)
     random = np.random.default_rng([anatomy.seed, 99, seed])
     angles = tuple(random.normal(0, (5.0, 1.5, 2.0)).tolist())
     patient = ct(
         anatomy,
-        spacing_mm=(VOXEL_MM, VOXEL_MM, VOXEL_MM),
+        spacing_mm=(voxel_mm, voxel_mm, voxel_mm),
         angles=(angles[0], angles[1], angles[2]),
         noise_hu=0,
         table=False,
@@ -159,8 +164,11 @@ def _interpolated(image: NDArray[np.float32], place: NDArray[np.float32]) -> NDA
     inside = (place >= 0) & (place <= len(image) - 1)
     low = np.clip(np.floor(place).astype(int), 0, len(image) - 2)
     share = np.clip(place - low, 0, 1)[:, None]
-    rows: NDArray[np.float32] = image[low] + share * (image[low + 1] - image[low])
-    return rows * inside[:, None]
+    first = image.take(low, 0)
+    step: NDArray[np.float32] = share * (image.take(low + 1, 0) - first)
+    step += first
+    step *= inside[:, None]
+    return step
 
 
 def _exposed(

@@ -315,8 +315,8 @@ def add_bones(
     labels[hips] = np.where(left, LABELS["hip_left"], LABELS["hip_right"])
     for side in surroundings.sides:
         moved = grid.moved(surroundings.displacement(side))
-        femur = _add_femur(hu, moved, anatomy, side, pelvis, voxel_mm)
-        labels[femur.distance < 0] = LABELS[f"femur_{side}"]
+        femur, box = _add_femur(hu, moved, anatomy, side, pelvis, voxel_mm)
+        labels[box][femur.distance[box] < 0] = LABELS[f"femur_{side}"]
         if side == surroundings.implant:
             add_implant(hu, moved, anatomy, side)
         else:
@@ -331,17 +331,19 @@ def _add_femur(
     side: Side,
     pelvis: Field,
     voxel_mm: float,
-) -> Field:
+) -> tuple[Field, tuple[slice, slice, slice]]:
+    """The femur, and the voxels around it."""
     femur = Field(grid)
     solids.add_femur(femur, anatomy, side)
-    np.maximum(femur.distance, 0.25 - pelvis.distance, out=femur.distance)
     head = solids.centre_of_head(anatomy, side)
     box = grid.around(head - np.array([110, 70, 400]), head + np.array([110, 70, 60]))
+    near = femur.distance[box]
+    np.maximum(near, 0.25 - pelvis.distance[box], out=near)
     # Toward the shaft the cortex grows thick and the core turns to marrow.
     z = grid.points(box)[2] - head[2]
     shaft = np.clip((-35 - z) / 45, 0, 1)
     _paint(hu, femur, 1.5 + 5 * shaft, 320 - 330 * shaft, voxel_mm, box)
-    return femur
+    return femur, box
 
 
 def _paint(
@@ -615,9 +617,11 @@ def _digitised(
 ) -> NDArray[np.int16]:
     """Whole HU with noise, within what a 12-bit scanner stores."""
     values = np.empty(hu.shape, np.int16)
-    for k, tissue in enumerate(hu):
-        noise = noise_hu * random.standard_normal(tissue.shape, dtype=np.float32)
-        values[k] = np.clip(np.rint(tissue + noise), -1024, 3071)
+    for stored, tissue in zip(values, hu, strict=True):
+        noise: NDArray[np.float32] | int = 0
+        if noise_hu:
+            noise = noise_hu * random.standard_normal(tissue.shape, dtype=np.float32)
+        stored[:] = np.clip(np.rint(tissue + noise), -1024, 3071)
     return values
 
 
