@@ -250,12 +250,12 @@ a.png,hip right,11,21,30,40
     @pytest.mark.parametrize(
         ("table", "message"),
         [
-            ("", "an empty file"),
+            ("", "has no columns"),
             ("file,hip\n", "its first column must be imageFilename"),
             ("imageFilename,hip\na.png,[1 2 3]\n", r"truth\.csv, line 2: \[x y width height\]"),
             ("imageFilename,hip\n\na.png,1 2 3 four\n", "line 3: .x y width height"),
             ("imageFilename,hip\na.png,[1 2 0 4]\n", "line 2: bbox must be"),
-            ("imageFilename,hip\na.png\n", "line 2: 2 cells are needed; got 1"),
+            ("imageFilename,hip\na.png\n", "line 2: 1 values under 2 columns"),
             ("imageFilename,hip\na.png,[1 2 3 4]\n", "line 2: the side of its box is unknown"),
         ],
     )

@@ -20,6 +20,7 @@ from rhoa.files import atomic_write
 from rhoa.learning import Execution, Recipe, as_coded
 from rhoa.study import TEMPLATE, conduct, read_plan
 from rhoa.study.runner import prepare
+from rhoa.tables import open_table, read_rows
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -42,26 +43,82 @@ def split(options: Namespace) -> VerbResult:
     out: Path = options.out or options.manifest
     if options.fold is not None:
         return _write_folds(manifest.folds(options.fold, seed=options.seed), out)
+    has_partitions = any(hip.partition is not None for hip in manifest)
+    if options.audit and has_partitions:
+        return _audit(manifest, None)
+    placed = manifest.split(seed=options.seed)
+    if not options.replace:
+        _require_unsplit(out, placed)
+        if has_partitions and placed != manifest:
+            _refuse_to_replace(options.manifest)
     if options.audit:
-        if any(hip.partition is not None for hip in manifest):
-            return _audit(manifest, None)
-        return _audit(manifest.split(seed=options.seed), out)
-    manifest = manifest.split(seed=options.seed)
-    manifest.write(out)
-    rows = _counts(manifest)
+        return _audit(placed, out)
+    placed.write(out)
+    rows = _counts(placed)
     shown = [{key: value for key, value in row.items() if "wanted" not in key} for row in rows]
     for line, row in zip(shown, rows, strict=True):
         for key, reached in line.items():
             if row.get(f"{key} wanted", reached) != reached:
                 line[key] = f"{reached} ({row[f'{key} wanted']} wanted)"
-    difference = manifest.balance().largest_difference
+    difference = placed.balance().largest_difference
+    lacking = _lacking(placed)
     near = (
-        "as many hips as wanted everywhere"
+        "All partitions reached their target sizes"
         if difference == 0
-        else f"within {difference} hip{'s' if difference > 1 else ''} of what is wanted: subjects "
-        "stay whole"
+        else f"Partitions are within {difference} hip{'s' if difference > 1 else ''} of their "
+        "target sizes: all hips of a subject stay together"
     )
-    return VerbResult(rows, [*str(manifest.flow()).splitlines(), near, f"wrote {out}"], shown=shown)
+    said = [*str(placed.flow()).splitlines(), *(lacking or [near]), f"wrote {out}"]
+    return VerbResult(rows, said, rejected=bool(lacking), shown=shown)
+
+
+def _require_unsplit(out: Path, placed: cohort.Manifest) -> None:
+    """Refuse to write over a table that has other partitions."""
+    if not out.is_file():
+        return
+    there = {row["subject"]: row["partition"] for row in _partitions(out) if row["partition"]}
+    new = {hip.subject: hip.partition for hip in placed}
+    if any(new.get(subject) != partition for subject, partition in there.items()):
+        _refuse_to_replace(out)
+
+
+def _partitions(table: Path) -> list[dict[str, str]]:
+    columns = open_table(table).find("subject"), open_table(table).find("partition")
+    if None in columns:
+        return []
+    return [row for _, row in read_rows(table, ("subject", "partition"))]
+
+
+def _refuse_to_replace(table: Path) -> None:
+    raise ParameterError(
+        f"{table.name} has partitions already; --audit checks them, --replace makes new ones in "
+        "their place, and -o writes elsewhere."
+    )
+
+
+def _lacking(manifest: cohort.Manifest) -> list[str]:
+    """What partitions lack to train on and to measure with, in sentences."""
+    said = []
+    labelled = manifest.labelled
+    for source in cohort.manifest.SOURCES:
+        hips = [hip for hip in labelled if hip.source == source]
+        for partition in ("train", "val", "test"):
+            labels = [hip.label for hip in hips if hip.partition == partition]
+            counts = {"with rHOA": labels.count(1), "without rHOA": labels.count(0)}
+            none = [name for name, count in counts.items() if not count]
+            if not hips or not none:
+                continue
+            what = "no hips" if len(none) == 2 else f"no hip {none[0]}"
+            name = {"xray": "X-ray", "ct": "CT-AP"}[source]
+            said.append(f"{name} {partition} has {what}: {_CONSEQUENCES[partition]}")
+    return said
+
+
+_CONSEQUENCES = {
+    "train": "nothing can be trained on it",
+    "val": "no best weights, threshold or temperature can be chosen on it",
+    "test": "no ROC AUC can be measured on it",
+}
 
 
 def _counts(manifest: cohort.Manifest) -> Rows:
@@ -82,17 +139,18 @@ def _counts(manifest: cohort.Manifest) -> Rows:
 
 
 def _write_folds(folds: tuple[cohort.Manifest, ...], out: Path) -> VerbResult:
-    rows, lines = [], []
+    rows, lines, lacking = [], [], []
     for number, manifest in enumerate(folds, start=1):
         path = out.with_name(f"{out.stem}-fold-{number}{out.suffix}")
         manifest.write(path)
         lines.append(f"wrote {path}")
+        lacking += [f"fold {number}: {sentence}" for sentence in _lacking(manifest)]
         for partition in ("train", "val", "test"):
             hips = [hip for hip in manifest.labelled if hip.partition == partition]
             positive = sum(hip.label == 1 for hip in hips)
             counts = {"rHOA": positive, "no rHOA": len(hips) - positive}
             rows.append({"fold": number, "partition": partition, **counts})
-    return VerbResult(rows, lines)
+    return VerbResult(rows, [*lacking, *lines], rejected=bool(lacking))
 
 
 def _audit(manifest: cohort.Manifest, out: Path | None) -> VerbResult:
@@ -575,6 +633,11 @@ def add_split(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("-o", "--out", type=Path, help="default: the manifest itself")
     verb.add_argument("--seed", type=int, default=2020)
+    verb.add_argument(
+        "--replace",
+        action="store_true",
+        help="make new partitions where there are some; without it they are kept",
+    )
     task = verb.add_mutually_exclusive_group()
     task.add_argument(
         "--audit",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from dataclasses import dataclass, replace
@@ -20,7 +19,6 @@ from rhoa.cli.batch import (
 )
 from rhoa.cli.common import VerbResult, bar, in_words_of_shell
 from rhoa.cli.options import detector_options, review_options, side_option
-from rhoa.cohort.tables import open_table
 from rhoa.errors import (
     ManifestError,
     MissingExtraError,
@@ -43,6 +41,7 @@ from rhoa.hips import (
 from rhoa.hips.annotations import corrected, read_boxes
 from rhoa.hips.contact_sheet import OF_XRAYS, SheetEntry, sheet, write_card
 from rhoa.hips.contact_sheet import film as film_view
+from rhoa.tables import open_table
 from rhoa.xray.refusals import REFUSALS, accepted, hips_of, require_known, settled
 
 if TYPE_CHECKING:
@@ -411,22 +410,13 @@ def _labelled(path: Path, options: Namespace) -> list[LabelledImage]:
     """The pictures of a file of boxes, whichever of the three kinds it is."""
     if path.suffix.lower() == ".json":
         return read_coco(path, shows=options.shows)
-    if _first_column(path) == "imagefilename":
+    if open_table(path).columns[0].casefold() == "imagefilename":
         return read_matlab(path, shows=options.shows)
     if options.shows != "pelvis":
         raise ParameterError(f"{path.name}: boxes.csv is of whole pictures; leave out --shows.")
     return [
         replace(image, path=path.parent / image.path) for image in read_boxes(path, None).values()
     ]
-
-
-def _first_column(path: Path) -> str:
-    """The name of the first column of a CSV; empty where it cannot be read: its reader says why."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return next(csv.reader(file), [""])[0].strip().casefold()
-    except (OSError, UnicodeDecodeError, csv.Error, IndexError):
-        return ""
 
 
 def _phantoms(options: Namespace, settings: DetectorOptions) -> Iterator[Example]:

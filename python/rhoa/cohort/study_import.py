@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rhoa._types import SIDES
 from rhoa.cohort.manifest import Hip, Manifest, label_of
-from rhoa.cohort.tables import number_text, open_table
 from rhoa.errors import ManifestError, MissingFileError, ParameterError
+from rhoa.tables import number_text, open_table, whole
 from rhoa.xray.reader import PICTURES
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from rhoa._types import Side
-    from rhoa.cohort.tables import Cell, Table
+    from rhoa.tables import Cell, Table
 
 
 # Who a hip is in a study: subject, visit and side, however a table or an image spells them.
@@ -110,14 +110,6 @@ class Study:
 
 CHECK = Study("CHECK", "T", (), 10)
 OAI = Study("OAI", "V", ("OI",), 11)
-
-
-def whole(text: str) -> str:
-    """A text without blanks around it, and a whole number without decimals: "3088.0" is "3088".
-
-    Programs that know of missing values write whole numbers so.
-    """
-    return re.sub(r"(?<=[0-9])\.0+$", "", text.strip())
 
 
 def subject_of(text: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from rhoa.cohort.partition import named_groups
 from rhoa.errors import ParameterError, require_choice, require_count
 from rhoa.evaluation.intervals import (
     area_interval,
@@ -399,7 +400,7 @@ def require_groups(groups: ArrayLike | None, hips: int) -> NDArray[np.intp]:
         raise ParameterError(
             f"groups must name the patient of each of the {hips} hips; got shape {names.shape}."
         )
-    return np.unique(names.astype(str), return_inverse=True)[1]
+    return np.unique(named_groups(names), return_inverse=True)[1]
 
 
 def require_threshold(threshold: object) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import warnings
@@ -19,6 +18,7 @@ from rhoa.evaluation.comparison import compare
 from rhoa.evaluation.decision_curves import choose_threshold
 from rhoa.evaluation.metrics import Baseline, Evaluation, evaluate, finite
 from rhoa.learning.recipe import RESNET18
+from rhoa.tables import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -204,13 +204,10 @@ def _key(hip: Hip) -> HipKey:
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    with _require_file(path).open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, restval="")
-        rows = list(reader)
-    missing = [name for name in columns if name not in (reader.fieldnames or ())]
-    if missing:
-        raise ManifestError(f"{_where(path)}: lacks the columns {', '.join(missing)}.")
-    return rows
+    try:
+        return [row for _, row in read_rows(_require_file(path), columns)]
+    except ManifestError as error:
+        raise ManifestError(f"{path.parent.name}/{error}") from None
 
 
 def _require_file(path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
@@ -22,6 +21,7 @@ from rhoa.evaluation.metrics import Estimate, finite
 from rhoa.files import atomic_write, csv_text
 from rhoa.report.collect import FIGURES, SOURCES, read_runs
 from rhoa.report.write import explained, write_study_report
+from rhoa.tables import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -326,13 +326,12 @@ def _merged(jobs: Sequence[Job]) -> str:
     scores: dict[HipKey, list[float]] = defaultdict(list)
     rows: dict[HipKey, dict[str, Any]] = {}
     for job in jobs:
-        with (job.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                if folds and row["partition"] != "test":
-                    continue
-                key = (row["subject"], row["side"], row["source"], row["visit"])
-                scores[key].append(float(row["score"]))
-                rows.setdefault(key, row)
+        for _, row in read_rows(job.folder / "predictions.csv", (*HIP, "partition", "score")):
+            if folds and row["partition"] != "test":
+                continue
+            key = (row["subject"], row["side"], row["source"], row["visit"])
+            scores[key].append(float(row["score"]))
+            rows.setdefault(key, row)
     columns = list(next(iter(rows.values())))
     merged = [row | {"score": statistics.fmean(scores[key])} for key, row in rows.items()]
     return csv_text(columns, ([row[name] for name in columns] for row in merged))
