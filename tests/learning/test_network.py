@@ -322,5 +322,7 @@ def test_another_network_is_refused_under_any_prefix(tmp_path: Path, name: str) 
     state = getattr(torchvision.models, name)(weights=None).state_dict()
     torch.save({"state_dict": prefixed("module.")(state)}, tmp_path / "w.pth")  # type: ignore[operator]
 
-    with pytest.raises(WeightsError, match=r"w\.pth.*under 'state_dict\.module\..*(missing|unknown)"):
+    with pytest.raises(
+        WeightsError, match=r"w\.pth.*under 'state_dict\.module\..*(missing|unknown)"
+    ):
         build_network(tmp_path / "w.pth")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rhoa.cohort.manifest import sha256_of
 from rhoa.cohort.partition import PARTITIONS
 from rhoa.errors import ManifestError, MissingFileError, RhoaWarning
 from rhoa.evaluation.calibration import fit_temperature
@@ -148,7 +149,13 @@ def _read_history(folder: Path) -> dict[str, NDArray[np.float64]]:
 
 def _read_sets(folder: Path, hips: Sequence[Hip]) -> dict[tuple[str, str], Scores]:
     """Scores by (source, partition), in the manifest's order of hips."""
-    path = folder / "predictions.csv"
+    path = _require_file(folder / "predictions.csv")
+    sealed = _read_json(folder / "run.json").get("files_sha256")
+    if isinstance(sealed, dict) and sealed.get(path.name) not in {None, sha256_of(path)}:
+        raise ManifestError(
+            f"{_where(path)}: is not the file that the training wrote (sha256 differs); restore "
+            "it, or train again."
+        )
     said = _read_predictions(path)
     known = {_key(hip): hip for hip in hips}
     strange = sum(

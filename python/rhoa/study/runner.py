@@ -241,6 +241,7 @@ PARTITIONS = ("val", "test")
 COPIED = ("recipe.json", "history.csv")
 RECORDS = ("run.json", "model.json")  # of one run: they name its seed and its weights
 HIP = ("subject", "side", "source", "visit")
+PREDICTIONS = "predictions.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,9 +307,11 @@ def pool_scores(jobs: Sequence[Job], out: Path) -> tuple[list[Path], Manifest]:
     for name, mine in by_recipe.items():
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
-        for file in (*COPIED, *RECORDS) if len(mine) == 1 else COPIED:
+        single = len(mine) == 1 and not _over_folds(jobs)
+        for file in (*COPIED, *RECORDS, PREDICTIONS) if single else COPIED:
             atomic_write(folder / file, (mine[0].folder / file).read_bytes())
-        atomic_write(folder / "predictions.csv", _merged(mine))
+        if not single:
+            atomic_write(folder / PREDICTIONS, _merged(mine))
         folders.append(folder)
     manifest = jobs[0].manifest
     if _over_folds(jobs):
@@ -326,7 +329,7 @@ def _merged(jobs: Sequence[Job]) -> str:
     scores: dict[HipKey, list[float]] = defaultdict(list)
     rows: dict[HipKey, dict[str, Any]] = {}
     for job in jobs:
-        for _, row in read_rows(job.folder / "predictions.csv", (*HIP, "partition", "score")):
+        for _, row in read_rows(job.folder / PREDICTIONS, (*HIP, "partition", "score")):
             if folds and row["partition"] != "test":
                 continue
             key = (row["subject"], row["side"], row["source"], row["visit"])
