@@ -212,7 +212,7 @@ def test_two_processes_do_not_train_in_one_folder(cohort: Squares, tmp_path: Pat
 
 
 def test_a_flipped_bit_in_a_checkpoint_is_found(cohort: Squares, tmp_path: Path) -> None:
-    stopped_run(cohort, tmp_path / "run", after=0)
+    stopped_run(cohort, tmp_path / "run", after=1)
     file = tmp_path / "run" / "unfinished" / "checkpoint.safetensors"
     sound = file.read_bytes()
 

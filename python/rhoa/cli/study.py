@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import rhoa
 from rhoa import cohort
-from rhoa.cli.common import VerbResult, bar, figures_of_test
+from rhoa.cli.common import VerbResult, bar, figures_of_test, table
 from rhoa.cli.options import crop_option
 from rhoa.cohort import leakage
-from rhoa.errors import ParameterError, require_extra
+from rhoa.errors import ParameterError, require_extra, warn_user
 from rhoa.files import atomic_write
 from rhoa.learning import Execution, Recipe, as_coded
 from rhoa.study import TEMPLATE, conduct, read_plan
@@ -178,12 +178,42 @@ def _audit(manifest: cohort.Manifest, out: Path | None) -> VerbResult:
 def evaluate(options: Namespace) -> VerbResult:
     """A report, and the test figures of each model."""
     from rhoa.evaluation.reader_agreement import agreement_notes
+    from rhoa.report.collect import MULTIPLICITY
     from rhoa.report.write import write_study_report
+    from rhoa.study.runner import evaluate_external, is_external
 
     manifest = cohort.read(options.manifest)
     notes = agreement_notes(options.manifest.parent)
-    report = write_study_report(options.out, manifest, options.runs, notes=notes)
-    return VerbResult(figures_of_test(options.out / "metrics.json"), [f"wrote {report}"])
+    by = [name.strip() for name in (options.by or "").split(",") if name.strip()]
+    external = [is_external(run, manifest) for run in options.runs]
+    if any(external):
+        report = evaluate_external(
+            options.runs, manifest, options.out, by=by, notes=notes, progress=bar()
+        )
+    else:
+        report = write_study_report(options.out, manifest, options.runs, notes=notes, by=by)
+    figures = options.out / "metrics.json"
+    rows = figures_of_test(figures)
+    lines = ["external validation: the models never saw this cohort"] if any(external) else []
+    shown = list(rows)
+    if by:
+        subgroups = _subgroups(figures)
+        lines += ["", *table(subgroups).splitlines(), MULTIPLICITY]
+        rows += subgroups
+    return VerbResult(rows, [*lines, f"wrote {report}"], shown=shown)
+
+
+def _subgroups(metrics: Path) -> Rows:
+    """A row for each model and subgroup, with intervals."""
+    rows: Rows = []
+    for one in json.loads(metrics.read_text(encoding="utf-8"))["subgroups"]:
+        row = {name: one[name] for name in ("model", "source", "by", "subgroup", "hips", "rHOA")}
+        for name in ("roc_auc", "balanced_accuracy"):
+            value, low, high = (one[name][key] for key in ("value", "low", "high"))
+            interval = "" if low is None else f" [{low:.2f}-{high:.2f}]"
+            row[name] = None if value is None else f"{value:.3f}{interval}"
+        rows.append(row)
+    return rows
 
 
 def explain(options: Namespace) -> VerbResult:
@@ -229,7 +259,8 @@ def train_options(verb: argparse.ArgumentParser) -> None:
     verb.epilog = EPILOG
     verb.add_argument("manifest", type=Path, help="manifest.csv with partitions")
     verb.add_argument(
-        "--recipe", default="model-3", help=f"{', '.join(rhoa.recipes)} (default: model-3)"
+        "--recipe",
+        help=f"{', '.join(rhoa.recipes)} (default: model-3, where there are X-rays and CT-APs)",
     )
     verb.add_argument("-o", "--out", type=Path, required=True, help="run folder to write")
     verb.add_argument(
@@ -283,9 +314,27 @@ def _field(text: str) -> tuple[str, Any]:
 
 def train(options: argparse.Namespace) -> VerbResult:
     """A trained model."""
-    recipe = recipe_of(options)  # a wrong word is refused before a long table is read
+    if options.recipe is not None:
+        recipe_of(options)  # a wrong word is refused before a long table is read
+    manifest = cohort.read(options.manifest)
+    there = {hip.source for hip in manifest.labelled if hip.partition == "train"}
+    if options.recipe is None:
+        if there and there != {"xray", "ct"}:
+            raise ParameterError(
+                f"{options.manifest.name}: has no {'CT-APs' if 'ct' not in there else 'X-rays'} to "
+                "train on, and model-3 is of both; name a recipe with --recipe, such as "
+                f"{'model-1' if 'xray' in there else 'model-5'}."
+            )
+        options.recipe = "model-3"
+    recipe = recipe_of(options)
+    lacking = [name for name in recipe.sources if there and name not in there]
+    if lacking:
+        warn_user(
+            f"{options.manifest.name}: has no {' and '.join(lacking)} hips to train on, which "
+            f"{recipe.name} names; it is trained on the others alone."
+        )
     run = rhoa.train(
-        cohort.read(options.manifest),
+        manifest,
         recipe,
         options.out,
         weights=options.weights,
@@ -666,7 +715,16 @@ def add_evaluate(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(run=evaluate)
     verb.add_argument("runs", nargs="+", type=Path, help="run folders of `rhoa train`")
     verb.add_argument(
-        "--manifest", type=Path, required=True, help="the manifest they were trained on"
+        "--manifest",
+        type=Path,
+        required=True,
+        help="the manifest they were trained on, or that of another cohort, which they then grade "
+        "(external validation)",
+    )
+    verb.add_argument(
+        "--by",
+        metavar="COLUMNS",
+        help="also report subgroups by columns of the manifest, such as sex,site",
     )
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder for report.html")
 

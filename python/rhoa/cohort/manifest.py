@@ -57,6 +57,12 @@ RULES = (
 STATED = ("prosthesis", "quality")
 
 
+def describing(hips: Iterable[Hip]) -> list[str]:
+    """The columns that describe hips and go wherever they go, by their plain names."""
+    named = dict.fromkeys(plain_name(name) for hip in hips for name, _ in hip.others)
+    return [name for name in named if name in DESCRIBING or name.startswith("x_")]
+
+
 def rule_of(hip: Hip) -> Rule | None:
     """The rule by which a hip is left out; None where it has a label."""
     if hip.label is not None:

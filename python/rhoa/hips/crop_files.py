@@ -184,6 +184,19 @@ def rhoa_label(picture: DisplayedImage) -> dict[str, str]:
     return {name: picture.text[name] for name in _FIELDS if name in picture.text}
 
 
+def crop_label(path: str | PathLike[str]) -> dict[str, str]:
+    """What rhoa wrote of the crop in a file, without reading its pixels; empty where it did not."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            text = {name: value for name, value in image.info.items() if isinstance(value, str)}
+    except (OSError, ValueError, SyntaxError):
+        return {}
+    by_rhoa = text.get(SOFTWARE, "").startswith("rhoa") and text.get(KIND) == _CROP
+    return {name: text[name] for name in _FIELDS if name in text} if by_rhoa else {}
+
+
 def padded(levels: NDArray[np.float32]) -> NDArray[np.float32]:
     """An image in the middle of a square of the median of its border pixels.
 

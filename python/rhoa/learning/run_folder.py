@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from rhoa._core import __version__
-from rhoa.cohort.manifest import sha256_of
+from rhoa.cohort.manifest import describing, sha256_of
 from rhoa.errors import WeightsError, WriteError, require_extra, warn_user
 from rhoa.files import atomic_write, csv_text, replacing, writing
 from rhoa.learning.recipe import RESNET18
@@ -136,12 +136,18 @@ _NAMES = {
 }
 
 
-def prediction_rows(hips: Sequence[Hip], scores: Iterable[float]) -> list[list[object]]:
-    """Rows of ``predictions.csv``: `HIP_COLUMNS` and the score."""
-    return [
-        [*(getattr(hip, name) for name in HIP_COLUMNS), float(score)]
+def predictions_table(hips: Sequence[Hip], scores: Iterable[float]) -> str:
+    """``predictions.csv``: `HIP_COLUMNS`, the score, and the columns that describe hips."""
+    others = describing(hips)
+    rows = [
+        [
+            *(getattr(hip, name) for name in HIP_COLUMNS),
+            float(score),
+            *(hip.value(name) for name in others),
+        ]
         for hip, score in zip(hips, scores, strict=True)
     ]
+    return csv_text((*HIP_COLUMNS, "score", *others), rows)
 
 
 # Learning curves: a row for each iteration, readable while the run goes on.

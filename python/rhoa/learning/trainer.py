@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from rhoa.cohort.leakage import require_no_leaks
 from rhoa.cohort.manifest import sha256_of
 from rhoa.errors import ManifestError, ParameterError, RhoaError, require_count, require_names
-from rhoa.files import atomic_write, csv_text, locked, writing
+from rhoa.files import atomic_write, locked, writing
 from rhoa.hips.crop_files import CROP_REFUSALS
 from rhoa.learning.data import as_input, augment, batches, read_crops, seeded, warp
 from rhoa.learning.grader import CARD_FILE, WEIGHTS_FILE
@@ -37,7 +37,6 @@ from rhoa.learning.recipe import SMALLEST_BATCH, Execution, Recipe
 from rhoa.learning.run_folder import (
     CHECKPOINT_FILE,
     FILES,
-    HIP_COLUMNS,
     RUN_FILE,
     Best,
     Learner,
@@ -46,7 +45,7 @@ from rhoa.learning.run_folder import (
     differences,
     growing,
     load_checkpoint,
-    prediction_rows,
+    predictions_table,
     run_hashes,
     run_record,
     save_checkpoint,
@@ -292,9 +291,9 @@ def finish(
         classes = with_classes(copy.deepcopy(network))
         save_model(classes, place, recipe=recipe, seed=setup.seed, notes=own)
     scores = probabilities(classes, crops.images, crops.images.device)[:, 1]
-    numbered = zip(crops.lines, prediction_rows(hips, scores), strict=True)
-    rows = [row for _, row in sorted(numbered, key=lambda pair: pair[0])]
-    atomic_write(folder / "predictions.csv", csv_text((*HIP_COLUMNS, "score"), rows))
+    order = sorted(range(len(hips)), key=lambda at: crops.lines[at])
+    in_order = [hips[at] for at in order], [scores[at] for at in order]
+    atomic_write(folder / "predictions.csv", predictions_table(*in_order))
     write_curves(folder, state.history)
     atomic_write(folder / "recipe.json", _json(recipe.as_dict()))
     sealed = {FILES: {name: sha256_of(folder / name) for name in SEALED}}

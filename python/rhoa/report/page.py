@@ -363,8 +363,8 @@ def heading(title: str, notes: Sequence[str], metrics: Mapping[str, Any]) -> str
         f'<h1>{html.escape(title)}</h1><p class="byline">{cohort["subjects"]["all"]} subjects '
         f"&middot; {hips['ct']} CT-AP hips &middot; {hips['xray']} X-ray hips "
         f"&middot; {len(metrics['models'])} models</p>{f'<aside>{caveats}</aside>' * bool(notes)}"
-        "<p>Models that tell hips with radiographic osteoarthritis (rHOA, Kellgren-Lawrence grade "
-        "2 or more) from hips without (no-rHOA), after Gebre et al. 2022 "
+        "<p>Models that tell hips with radiographic osteoarthritis (rHOA) from hips without "
+        f"(no-rHOA), here {html.escape(metrics['claims']['outcome'])}, after Gebre et al. 2022 "
         '(<a href="https://doi.org/10.1007/s00198-021-06130-y">doi 10.1007/s00198-021-06130-y</a>).'
         " A CT-AP is the sum of a CT&rsquo;s coronal slices, clipped to &minus;150 to 600 HU: an "
         "image that resembles an X-ray. rHOA is the positive class, called at a probability of at "
@@ -420,6 +420,7 @@ def images(
     hips: Sequence[Hip],
     gallery: Sequence[GalleryItem],
     windows: Mapping[str, NDArray[np.float32]],
+    claims: Mapping[str, str],
 ) -> str:
     """CT-APs with boxes and pose, histograms of HU windows, crops by class."""
     blocks = ["<h2>Images</h2>"]
@@ -447,7 +448,7 @@ def images(
             if shown:
                 rows.append(f"<h3>{SOURCE_NAMES[source]}, {name}</h3>{crops(shown)}")
     if rows:
-        caption = "Crops of each class, right hips mirrored to look like left ones."
+        caption = f"Crops of each class: {html.escape(claims['crops'])}."
         blocks.append(numbered(caption, "".join(rows)))
     return "".join(blocks) if len(blocks) > 1 else ""
 
@@ -483,16 +484,19 @@ def results(models: Sequence[Run], metrics: Mapping[str, Any]) -> str:
     if not models:
         return ""
     blocks = ["<h2>Results</h2>"]
-    for number, source in zip("23", SOURCES, strict=True):
-        if any(metrics["baselines"][source][partition] for partition in ("val", "test")):
-            blocks.append(tables.result_table(number, source, metrics))
+    numbers = metrics["tables"]
+    blocks += [
+        tables.result_table(str(numbers[source]), source, metrics)
+        for source in SOURCES
+        if source in numbers
+    ]
     blocks.append(
         '<p class="note">Precision, recall and F1-score are of the rHOA class. The paper&rsquo;s '
         "printed columns fit averages over both classes instead, so compare accuracies and areas, "
         "not these three, with its tables. PR AUC is the average precision.</p>"
     )
     blocks += [_curves(source, models, metrics) for source in reversed(SOURCES)]
-    blocks.append(tables.operating_table("4", metrics))
+    blocks.append(tables.operating_table(str(numbers["answers"]), metrics))
     return "".join(blocks)
 
 
@@ -529,7 +533,7 @@ def comparison(metrics: Numbers) -> str:
     compared = [source for source in reversed(SOURCES) if found[source]["comparisons"]]
     blocks = [
         tables.comparison_table(str(number), source, found[source])
-        for number, source in enumerate(compared, start=5)
+        for number, source in enumerate(compared, start=metrics["tables"]["answers"] + 1)
     ]
     return f"<h2>Models compared</h2>{''.join(blocks)}" if blocks else ""
 
@@ -537,7 +541,11 @@ def comparison(metrics: Numbers) -> str:
 def calibration(models: Sequence[Run], metrics: Numbers) -> str:
     """Reliability and decision curves, and what validation hips chose, source by source."""
     found = metrics["findings"]
-    number = 5 + sum(bool(found[source]["comparisons"]) for source in SOURCES)
+    number = (
+        metrics["tables"]["answers"]
+        + 1
+        + sum(bool(found[source]["comparisons"]) for source in SOURCES)
+    )
     blocks = []
     for source in reversed(SOURCES):
         tested = [(run, run.sets[source, "test"]) for run in models if (source, "test") in run.sets]
@@ -656,6 +664,19 @@ def provenance(metrics: Numbers) -> str:
         '<h2>Versions and hashes</h2><div class="words"><table><thead><tr><th>What</th>'
         f"<th>Value</th><th>Models</th></tr></thead><tbody>{lines}</tbody></table></div>"
     )
+
+
+def described(metrics: Numbers) -> str:
+    """Who the subjects are, and the test figures of subgroups."""
+    blocks = []
+    for number, (caption, heads, rows, note) in enumerate(tables.described_tables(metrics), 1):
+        head = f"<tr>{tables.headings(map(html.escape, heads))}</tr>"
+        lines = [
+            tables.row(name, [(html.escape(h), html.escape(c)) for h, c in zip(heads[1:], cells)])  # noqa: B905
+            for name, *cells in rows
+        ]
+        blocks.append(tables.table(f"S{number}", caption, head, lines, [note] if note else []))
+    return f"<h2>Participants and subgroups</h2>{''.join(blocks)}" if blocks else ""
 
 
 def explanations(examples: Sequence[OcclusionExample]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rhoa.cohort.partition import PARTITIONS
 from rhoa.evaluation.metrics import SMALL_CLASS
-from rhoa.report.collect import CLASSES, SOURCES
+from rhoa.report.collect import CLASSES, MULTIPLICITY, SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -357,7 +357,6 @@ _CARD = (
     *("What it is", "Trained on", "Hips", "Start", "Epochs", "Iterations", "Input, pixels"),
     *("Seed", "Weights, sha256"),
 )
-_OUTCOME = "rHOA: Kellgren-Lawrence grade 2 or more; no rHOA: grade 0"
 _UNPLANNED = "not planned beforehand as far as the run knows"
 _IMBALANCE = "classes as they are; results beside those of always answering the larger class"
 _THRESHOLD = "probability of rHOA, called at 0.5; beside it a threshold chosen on validation hips"
@@ -379,10 +378,13 @@ def checklist(metrics: Numbers) -> list[Item]:
     missing = f"of {flow['start']} hips left out: {excluded or 'none'}; nothing imputed"
     sizes = {model["provenance"]["image_size"] for model in metrics["models"]} - {None}
     size = f", resized to {joined(str(n) for n in sorted(sizes))} pixels" if sizes else ""
-    preparation = f"crops of hips, right ones mirrored, grey levels 0 to 255{size}"
+    claims, numbers = metrics["claims"], metrics["tables"]
+    preparation = f"{claims['crops']}; grey levels 0 to 255{size}"
+    outcome = f"{claims['outcome']}; {claims['kl1']}"
+    results = f"Tables 2 to {numbers['answers']}" if metrics["models"] else OPEN
     known = [
         Item("7", "Methods: data", "Preparation of images", preparation),
-        Item("8", "Methods: reference", "Outcome", _OUTCOME),
+        Item("8", "Methods: reference", "Outcome", outcome),
         Item("10", "Methods: data", "Sample size", f"{_sizes(cohort)}; {_UNPLANNED}"),
         Item("11", "Methods: data", "Missing data", missing),
         Item("12", "Methods: training", "Model, training, tuning", _training(metrics)),
@@ -391,12 +393,54 @@ def checklist(metrics: Numbers) -> list[Item]:
         Item("16", "Methods: partitions", "No person in two", _separation(cohort, leaks)),
         Item("20", "Results: data", "Participants, by partition", f"{_sizes(cohort)}: Table 1"),
         Item("22", "Other", "Model as used", _weights(metrics)),
-        Item("23", "Results: performance", "Performance with intervals", "Tables 2 to 4"),
+        Item("23", "Results: performance", "Performance with intervals", results),
         Item("23", "Results: performance", "Failure analysis", _failures(metrics)),
         Item("26", "Discussion", "Limitations that numbers show", _limits(metrics)),
     ]
-    items = [*known, *(Item(*row, OPEN) for row in _BY_HAND)]
+    answers = {
+        "5": _described(metrics, ("site", "scanner", "kernel", "year", "slice_thickness_mm")),
+        "14": _fairness(metrics),
+    }
+    items = [*known, *(Item(*row, answers.get(row[0], OPEN)) for row in _BY_HAND)]
     return sorted(items, key=lambda item: int(item.tripod))
+
+
+def _described(metrics: Numbers, columns: Iterable[str]) -> str:
+    """Where, when and how images were taken, as far as columns of the manifest say it."""
+    known = [name for name in columns if name in metrics["participants"]]
+    return f"{joined(known)} by partition: table of participants" if known else OPEN
+
+
+def _fairness(metrics: Numbers) -> str:
+    by = list(dict.fromkeys(row["by"] for row in metrics.get("subgroups", ())))
+    return f"results by {joined(by)}: table of subgroups" if by else OPEN
+
+
+def described_tables(metrics: Numbers) -> list[tuple[str, list[str], list[list[str]], str]]:
+    """The tables of participants and of subgroups: caption, heads, rows, and a note."""
+    found = []
+    if metrics["participants"]:
+        heads = ["Of subjects", *(PART_NAMES[partition] for partition in PARTITIONS)]
+        rows = [
+            [name.replace("_", " "), *(parts[partition] for partition in PARTITIONS)]
+            for name, parts in metrics["participants"].items()
+        ]
+        found.append(
+            ("Participants, as the columns of the manifest describe them", heads, rows, "")
+        )
+    if metrics.get("subgroups"):
+        figures = {"roc_auc": "ROC AUC", "balanced_accuracy": "Balanced accuracy"}
+        figures |= {"recall": "Recall", "specificity": "Specificity"}
+        heads = ["Subgroup", "Model", "Test images", "Hips", "Subjects", "rHOA", *figures.values()]
+        rows = []
+        for one in metrics["subgroups"]:
+            printed = [estimate_text(one[name]) for name in figures]
+            cells = [f"{value} [{interval}]" if interval else value for value, interval in printed]
+            sizes = [str(one[name]) for name in ("hips", "subjects", "rHOA")]
+            name = f"{one['by']} {one['subgroup']}"
+            rows.append([name, one["model"], SOURCE_NAMES[one["source"]], *sizes, *cells])
+        found.append(("Test figures of subgroups", heads, rows, MULTIPLICITY))
+    return found
 
 
 def _sizes(cohort: Numbers) -> str:
@@ -453,7 +497,8 @@ def _limits(metrics: Numbers) -> str:
         for source, partitions in metrics["cohort"]["hips"].items()
         if sum(partitions["test"].values()) and min(partitions["test"].values()) < 30
     ]
-    limits = ["no external test set as far as the run knows"]
+    external = "the test set is another cohort than that of training"
+    limits = [external if metrics.get("external") else "no external test set as far as is known"]
     if small:
         limits.insert(0, f"fewer than 30 test hips of a class: {joined(small)}")
     return "; ".join(limits)
@@ -476,6 +521,7 @@ def checklist_table(items: Sequence[Item]) -> str:
 
 def model_cards(metrics: Numbers) -> str:
     """What each model is, in a table; what all share, in a list."""
+    claims = {name: html.escape(text) for name, text in metrics["claims"].items()}
     rows = []
     for model in metrics["models"]:
         made = model["provenance"]
@@ -493,10 +539,11 @@ def model_cards(metrics: Numbers) -> str:
     head = "".join(f"<th>{name}</th>" for name in ("Model", *_CARD))
     return (
         f'<div class="words"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
-        "</table></div><ul><li><b>Input:</b> one crop of one hip, as X-ray or CT-AP, that "
-        "<code>rhoa</code> made. <b>Output:</b> the probability of radiographic hip osteoarthritis "
-        "(KL 2 or more).</li><li><b>Use:</b> research on images like those of Table 1. Not for "
-        "diagnosis, not for other joints, implants, children or other projections.</li><li><b>"
-        "Known limits:</b> KL 1 was left out, so a doubtful hip has no right answer; a score is a "
+        f"</table></div><ul><li><b>Input:</b> one crop of one hip, as X-ray or CT-AP; of this "
+        f"study: {claims['crops']}. <b>Output:</b> the probability of radiographic hip "
+        f"osteoarthritis ({claims['outcome']}).</li><li><b>Use:</b> research on images like those "
+        "of Table 1. Not for diagnosis, not for other joints, implants, children or other "
+        "projections.</li><li><b>"
+        f"Known limits:</b> {claims['kl1']}; a score is a "
         "probability only where Figure and table of calibration say so.</li></ul>"
     )

@@ -28,6 +28,7 @@ from rhoa.report.tables import (
     PART_NAMES,
     SOURCE_NAMES,
     checklist,
+    described_tables,
     estimate_text,
 )
 
@@ -50,10 +51,11 @@ if TYPE_CHECKING:
 def as_markdown(title: str, notes: Sequence[str], metrics: Numbers) -> str:
     """The whole document."""
     blocks = [f"# {title}", *(f"> {note}" for note in notes), _cohort(metrics)]
-    for number, source in zip("23", SOURCES, strict=True):
-        if any(metrics["baselines"][source][partition] for partition in ("val", "test")):
-            blocks.append(_results(number, source, metrics))
+    numbers = metrics["tables"]
+    blocks += [_results(str(numbers[s]), s, metrics) for s in SOURCES if s in numbers]
     blocks += [_answers(metrics), *(_comparisons(source, metrics) for source in SOURCES)]
+    for number, (caption, heads, lines, note) in enumerate(described_tables(metrics), 1):
+        blocks.append(f"## Table S{number}. {caption}\n\n{_table(heads, lines)}\n\n{note}".rstrip())
     items = checklist(metrics)
     rows = [(item.tripod, item.claim, item.subject, item.answer or "*open*") for item in items]
     head = ("TRIPOD+AI", "CLAIM section", "Item", "What this run says")
@@ -114,7 +116,7 @@ def _answers(metrics: Numbers) -> str:
     if not rows:
         return ""
     head = ["Test images", "Model", *(name for name, _ in COUNTS)]
-    return f"## Table 4. Answers at 0.5\n\n{_table(head, rows)}"
+    return f"## Table {metrics['tables']['answers']}. Answers at 0.5\n\n{_table(head, rows)}"
 
 
 def _comparisons(source: str, metrics: Numbers) -> str:
@@ -153,6 +155,8 @@ def write_report(
     windows: Mapping[str, NDArray[np.float32]] | None = None,
     notes: Sequence[str] = (),
     title: str = TITLE,
+    by: Sequence[str] = (),
+    external: bool = False,
 ) -> Path:
     """The path of ``folder/report.html``: one file that shows a study, without a network.
 
@@ -179,6 +183,10 @@ def write_report(
         Caveats for the top of the page, one paragraph each.
     title
         Of the page.
+    by
+        Columns of the manifest, such as sex and site: test figures are reported for each subgroup.
+    external
+        Whether the manifest is of another cohort than that of training.
 
     Raises
     ------
@@ -202,6 +210,8 @@ def write_report(
     examples = sorted(occlusions, key=lambda example: not example.misclassified)
     metrics = {
         **collect.numbers(manifest, models),
+        "external": external,
+        "subgroups": collect.subgroups(manifest, models, by),
         "flow": manifest.flow().as_dict(),
         "leaks": leaks(manifest).as_dict(),
         "findings": {source: comparisons_and_calibration(models, source) for source in SOURCES},
@@ -213,11 +223,12 @@ def write_report(
     content = [
         ("Summary", page.heading(title, notes, metrics)),
         ("Cohort", page.cohort(metrics)),
-        ("Images", page.images(hips, gallery, windows or {})),
+        ("Images", page.images(hips, gallery, windows or {}, metrics["claims"])),
         ("Training", page.training(models)),
         ("Results", page.results(models, metrics)),
         ("Comparison", page.comparison(metrics)),
         ("Calibration", page.calibration(models, metrics)),
+        ("Participants", page.described(metrics)),
         ("Explanations", page.explanations(examples)),
         ("Failures", page.failures(models, metrics)),
         ("Models", page.cards(metrics)),
@@ -249,6 +260,8 @@ def write_study_report(
     *,
     example: tuple[Path, Manifest] | None = None,
     notes: Sequence[str] = (),
+    by: Sequence[str] = (),
+    external: bool = False,
 ) -> Path:
     """The report of ``runs`` with the CT-APs beside the manifest and occlusion maps.
 
@@ -265,6 +278,8 @@ def write_study_report(
         occlusions=_occlusions(*(example or (explained(runs), manifest))),
         windows=_windows(manifest),
         notes=notes,
+        by=by,
+        external=external,
     )
 
 
