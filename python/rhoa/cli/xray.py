@@ -409,14 +409,15 @@ def _groups(labelled: list[LabelledImage], owners: Mapping[Path, str], path: Pat
 def _labelled(path: Path, options: Namespace) -> list[LabelledImage]:
     """The pictures of a file of boxes, whichever of the three kinds it is."""
     if path.suffix.lower() == ".json":
-        return read_coco(path, shows=options.shows)
+        return read_coco(
+            path, folder=options.images, shows=options.shows, hip_class=options.hip_class
+        )
     if open_table(path).columns[0].casefold() == "imagefilename":
-        return read_matlab(path, shows=options.shows)
+        return read_matlab(path, folder=options.images, shows=options.shows)
     if options.shows != "pelvis":
         raise ParameterError(f"{path.name}: boxes.csv is of whole pictures; leave out --shows.")
-    return [
-        replace(image, path=path.parent / image.path) for image in read_boxes(path, None).values()
-    ]
+    base = path.parent if options.images is None else options.images
+    return [replace(image, path=base / image.path) for image in read_boxes(path, None).values()]
 
 
 def _phantoms(options: Namespace, settings: DetectorOptions) -> Iterator[Example]:
