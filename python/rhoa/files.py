@@ -9,6 +9,7 @@ import io
 import json
 import os
 import stat
+import sys
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -222,7 +223,7 @@ def locked(folder: Path) -> Iterator[None]:
 def _lock(file: int) -> bool:
     """Lock an open file for this process; False where another process has locked it."""
     try:
-        if os.name == "nt":
+        if sys.platform == "win32":
             import msvcrt
 
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)

@@ -405,8 +405,8 @@ def start_from(network: nn.Module, given: Mapping[str, Any], *, where: str) -> N
     classes = {_shape(tensor)[:1] for tensor in dropped.values()}
     if dropped and (len(dropped) > len(HEAD) or classes != {(IMAGENET_CLASSES,)}):
         sizes = [f"{key} ({' x '.join(map(str, _shape(t)))})" for key, t in dropped.items()]
-        names = printable(listed(sizes, most=_DROPPED), most=200)
-        said.append(f"{len(dropped)} tensors are not of its body and were left out: {names}")
+        some = printable(listed(sizes, most=_DROPPED), most=200)
+        said.append(f"{len(dropped)} tensors are not of its body and were left out: {some}")
     if not fits and (said or not dropped):
         said.append("its last layer starts at random")
     if spread:

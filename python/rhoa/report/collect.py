@@ -279,8 +279,8 @@ def claims(manifest: Manifest) -> dict[str, str]:
     else:
         crops = "crops that were not made by rhoa; whether right hips are mirrored is not known"
     said = []
-    for label, name in ((1, "rHOA"), (0, "no rHOA")):
-        grades = sorted({hip.kl for hip in hips if hip.label == label and hip.kl is not None})
+    for value, name in ((1, "rHOA"), (0, "no rHOA")):
+        grades = sorted({hip.kl for hip in hips if hip.label == value and hip.kl is not None})
         if grades:
             said.append(f"{name}: Kellgren-Lawrence grade {_range(grades)}")
     bare = sum(hip.kl is None for hip in hips)
@@ -288,7 +288,7 @@ def claims(manifest: Manifest) -> dict[str, str]:
         said.append(f"{bare} of {len(hips)} labels have no grade: what defines them is not known")
     doubtful = [hip for hip in manifest if hip.kl == 1]
     used = Counter(hip.label for hip in doubtful if hip.label is not None)
-    parts = [f"{count} as {('no rHOA', 'rHOA')[label]}" for label, count in sorted(used.items())]
+    parts = [f"{count} as {('no rHOA', 'rHOA')[value]}" for value, count in sorted(used.items())]
     left = sum(hip.label is None for hip in doubtful)
     parts += [f"{left} left out"] if left else []
     kl1 = f"KL 1: {', '.join(parts)}" if parts else "no hip of KL 1 is in the manifest"
@@ -366,7 +366,9 @@ def subgroups(manifest: Manifest, runs: Sequence[Run], by: Sequence[str]) -> lis
     for run in runs:
         for source in SOURCES:
             scores = run.sets.get((source, "test"))
-            for column in by if scores is not None else ():
+            if scores is None:
+                continue
+            for column in by:
                 values = _banded([hip.value(plain_name(column)) for hip in scores.hips])
                 found = evaluate_by(scores.truth, scores.score, values, groups=scores.groups)
                 for name, one in found.items():
