@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SPSS = (".sav", ".zsav")
 SAS = (".sas7bdat",)
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
+TABLES = (".csv", ".tsv", ".txt", *WORKBOOKS)
+"""Suffixes of what people list their scans in."""
 SEPARATORS = {"|": "bars", "\t": "tabs", ";": "semicolons", ",": "commas"}
 """Those of texts, in the order in which they are preferred where several would do."""
 NOTHING = frozenset({"", "na", "nan", "n/a", "#n/a", "null", "#null!", "none", "<na>"})

@@ -47,6 +47,7 @@ from rhoa.pose import Alignment, tilted
 from rhoa.pose.alignment import pelvis_angles
 from rhoa.pose.scan_coverage import HIP_REFUSALS
 from rhoa.raster import draw_box, encode_png, picture_label
+from rhoa.tables import TABLES
 
 if TYPE_CHECKING:
     import argparse
@@ -366,7 +367,7 @@ class CroppedScan:
 
 def hips(options: Namespace) -> VerbResult:
     """Crops of one scan, of every scan in a folder, or of a table of scans."""
-    if str(options.scan).lower().endswith(".csv"):
+    if Path(options.scan).suffix.lower() in TABLES:
         return _of_table(options)
     asked = PoseRequest.of(options.pose or AUTO, options.tilt_offset, options.accept)
     if options.each:

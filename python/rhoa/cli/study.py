@@ -240,6 +240,7 @@ def explain(options: Namespace) -> VerbResult:
 
 # Training a model: the options of ``rhoa train``, and what it does.
 
+USUAL_RECIPE = "model-3"
 EPILOG = """\
 Started again with the same words, it goes on from its last checkpoint (OUT/unfinished), on a CPU to
 the same bits; the learning curves are there while it runs. Several GPUs, or processes, train one
@@ -314,19 +315,15 @@ def _field(text: str) -> tuple[str, Any]:
 
 def train(options: argparse.Namespace) -> VerbResult:
     """A trained model."""
-    if options.recipe is not None:
-        recipe_of(options)  # a wrong word is refused before a long table is read
+    recipe = recipe_of(options)  # a wrong word is refused before a long table is read
     manifest = cohort.read(options.manifest)
     there = {hip.source for hip in manifest.labelled if hip.partition == "train"}
-    if options.recipe is None:
-        if there and there != {"xray", "ct"}:
-            raise ParameterError(
-                f"{options.manifest.name}: has no {'CT-APs' if 'ct' not in there else 'X-rays'} to "
-                "train on, and model-3 is of both; name a recipe with --recipe, such as "
-                f"{'model-1' if 'xray' in there else 'model-5'}."
-            )
-        options.recipe = "model-3"
-    recipe = recipe_of(options)
+    if options.recipe is None and there and there != {"xray", "ct"}:
+        raise ParameterError(
+            f"{options.manifest.name}: has no {'CT-APs' if 'ct' not in there else 'X-rays'} to "
+            f"train on, and {USUAL_RECIPE} is of both; name a recipe with --recipe, such as "
+            f"{'model-1' if 'xray' in there else 'model-5'}."
+        )
     lacking = [name for name in recipe.sources if there and name not in there]
     if lacking:
         warn_user(
@@ -361,11 +358,12 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     ParameterError
         If there is no such recipe or field, or a value is out of its range.
     """
-    if options.recipe not in rhoa.recipes:
+    name = options.recipe or USUAL_RECIPE
+    if name not in rhoa.recipes:
         raise ParameterError(
-            f"there is no recipe {options.recipe!r}; choose one of {', '.join(rhoa.recipes)}."
+            f"there is no recipe {name!r}; choose one of {', '.join(rhoa.recipes)}."
         )
-    recipe = rhoa.recipes[options.recipe]
+    recipe = rhoa.recipes[name]
     if options.as_coded:
         recipe = as_coded(recipe)
     changes: dict[str, Any] = {"epochs": options.epochs, "image_size": options.image_size}

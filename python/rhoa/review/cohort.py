@@ -55,7 +55,7 @@ def scans_of(path: str | PathLike[str] | None) -> Mapping[str, Path]:
     return {
         f"{row['subject']}\0{row['visit']}": path.parent / row["scan"]
         for row in rows
-        if row["source"] == "ct"
+        if row["source"].casefold() == "ct"
     }
 
 
