@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import math
 import os
 import stat
+import sys
 import threading
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
@@ -116,6 +118,9 @@ def listed(items: Sequence[object], *, most: int) -> str:
 
 # Files that are whole or as they were before: written beside their place, then moved there.
 
+LOCK_FILE = ".lock"
+FULL = {errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
 
 def atomic_write(path: str | PathLike[str], content: bytes | str) -> None:
     r"""Write a file so that a reader meets the old or the new content, never a part of it.
@@ -184,6 +189,67 @@ def without_nan(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
 def json_text(value: Any) -> str:  # noqa: ANN401  # whatever JSON holds
     """A value as lines of JSON that every reader takes: a number that is not finite is null."""
     return json.dumps(without_nan(value), indent=2, allow_nan=False) + "\n"
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn what a full disk raises into a `WriteError` that names ``what``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise WriteError(
+            f"{what}: could not be written ({error.strerror or error}); check the space on its "
+            "disk."
+        ) from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let no other process work in ``folder``; the lock of a process that dies is gone with it.
+
+    Raises
+    ------
+    WriteError
+        If another process works in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / LOCK_FILE
+    while True:
+        file = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
+        if not _lock(file):
+            os.close(file)
+            raise WriteError(
+                f"{shown(folder)}: another process is writing into this folder; wait until it has "
+                "ended, or choose another folder."
+            )
+        with suppress(OSError):  # whoever had it before may have removed the file
+            if os.path.samestat(os.fstat(file), place.stat()):
+                break
+        os.close(file)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            place.unlink()
+        os.close(file)
+
+
+def _lock(file: int) -> bool:
+    """Lock an open file for this process; False where another process has locked it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
+    return True  # also where the file system knows no locks
 
 
 def csv_text(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:

@@ -285,3 +285,107 @@ def test_nothing_labelled_cannot_be_split() -> None:
         Manifest((hip,)).split()
     with pytest.raises(rhoa.RhoaError, match="no hip has a label"):
         Manifest((hip,)).folds()
+
+
+def test_a_manifest_of_a_german_spreadsheet_is_the_plain_one(tmp_path: Path) -> None:
+    """Semicolons, decimal commas, Windows-1252, capitals, L and R, 2.0 for 2, NA."""
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(name.encode())
+    lines = [
+        "Image;Subject;Side;Source;KL;Visit;Label;Partition;Age;Sex;Ort",
+        "a.png;S1;L;X-ray;2,0;0,0;;Train;63,5;W;Köln",
+        "b.png;S1;Right;XRAY;NA;;0,0;train;63,5;W;Köln",
+        "c.png;S2;R;CT;1;NaN;;Validation;70;M;",
+        ";;;;;;;;;;",
+    ]
+    (tmp_path / "m.csv").write_bytes("\r\n".join(lines).encode("cp1252"))
+
+    hips = read(tmp_path / "m.csv").hips
+
+    assert [hip_fields(hip) for hip in hips] == [
+        ("S1", "left", "xray", 2, "0", 1, "train"),
+        ("S1", "right", "xray", None, "", 0, "train"),
+        ("S2", "right", "ct", 1, "", None, "val"),
+    ]
+    assert hips[0].others == (("Age", "63.5"), ("Sex", "W"), ("Ort", "Köln"))
+
+
+def test_other_columns_stay_through_writing_and_splitting(tmp_path: Path) -> None:
+    lines = [f"{n}.png,S{n},left,ct,{2 * (n % 2)},,,5{n},{'FM'[n % 2]},Oulu" for n in range(8)]
+    file = table(tmp_path, *lines, head=HEAD + ",age,sex,site")
+
+    read(file).split().write(file)
+
+    with file.open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["age"], row["sex"], row["site"]) for row in rows] == [
+        (f"5{n}", "FM"[n % 2], "Oulu") for n in range(8)
+    ]
+    assert {row["partition"] for row in rows} <= {"train", "val", "test"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("7", "007"), ("7", "7.0"), ("P-001", "p-001"), ("P 1", "P1"), ("P-1", "P-01"), ("a", "A")],
+)
+def test_subjects_that_differ_in_zeros_capitals_or_blanks_are_one(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    same = [f"a.png,{first},left,ct,0,,,train", f"b.png,{second},right,ct,2,,,train"]
+    apart = [same[0], same[1].replace("train", "test")]
+    head = HEAD + ",partition"
+
+    with pytest.warns(rhoa.errors.RhoaWarning, match="2 names of subjects differ in zeros"):
+        manifest = read(table(tmp_path, *same, head=head))
+    with (
+        pytest.warns(rhoa.errors.RhoaWarning),
+        pytest.raises(rhoa.RhoaError, match="1 of 1 subjects lie in more than one partition"),
+    ):
+        read(table(tmp_path, *apart, head=head))
+
+    placed = Manifest(manifest.hips + cohort(30).hips).split()
+    assert placed.hips[0].partition == placed.hips[1].partition
+
+
+@pytest.mark.parametrize(
+    ("second", "what"), [("a.png,S2,left", "subject"), ("./a.png,S1,right", "side")]
+)
+def test_one_image_under_two_subjects_or_sides_is_an_error(
+    tmp_path: Path, second: str, what: str
+) -> None:
+    file = table(tmp_path, "a.png,S1,left,ct,0,,", f"{second},ct,0,,")
+
+    with pytest.raises(
+        rhoa.RhoaError, match=f"line 3: line 2 has the same image and another {what}"
+    ):
+        read(file)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.nan, "", " ", "NaN", "None", "<NA>"])
+def test_a_missing_group_is_an_error_everywhere(missing: object) -> None:
+    """Two hips without a subject would be one patient."""
+    labels, groups = [0, 1, 0, 1], np.array(["A", missing, "B", missing], object)
+    scores = [0.1, 0.9, 0.2, 0.8]
+
+    for call in (
+        lambda: rhoa.cohort.split(labels, groups=groups),
+        lambda: rhoa.cohort.folds(labels, groups=groups, count=2),
+        lambda: rhoa.evaluate(labels, scores, groups=groups),
+        lambda: rhoa.evaluation.compare(labels, scores, scores, groups=groups),
+        lambda: rhoa.cohort.require_disjoint(groups, ["train"] * 4),
+    ):
+        with pytest.raises(rhoa.RhoaError, match=r"2 of 4 are\s+missing"):
+            call()
+    with pytest.raises(rhoa.RhoaError, match="a hip has no subject"):
+        Hip(Path("a.png"), missing, "left", "ct", 0, "", 0)  # type: ignore[arg-type]
+
+
+def test_a_manifest_is_read_where_its_folder_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "real")
+    (tmp_path / "a.png").write_bytes(b"image")
+    hip = Hip(tmp_path / "a.png", "S1", "left", "ct", 0, "", 0)
+
+    Manifest((hip,)).write(tmp_path / "link" / "manifest.csv")
+
+    assert read(tmp_path / "link" / "manifest.csv").hips[0].crop.read_bytes() == b"image"

@@ -29,6 +29,7 @@ from rhoa.cohort import (
     read,
 )
 from rhoa.cohort.study_import import CHECK, OAI, HipId, Study, side_of, subject_of
+from rhoa.raster import encode_png
 from tests.statistical import write_table
 
 SUBJECTS = 1000
@@ -411,8 +412,8 @@ def refusal(call: Callable[[], object]) -> str:
         (["Cropped_3088_T00_APL,2"], r"line 3: id\)"),
         ([",2"], r"line 3: id\)"),
         (["3088_T00_APL,2", "", "003088_T00_APL,3"], r"1 times .*\(line 3 and line 5\); a hip has"),
-        (["3088_T00_APL,2", "3088_T00_APL,9"], r"line 3 and line 4"),
-        (["3088_T00_APL,5", "3088_T00_APL,9"], r"line 3 and line 4"),
+        (["3088_T00_APL,2", "3088_T00_APL,5"], r"line 3 and line 4"),
+        (["3088_T00_APL,9", "3088_T00_APL,5", "3088_T00_APL,2"], r"line 4 and line 5"),
         (["3088_T00_APL,7"] * 7, r"7 values are wrong \(line 3: .*; line 7: grade '7'; \.\.\.\)"),
     ],
 )
@@ -639,3 +640,79 @@ def test_the_page_on_studies_runs_as_it_is_printed(
     assert flow in capsys.readouterr().out
     assert len(read(tmp_path / "check.csv")) == len(check_truth.kept(CHECK_VISITS))
     assert [hip.kl for hip in read(tmp_path / "oai.csv")] == [3]
+
+
+@pytest.mark.parametrize(
+    ("text", "visit"),
+    [("00m", "V00"), ("12m", "V01"), ("48", "V06"), ("48 months", "V06"), ("96m", "V10"),
+     ("6", "V06"), ("6m", None), ("12", None), ("13", None), ("V06", "V06")],
+)  # fmt: skip
+def test_visits_of_the_oai_may_be_months(text: str, visit: str | None) -> None:
+    assert OAI.visit(text) == visit
+
+
+@pytest.mark.parametrize(
+    ("text", "visit"),
+    [("00m", "T00"), ("24m", "T02"), ("60", "T05"), ("120m", "T10"), ("8", "T08")],
+)
+def test_visits_of_check_may_be_months(text: str, visit: str) -> None:
+    assert CHECK.visit(text) == visit
+
+
+def test_a_missing_reading_beside_a_valid_one_is_no_contradiction(tmp_path: Path) -> None:
+    rows = ["ID,SIDE,V00HKL", "1,1,.", "1,1,3", "2,2,2", "2,2,NA", "3,1,.M", "3,1,"]
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+    intake = oai(tmp_path / "t.csv", grade="V{visit}HKL")
+
+    assert [(hip.subject, hip.kl) for hip in intake.manifest] == [("1", 3), ("2", 2)]
+    assert (intake.flow.repeated, intake.flow.ungraded, intake.flow.kept) == (3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("readings", "grades"),
+    [("first", [4, 0]), ("median", [2, 2]), ("highest", [4, 2]), ("same", None)],
+)
+def test_several_readers_need_a_named_rule(
+    tmp_path: Path, readings: str, grades: list[int] | None
+) -> None:
+    rows = ["ID,SIDE,V00HKL", "1,1,4", "1,1,0", "1,1,2", "2,1,0", "2,1,2", "2,1,."]
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+    if grades is None:
+        told = refusal(lambda: oai(tmp_path / "t.csv", grade="V{visit}HKL"))
+        assert "2 times a hip is stated again with another grade" in told
+    else:
+        intake = oai(tmp_path / "t.csv", grade="V{visit}HKL", readings=readings)  # type: ignore[arg-type]
+        assert [hip.kl for hip in intake.manifest] == grades
+    with pytest.raises(rhoa.RhoaError, match="readings must be one of"):
+        oai(tmp_path / "t.csv", grade="V{visit}HKL", readings="any")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_intake_mirrors_right_hips_whatever_the_pictures_are(
+    tmp_path: Path, *, mirrored: bool
+) -> None:
+    """A left hip in 8 bits, a right one in 16; a film of both hips is no crop."""
+    images = tmp_path / "images"
+    images.mkdir()
+    row, column = np.mgrid[:20, :20]
+    grey = (10 * column + row).astype(np.uint8)
+    (images / "1_V00_APL.png").write_bytes(encode_png(grey))
+    (images / "1_V00_APR.png").write_bytes(encode_png(grey.astype(np.uint16) * 257))
+    (images / "1_V00.png").write_bytes(encode_png(grey))
+    (tmp_path / "t.csv").write_text("ID,SIDE,V00HKL\n1,1,3\n1,2,0\n", encoding="utf-8")
+
+    intake = oai(
+        tmp_path / "t.csv", images, grade="V{visit}HKL", out=tmp_path / "crops", mirrored=mirrored
+    )
+    intake.manifest.write(tmp_path / "m.csv")
+
+    left, right = read(tmp_path / "m.csv").hips
+    assert (left.side, right.side) == ("left", "right")
+    np.testing.assert_array_equal(rhoa.hips.read_crop(left.crop, side="left"), grey)
+    expected = grey if mirrored else grey[:, ::-1]
+    np.testing.assert_array_equal(rhoa.hips.read_crop(right.crop, side="right"), expected)
+    assert intake.flow.images is not None
+    assert intake.flow.images.films == 1
+    assert "1 of those are films of both hips: crop their hips first" in str(intake.flow)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rhoa.errors import ManifestError, MissingFileError, ParameterError
+from rhoa.errors import ManifestError, MissingFileError, ParameterError, RhoaWarning
 from rhoa.hips import Box
 from rhoa.hips.annotations import LabelledImage, read_coco, read_matlab, write_coco
 from tests.strategies import drawn_boxes
@@ -153,6 +155,231 @@ class TestReadingCoco:
             read_coco(tmp_path / "absent.json")
 
 
+LEFT = [250, 100, 80, 90]
+ONE_IMAGE = {"width": 400, "height": 300, "id": 1, "file_name": "a.png"}
+
+
+def coco(categories: object, annotations: list[dict[str, Any]], **image: object) -> dict[str, Any]:
+    """A file of one image; annotations are of it and have a box, where they do not say else."""
+    return {
+        "images": [ONE_IMAGE | image],
+        "categories": categories,
+        "annotations": [{"image_id": 1, "bbox": LEFT, "id": 1} | one for one in annotations],
+    }
+
+
+HIP = [{"id": 1, "name": "hip"}]
+ROBOFLOW = [
+    {"id": 0, "name": "hips-xk3l", "supercategory": "none"},
+    {"id": 1, "name": "roi", "supercategory": "hips-xk3l"},
+]
+FIRST = {"category_id": 1}
+
+
+class TestCocoAsToolsWriteIt:
+    """Every file holds the same one box, of the left hip."""
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            pytest.param(coco(ROBOFLOW, [FIRST]), id="Roboflow's root category"),
+            pytest.param(
+                coco(
+                    [*ROBOFLOW, {"id": 2, "name": "no hip", "supercategory": "hips-xk3l"}],
+                    [FIRST | {"category_id": 1}],
+                )
+                | {
+                    "categories": [
+                        ROBOFLOW[0],
+                        ROBOFLOW[1] | {"name": "Hip"},
+                        {"id": 2, "name": "no hip", "supercategory": "hips-xk3l"},
+                    ]
+                },
+                id="a class of no hips beside",
+            ),
+            pytest.param(coco(HIP, [{"category_id": "1"}]), id="category ids as strings"),
+            pytest.param(coco([{"id": "1", "name": "hip"}], [FIRST]), id="and the other way"),
+            pytest.param(coco(HIP, [FIRST | {"image_id": "1"}]), id="image ids as strings"),
+            pytest.param(coco(HIP, [FIRST | {"image_id": 1.0}]), id="image ids as floats"),
+            pytest.param(coco([], [FIRST]), id="no category is listed"),
+            pytest.param(coco(HIP, [{"category_id": 0}]), id="numbered from 0 and from 1"),
+            pytest.param(coco(HIP, [FIRST | {"attributes": {"Side": "L"}}]), id="Side L"),
+            pytest.param(coco(HIP, [FIRST | {"attributes": {"SIDE": "LEFT"}}]), id="SIDE LEFT"),
+            pytest.param(
+                coco(HIP, [FIRST | {"attributes": [{"name": "Side", "value": "left"}]}]),
+                id="attributes in a list",
+            ),
+            pytest.param(coco(HIP, [FIRST | {"attributes": "left"}]), id="attributes are a text"),
+            pytest.param(coco(HIP, [FIRST | {"attributes": None}]), id="attributes are null"),
+            pytest.param(
+                coco(HIP, [FIRST | {"attributes": {"rotation": "0.0"}}]), id="turned by nothing"
+            ),
+            pytest.param(
+                coco(
+                    HIP,
+                    [
+                        FIRST
+                        | {"bbox": [], "segmentation": [[250, 100, 330, 100, 330, 190, 250, 190]]}
+                    ],
+                ),
+                id="a polygon without a box",
+            ),
+            pytest.param(
+                coco(
+                    HIP,
+                    [
+                        FIRST
+                        | {
+                            "bbox": None,
+                            "segmentation": {
+                                "size": [300, 400],
+                                "counts": [250 * 300 + 100, *([90, 210] * 79), 90, 110 + 69 * 300],
+                            },
+                        }
+                    ],
+                ),
+                id="a mask without a box",
+            ),
+            pytest.param(coco(HIP, [FIRST], width=400.0, height="300"), id="sizes as they come"),
+            pytest.param(coco(HIP, [FIRST | {"bbox": ["250", "100", 80.0, "90"]}]), id="as texts"),
+            *(
+                pytest.param(
+                    coco([{"id": 1, "name": name}, {"id": 2, "name": "knee"}], [FIRST]), id=name
+                )
+                for name in ("hip_L", "L_hip", "LHip", "hipL", "Left-Hip", "HIP left", "lefthip")
+            ),
+        ],
+    )
+    def test_it_is_one_left_hip(self, tmp_path: Path, content: dict[str, Any]) -> None:
+        (image,) = read_coco(written(tmp_path, content))
+
+        assert image.boxes == (Box("left", top=100, left=250, bottom=190, right=330),)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "no hip",
+            "hip prosthesis",
+            "Hip_implant",
+            "non-hip",
+            "hip replacement",
+            "THA hip",
+            "ship",
+        ],
+    )
+    def test_a_class_that_is_no_hip_gives_no_box(self, tmp_path: Path, name: str) -> None:
+        content = coco([{"id": 1, "name": "hip"}, {"id": 2, "name": name}], [{"category_id": 2}])
+
+        assert read_coco(written(tmp_path, content))[0].boxes == ()
+
+    @pytest.mark.parametrize(
+        "categories",
+        [
+            [{"id": 1, "name": "femur"}, {"id": 2, "name": "roi"}],
+            [{"id": 1, "name": "hip prosthesis"}],
+            [{"id": 3, "name": "hip"}, {"id": 4, "name": "knee"}],
+        ],
+    )
+    def test_what_is_not_evident_is_asked_for_with_what_was_seen(
+        self, tmp_path: Path, categories: list[dict[str, Any]]
+    ) -> None:
+        file = written(tmp_path, coco(categories, [FIRST]))
+        seen = rf"it has .*{categories[0]['name']}.*pass hip_class=\"NAME\""
+
+        with pytest.raises(ManifestError, match=seen):
+            read_coco(file)
+        assert len(read_coco(file, hip_class="1")[0].boxes) == 1
+        with pytest.raises(ManifestError, match="none of its categories is pelvis; it has"):
+            read_coco(file, hip_class="Pelvis")
+
+    def test_a_side_that_contradicts_its_class_is_an_error(self, tmp_path: Path) -> None:
+        content = coco([{"id": 1, "name": "hip_R"}], [FIRST | {"attributes": {"side": "left"}}])
+
+        with pytest.raises(
+            ManifestError, match="annotation 1: its attribute says left and its cat"
+        ):
+            read_coco(written(tmp_path, content))
+
+    def test_a_crowd_is_left_out_with_a_warning(self, tmp_path: Path) -> None:
+        content = coco(HIP, [FIRST | {"iscrowd": 1}, FIRST])
+
+        with pytest.warns(RhoaWarning, match="1 annotations of hips are crowds"):
+            (image,) = read_coco(written(tmp_path, content))
+
+        assert len(image.boxes) == 1
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "films/p%20one.png",
+            "C:\\Users\\me\\films\\p one.png",
+            "/data/upload/3/0123abcd-p%20one.png",
+            "/data/local-files/?d=other%5Cfilms%5Cp%20one.png",
+            "https://host.example/storage/films/p%20one.png",
+            "p one.png",
+        ],
+    )
+    def test_a_name_of_another_machine_is_found_in_the_folder(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        (tmp_path / "films").mkdir()
+        (tmp_path / "films" / "p one.png").write_bytes(b"image")
+        file = written(tmp_path, coco(HIP, [FIRST], file_name=name))
+
+        assert read_coco(file, folder=tmp_path / "films")[0].path.resolve() == (
+            tmp_path / "films" / "p one.png"
+        )
+
+    @pytest.mark.parametrize("rotation", [0, 12.5])
+    def test_label_studios_own_json_is_in_percent(self, tmp_path: Path, rotation: float) -> None:
+        value = {"x": 62.5, "y": 100 / 3, "width": 20, "height": 30, "rotation": rotation}
+        drawn = {"original_width": 400, "original_height": 300, "type": "rectanglelabels",
+                 "value": value | {"rectanglelabels": ["Hip"]}}  # fmt: skip
+        task = {"data": {"image": "/data/upload/1/a.png"}, "annotations": [{"result": [drawn]}]}
+        flat = {"image": "/data/upload/1/a.png",
+                "label": [drawn["value"] | {"original_width": 400, "original_height": 300}],
+                }  # fmt: skip
+
+        for content in ([task], [flat]):
+            file = written(tmp_path, content)
+            if rotation:
+                with pytest.raises(ManifestError, match=r"a box turned by 12\.5 degrees"):
+                    read_coco(file)
+                continue
+            (image,) = read_coco(file)
+            assert image.shape == (300, 400)
+            assert edges(image.boxes[0]) == pytest.approx((100, 250, 190, 330))
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.sampled_from(
+                ["hip", "1", "side", "left", ""]
+            ),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+                st.sampled_from(["id", "name", "bbox", "attributes", "image_id", "category_id",
+                                 "images", "annotations", "categories", "segmentation", "counts",
+                                 "size", "iscrowd", "file_name", "data", "value", "label"]),
+                inner, max_size=4),
+            max_leaves=12,
+        )
+    )  # fmt: skip
+    def test_whatever_a_file_holds_it_is_boxes_or_an_error_of_the_table(
+        self, tmp_path_factory: pytest.TempPathFactory, part: object
+    ) -> None:
+        folder = tmp_path_factory.mktemp("any")
+        for content in (part, coco(HIP, []) | {"annotations": [part]}, coco([part], [FIRST]),
+                        coco(HIP, [FIRST | {"attributes": part, "segmentation": part}]),
+                        coco(HIP, [FIRST | {"bbox": None, "segmentation": part}]),
+                        coco(HIP, []) | {"images": [part]}):  # fmt: skip
+            with contextlib.suppress(ManifestError), warnings.catch_warnings():
+                warnings.simplefilter("ignore", RhoaWarning)
+                read_coco(written(folder, content))
+
+
+def edges(box: Box) -> tuple[float, float, float, float]:
+    return box.top, box.left, box.bottom, box.right
+
+
 class TestWritingCoco:
     @given(st.lists(st.lists(drawn_boxes(), max_size=3), max_size=4))
     def test_what_is_written_is_read_again(
@@ -243,12 +470,12 @@ class TestReadingMatlab:
     @pytest.mark.parametrize(
         ("table", "message"),
         [
-            ("", "an empty file"),
+            ("", "has no columns"),
             ("file,hip\n", "its first column must be imageFilename"),
             ("imageFilename,hip\na.png,[1 2 3]\n", r"truth\.csv, line 2: \[x y width height\]"),
             ("imageFilename,hip\n\na.png,1 2 3 four\n", "line 3: .x y width height"),
             ("imageFilename,hip\na.png,[1 2 0 4]\n", "line 2: bbox must be"),
-            ("imageFilename,hip\na.png\n", "line 2: 2 cells are needed; got 1"),
+            ("imageFilename,hip\na.png\n", "line 2: 1 values under 2 columns"),
             ("imageFilename,hip\na.png,[1 2 3 4]\n", "line 2: the side of its box is unknown"),
         ],
     )

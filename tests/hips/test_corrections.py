@@ -159,9 +159,10 @@ def test_a_spreadsheet_with_semicolons_and_decimal_commas_is_read(tmp_path: Path
         (["b.png,left,1,2,3,4,,,"], "boxes.csv, line 2: 'b.png' is no picture of this run, which"),
         (["a.png,left,,,,,,,", "", "a.png,Links,1,2,3,4,,,"], "line 4: side must be left or right"),
         (["a.png,left,1,2,3,,,,"], "line 2: left, top, right and bottom must be numbers"),
+        (["a.png,left,1,2,nan,4,,,"], "line 2: left, top, right and bottom must be numbers"),
         (["a.png,left,one,2,3,4,,,"], "line 2: left, top, right and bottom must be numbers"),
         (["a.png,left,3,2,1,4,,,"], "line 2: a box needs finite edges"),
-        (["a.png,left,1,2,nan,4,,,"], "line 2: a box needs finite edges"),
+        (["a.png,left,1,2,inf,4,,,"], "line 2: a box needs finite edges"),
         (["a.png,left,1,2,3,4,,,"] * 2, "line 3: the left hip of 'a.png' is listed in line 2 too"),
         (["a.png,left,1,2,3,4,,5,x"], "line 2: rows and columns must be whole numbers"),
         (
@@ -180,12 +181,12 @@ def test_a_wrong_row_is_told_with_its_line(tmp_path: Path, lines: list[str], mes
 
 
 def test_files_that_hold_no_boxes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"none\.csv: no such file of boxes"):
+    with pytest.raises(MissingFileError, match=r"none\.csv: no such table"):
         read_boxes(tmp_path / "none.csv", [])
     with pytest.raises(ManifestError, match=r"boxes\.csv: lacks the columns side, left"):
         read_boxes(table(tmp_path, head="image,top,right,bottom"), [])
     (tmp_path / "boxes.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ManifestError, match=r"boxes\.csv: not a CSV table in UTF-8"):
+    with pytest.raises(ManifestError, match=r"boxes\.csv: is no text"):
         read_boxes(tmp_path / "boxes.csv", [])
 
 

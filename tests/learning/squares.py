@@ -39,6 +39,7 @@ class Square:
     label: int | None
     partition: str | None
     distinct: bool = False
+    others: tuple[tuple[str, str], ...] = ()
 
     @property
     def crop(self) -> Path:

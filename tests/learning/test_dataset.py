@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
 
 from rhoa.errors import ManifestError
 from rhoa.learning import Augmentation
-from rhoa.raster import encode_png
+from rhoa.phantom import Anatomy, write_xray, xray
+from rhoa.raster import encode_png, stretch
 from tests.learning.squares import STILL, squares
 
 pytestmark = pytest.mark.torch
@@ -20,7 +23,68 @@ pytestmark = pytest.mark.torch
 PAPER = Augmentation()
 
 
+def saved_as(path: Path, kind: str, grey: NDArray[np.uint8]) -> Path:
+    """A crop as people have it; each shows the same picture."""
+    image = Image.fromarray(grey)
+    exif = Image.Exif()
+    if kind == "EXIF orientation 2":  # mirrored in the file, and turned back by who shows it
+        exif[274] = 2
+        Image.fromarray(np.ascontiguousarray(grey[:, ::-1])).save(path, exif=exif)
+    elif kind == "EXIF orientation 6":
+        exif[274] = 6
+        Image.fromarray(np.ascontiguousarray(np.rot90(grey))).save(path, exif=exif)
+    elif kind == "16 bit":
+        Image.fromarray(grey.astype(np.uint16) * 257).save(path)
+    elif kind == "DICOM":
+        import pydicom
+
+        write_xray(xray(Anatomy.random(5)), path)
+        file = pydicom.dcmread(path)
+        file.Rows, file.Columns = grey.shape
+        file.PixelData = grey.astype("<u2").tobytes()
+        file.save_as(path)
+    else:
+        image.convert(kind).save(path)
+    return path
+
+
 class TestReading:
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            *("L", "RGB", "RGBA", "LA", "P", "16 bit", "DICOM"),
+            *("EXIF orientation 2", "EXIF orientation 6"),
+        ],
+    )
+    def test_training_sees_the_pixels_that_prediction_sees(self, tmp_path: Path, kind: str) -> None:
+        """And they are those of the picture; of DICOM with 1 % saturated at either end."""
+        from rhoa.hips import read_crop
+        from rhoa.learning.data import read_crops
+        from rhoa.learning.grader import SingleModel
+
+        class Seen(SingleModel):
+            card = {"image_size": 64, "xray_size": None}  # noqa: RUF012
+            levels: list[NDArray[np.uint8]] = []  # noqa: RUF012
+
+            def compute(self, levels: NDArray[np.uint8]) -> NDArray[np.float64]:
+                self.levels.append(levels)
+                return np.full((len(levels), 2), 0.5)
+
+        row, column = np.mgrid[:64, :64]
+        grey = (2 * row + column + 40 * (column > 40)).astype(np.uint8)
+        suffix = ".dcm" if kind == "DICOM" else ".png"
+        file = saved_as(tmp_path / f"crop{suffix}", kind, grey)
+        hip = replace(squares(tmp_path).hips[0], image=file)
+
+        trained_on = read_crops([hip], image_size=64, xray_size=None).numpy()
+        Seen().predict_proba([read_crop(file)])
+
+        np.testing.assert_array_equal(trained_on, Seen.levels[-1])
+        expected = grey
+        if kind == "DICOM":
+            expected = stretch(grey.astype(np.float32), saturate_percent=1.0)
+        np.testing.assert_array_equal(trained_on[0], expected)
+
     def test_a_crop_of_the_input_size_is_read_as_it_is(self, tmp_path: Path) -> None:
         from rhoa.learning.data import read_crops
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 
 import rhoa
 from rhoa import RhoaError
-from rhoa.errors import WeightsError
+from rhoa.errors import RhoaWarning, WeightsError, WriteError
 from rhoa.learning import Execution
 from tests.learning.squares import QUICK, Squares, squares
 
@@ -107,6 +108,150 @@ def test_a_finished_run_whose_weights_changed_is_trained_again(
     rhoa.train(cohort, recipe, tmp_path / "run", weights="none")
 
     assert hashlib.sha256(weights.read_bytes()).digest() == hashlib.sha256(sound).digest()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"epochs": 2}, r"recipe\.epochs was 1, is 2"),
+        ({"learning_rate": 0.01}, r"recipe\.learning_rate was"),
+        ({"name": "other"}, r"recipe\.name was"),
+        ({"seed": 7}, "seed was 2020, is 7"),
+        ({"hips": "relabelled"}, "the hips of the manifest differ"),
+        ({"hips": "fewer"}, "the hips of the manifest differ"),
+        ({"precision": "bfloat16"}, "precision was 'float32', is 'bfloat16'"),
+    ],
+)
+def test_a_finished_run_is_not_written_over_by_other_words(
+    finished: tuple[Squares, Path], words: dict[str, object], message: str
+) -> None:
+    cohort, run = finished
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    words = dict(words)
+    seed, changed = words.pop("seed", 2020), words.pop("hips", "")
+    precision = words.pop("precision", "auto")
+    if changed == "fewer":
+        cohort = replace(cohort, hips=cohort.hips[:-1])
+    elif changed:
+        last = cohort.hips[-1]
+        cohort = replace(cohort, hips=(*cohort.hips[:-1], replace(last, visit="T02")))
+
+    with pytest.raises(RhoaError, match=f"run: holds a finished run of other words.*{message}"):
+        rhoa.train(
+            cohort,
+            replace(QUICK, **{"epochs": 1} | words),
+            run,
+            weights="none",
+            seed=seed,
+            execution=Execution(precision=precision),
+        )
+
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.fixture(scope="module")
+def finished(cohort: Squares, tmp_path_factory: pytest.TempPathFactory) -> tuple[Squares, Path]:
+    run = tmp_path_factory.mktemp("finished") / "run"
+    rhoa.train(cohort, replace(QUICK, epochs=1), run, weights="none")
+    return cohort, run
+
+
+def test_a_run_made_with_other_versions_and_threads_is_finished_all_the_same(
+    finished: tuple[Squares, Path],
+) -> None:
+    cohort, run = finished
+    record = json.loads((run / "run.json").read_text())
+    assert record["threads"] >= 1
+    record |= {"threads": 96, "versions": {"torch": "2.0"}}
+    (run / "run.json").write_text(json.dumps(record))
+    told: list[str] = []
+
+    rhoa.train(
+        cohort,
+        replace(QUICK, epochs=1),
+        run,
+        weights="none",
+        progress=lambda *said: told.append(said[2]),
+    )
+
+    assert told == [f"{QUICK.name}: is there already"]
+
+
+def test_files_that_no_run_explains_are_not_written_over(cohort: Squares, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "predictions.csv").write_text("mine")
+
+    with pytest.raises(RhoaError, match=r"run: holds predictions\.csv and no run\.json"):
+        rhoa.train(cohort, QUICK, tmp_path / "run", weights="none")
+
+    assert (tmp_path / "run" / "predictions.csv").read_text() == "mine"
+
+
+def test_two_processes_do_not_train_in_one_folder(cohort: Squares, tmp_path: Path) -> None:
+    """The other process has the lock and dies with it: then the folder is free."""
+    packages = str(Path(rhoa.__file__).parents[1])
+    code = (
+        "import sys; from pathlib import Path; from rhoa.files import locked\n"
+        "with locked(Path(sys.argv[1])):\n    print('locked', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path / "run"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": packages},
+    ) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(WriteError, match="run: another process is writing into this folder"):
+            rhoa.train(cohort, replace(QUICK, epochs=1), tmp_path / "run", weights="none")
+        other.kill()
+
+    rhoa.train(cohort, replace(QUICK, epochs=1), tmp_path / "run", weights="none")
+
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_found(cohort: Squares, tmp_path: Path) -> None:
+    stopped_run(cohort, tmp_path / "run", after=1)
+    file = tmp_path / "run" / "unfinished" / "checkpoint.safetensors"
+    sound = file.read_bytes()
+
+    for share in (0.02, 0.3, 0.6, 0.99):
+        content = bytearray(sound)
+        content[int(share * len(content))] ^= 4
+        file.write_bytes(content)
+        with pytest.raises(WeightsError, match=r"checkpoint\.safetensors: not a checkpoint"):
+            rhoa.train(cohort, QUICK, tmp_path / "run", weights="none")
+
+
+def test_predictions_that_were_changed_are_not_reported(
+    finished: tuple[Squares, Path], tmp_path: Path
+) -> None:
+    from rhoa.report.collect import read_runs
+
+    cohort, run = finished
+    shutil.copytree(run, tmp_path / "run")
+    file = tmp_path / "run" / "predictions.csv"
+    assert read_runs([tmp_path / "run"], cohort.hips)
+    file.write_text(file.read_text().replace("0.4", "0.6").replace("0.5", "0.7") + "\n")
+
+    with pytest.raises(RhoaError, match=r"run/predictions\.csv: is not the file that the training"):
+        read_runs([tmp_path / "run"], cohort.hips)
+
+
+def test_a_checkpoint_of_another_number_of_threads_goes_on_with_a_warning(
+    cohort: Squares, tmp_path: Path
+) -> None:
+    import torch
+
+    stopped_run(cohort, tmp_path / "run", after=1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        with pytest.warns(RhoaWarning, match="not the same to the bit"):
+            rhoa.train(cohort, QUICK, tmp_path / "run", weights="none")
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused_or_begun_anew(

@@ -23,10 +23,10 @@ from rhoa.audit.reconstruction import (
     figures_of,
     parsed,
 )
-from rhoa.cohort.tables import open_table
 from rhoa.errors import ManifestError, ParameterError
 from rhoa.evaluation.intervals import clopper_pearson
 from rhoa.evaluation.metrics import require_labels, require_scores, require_threshold, values_of
+from rhoa.tables import open_table, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from rhoa.audit.reconstruction import Printed, Repair
-    from rhoa.cohort.tables import Row
+    from rhoa.tables import Row
 
 
 # A whole published table: every row audited, and the definition that most rows share.
@@ -158,6 +158,7 @@ def _published(file: str, row: Row, columns: Mapping[str, str]) -> PublishedRow:
     text = {name: row.cells[column].text.strip() for name, column in columns.items()}
     sizes = []
     for name in SIZES:
+        text[name] = whole(text[name])
         if not text[name].isdigit():
             raise ManifestError(
                 f"{file}, {row.where}: {name} must be a whole number; got {text[name]!r}."
@@ -293,7 +294,7 @@ def read_predictions(
         if chosen_by != list(wanted.values()):
             continue
         try:
-            labels.append(int(label))
+            labels.append(int(whole(label)))
             scores.append(float(score))
         except ValueError:
             raise ManifestError(

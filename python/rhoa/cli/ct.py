@@ -45,6 +45,7 @@ from rhoa.pose import Alignment, tilted
 from rhoa.pose.alignment import pelvis_angles
 from rhoa.pose.scan_coverage import HIP_REFUSALS
 from rhoa.reading.decoding import MONO
+from rhoa.tables import TABLES
 
 if TYPE_CHECKING:
     import argparse
@@ -340,7 +341,7 @@ PICTURE = "ct-ap.png"
 def hips(options: Namespace) -> VerbResult:
     """Crops of one scan, of every scan in a folder, or of a table of scans."""
     options.scan = _one_or_list(options.scan)
-    if str(options.scan).lower().endswith(".csv"):
+    if Path(str(options.scan)).suffix.lower() in TABLES:
         return _of_table(options)
     asked = PoseRequest.of(options.pose or AUTO, options.tilt_offset, options.accept)
     if options.each:

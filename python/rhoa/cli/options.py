@@ -287,6 +287,19 @@ def detector_options(verb: argparse.ArgumentParser) -> None:
         "pictures is held out with all of them; default: each picture is another subject's",
     )
     verb.add_argument(
+        "--images",
+        type=Path,
+        metavar="FOLDER",
+        help="where the pictures of FILE are (default: in its folder); names of another machine "
+        "are sought by their ends",
+    )
+    verb.add_argument(
+        "--hip-class",
+        metavar="NAME",
+        default="",
+        help="the class of FILE (COCO, Label Studio) that is hips, where its name does not say it",
+    )
+    verb.add_argument(
         "--shows",
         choices=["pelvis", "half"],
         default="pelvis",

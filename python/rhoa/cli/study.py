@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import rhoa
 from rhoa import cohort
-from rhoa.cli.common import VerbResult, bar, figures_of_test
+from rhoa.cli.common import VerbResult, bar, figures_of_test, table
 from rhoa.cli.options import crop_option
 from rhoa.cohort import leakage
-from rhoa.errors import ParameterError, require_extra
+from rhoa.errors import ParameterError, require_extra, warn_user
 from rhoa.files import atomic_write
 from rhoa.learning import Execution, Recipe, as_coded
 from rhoa.study import TEMPLATE, conduct, read_plan
 from rhoa.study.runner import prepare
+from rhoa.tables import open_table, read_rows
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -42,26 +43,82 @@ def split(options: Namespace) -> VerbResult:
     out: Path = options.out or options.manifest
     if options.fold is not None:
         return _write_folds(manifest.folds(options.fold, seed=options.seed), out)
+    has_partitions = any(hip.partition is not None for hip in manifest)
+    if options.audit and has_partitions:
+        return _audit(manifest, None)
+    placed = manifest.split(seed=options.seed)
+    if not options.replace:
+        _require_unsplit(out, placed)
+        if has_partitions and placed != manifest:
+            _refuse_to_replace(options.manifest)
     if options.audit:
-        if any(hip.partition is not None for hip in manifest):
-            return _audit(manifest, None)
-        return _audit(manifest.split(seed=options.seed), out)
-    manifest = manifest.split(seed=options.seed)
-    manifest.write(out)
-    rows = _counts(manifest)
+        return _audit(placed, out)
+    placed.write(out)
+    rows = _counts(placed)
     shown = [{key: value for key, value in row.items() if "wanted" not in key} for row in rows]
     for line, row in zip(shown, rows, strict=True):
         for key, reached in line.items():
             if row.get(f"{key} wanted", reached) != reached:
                 line[key] = f"{reached} ({row[f'{key} wanted']} wanted)"
-    difference = manifest.balance().largest_difference
+    difference = placed.balance().largest_difference
+    lacking = _lacking(placed)
     near = (
-        "as many hips as wanted everywhere"
+        "All partitions reached their target sizes"
         if difference == 0
-        else f"within {difference} hip{'s' if difference > 1 else ''} of what is wanted: subjects "
-        "stay whole"
+        else f"Partitions are within {difference} hip{'s' if difference > 1 else ''} of their "
+        "target sizes: all hips of a subject stay together"
     )
-    return VerbResult(rows, [*str(manifest.flow()).splitlines(), near, f"wrote {out}"], shown=shown)
+    said = [*str(placed.flow()).splitlines(), *(lacking or [near]), f"wrote {out}"]
+    return VerbResult(rows, said, rejected=bool(lacking), shown=shown)
+
+
+def _require_unsplit(out: Path, placed: cohort.Manifest) -> None:
+    """Refuse to write over a table that has other partitions."""
+    if not out.is_file():
+        return
+    there = {row["subject"]: row["partition"] for row in _partitions(out) if row["partition"]}
+    new = {hip.subject: hip.partition for hip in placed}
+    if any(new.get(subject) != partition for subject, partition in there.items()):
+        _refuse_to_replace(out)
+
+
+def _partitions(table: Path) -> list[dict[str, str]]:
+    columns = open_table(table).find("subject"), open_table(table).find("partition")
+    if None in columns:
+        return []
+    return [row for _, row in read_rows(table, ("subject", "partition"))]
+
+
+def _refuse_to_replace(table: Path) -> None:
+    raise ParameterError(
+        f"{table.name} has partitions already; --audit checks them, --replace makes new ones in "
+        "their place, and -o writes elsewhere."
+    )
+
+
+def _lacking(manifest: cohort.Manifest) -> list[str]:
+    """What partitions lack to train on and to measure with, in sentences."""
+    said = []
+    labelled = manifest.labelled
+    for source in cohort.manifest.SOURCES:
+        hips = [hip for hip in labelled if hip.source == source]
+        for partition in ("train", "val", "test"):
+            labels = [hip.label for hip in hips if hip.partition == partition]
+            counts = {"with rHOA": labels.count(1), "without rHOA": labels.count(0)}
+            none = [name for name, count in counts.items() if not count]
+            if not hips or not none:
+                continue
+            what = "no hips" if len(none) == 2 else f"no hip {none[0]}"
+            name = {"xray": "X-ray", "ct": "CT-AP"}[source]
+            said.append(f"{name} {partition} has {what}: {_CONSEQUENCES[partition]}")
+    return said
+
+
+_CONSEQUENCES = {
+    "train": "nothing can be trained on it",
+    "val": "no best weights, threshold or temperature can be chosen on it",
+    "test": "no ROC AUC can be measured on it",
+}
 
 
 def _counts(manifest: cohort.Manifest) -> Rows:
@@ -82,17 +139,18 @@ def _counts(manifest: cohort.Manifest) -> Rows:
 
 
 def _write_folds(folds: tuple[cohort.Manifest, ...], out: Path) -> VerbResult:
-    rows, lines = [], []
+    rows, lines, lacking = [], [], []
     for number, manifest in enumerate(folds, start=1):
         path = out.with_name(f"{out.stem}-fold-{number}{out.suffix}")
         manifest.write(path)
         lines.append(f"wrote {path}")
+        lacking += [f"fold {number}: {sentence}" for sentence in _lacking(manifest)]
         for partition in ("train", "val", "test"):
             hips = [hip for hip in manifest.labelled if hip.partition == partition]
             positive = sum(hip.label == 1 for hip in hips)
             counts = {"rHOA": positive, "no rHOA": len(hips) - positive}
             rows.append({"fold": number, "partition": partition, **counts})
-    return VerbResult(rows, lines)
+    return VerbResult(rows, [*lacking, *lines], rejected=bool(lacking))
 
 
 def _audit(manifest: cohort.Manifest, out: Path | None) -> VerbResult:
@@ -120,12 +178,42 @@ def _audit(manifest: cohort.Manifest, out: Path | None) -> VerbResult:
 def evaluate(options: Namespace) -> VerbResult:
     """A report, and the test figures of each model."""
     from rhoa.evaluation.reader_agreement import agreement_notes
+    from rhoa.report.collect import MULTIPLICITY
     from rhoa.report.write import write_study_report
+    from rhoa.study.runner import evaluate_external, is_external
 
     manifest = cohort.read(options.manifest)
     notes = agreement_notes(options.manifest.parent)
-    report = write_study_report(options.out, manifest, options.runs, notes=notes)
-    return VerbResult(figures_of_test(options.out / "metrics.json"), [f"wrote {report}"])
+    by = [name.strip() for name in (options.by or "").split(",") if name.strip()]
+    external = [is_external(run, manifest) for run in options.runs]
+    if any(external):
+        report = evaluate_external(
+            options.runs, manifest, options.out, by=by, notes=notes, progress=bar()
+        )
+    else:
+        report = write_study_report(options.out, manifest, options.runs, notes=notes, by=by)
+    figures = options.out / "metrics.json"
+    rows = figures_of_test(figures)
+    lines = ["external validation: the models never saw this cohort"] if any(external) else []
+    shown = list(rows)
+    if by:
+        subgroups = _subgroups(figures)
+        lines += ["", *table(subgroups).splitlines(), MULTIPLICITY]
+        rows += subgroups
+    return VerbResult(rows, [*lines, f"wrote {report}"], shown=shown)
+
+
+def _subgroups(metrics: Path) -> Rows:
+    """A row for each model and subgroup, with intervals."""
+    rows: Rows = []
+    for one in json.loads(metrics.read_text(encoding="utf-8"))["subgroups"]:
+        row = {name: one[name] for name in ("model", "source", "by", "subgroup", "hips", "rHOA")}
+        for name in ("roc_auc", "balanced_accuracy"):
+            value, low, high = (one[name][key] for key in ("value", "low", "high"))
+            interval = "" if low is None else f" [{low:.2f}-{high:.2f}]"
+            row[name] = None if value is None else f"{value:.3f}{interval}"
+        rows.append(row)
+    return rows
 
 
 def explain(options: Namespace) -> VerbResult:
@@ -152,6 +240,7 @@ def explain(options: Namespace) -> VerbResult:
 
 # Training a model: the options of ``rhoa train``, and what it does.
 
+USUAL_RECIPE = "model-3"
 EPILOG = """\
 Started again with the same words, it goes on from its last checkpoint (OUT/unfinished), on a CPU to
 the same bits; the learning curves are there while it runs. Several GPUs, or processes, train one
@@ -171,7 +260,8 @@ def train_options(verb: argparse.ArgumentParser) -> None:
     verb.epilog = EPILOG
     verb.add_argument("manifest", type=Path, help="manifest.csv with partitions")
     verb.add_argument(
-        "--recipe", default="model-3", help=f"{', '.join(rhoa.recipes)} (default: model-3)"
+        "--recipe",
+        help=f"{', '.join(rhoa.recipes)} (default: model-3, where there are X-rays and CT-APs)",
     )
     verb.add_argument("-o", "--out", type=Path, required=True, help="run folder to write")
     verb.add_argument(
@@ -226,8 +316,22 @@ def _field(text: str) -> tuple[str, Any]:
 def train(options: argparse.Namespace) -> VerbResult:
     """A trained model."""
     recipe = recipe_of(options)  # a wrong word is refused before a long table is read
+    manifest = cohort.read(options.manifest)
+    there = {hip.source for hip in manifest.labelled if hip.partition == "train"}
+    if options.recipe is None and there and there != {"xray", "ct"}:
+        raise ParameterError(
+            f"{options.manifest.name}: has no {'CT-APs' if 'ct' not in there else 'X-rays'} to "
+            f"train on, and {USUAL_RECIPE} is of both; name a recipe with --recipe, such as "
+            f"{'model-1' if 'xray' in there else 'model-5'}."
+        )
+    lacking = [name for name in recipe.sources if there and name not in there]
+    if lacking:
+        warn_user(
+            f"{options.manifest.name}: has no {' and '.join(lacking)} hips to train on, which "
+            f"{recipe.name} names; it is trained on the others alone."
+        )
     run = rhoa.train(
-        cohort.read(options.manifest),
+        manifest,
         recipe,
         options.out,
         weights=options.weights,
@@ -254,11 +358,12 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     ParameterError
         If there is no such recipe or field, or a value is out of its range.
     """
-    if options.recipe not in rhoa.recipes:
+    name = options.recipe or USUAL_RECIPE
+    if name not in rhoa.recipes:
         raise ParameterError(
-            f"there is no recipe {options.recipe!r}; choose one of {', '.join(rhoa.recipes)}."
+            f"there is no recipe {name!r}; choose one of {', '.join(rhoa.recipes)}."
         )
-    recipe = rhoa.recipes[options.recipe]
+    recipe = rhoa.recipes[name]
     if options.as_coded:
         recipe = as_coded(recipe)
     changes: dict[str, Any] = {"epochs": options.epochs, "image_size": options.image_size}
@@ -575,6 +680,11 @@ def add_split(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("-o", "--out", type=Path, help="default: the manifest itself")
     verb.add_argument("--seed", type=int, default=2020)
+    verb.add_argument(
+        "--replace",
+        action="store_true",
+        help="make new partitions where there are some; without it they are kept",
+    )
     task = verb.add_mutually_exclusive_group()
     task.add_argument(
         "--audit",
@@ -603,7 +713,16 @@ def add_evaluate(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(run=evaluate)
     verb.add_argument("runs", nargs="+", type=Path, help="run folders of `rhoa train`")
     verb.add_argument(
-        "--manifest", type=Path, required=True, help="the manifest they were trained on"
+        "--manifest",
+        type=Path,
+        required=True,
+        help="the manifest they were trained on, or that of another cohort, which they then grade "
+        "(external validation)",
+    )
+    verb.add_argument(
+        "--by",
+        metavar="COLUMNS",
+        help="also report subgroups by columns of the manifest, such as sex,site",
     )
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder for report.html")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from rhoa.cli.batch import (
 )
 from rhoa.cli.common import VerbResult, bar, in_words_of_shell
 from rhoa.cli.options import detector_options, review_options, side_option
-from rhoa.cohort.tables import open_table
 from rhoa.errors import (
     ManifestError,
     MissingExtraError,
@@ -41,6 +39,7 @@ from rhoa.hips import (
 from rhoa.hips.annotations import read_boxes
 from rhoa.hips.contact_sheet import OF_XRAYS, SheetEntry, sheet, write_card
 from rhoa.hips.contact_sheet import film as film_view
+from rhoa.tables import open_table
 from rhoa.xray.refusals import REFUSALS, hips_of, require_known
 
 if TYPE_CHECKING:
@@ -362,23 +361,15 @@ def _groups(labelled: list[LabelledImage], owners: Mapping[Path, str], path: Pat
 def _labelled(path: Path, options: Namespace) -> list[LabelledImage]:
     """The pictures of a file of boxes, whichever of the three kinds it is."""
     if path.suffix.lower() == ".json":
-        return read_coco(path, shows=options.shows)
-    if _first_column(path) == "imagefilename":
-        return read_matlab(path, shows=options.shows)
+        return read_coco(
+            path, folder=options.images, shows=options.shows, hip_class=options.hip_class
+        )
+    if open_table(path).columns[0].casefold() == "imagefilename":
+        return read_matlab(path, folder=options.images, shows=options.shows)
     if options.shows != "pelvis":
         raise ParameterError(f"{path.name}: boxes.csv is of whole pictures; leave out --shows.")
-    return [
-        replace(image, path=path.parent / image.path) for image in read_boxes(path, None).values()
-    ]
-
-
-def _first_column(path: Path) -> str:
-    """The name of the first column of a CSV; empty where it cannot be read: its reader says why."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return next(csv.reader(file), [""])[0].strip().casefold()
-    except (OSError, UnicodeDecodeError, csv.Error, IndexError):
-        return ""
+    base = path.parent if options.images is None else options.images
+    return [replace(image, path=base / image.path) for image in read_boxes(path, None).values()]
 
 
 def _phantoms(options: Namespace, settings: DetectorOptions) -> Iterator[Example]:

@@ -14,6 +14,7 @@ from rhoa._core import __version__
 from rhoa._types import SIDES
 from rhoa.cohort.batch import RECORD, Case, key_of, run_cases
 from rhoa.cohort.manifest import (
+    DESCRIBING,
     SOURCES,
     Hip,
     Manifest,
@@ -21,7 +22,8 @@ from rhoa.cohort.manifest import (
     exclusion_of,
     grade,
     label_of,
-    read_rows,
+    plain_row,
+    report_alike,
     sha256_of,
 )
 from rhoa.cohort.pseudonyms import patient_of, redact
@@ -41,6 +43,7 @@ from rhoa.pose import Landmarks
 from rhoa.pose.scan_coverage import HIP_REFUSALS
 from rhoa.reading import read_ct
 from rhoa.reading.repairs import repair_names
+from rhoa.tables import plain_name, read_rows
 from rhoa.xray.refusals import ASK, accepted, settled
 
 if TYPE_CHECKING:
@@ -139,7 +142,9 @@ def read_scans(table: Path, pseudonyms: Pseudonyms | None = None) -> list[ScanRo
         are not the left and the right film of one visit.
     """
     grouped: dict[Path, list[tuple[int, dict[str, str]]]] = {}
-    for line, row in read_rows(table, COLUMNS):
+    optional = ("accept", "repair", "exclusion", *DESCRIBING)
+    for line, given in read_rows(table, COLUMNS, known=optional):
+        row = plain_row(given)
         _require_row(row, f"{table.name}, line {line}", needs_subject=pseudonyms is None)
         rows = grouped.setdefault(table.parent / row["scan"], [])
         if any(row["side"] == other["side"] for _, other in rows):
@@ -153,6 +158,7 @@ def read_scans(table: Path, pseudonyms: Pseudonyms | None = None) -> list[ScanRo
         ScanRows(path, table, tuple(rows), pseudonymous=pseudonyms is not None)
         for path, rows in grouped.items()
     ]
+    report_alike((scan.value("subject") for scan in scans), table)
     for scan in scans:
         # What is accepted of a CT is accepted of a hip, of an X-ray of the whole film.
         for key in (*SHARED, *(("accept",) if scan.source == "xray" else ())):
@@ -246,7 +252,9 @@ def build(
         ``exclusion`` (prosthesis, quality); ``accept``, the refusals to overrule: those of
         `rhoa.hips.extract` for this hip of a CT, of `rhoa.hips.read_xray` for an X-ray of odd tags,
         or of a row that disagrees with it; and ``repair``, the repairs of `rhoa.read_ct` that a CT
-        may have; names with commas between.
+        may have; names with commas between; and what describes hips and goes into the manifest:
+        ``age``, ``sex``, ``site``, ``scanner``, ``kernel``, ``reader``, ``year``,
+        ``slice_thickness_mm``, and any whose name begins with ``x_``.
     out
         Folder for ``ct-ap/NAME.png`` and ``.npz``, ``crops/SOURCE/NAME_SIDE.png`` (CT-AP crops
         100 x 100; X-ray crops as large as they are, with 1 % saturated at either end; right hips
@@ -392,6 +400,11 @@ def _placed(scan: ScanRows, one: Outcome, out: Path) -> list[Hip]:
                 exclusion=exclusion,
                 sha256=one.record["sha256"].get(side),
                 refused="" if refused is None else refused["refused"],
+                others=tuple(
+                    (name, text)
+                    for name, text in row.items()
+                    if name in DESCRIBING or plain_name(name).startswith("x_")
+                ),
             )
         )
     return hips

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from rhoa.errors import ManifestError, ReadError
+from rhoa.hips.crop_files import crop_picture
 from rhoa.raster import resampling_matrix
-from rhoa.xray.reader import read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -407,7 +407,7 @@ def _read(
             ) from None
         digests.append(hashlib.sha256(content).digest())
         try:
-            pixels = read_picture(hip.crop, ("colour",)).pixels
+            pixels = crop_picture(hip.crop, ("colour",)).pixels
         except ReadError as error:
             reason = str(error).partition(": ")[2]  # without the name of the file
             raise ManifestError(

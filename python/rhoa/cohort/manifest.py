@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from rhoa._types import SIDES, Side
-from rhoa.cohort.partition import PARTITIONS, balance, folds, require_disjoint, split
-from rhoa.errors import ManifestError, MissingFileError, require_count
+from rhoa.cohort.partition import (
+    NO_GROUP,
+    PARTITIONS,
+    alike,
+    balance,
+    folds,
+    require_disjoint,
+    split,
+)
+from rhoa.errors import ManifestError, require_count, warn_user
 from rhoa.files import atomic_write, csv_text, listed
+from rhoa.tables import plain_name, read_rows, side_in_table, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,6 +55,12 @@ RULES = (
 )
 # What a table may say; the other rules follow from the grade.
 STATED = ("prosthesis", "quality")
+
+
+def describing(hips: Iterable[Hip]) -> list[str]:
+    """The columns that describe hips and go wherever they go, by their plain names."""
+    named = dict.fromkeys(plain_name(name) for hip in hips for name, _ in hip.others)
+    return [name for name in named if name in DESCRIBING or name.startswith("x_")]
 
 
 def rule_of(hip: Hip) -> Rule | None:
@@ -99,8 +114,12 @@ Source = Literal["ct", "xray"]
 Partition = Literal["train", "val", "test"]
 
 SOURCES: tuple[Source, Source] = ("ct", "xray")
+PARTITION_WORDS = {"training": "train", "validation": "val", "valid": "val", "testing": "test"}
 REQUIRED = ("image", "subject", "side", "source", "kl", "visit", "label")
 COLUMNS = (*REQUIRED, "partition", "exclusion", "refused", "sha256", "distinct")
+
+DESCRIBING = ("age", "sex", "site", "scanner", "kernel", "reader", "year", "slice_thickness_mm")
+"""Columns that describe hips, and any whose name begins with x_: they go wherever the hips go."""
 
 # Gebre et al. 2022, "Data partitioning": X-rays (and all images together), and CT-APs.
 PAPER_FRACTIONS: dict[str, tuple[float, float, float]] = {
@@ -140,6 +159,8 @@ class Hip:
     """Whether somebody has looked and said that the image is no copy of any other."""
     refused: str = ""
     """Why the hip has no crop, as `rhoa.hips.extract` says it."""
+    others: tuple[tuple[str, str], ...] = ()
+    """The other columns of its row, in order: name and text."""
 
     @property
     def crop(self) -> Path:
@@ -154,7 +175,24 @@ class Hip:
             raise ManifestError(f"a {self.side} hip has no crop: {self.refused or self.exclusion}.")
         return self.image
 
+    def value(self, column: str) -> str:
+        """The text of a column of its row, rhoa's or another, empty where it has none.
+
+        Examples
+        --------
+        >>> hip = Hip(Path("a.png"), "S1", "left", "ct", 2, "", 1, others=(("Sex", "F"),))
+        >>> hip.value("sex"), hip.value("kl"), hip.value("site")
+        ('F', '2', '')
+        """
+        if column in COLUMNS:
+            own = getattr(self, column)
+            return "" if own is None else str(own)
+        named = plain_name(column)
+        return next((text for name, text in self.others if plain_name(name) == named), "")
+
     def __post_init__(self) -> None:
+        if str(self.subject).strip().casefold() in NO_GROUP:
+            raise ManifestError("a hip has no subject; without it partitions would leak.")
         if self.image is None and self.exclusion is None:
             raise ManifestError("a hip without an image needs an exclusion: prosthesis, quality.")
         if self.exclusion is not None and self.label is not None:
@@ -223,7 +261,11 @@ class Manifest:
         if not labels:
             raise ManifestError("no hip has a label: there is nothing to split.")
         assigned = split(
-            labels, groups=subjects, fractions=PAPER_FRACTIONS, seed=seed, strata=strata
+            labels,
+            groups=self._together(subjects),
+            fractions=PAPER_FRACTIONS,
+            seed=seed,
+            strata=strata,
         )
         return self._placed(dict(zip(subjects, assigned.tolist(), strict=True)))
 
@@ -257,8 +299,9 @@ class Manifest:
         require_count("count", count, least=3)
         labels, strata, subjects = self._labels()
         if not labels:
-            raise ManifestError("no hip has a label: there is nothing to part into folds.")
-        assigned = folds(labels, groups=subjects, count=count, seed=seed, strata=strata)
+            raise ManifestError("no hip has a label: there is nothing to split into folds.")
+        groups = self._together(subjects)
+        assigned = folds(labels, groups=groups, count=count, seed=seed, strata=strata)
         fold_of = dict(zip(subjects, assigned.tolist(), strict=True))
         return tuple(
             self._placed(
@@ -272,8 +315,12 @@ class Manifest:
 
     def _placed(self, partitions: Mapping[str, str]) -> Manifest:
         """With the partition of each subject; of others, whose hips have no label, train."""
+        placed = dict(partitions)
+        for names in alike(hip.subject for hip in self.hips):  # the unlabelled too
+            known = next((placed[name] for name in names if name in placed), "train")
+            placed |= dict.fromkeys(names, known)
         hips = [
-            replace(hip, partition=cast("Partition", partitions.get(hip.subject, "train")))
+            replace(hip, partition=cast("Partition", placed.get(hip.subject, "train")))
             for hip in self.hips
         ]
         require_disjoint([hip.subject for hip in hips], [str(hip.partition) for hip in hips])
@@ -288,26 +335,48 @@ class Manifest:
             [hip.subject for hip in hips],
         )
 
+    def _together(self, subjects: list[str]) -> list[str]:
+        """The subjects, each by the first of the names that differ in zeros or case alone."""
+        first = {name: one[0] for one in alike(subjects) for name in one}
+        return [first.get(subject, subject) for subject in subjects]
+
     def write(self, path: str | PathLike[str]) -> None:
-        """Write the table as `read` reads it; image paths relative to it where possible."""
+        """Write the table as `read` reads it; image paths relative to it where possible.
+
+        Other columns of the hips come last, in the order in which hips have them.
+        """
         path = Path(path)
-        folder, rows = path.parent.absolute(), []
+        others = list(dict.fromkeys(name for hip in self.hips for name, _ in hip.others))
+        rows = []
         for hip in self.hips:
             rule = rule_of(hip)
+            texts = dict(hip.others)
             cells = (
-                None if hip.image is None else os.path.relpath(hip.image.absolute(), folder),
+                None if hip.image is None else _path_from(path.parent, hip.image),
                 *(hip.subject, hip.side, hip.source, hip.kl, hip.visit, hip.label, hip.partition),
                 None if rule is None else rule.name,
                 hip.refused or None,
                 hip.sha256,
                 "yes" if hip.distinct else None,
+                *(texts.get(name) for name in others),
             )
             rows.append(cells)  # None is an empty cell
-        atomic_write(path, csv_text(COLUMNS, rows))
+        atomic_write(path, csv_text((*COLUMNS, *others), rows))
+
+
+def _path_from(folder: Path, file: Path) -> str:
+    """The path of a file from a folder, which may be a link to elsewhere."""
+    file, folder = file.absolute(), folder.absolute()
+    if file.is_relative_to(folder):
+        return os.path.relpath(file, folder)
+    try:
+        return os.path.relpath(file, folder.resolve() if folder.is_symlink() else folder)
+    except ValueError:  # on another drive
+        return os.fspath(file)
 
 
 def read(path: str | PathLike[str]) -> Manifest:
-    """Read a manifest: a CSV of one row per hip and image.
+    """Read a manifest: a table of one row per hip and image, in any dialect of CSV.
 
     Columns: ``image`` (path, relative to the table; empty where ``exclusion`` says why there is
     none), ``subject``, ``side`` (left, right),
@@ -316,17 +385,19 @@ def read(path: str | PathLike[str]) -> Manifest:
     ``partition`` (train, val, test), ``exclusion`` (prosthesis, quality, or kl1, not graded, not
     labelled, which the grade and the label must bear out), ``refused`` (why `build` made no crop),
     ``sha256`` (of the image) and
-    ``distinct`` (yes where somebody has looked and it is no copy of another image).
+    ``distinct`` (yes where somebody has looked and it is no copy of another image). Other columns
+    (age, sex, site) are kept as they are (`Hip.others`). Subjects that differ in zeros, capitals or
+    blanks alone are a warning.
 
     Raises
     ------
     ManifestError
         With the line, if a value is none of these, a label contradicts its grade or an exclusion, a
-        hip is listed twice, an image is absent or not the one that was hashed, or a subject lies in
-        two partitions.
+        hip is listed twice, an image is of two subjects or sides, is absent or not the one that was
+        hashed, or a subject lies in two partitions.
     """
     path = Path(path)
-    rows = read_rows(path, REQUIRED)
+    rows = read_rows(path, REQUIRED, known=COLUMNS)
     hips = tuple(_hip(row, path, line) for line, row in rows)
     if not hips:
         raise ManifestError(f"{path.name}: the table has no rows.")
@@ -336,6 +407,8 @@ def read(path: str | PathLike[str]) -> Manifest:
             raise ManifestError(
                 f"{path.name}, line {line}: this hip (subject, side, visit, source) is repeated."
             )
+    _require_own_images(path, [line for line, _ in rows], hips)
+    report_alike((hip.subject for hip in hips), path)
     absent = [
         line
         for (line, _), hip in zip(rows, hips, strict=True)
@@ -366,34 +439,38 @@ def read(path: str | PathLike[str]) -> Manifest:
     return Manifest(hips)
 
 
-def read_rows(path: Path, required: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV with their line numbers, after checking its columns."""
-    if not path.is_file():
-        raise MissingFileError(f"{path.name}: no such table; check the path.")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file, restval="")
-            missing = set(required) - set(table.fieldnames or ())
-            if missing:
+def _require_own_images(path: Path, lines: Iterable[int], hips: Iterable[Hip]) -> None:
+    """Refuse one image under two subjects or under both sides."""
+    first: dict[Path, tuple[int, Hip]] = {}
+    for line, hip in zip(lines, hips, strict=True):
+        if hip.image is None:
+            continue
+        before, other = first.setdefault(hip.image.resolve(), (line, hip))
+        for what in ("subject", "side"):
+            if getattr(other, what) != getattr(hip, what):
                 raise ManifestError(
-                    f"{path.name}: lacks the columns {', '.join(sorted(missing))}; "
-                    f"a table needs {', '.join(required)}."
+                    f"{path.name}, line {line}: line {before} has the same image and another "
+                    f"{what}; an image shows one hip of one subject; correct one of them."
                 )
-            return [
-                (table.line_num, {key: (row[key] or "").strip() for key in row if key})
-                for row in table
-            ]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{path.name}: not a UTF-8 CSV table ({error}).") from None
+
+
+def report_alike(subjects: Iterable[str], path: Path) -> None:
+    """Warn of subjects that are likely one; their names stay out of the message."""
+    if groups := alike(subjects):
+        names = sum(map(len, groups))
+        warn_user(
+            f"{path.name}: {names} names of subjects differ in zeros, capitals or blanks alone, "
+            f"and are likely {len(groups)} subjects; write each in one way."
+        )
 
 
 def grade(text: str, where: str) -> int | None:
     """A Kellgren-Lawrence grade from its text; None where it is empty."""
     if not text:
         return None
-    if text not in {"0", "1", "2", "3", "4"}:
+    if whole(text) not in {"0", "1", "2", "3", "4"}:
         raise ManifestError(f"{where}: kl must be 0 to 4 or empty; got {text!r}.")
-    return int(text)
+    return int(whole(text))
 
 
 def label_of(kl: int | None) -> int | None:
@@ -406,6 +483,18 @@ def choice(text: str, choices: tuple[str, ...], where: str) -> str:
     if text not in choices:
         raise ManifestError(f"{where} must be {' or '.join(choices)}; got {text!r}.")
     return text
+
+
+def plain_row(row: dict[str, str]) -> dict[str, str]:
+    """A row whose sides, sources, partitions and whole numbers are spelt as rhoa spells them."""
+    plain = row | {"side": side_in_table(row["side"]), "visit": whole(row["visit"])}
+    plain["source"] = re.sub(r"[\W_]", "", row["source"].casefold()) or row["source"]
+    for name in ("label", "kl"):
+        plain[name] = whole(row.get(name, ""))
+    for name in ("partition", "exclusion", "distinct"):
+        plain[name] = row.get(name, "").casefold()
+    plain["partition"] = PARTITION_WORDS.get(plain["partition"], plain["partition"])
+    return plain
 
 
 def sha256_of(path: Path) -> str:
@@ -424,6 +513,8 @@ def exclusion_of(text: str, where: str) -> Exclusion | None:
 
 def _hip(row: dict[str, str], path: Path, line: int) -> Hip:
     where = f"{path.name}, line {line}"
+    others = tuple((name, text) for name, text in row.items() if name not in COLUMNS)
+    row = plain_row(row)
     kl = grade(row["kl"], where)
     exclusion = exclusion_of(row.get("exclusion", ""), where)
     label = None if exclusion is not None else label_of(kl)
@@ -460,6 +551,7 @@ def _hip(row: dict[str, str], path: Path, line: int) -> Hip:
         sha256=row.get("sha256", "").lower() or None,
         distinct=choice(row.get("distinct", ""), ("", "yes"), f"{where}: distinct") == "yes",
         refused=row.get("refused", ""),
+        others=others,
     )
     rule = rule_of(hip)
     if row.get("exclusion") not in {None, "", *STATED, rule.name if rule is not None else ""}:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +14,7 @@ import numpy as np
 from rhoa.errors import ManifestError, ParameterError, require_choice, require_count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -302,22 +304,63 @@ def balance(
     )
 
 
+NO_GROUP = frozenset({"", "nan", "none", "<na>", "nat"})
+"""What programs make of a missing subject when they write it as text."""
+
+
+def named_groups(groups: ArrayLike) -> NDArray[np.str_]:
+    """The subject of each hip as text.
+
+    Raises
+    ------
+    ParameterError
+        If one is missing (NaN, None, empty): all of these would be one subject.
+    """
+    names = np.asarray(groups).astype(str)
+    missing = [at for at, name in enumerate(names.ravel()) if name.strip().casefold() in NO_GROUP]
+    if missing:
+        raise ParameterError(
+            f"groups must name the subject of every hip; {len(missing)} of {names.size} are "
+            f"missing (first: number {missing[0]}), and would count as one patient."
+        )
+    return names
+
+
+def alike(subjects: Iterable[str]) -> list[tuple[str, ...]]:
+    """Subjects whose names differ in zeros, capitals or blanks alone: each group is likely one.
+
+    Examples
+    --------
+    >>> alike(["7", "007", "P-1", "p - 1", "8", "7.0"])
+    [('7', '007', '7.0'), ('P-1', 'p - 1')]
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for subject in dict.fromkeys(subjects):
+        plain = re.sub(r"^([0-9]+)\.0+$", r"\1", re.sub(r"\s+", "", subject.casefold()))
+        found[re.sub(r"(?<![0-9])0+(?=[0-9])", "", plain)].append(subject)
+    return [tuple(names) for names in found.values() if len(names) > 1]
+
+
 def require_disjoint(groups: ArrayLike, partitions: ArrayLike) -> None:
-    """Check that no group lies in two partitions.
+    """Check that no group lies in two partitions, nor groups that differ in zeros or case alone.
 
     Raises
     ------
     ManifestError
         With the number of subjects that do; their names stay out of the message.
     """
-    subjects, members = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    names = named_groups(groups)
+    same = {name: one[0] for one in alike(names.tolist()) for name in one}
+    subjects, members = np.unique([same.get(one, one) for one in names], return_inverse=True)
+    spelt = len(np.unique(names)) - len(subjects)
     _, codes = np.unique(np.asarray(partitions).astype(str), return_inverse=True)
     pairs = np.unique(np.stack([members, codes]), axis=1)
     leaking = int((np.bincount(pairs[0], minlength=len(subjects)) > 1).sum())
     if leaking:
+        hint = " (names that differ in zeros, capitals or blanks alone are one)" if spelt else ""
         raise ManifestError(
-            f"{leaking} of {len(subjects)} subjects lie in more than one partition: results would "
-            "be too good; split again with rhoa.cohort.split(labels, groups=subjects)."
+            f"{leaking} of {len(subjects)} subjects lie in more than one partition{hint}: results "
+            "would be too good; split again with rhoa.cohort.split(labels, groups=subjects)."
         )
 
 
@@ -348,7 +391,7 @@ def _counts(
     if groups is None:
         members = np.arange(codes.size)
     else:
-        members = np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
+        members = np.unique(named_groups(groups), return_inverse=True)[1]
     if members.shape != codes.shape:
         raise ParameterError(
             f"labels and groups must be as long; got {codes.size} and {members.size}."

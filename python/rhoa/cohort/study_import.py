@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
 
 from rhoa._types import SIDES
 from rhoa.cohort.manifest import Hip, Manifest, label_of
-from rhoa.cohort.tables import number_text, open_table
-from rhoa.errors import ManifestError, MissingFileError, ParameterError
+from rhoa.errors import ManifestError, MissingFileError, ParameterError, require_choice
+from rhoa.files import atomic_write
+from rhoa.hips.crop_files import crop_label, encode_crop, read_crop
+from rhoa.tables import number_text, open_table, whole
 from rhoa.xray.reader import PICTURES
 
 if TYPE_CHECKING:
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from rhoa._types import Side
-    from rhoa.cohort.tables import Cell, Table
+    from rhoa.tables import Cell, Table
 
 
 # Who a hip is in a study: subject, visit and side, however a table or an image spells them.
@@ -30,6 +34,7 @@ SIDE_WORDS: Mapping[Side, tuple[str, ...]] = {
 }
 OAI_SIDES: Mapping[str, Side] = {"1": "right", "2": "left"}  # SIDE in the OAI's tables of readings
 LONGEST_SUBJECT = 7  # digits
+LEAST_MONTHS = 18  # that a bare number may mean: below, it is a visit or a slip
 
 
 class HipId(NamedTuple):
@@ -48,16 +53,22 @@ class Study:
     letter: str
     other_letters: tuple[str, ...]
     last_visit: int
+    months: Mapping[int, int]
+    """Visits by their months after the first; a bare number is of months from 18 on."""
 
     def visit(self, text: str) -> str | None:
-        """``T02`` from T02, T2, 02, 2 or 2.0; None where it is no visit of the study.
+        """``T02`` from T02, T2, 02, 2, 2.0 or 24m; None where it is no visit of the study.
 
         Examples
         --------
-        >>> CHECK.visit("t2"), CHECK.visit("T11"), OAI.visit("6")
-        ('T02', None, 'V06')
+        >>> CHECK.visit("t2"), CHECK.visit("T11"), OAI.visit("6"), OAI.visit("48"), OAI.visit("00m")
+        ('T02', None, 'V06', 'V06', 'V00')
         """
         letters = "|".join((self.letter, *self.other_letters))
+        late = re.fullmatch(r"([0-9]{1,3}) ?(m|mo|months?)?", whole(text), re.IGNORECASE)
+        if late is not None and (late[2] or int(late[1]) >= LEAST_MONTHS):
+            number = self.months.get(int(late[1]))
+            return None if number is None else f"{self.letter}{number:02d}"
         match = re.fullmatch(rf"(?:{letters})?([0-9]{{1,2}})", whole(text), re.IGNORECASE)
         if match is None or int(match[1]) > self.last_visit:
             return None
@@ -85,6 +96,17 @@ class Study:
                 return HipId(found, named, side)
         return None
 
+    def is_film(self, stem: str) -> bool:
+        """Whether a name is a subject's and a visit's without a side: a film of both hips.
+
+        Examples
+        --------
+        >>> CHECK.is_film("0003088_T00_AP"), OAI.is_film("OI00_9000099"), CHECK.is_film("logo")
+        (True, True, False)
+        """
+        bare = re.sub(r"_(ap|pelvis|both|hips?)$", "", stem.strip(), flags=re.IGNORECASE)
+        return self.image(f"{bare}_L") is not None
+
     def image(self, stem: str) -> HipId | None:
         """The hip of an image by its name, which may have a word before it: Cropped_3088_T00_APR.
 
@@ -108,16 +130,14 @@ class Study:
         return f"{hip.subject:0>{LONGEST_SUBJECT}}_{hip.visit}_AP{letter}"
 
 
-CHECK = Study("CHECK", "T", (), 10)
-OAI = Study("OAI", "V", ("OI",), 11)
-
-
-def whole(text: str) -> str:
-    """A text without blanks around it, and a whole number without decimals: "3088.0" is "3088".
-
-    Programs that know of missing values write whole numbers so.
-    """
-    return re.sub(r"(?<=[0-9])\.0+$", "", text.strip())
+CHECK = Study("CHECK", "T", (), 10, {12 * years: years for years in (0, 2, 5, 8, 10)})
+OAI = Study(
+    "OAI",
+    "V",
+    ("OI",),
+    11,
+    {0: 0, 12: 1, 18: 2, 24: 3, 30: 4, 36: 5, 48: 6, 60: 7, 72: 8, 84: 9, 96: 10, 108: 11},
+)
 
 
 def subject_of(text: str) -> str | None:
@@ -155,6 +175,8 @@ class ImageFlow:
     """Of hips that the table does not have."""
     other_names: int
     """Whose names are no hip's."""
+    films: int = 0
+    """Of ``other_names``, those of both hips by their names: their hips must be cropped first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +230,11 @@ class TableFlow:
                 f"{seen.found} images: {seen.used} used, {seen.left_out} of hips left out, "
                 f"{seen.without_row} without a row, {seen.other_names} with other names"
             )
+            if seen.films:
+                lines.append(
+                    f"{seen.films} of those are films of both hips: crop their hips first "
+                    "(`rhoa hips scans.csv`, `rhoa xray --detector`)"
+                )
         return "\n".join(lines)
 
 
@@ -223,6 +250,8 @@ class Intake:
 
 IMAGES = (*PICTURES, ".dcm")
 GRADES = frozenset("01234")
+Readings = Literal["same", "first", "median", "highest"]
+READINGS: tuple[Readings, ...] = ("same", "first", "median", "highest")
 SHOWN = 5  # wrong values that a message lists
 SHORT = 3  # characters that a value may have to be repeated in a message: no subject's number
 
@@ -270,6 +299,9 @@ class Request:
     visits: frozenset[str] | None
     """None for all."""
     codes: Codes
+    out: str | PathLike[str] | None = None
+    readings: Readings = "same"
+    mirrored: bool = False
 
 
 class Faults:
@@ -305,10 +337,10 @@ def import_table(table: str, rows: int, entries: Iterable[TableEntry], request: 
         )
     counting = [entry for entry in entries if entry.counts]
     wanted = [c for c in counting if request.visits is None or c.hip.visit in request.visits]
-    outcomes = _outcomes(table, wanted, request.codes)
+    outcomes = _outcomes(table, wanted, request)
     graded = {hip: o.kl for hip, o in outcomes.items() if o.kl is not None}
     ungraded = Counter(o.code for o in outcomes.values() if o.kl is None and not o.prosthesis)
-    paths, others = (None, 0) if request.images is None else _images(request)
+    paths, others, films = (None, 0, 0) if request.images is None else _images(request)
     hips = []
     for hip in sorted(graded, key=in_order):
         name = Path(f"{request.study.image_name(hip)}.png")
@@ -316,6 +348,8 @@ def import_table(table: str, rows: int, entries: Iterable[TableEntry], request: 
         if path is not None:
             kl = graded[hip]
             hips.append(Hip(path, hip.subject, hip.side, "xray", kl, hip.visit, label_of(kl)))
+    if request.out is not None:
+        hips = _standing_alike(hips, Path(request.out), mirrored=request.mirrored)
     flow = TableFlow(
         rows=rows,
         hips=len(entries),
@@ -327,7 +361,9 @@ def import_table(table: str, rows: int, entries: Iterable[TableEntry], request: 
         without_image=len(graded) - len(hips),
         kept=len(hips),
         doubtful=sum(hip.kl == 1 for hip in hips),
-        images=None if paths is None else _image_flow(paths, others, entries, kept=len(hips)),
+        images=None
+        if paths is None
+        else _image_flow(paths, (others, films), entries, kept=len(hips)),
     )
     if not hips:
         raise ManifestError(f"{table}: no hip is left. What became of them:\n{flow}")
@@ -347,10 +383,13 @@ def plain_code(text: str) -> str:
         return text.strip().upper()
 
 
-def _outcomes(table: str, entries: Sequence[TableEntry], codes: Codes) -> dict[HipId, GradeCell]:
+def _outcomes(
+    table: str, entries: Sequence[TableEntry], request: Request
+) -> dict[HipId, GradeCell]:
+    """What is known of each hip; a missing reading beside another one says nothing."""
+    codes = request.codes
     prosthesis, missing = plain(codes.prosthesis), plain(codes.missing)
-    outcomes: dict[HipId, GradeCell] = {}
-    first: dict[HipId, str] = {}
+    read: dict[HipId, list[tuple[str, GradeCell]]] = {}
     faults, clashes = Faults(table), []
     for where, hip, grade, _ in entries:
         code = plain_code(grade.text)
@@ -363,36 +402,74 @@ def _outcomes(table: str, entries: Sequence[TableEntry], codes: Codes) -> dict[H
         else:
             faults.add(where, "grade", grade.text)
             continue
-        first.setdefault(hip, where)
-        known = outcomes.setdefault(hip, outcome)
-        if (known.kl, known.prosthesis) != (outcome.kl, outcome.prosthesis):
-            clashes.append(f"{first[hip]} and {where}")
+        read.setdefault(hip, []).append((where, outcome))
     faults.settle(
         "grades are 0 to 4; correct them, or name the codes: codes=rhoa.cohort.Codes(...)"
     )
+    outcomes: dict[HipId, GradeCell] = {}
+    for hip, readings in read.items():
+        stated = [(where, one) for where, one in readings if one.kl is not None or one.prosthesis]
+        grades = sorted(one.kl for _, one in stated if one.kl is not None)
+        first = (stated or readings)[0]
+        outcomes[hip] = first[1]
+        others = [where for where, one in stated if one != first[1]]
+        if others and (request.readings == "same" or len(grades) < len(stated)):
+            clashes.append(f"{first[0]} and {others[0]}")
+        elif request.readings == "median" and grades:  # of two in the middle, the higher
+            outcomes[hip] = GradeCell(grades[len(grades) // 2])
+        elif request.readings == "highest" and grades:
+            outcomes[hip] = GradeCell(grades[-1])
     if clashes:
         more = "; ..." if len(clashes) > SHOWN else ""
+        rule = (
+            ""
+            if request.readings != "same"
+            else (', or name the rule of several readers: readings="median", "highest" or "first"')
+        )
         raise ManifestError(
             f"{table}: {len(clashes)} times a hip is stated again with another grade "
             f"({'; '.join(clashes[:SHOWN])}{more}); a hip has one grade a visit; remove the rows "
-            "that do not hold."
+            f"that do not hold{rule}."
         )
     return outcomes
 
 
-def _images(request: Request) -> tuple[dict[HipId, Path], int]:
-    """Images by the hip that their names state, and how many names state none."""
+def _standing_alike(hips: Iterable[Hip], out: Path, *, mirrored: bool) -> list[Hip]:
+    """The hips with crops of their own in ``out``, right ones mirrored, which say that they are."""
+    out.mkdir(parents=True, exist_ok=True)
+    placed = []
+    for hip in hips:
+        levels = read_crop(hip.crop, side=hip.side, accept=("label", "size", "shape"))
+        label = crop_label(hip.crop)
+        turned = mirrored or label.get("mirrored") == "yes"
+        if hip.side == "right" and not turned:
+            levels = levels[:, ::-1]
+        file = out / f"{hip.crop.stem}.png"
+        grey = (np.clip(levels, 0, 255) + 0.5).astype(np.uint8)
+        atomic_write(file, encode_crop(grey, side=hip.side, source="xray"))
+        placed.append(replace(hip, image=file))
+    if len({hip.image for hip in placed}) < len(placed):
+        raise ManifestError(
+            f"{out.name}: two images have one name in different folders; give each its own."
+        )
+    return placed
+
+
+def _images(request: Request) -> tuple[dict[HipId, Path], int, int]:
+    """Images by the hip that their names state; how many state none, and how many of both."""
     folder = Path(request.images or ".")
     if not folder.is_dir():
         raise MissingFileError(f"{folder.name}: no such folder of images; check the path.")
     paths: dict[HipId, Path] = {}
-    others = again = 0
+    others = again = films = 0
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in IMAGES or not path.is_file():
+        own = request.out is not None and path.is_relative_to(request.out)
+        if path.suffix.lower() not in IMAGES or own or not path.is_file():
             continue
         hip = request.study.image(path.stem)
         if hip is None:
             others += 1
+            films += request.study.is_film(path.stem)
         elif paths.setdefault(hip, path) != path:
             again += 1
     if again:
@@ -400,20 +477,25 @@ def _images(request: Request) -> tuple[dict[HipId, Path], int]:
             f"{folder.name}: {again} images are of hips and visits that another image is of; each "
             "needs one image; move the others away."
         )
-    return paths, others
+    return paths, others, films
 
 
 def _image_flow(
-    paths: Mapping[HipId, Path], others: int, entries: Iterable[TableEntry], *, kept: int
+    paths: Mapping[HipId, Path],
+    others: tuple[int, int],
+    entries: Iterable[TableEntry],
+    *,
+    kept: int,
 ) -> ImageFlow:
     stated = {entry.hip for entry in entries}
     with_row = len(paths.keys() & stated)
     return ImageFlow(
-        found=len(paths) + others,
+        found=len(paths) + others[0],
         used=kept,
         left_out=with_row - kept,
         without_row=len(paths) - with_row,
-        other_names=others,
+        other_names=others[0],
+        films=others[1],
     )
 
 
@@ -461,6 +543,9 @@ def check(
     visits: Sequence[str] | None = None,
     columns: CheckColumns = CHECK_COLUMNS,
     codes: Codes = CHECK_CODES,
+    out: str | PathLike[str] | None = None,
+    readings: Readings = "same",
+    mirrored: bool = False,
 ) -> Intake:
     """The hips of a CHECK table that have a grade and an image, and counts of all others.
 
@@ -480,6 +565,17 @@ def check(
     codes
         What stands for a prosthesis and for a missing grade: 5 and 9, as far as published code on
         CHECK tells. Other numbers are errors until they are named here.
+
+    out
+        Folder for crops of the hips as 8-bit PNG, right ones mirrored, which the manifest then
+        names: images may be PNG of 8 or 16 bits, TIFF, JPEG or DICOM. None where images are used as
+        they are, and right hips are mirrored already.
+    readings
+        Of a hip that has several grades at a visit: ``"same"`` (they must be), ``"first"``,
+        ``"median"`` (of two in the middle the higher) or ``"highest"``. A missing reading beside
+        another one says nothing.
+    mirrored
+        Whether images of right hips are mirrored already, so that ``out`` leaves them so.
 
     Returns
     -------
@@ -510,7 +606,7 @@ def check(
     = 2 in the manifest, 1 of them KL 1 without a label
     """
     source = open_table(table)
-    request = Request(CHECK, images, _visits(visits, CHECK), codes)
+    request = _request(CHECK, images, _visits(visits, CHECK), codes, out, readings, mirrored)
     grades = _grade_columns(source, columns.wide, CHECK)
     is_long = None not in {source.find(columns.id), source.find(columns.grade)}
     is_wide = source.find(columns.subject) is not None and bool(grades)
@@ -537,6 +633,9 @@ def oai(
     visits: Sequence[str] | None = None,
     columns: OaiColumns = OAI_COLUMNS,
     codes: Codes = OAI_CODES,
+    out: str | PathLike[str] | None = None,
+    readings: Readings = "same",
+    mirrored: bool = False,
 ) -> Intake:
     """The hips of an OAI table that have a grade and an image, and counts of all others.
 
@@ -561,6 +660,17 @@ def oai(
     codes
         What stands for a prosthesis and for a missing grade, beside the OAI's missing values
         (``.``, ``.A`` to ``.Z``, ``.: Missing Form/Incomplete Workbook``).
+
+    out
+        Folder for crops of the hips as 8-bit PNG, right ones mirrored, which the manifest then
+        names: images may be PNG of 8 or 16 bits, TIFF, JPEG or DICOM. None where images are used as
+        they are, and right hips are mirrored already.
+    readings
+        Of a hip that has several grades at a visit: ``"same"`` (they must be), ``"first"``,
+        ``"median"`` (of two in the middle the higher) or ``"highest"``. A missing reading beside
+        another one says nothing.
+    mirrored
+        Whether images of right hips are mirrored already, so that ``out`` leaves them so.
 
     Returns
     -------
@@ -598,9 +708,24 @@ def oai(
             f"by {'both' if columns.visit else 'neither'}; got grade={grade!r}."
         )
     source = open_table(table)
-    request = Request(OAI, images, _visits(visits, OAI), codes)
+    request = _request(OAI, images, _visits(visits, OAI), codes, out, readings, mirrored)
     rows, entries = _oai_hips(source, grade, columns)
     return import_table(source.path.name, rows, entries, request)
+
+
+def _request(
+    study: Study,
+    images: str | PathLike[str] | None,
+    visits: frozenset[str] | None,
+    codes: Codes,
+    out: str | PathLike[str] | None,
+    readings: Readings,
+    mirrored: bool,  # noqa: FBT001  # passed on
+) -> Request:
+    require_choice("readings", readings, READINGS)
+    if out is not None and images is None:
+        raise ParameterError("out is for crops of images; pass images=, the folder they are in.")
+    return Request(study, images, visits, codes, out, readings, mirrored)
 
 
 class _Grades(NamedTuple):

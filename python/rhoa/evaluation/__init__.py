@@ -8,7 +8,14 @@ from rhoa.evaluation.decision_curves import (
     choose_threshold,
     decision_curve,
 )
-from rhoa.evaluation.metrics import Baseline, Confusion, Estimate, Evaluation, evaluate
+from rhoa.evaluation.metrics import (
+    Baseline,
+    Confusion,
+    Estimate,
+    Evaluation,
+    evaluate,
+    evaluate_by,
+)
 
 __all__ = [
     "AnswerTest",
@@ -26,6 +33,7 @@ __all__ = [
     "compare",
     "decision_curve",
     "evaluate",
+    "evaluate_by",
     "fit_temperature",
     "reliability",
 ]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
 
 from rhoa._types import SIDES
-from rhoa.errors import ManifestError, MissingFileError, ParameterError, require_choice
-from rhoa.files import atomic_write, csv_text, shown
+from rhoa.errors import ManifestError, MissingFileError, ParameterError, require_choice, warn_user
+from rhoa.files import atomic_write, csv_text, listed, shown
 from rhoa.hips.bounding_boxes import MOST_OUTSIDE, BoxRules, checked_box
 from rhoa.radiograph import Box, squared
+from rhoa.tables import SIDE_WORDS, decoded, open_table, plain_name, read_rows, side_in_table, whole
 from rhoa.xray.refusals import Extent, accepted, settled
 
 if TYPE_CHECKING:
@@ -34,6 +36,16 @@ CATEGORY = "hip"
 MATLAB_EDGE = 0.5
 """Where MATLAB's spatial coordinates begin: its pixel 1 covers 0.5 to 1.5."""
 
+NO_HIPS = frozenset(
+    {
+        *("no", "non", "not", "without", "prosthesis", "prosthetic", "implant", "arthroplasty"),
+        *("replacement", "endoprosthesis", "tha", "thr", "metal", "background"),
+    }
+)
+"""Words of categories that are no natural hips, whatever else their names say."""
+
+_CORNERS = ("x", "y", "width", "height")
+_JOINED = re.compile(r"(l|r|left|right)?(hips?)(l|r|left|right)?")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _BOXES = re.compile(r"\s*\[?[\s\d.,;eE+-]*\]?\s*")
 
@@ -51,79 +63,202 @@ class LabelledImage:
 
 
 class _Drawn(NamedTuple):
-    """A box as its file has it: what names its side, x, y, width, height, and where it stands."""
+    """A box as its file has it: its side, x, y, width, height, and where it stands."""
 
-    label: str
+    side: Side | None
     corners: tuple[float, ...]
     where: str
     score: float | None = None
 
 
 def read_coco(
-    path: str | PathLike[str], *, folder: str | PathLike[str] | None = None, shows: Shows = "pelvis"
+    path: str | PathLike[str],
+    *,
+    folder: str | PathLike[str] | None = None,
+    shows: Shows = "pelvis",
+    hip_class: str | Collection[str] = (),
 ) -> list[LabelledImage]:
     """The images of a COCO file with their hip boxes, in the file's order.
 
-    Taken are annotations of categories whose name has the word "hip"; where there is but one
-    category, of that, whatever its name. A box of a pelvis is of the side that its attribute
-    ``side`` tells, else its category's name ("hip left"). Where nothing does, it is of the half
-    that its middle lies in, if the image is a landscape, as pelves are; else, of two boxes, the one
-    at larger columns is the left. Images without boxes are kept.
+    Taken are annotations of categories whose name has the word "hip" (``hip_L``, ``RHip``, "left
+    hip", but not "no hip" or "hip prosthesis"); where there is but one category that annotations
+    use, of that, whatever its name. A box of a pelvis is of the side that its attribute ``side``
+    says, else its category's name. Where neither does, it is of the half that its middle lies in,
+    if the image is a landscape, as pelves are; else, of two boxes, the one at larger columns is the
+    left. An annotation without a box has the box of its polygons or mask. Crowds (``iscrowd``) are
+    left out with a warning. Images without boxes are kept.
 
     Parameters
     ----------
     path
-        JSON with ``images``, ``annotations`` and ``categories``, as Label Studio and CVAT export
-        it; ``bbox`` is [x, y, width, height] from the corner of the image.
+        JSON with ``images``, ``annotations`` and ``categories``, as CVAT, Roboflow and Label Studio
+        export it (``bbox`` is [x, y, width, height] from the corner of the image), or Label
+        Studio's own JSON, whose boxes are in percent.
     folder
-        What a relative ``file_name`` is relative to. Default: the folder of ``path``.
+        What a relative ``file_name`` is relative to. Default: the folder of ``path``. Names of
+        another machine (URLs, backslashes, folders that are not here) are sought by their ends.
     shows
         ``"pelvis"``: both hips; ``"half"``: one hip that looks like a left one, as
         `rhoa.hips.halves` makes it.
+    hip_class
+        The categories that are hips, by name or id, where their names do not say it.
 
     Raises
     ------
     MissingFileError
         If there is no such file.
     ManifestError
-        If it is no COCO file, or an annotation is damaged, turned, of an unknown image or side.
+        If it is no COCO file, no category is evidently a hip, or an annotation is damaged, turned,
+        of an unknown image or side.
+
+    Examples
+    --------
+    >>> import json, tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "boxes.json"
+    >>> image = {"id": 1, "file_name": "a.png", "width": 400, "height": 300}
+    >>> drawn = {"image_id": 1, "category_id": "2", "bbox": [250, 100, 80, 90]}
+    >>> kinds = [{"id": 1, "name": "no hip"}, {"id": 2, "name": "hip_L"}]
+    >>> content = {"images": [image], "annotations": [drawn], "categories": kinds}
+    >>> _ = file.write_text(json.dumps(content))
+    >>> read_coco(file)[0].boxes[0].side
+    'left'
     """
     require_choice("shows", shows, SHOWS)
     path = Path(path)
     content = _read_json(path)
     base = path.parent if folder is None else Path(folder)
-    hips = _hip_categories(content, path)
-    images: dict[Any, LabelledImage] = {}
+    hips = _hip_categories(content, path, hip_class)
+    images: dict[str, LabelledImage] = {}
     for number, image in enumerate(content["images"], 1):
         where = f"{shown(path)}, image {number}"
-        identity, name = _field(image, "id", where), _field(image, "file_name", where)
-        if not isinstance(identity, int | str) or not isinstance(name, str) or not name:
-            raise ManifestError(f"{where}: its id or file_name is no name; export it again.")
+        identity, name = _identity(image, "id", where), _field(image, "file_name", where)
+        if not isinstance(name, str) or not name:
+            raise ManifestError(f"{where}: its file_name is no name; export it again.")
         if identity in images:
-            raise ManifestError(f"{where}: its id {identity!r} is another image's too.")
-        file = base / name.replace("\\", "/")
+            raise ManifestError(f"{where}: its id {identity} is another image's too.")
+        names = _likely_names(name)
+        file = next((base / one for one in names if (base / one).is_file()), base / names[0])
         images[identity] = LabelledImage(file, (), _shape(image, where), shows)
-    drawn: dict[Any, list[_Drawn]] = {identity: [] for identity in images}
+    drawn: dict[str, list[_Drawn]] = {identity: [] for identity in images}
+    crowds = 0
     for number, annotation in enumerate(content["annotations"], 1):
         where = f"{shown(path)}, annotation {number}"
-        category = _field(annotation, "category_id", where)
+        category = _identity(annotation, "category_id", where)
         if category not in hips:
             continue
-        identity = _field(annotation, "image_id", where)
-        if not isinstance(identity, int | str) or identity not in images:
+        identity = _identity(annotation, "image_id", where)
+        if identity not in images:
             raise ManifestError(f"{where}: no image has its image_id; export the file again.")
-        attributes = annotation.get("attributes") or {}
-        if attributes.get("rotation"):
-            raise ManifestError(
-                f"{where}: a box turned by {attributes['rotation']} degrees; draw it upright."
-            )
-        corners = _corners(_field(annotation, "bbox", where), where)
-        name = str(attributes.get("side", "")) + " " + hips[category]
-        if shows == "pelvis" and images[identity].shape is None and _side_in(name) is None:
-            told_by = "neither a side nor the width of its image is told"
-            raise ManifestError(f"{where}: {told_by}; export width and height.")
-        drawn[identity].append(_Drawn(name, corners, where, _score(annotation, where)))
+        if str(annotation.get("iscrowd", 0)).casefold() in {"1", "1.0", "true"}:
+            crowds += 1
+            continue
+        attributes = _attributes(annotation)
+        turned = attributes.get("rotation", annotation.get("rotation"))
+        if _number(turned) != 0 and turned not in {None, ""}:
+            raise ManifestError(f"{where}: a box turned by {turned} degrees; draw it upright.")
+        corners = _corners(_bbox(annotation, images[identity].shape, where), where)
+        side = _side_of(attributes, hips[category], where)
+        if shows == "pelvis" and images[identity].shape is None and side is None:
+            known = "neither a side nor the width of its image is known"
+            raise ManifestError(f"{where}: {known}; export width and height.")
+        drawn[identity].append(_Drawn(side, corners, where, _score(annotation, where)))
+    if crowds:
+        warn_user(
+            f"{shown(path)}: {crowds} annotations of hips are crowds (iscrowd 1) and are left out; "
+            "where each is one hip, set iscrowd to 0."
+        )
     return [_labelled(image, drawn[identity]) for identity, image in images.items()]
+
+
+def _likely_names(name: str) -> list[str]:
+    r"""What a file name of an annotation program may mean here, the whole name first.
+
+    Examples
+    --------
+    >>> _likely_names("images\\\\a%20b.png")
+    ['images/a%20b.png', 'images/a b.png', 'a b.png']
+    """
+    plain = name.replace("\\", "/")
+    query = urlsplit(plain).query  # Label Studio: /data/local-files/?d=films/a.png
+    bare = unquote(query.partition("=")[2] if query.startswith("d=") else plain)
+    bare = bare.replace("\\", "/")
+    parts = [part for part in bare.split("/") if part not in {"", "."}]
+    ends = ["/".join(parts[start:]) for start in range(len(parts))]
+    uploaded = re.sub(r"^[0-9a-f]{8}-", "", parts[-1]) if parts else ""  # by Label Studio
+    return [one for one in dict.fromkeys([re.sub("/+", "/", plain), *ends, uploaded]) if one]
+
+
+def _identity(entry: object, name: str, where: str) -> str:
+    """An id as text: programs write 1, "1" and 1.0 for one another."""
+    value = _field(entry, name, where)
+    if isinstance(value, bool) or not isinstance(value, int | str | float):
+        if name == "image_id":
+            raise ManifestError(f"{where}: no image has its image_id; export the file again.")
+        raise ManifestError(f"{where}: its {name} is no number and no name; export it again.")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _attributes(annotation: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes by their names without capitals; also those listed as name and value."""
+    given = annotation.get("attributes")
+    if isinstance(given, list):
+        pairs = [(one.get("name"), one.get("value")) for one in given if isinstance(one, dict)]
+        given = dict(pairs)
+    return {plain_name(str(k)): v for k, v in given.items()} if isinstance(given, dict) else {}
+
+
+def _side_of(attributes: Mapping[str, Any], category: str, where: str) -> Side | None:
+    """The side that an attribute or the category's name states; they must not contradict."""
+    stated = next((attributes[name] for name in ("side", "laterality") if name in attributes), "")
+    sides = {side for side in (_side_in(str(stated)), _side_in(category)) if side}
+    if len(sides) > 1:
+        raise ManifestError(
+            f"{where}: its attribute says {stated} and its category {category!r}; correct one."
+        )
+    return sides.pop() if sides else None
+
+
+def _bbox(annotation: Mapping[str, Any], shape: tuple[int, int] | None, where: str) -> object:
+    """The box of an annotation, else that of its polygons, else that of its mask."""
+    bbox, outline = annotation.get("bbox"), annotation.get("segmentation")
+    if bbox or not outline:
+        return _field(annotation, "bbox", where)
+    if isinstance(outline, dict):
+        counts, size = outline.get("counts"), outline.get("size") or shape
+        if not isinstance(counts, list) or not isinstance(size, list | tuple) or len(size) != 2:
+            raise ManifestError(
+                f"{where}: it has a compressed mask and no bbox; export boxes or polygons."
+            )
+        runs = np.array([_number(count) for count in counts])
+        if not (np.isfinite(runs).all() and (runs >= 0).all() and runs.sum() <= np.prod(size)):
+            raise ManifestError(f"{where}: its mask is damaged; export it again.")
+        ends = np.cumsum(runs).astype(int)
+        rows = int(size[0])
+        spans = [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=False) if b > a]
+        if not spans or rows < 1:
+            return []
+        left, right = spans[0][0] // rows, (spans[-1][1] - 1) // rows + 1
+        whole = any(a // rows != (b - 1) // rows for a, b in spans)
+        top = 0 if whole else min(a % rows for a, _ in spans)
+        bottom = rows if whole else max((b - 1) % rows for _, b in spans) + 1
+        return [int(left), int(top), int(right - left), int(bottom - top)]
+    polygons = outline if isinstance(outline, list) else []
+    numbers = [n for one in polygons for n in (one if isinstance(one, list) else [one])]
+    points = [_number(n) for n in numbers]
+    if len(points) < 6 or len(points) % 2 or not all(map(math.isfinite, points)):
+        raise ManifestError(f"{where}: bbox is absent and its polygon is damaged; export it again.")
+    x, y = points[::2], points[1::2]
+    return [min(x), min(y), max(x) - min(x), max(y) - min(y)]
+
+
+def _number(value: object) -> float:
+    """A number of JSON, also as text; NaN where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return math.nan
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def write_coco(
@@ -211,27 +346,31 @@ def read_matlab(
     """
     require_choice("shows", shows, SHOWS)
     path = Path(path)
-    rows = _read_rows(path)
     base = path.parent if folder is None else Path(folder)
-    header = [name.strip() for name in rows[0][1]]
+    table = open_table(path)
+    header = list(table.columns)
     if header[0].casefold() != "imagefilename" or len(header) < 2:
         raise ManifestError(
             f"{shown(path)}: its first column must be imageFilename and boxes must follow; "
-            f"got {', '.join(header)}."
+            f"got {table.listed()}."
         )
-    images: dict[str, list[_Drawn]] = {}
-    for line, cells in rows[1:]:
-        where = f"{shown(path)}, line {line}"
-        if len(cells) != len(header) or not cells[0].strip():
-            raise ManifestError(f"{where}: {len(header)} cells are needed; got {len(cells)}.")
-        boxes = images.setdefault(cells[0].strip().replace("\\", "/"), [])
-        boxes += [_Drawn(label, box, where) for label, box in _matlab_boxes(header, cells, where)]
-    if any(_is_hip(box.label) for drawn in images.values() for box in drawn):
-        images = {
-            name: [box for box in drawn if _is_hip(box.label)] for name, drawn in images.items()
-        }
+    images: dict[str, list[tuple[str, _Drawn]]] = {}
+    for row in table.rows(header):
+        where = f"{shown(path)}, {row.where}"
+        cells = [row.cells[name].text for name in header]
+        if not cells[0]:
+            raise ManifestError(f"{where}: its imageFilename is empty; name the picture.")
+        boxes = images.setdefault(cells[0].replace("\\", "/"), [])
+        boxes += [
+            (label, _Drawn(_side_in(label), box, where))
+            for label, box in _matlab_boxes(header, cells, where)
+        ]
+    named = any(_is_hip(label) for drawn in images.values() for label, _ in drawn)
     return [
-        _labelled(LabelledImage(base / name, (), None, shows), drawn)
+        _labelled(
+            LabelledImage(base / name, (), None, shows),
+            [box for label, box in drawn if _is_hip(label) or not named],
+        )
         for name, drawn in images.items()
     ]
 
@@ -262,7 +401,7 @@ def _matlab_boxes(
 
 def _labelled(image: LabelledImage, drawn: Sequence[_Drawn]) -> LabelledImage:
     """The image with its boxes, each with its side."""
-    sides: list[Side | None] = [_side_in(box.label) for box in drawn]
+    sides: list[Side | None] = [box.side for box in drawn]
     middles = [box.corners[0] + box.corners[2] / 2 for box in drawn]
     shape = image.shape
     if image.shows == "half":
@@ -290,27 +429,33 @@ def _labelled(image: LabelledImage, drawn: Sequence[_Drawn]) -> LabelledImage:
 
 def _side_in(text: str) -> Side | None:
     """The side that a name contains; None where it contains none, or both."""
-    sides = [side for side in SIDES if side in _words_of(text)]
-    return sides[0] if len(sides) == 1 else None
+    sides = {SIDE_WORDS[word] for word in _words_of(text) if word in SIDE_WORDS}
+    return sides.pop() if len(sides) == 1 else None
 
 
 def _words_of(text: str) -> set[str]:
-    """The words of a name as leftHip, left_hip or "Hip left"."""
-    return {word.casefold() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", text)}
+    """The words of a name as leftHip, left_hip, hip_L, RHip or "Hip left"."""
+    words = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+", text)
+    found: set[str] = set()
+    for word in map(str.casefold, words):
+        joined = _JOINED.fullmatch(word)
+        found |= {part for part in joined.groups() if part} if joined else {word}
+    return found
 
 
 def _is_hip(name: str) -> bool:
-    return bool(_words_of(name) & {"hip", "hips"})
+    words = _words_of(name)
+    return bool(words & {"hip", "hips"}) and not words & NO_HIPS
 
 
 def _corners(value: object, where: str) -> tuple[float, ...]:
     numbers = value if isinstance(value, list | tuple) else []
-    good = [n for n in numbers if isinstance(n, int | float) and math.isfinite(n)]
+    good = [n for n in map(_number, numbers) if math.isfinite(n)]
     if len(numbers) != 4 or len(good) != 4 or good[2] <= 0 or good[3] <= 0:
         raise ManifestError(
             f"{where}: bbox must be [x, y, width, height], finite and not empty; got {value!r}."
         )
-    return tuple(map(float, good))
+    return tuple(good)
 
 
 def _score(annotation: Mapping[str, Any], where: str) -> float | None:
@@ -324,11 +469,12 @@ def _score(annotation: Mapping[str, Any], where: str) -> float | None:
 
 def _shape(image: Mapping[str, Any], where: str) -> tuple[int, int] | None:
     rows, columns = image.get("height"), image.get("width")
-    if rows is None and columns is None:
+    if rows in {None, 0} and columns in {None, 0}:
         return None
-    if not all(isinstance(n, int) and n > 0 for n in (rows, columns)):
+    numbers = [_number(rows), _number(columns)]
+    if not all(number > 0 and number.is_integer() for number in numbers):
         raise ManifestError(f"{where}: width and height must be pixels; got {columns!r}, {rows!r}.")
-    return int(rows or 0), int(columns or 0)
+    return int(numbers[0]), int(numbers[1])
 
 
 def _field(entry: object, name: str, where: str) -> Any:  # noqa: ANN401  # of JSON
@@ -337,27 +483,63 @@ def _field(entry: object, name: str, where: str) -> Any:  # noqa: ANN401  # of J
     return entry[name]
 
 
-def _hip_categories(content: Mapping[str, Any], path: Path) -> dict[Any, str]:
+def _hip_categories(
+    content: Mapping[str, Any], path: Path, hip_class: str | Collection[str]
+) -> dict[str, str]:
     """Names of the categories that are hips, by their id."""
-    names = {}
+    names: dict[str, str] = {}
+    above = set()  # Roboflow's root, named as the category above the others
     for number, category in enumerate(content["categories"], 1):
         where = f"{shown(path)}, category {number}"
-        names[_field(category, "id", where)] = str(_field(category, "name", where))
-    if len(names) == 1:
+        names[_identity(category, "id", where)] = str(_field(category, "name", where))
+        above.add(str(category.get("supercategory")))
+    used = [
+        _identity(annotation, "category_id", f"{shown(path)}, annotation {number}")
+        for number, annotation in enumerate(content["annotations"], 1)
+    ]
+    if len(names) > 1:
+        names = {i: name for i, name in names.items() if i in used or name not in above}
+    unlisted = [one for one in dict.fromkeys(used) if one not in names]
+    if len(names) == 1 and len(set(used)) == len(unlisted) == 1:
+        names = dict.fromkeys(unlisted, *names.values())  # numbered from 0 here and from 1 there
+        unlisted = []
+    names |= dict.fromkeys(unlisted, "")
+    seen = ", ".join(f"{i} ({name})" if name else f"{i} (unlisted)" for i, name in names.items())
+    asked = [hip_class] if isinstance(hip_class, str) else list(hip_class)
+    wanted = {plain_name(name) for one in asked for name in str(one).split(",")} - {""}
+    chosen = {i: name for i, name in names.items() if {plain_name(name), plain_name(i)} & wanted}
+    if wanted:
+        if not chosen:
+            raise ManifestError(
+                f"{shown(path)}: none of its categories is {', '.join(sorted(wanted))}; it has "
+                f'{seen}; pass hip_class="NAME" of one of them.'
+            )
+        return chosen
+    hips = {i: name for i, name in names.items() if _is_hip(name)}
+    if hips and not unlisted:
+        return hips
+    if len(names) == 1 and not _words_of(next(iter(names.values()))) & NO_HIPS:
         return names
-    hips = {number: name for number, name in names.items() if _is_hip(name)}
-    if not hips:
-        raise ManifestError(
-            f"{shown(path)}: none of its {len(names)} categories is named hip; rename one."
-        )
-    return hips
+    problem = (
+        f"annotations have categories that are not listed ({listed(unlisted, most=5)})"
+        if unlisted
+        else f"none of its {len(names)} categories is named hip"
+    )
+    raise ManifestError(
+        f'{shown(path)}: {problem}; it has {seen}; pass hip_class="NAME" of one of them, or rename '
+        "it."
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise MissingFileError(f"{shown(path)}: no such file; check the path.")
     try:
-        content: dict[str, Any] = json.loads(_text(path))
+        content: Any = json.loads(decoded(path).removeprefix("\ufeff"))
     except (json.JSONDecodeError, RecursionError) as error:
         raise ManifestError(f"{shown(path)}: not a JSON file ({error}).") from None
+    if isinstance(content, list) and content and all(isinstance(one, dict) for one in content):
+        content = _from_label_studio(content, path)
     lists = ("images", "annotations", "categories")
     absent = [
         name
@@ -368,30 +550,48 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise ManifestError(
             f"{shown(path)}: no list of {', '.join(absent)}; export the boxes as COCO JSON."
         )
-    return content
+    plain: dict[str, Any] = content
+    return plain
 
 
-def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """(line, cells) of each row that is not empty, the header first."""
-    reader = csv.reader(_text(path).splitlines())
-    try:
-        rows = [(reader.line_num, cells) for cells in reader if any(c.strip() for c in cells)]
-    except csv.Error as error:
-        raise ManifestError(f"{shown(path)}, line {reader.line_num}: {error}.") from None
-    if not rows:
-        raise ManifestError(f"{shown(path)}: an empty file; write the table again.")
-    return rows
+def _from_label_studio(tasks: Sequence[Mapping[str, Any]], path: Path) -> dict[str, Any]:
+    """Label Studio's own JSON, whose boxes are in percent, as COCO."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    names: dict[str, int] = {}
+    for number, task in enumerate(tasks, 1):
+        where = f"{shown(path)}, task {number}"
+        data = task.get("data", task)
+        texts = data.values() if isinstance(data, dict) else []
+        file = data.get("image") if isinstance(data, dict) else None
+        file = file or next((t for t in texts if isinstance(t, str) and "." in t), None)
+        image: dict[str, Any] = {"id": number, "file_name": file}
+        images.append(image)
+        for drawn in _label_studio_boxes(task):
+            value = drawn.get("value", drawn)
+            labels = value.get("rectanglelabels") if isinstance(value, dict) else None
+            if not isinstance(labels, list) or not labels:
+                continue
+            columns, rows = (_number(drawn.get(f"original_{k}")) for k in ("width", "height"))
+            x, y, width, height = (_number(value.get(name)) for name in _CORNERS)
+            if not (columns > 0 and rows > 0):
+                raise ManifestError(f"{where}: its original_width and original_height are absent.")
+            image |= {"width": int(columns), "height": int(rows)}
+            bbox = [x * columns / 100, y * rows / 100, width * columns / 100, height * rows / 100]
+            annotation = {"image_id": number, "bbox": bbox, "rotation": value.get("rotation") or 0}
+            annotation["category_id"] = names.setdefault(str(labels[0]), len(names))
+            annotations.append(annotation)
+    categories = [{"id": identity, "name": name} for name, identity in names.items()]
+    return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def _text(path: Path) -> str:
-    if not path.is_file():
-        raise MissingFileError(f"{shown(path)}: no such file; check the path.")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(
-            f"{shown(path)}: not a text in UTF-8 ({type(error).__name__})."
-        ) from None
+def _label_studio_boxes(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What was drawn on a task: of its last annotation that was not cancelled, or of its label."""
+    drawn = task.get("label")
+    for annotation in task.get("annotations") or task.get("completions") or []:
+        if isinstance(annotation, dict) and not annotation.get("was_cancelled"):
+            drawn = annotation.get("result")
+    return [one for one in drawn if isinstance(one, dict)] if isinstance(drawn, list) else []
 
 
 # Hip boxes of many pictures as a table that people correct, and what they changed.
@@ -476,8 +676,9 @@ def read_boxes(
     Parameters
     ----------
     path
-        The CSV that `boxes_table` makes (commas, or semicolons as some spreadsheets save it; other
-        columns are left alone), or COCO JSON, where file names are those of the CSV.
+        The CSV that `boxes_table` makes, as any spreadsheet saves it (`rhoa.tables.open_table`;
+        other columns are left alone), or COCO JSON, where file names are those of the CSV, or end
+        as they do.
     known
         The pictures that there are; None where any may be.
 
@@ -501,6 +702,9 @@ def read_boxes(
     drawn: dict[str, LabelledImage] = {}
     for where, image in images:
         name = image.path.as_posix()
+        if known is not None and name not in known and path.suffix.lower() == ".json":
+            name = next((one for one in _likely_names(name) if one in known), name)
+            image = replace(image, path=Path(name))  # noqa: PLW2901
         if known is not None and name not in known:
             raise ManifestError(
                 f"{where}: {name!r} is no picture of this run, which has {_some(known)}; leave "
@@ -590,8 +794,9 @@ def _read_table(path: Path) -> list[tuple[str, LabelledImage]]:
     """(where, picture with its boxes) of each picture of the CSV."""
     pictures: dict[str, tuple[str, list[Box], tuple[int, int] | None]] = {}
     listed: dict[tuple[str, str], int] = {}
-    for line, row in _rows(path):
+    for line, row in read_rows(path, NEEDED, known=COLUMNS):
         where = f"{shown(path)}, line {line}"
+        row["side"] = side_in_table(row["side"])
         if row["side"] not in SIDES:
             raise ManifestError(f"{where}: side must be left or right; got {row['side']!r}.")
         first = listed.setdefault((row["image"], row["side"]), line)
@@ -608,31 +813,6 @@ def _read_table(path: Path) -> list[tuple[str, LabelledImage]]:
         (where, LabelledImage(Path(name), tuple(boxes), shape))
         for name, (where, boxes, shape) in pictures.items()
     ]
-
-
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    if not path.is_file():
-        raise MissingFileError(f"{shown(path)}: no such file of boxes; check the path.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        delimiter = ";" if ";" in text.partition("\n")[0] else ","
-        table = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
-        absent = [name for name in NEEDED if name not in (table.fieldnames or ())]
-        if absent:
-            raise ManifestError(
-                f"{shown(path)}: lacks the columns {', '.join(absent)}; correct the boxes.csv that "
-                "--review wrote, or pass COCO JSON."
-            )
-        rows = []
-        for row in table:
-            cells = {key: (row[key] or "").strip() for key in row if key}
-            if delimiter == ";":  # spreadsheets that save so have decimal commas
-                cells |= {edge: cells[edge].replace(",", ".") for edge in EDGES}
-            if any(cells.values()):
-                rows.append((table.line_num, cells))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{shown(path)}: not a CSV table in UTF-8 ({error}).") from None
-    return rows
 
 
 def _corrected_box(row: Mapping[str, str], where: str) -> Box | None:
@@ -653,7 +833,7 @@ def _corrected_box(row: Mapping[str, str], where: str) -> Box | None:
 
 
 def _stated_shape(row: Mapping[str, str], where: str) -> tuple[int, int] | None:
-    rows, columns = row.get("rows", ""), row.get("columns", "")
+    rows, columns = (whole(row.get(name, "")) for name in ("rows", "columns"))
     if not rows and not columns:
         return None
     if not (rows.isdecimal() and columns.isdecimal()):

@@ -16,9 +16,11 @@ import numpy as np
 from rhoa._types import SIDES
 from rhoa.errors import PixelDataError, ViewError, require_choice, require_names
 from rhoa.files import atomic_write, shown
+from rhoa.hips.bounding_boxes import XRAY_SATURATION_PERCENT
 from rhoa.radiograph import UNKNOWN_SIZE, squared
-from rhoa.raster import KIND, SOFTWARE, encode_png, picture_label
-from rhoa.xray.reader import read_picture
+from rhoa.raster import KIND, SOFTWARE, encode_png, picture_label, stretch
+from rhoa.xray.reader import DisplayedImage, read_picture, read_xray
+from rhoa.xray.refusals import REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from rhoa._types import Side
     from rhoa.hips.bounding_boxes import Source
     from rhoa.radiograph import Box, Radiograph
-    from rhoa.xray.reader import DisplayedImage
 
 CROP_REFUSALS: Mapping[str, str] = MappingProxyType(
     {
@@ -144,7 +145,8 @@ def read_crop(
     Parameters
     ----------
     path
-        A PNG, TIFF or JPEG file of grey levels: `rhoa.hips.read_xray` tells which.
+        A PNG, TIFF or JPEG file of grey levels: `rhoa.hips.read_xray` tells which; or DICOM, whose
+        values are spread over 0 to 255 with 1 % saturated at either end, as rhoa's own X-ray crops.
     side
         Of the patient, where a table says it: a crop that says otherwise is refused.
     accept
@@ -180,7 +182,7 @@ def read_crop(
     """
     path = Path(path)
     name, overruled = shown(path), require_names("accept", accept, CROP_REFUSALS, kind="refusals")
-    picture = read_picture(path, overruled)
+    picture = crop_picture(path, overruled)
     if "label" not in overruled:
         _check_label(name, rhoa_label(picture), side)
     levels = _levels(name, picture)
@@ -200,11 +202,48 @@ def read_crop(
     return padded(levels)
 
 
+def crop_picture(path: Path, accept: Collection[str] = ()) -> DisplayedImage:
+    """The picture of a crop: a PNG, TIFF or JPEG, or DICOM as grey levels of 0 to 255.
+
+    Raises
+    ------
+    ReadError
+        As `rhoa.xray.reader.read_picture` and `rhoa.hips.read_xray`; of DICOM, whose tags describe
+        the film that the crop is of, no refusal is minded.
+    """
+    if not _is_dicom(path):
+        return read_picture(path, accept)
+    image = read_xray(path, pixel_mm="optional", accept=tuple(REFUSALS))
+    levels = stretch(image.pixels, saturate_percent=XRAY_SATURATION_PERCENT)
+    return DisplayedImage(levels.astype(np.float32), "DICOM", "L", None, WHITE, {})
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False  # `read_picture` says why
+
+
 def rhoa_label(picture: DisplayedImage) -> dict[str, str]:
     """What rhoa wrote of a picture; empty for the picture of another program."""
     if not picture.text.get(SOFTWARE, "").startswith("rhoa"):
         return {}
     return {name: picture.text[name] for name in _FIELDS if name in picture.text}
+
+
+def crop_label(path: str | PathLike[str]) -> dict[str, str]:
+    """What rhoa wrote of the crop in a file, without reading its pixels; empty where it did not."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            text = {name: value for name, value in image.info.items() if isinstance(value, str)}
+    except (OSError, ValueError, SyntaxError):
+        return {}
+    by_rhoa = text.get(SOFTWARE, "").startswith("rhoa") and text.get(KIND) == _CROP
+    return {name: text[name] for name in _FIELDS if name in text} if by_rhoa else {}
 
 
 def padded(levels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models import ResNet18_Weights, resnet18
 
-from rhoa.errors import ParameterError, WeightsError, require_extra
-from rhoa.files import MOST_WEIGHTS_BYTES, printable, read_bounded, read_inside, shown
+from rhoa.errors import ParameterError, WeightsError, require_extra, warn_user
+from rhoa.files import MOST_WEIGHTS_BYTES, listed, printable, read_bounded, read_inside, shown
 from rhoa.learning.grader import CLASSES, WEIGHTS_FILE
 from rhoa.learning.recipe import RESNET18, TIMM
 from rhoa.weights import read_safetensors, read_state_dict, read_tensors
@@ -67,14 +67,6 @@ class Backbone(nn.Module):
         features = self.body.forward_head(self.maps(self.body.forward_features(images)))
         outputs: Tensor = self.fc(features)
         return outputs
-
-    def named_as_here(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Tensors under this network's names; those of timm's own files lose their last layer."""
-        if any(key.startswith("body.") for key in given):
-            return dict(given)
-        last = str(self.body.pretrained_cfg["classifier"])
-        taken = {f"body.{k}": value for k, value in given.items() if not k.startswith(f"{last}.")}
-        return taken | {key: self.state_dict()[key] for key in HEAD}
 
 
 def _require_known(timm: Any, name: str) -> str:  # noqa: ANN401  # a module
@@ -302,8 +294,8 @@ def build_network(
     weights
         ``"none"``: random. ``"imagenet"``: torchvision's, from the folder that the environment
         variable RHOA_WEIGHTS_DIR names, else torchvision's own cache or download, sha256 verified.
-        A path: a ``.safetensors`` file, a run folder of `rhoa.train`, or a PyTorch state dict.
-        Weights of 1000 classes lose their last layer, which starts at random.
+        A path: a run folder of `rhoa.train`, or a ``.safetensors`` or PyTorch file as `start_from`
+        takes it: of two classes whole, of others without their last layer, which starts at random.
     seed
         Of random weights.
     backbone
@@ -327,10 +319,12 @@ def build_network(
         )
     if weights == "none":
         return network
-    if weights != "imagenet":
+    if weights != "imagenet" and Path(weights).is_dir():
         load_into(network, read_weights(Path(weights)), where=shown(weights))
+    elif weights != "imagenet":
+        start_from(network, read_weights(Path(weights)), where=shown(weights))
     elif backbone == RESNET18:
-        load_into(network, imagenet(), where=IMAGENET.file)
+        start_from(network, imagenet(), where=IMAGENET.file)
     else:
         own = backbone.removeprefix(TIMM)
         raise WeightsError(
@@ -340,8 +334,137 @@ def build_network(
     return network
 
 
+NUMBERED = {"0": "conv1", "1": "bn1", **{str(n + 3): f"layer{n}" for n in range(1, 5)}}
+"""Parts of a ResNet18 by their numbers in ``nn.Sequential(*network.children())``."""
+_COPIES = ("ema", "momentum", "teacher", "target", "encoder_k")
+"""Words in names of averaged copies, beside which the network itself is taken."""
+_NESTED = 3
+_DROPPED = 4  # named in a message
+IMAGENET_CLASSES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Tensors of a file under the names of a network, and what was before the names."""
+
+    prefix: str
+    tensors: dict[str, Any]
+    rest: dict[str, Any]
+    """Tensors that are of no part of the network, by their names in the file."""
+
+
+def start_from(network: nn.Module, given: Mapping[str, Any], *, where: str) -> None:
+    """Copy what fits of a file of weights into ``network``; a warning says what was left out.
+
+    The network may be in any dictionary of the file (``state_dict``, ``model_state_dict``, beside
+    an optimizer), under any prefix (``module.``, ``_orig_mod.``, ``model.``, ``backbone.``,
+    ``encoder_q.``), with its parts by name or, of a ResNet18, by number. Every tensor of its body
+    must be there and fit. A last layer of two classes is taken; another one, projection heads,
+    queues and averaged copies are not. A first layer of one channel is spread over three.
+
+    Raises
+    ------
+    WeightsError
+        If no network like this one is in the file, or a tensor is missing, unknown, misshapen, of
+        another kind of number, or not finite.
+    """
+    own = network.state_dict()
+    kind = "that network" if isinstance(network, Backbone) else "a ResNet18"
+    candidates = [
+        found
+        for name, tensors in _dictionaries(given)
+        for found in _under_prefixes(name, tensors, network)
+    ]
+    if not candidates:
+        names = [key for _, tensors in _dictionaries(given) for key in tensors]
+        first = f", {printable(names[0], most=80)} first," if names else ""
+        raise WeightsError(
+            f"{where}: none of its {len(names)} tensors{first} is the first layer of {kind} under "
+            f"any prefix; the weights of {kind} with any last layer are needed."
+        )
+
+    def merit(found: _Found) -> tuple[int, bool]:
+        fitting = sum(
+            key in own and _shape(value) == own[key].shape for key, value in found.tensors.items()
+        )
+        return fitting, not any(word in found.prefix.lower() for word in _COPIES)
+
+    best = max(candidates, key=merit)
+    taken, dropped = dict(best.tensors), dict(best.rest)
+    stem = next(iter(own))
+    spread = _shape(taken[stem])[1:2] == (1,) and own[stem].shape[1] == 3
+    if spread:
+        taken[stem] = taken[stem].expand(-1, 3, -1, -1) / 3
+    fits = _shape(taken.get(HEAD[0])) == own[HEAD[0]].shape
+    if not fits:
+        dropped |= {key: taken.pop(key) for key in HEAD if key in taken}
+        taken |= {key: own[key] for key in HEAD}
+    below = f"{where}, under {best.prefix!r}" if best.prefix else where
+    load_into(network, taken, where=below)
+    said = []
+    classes = {_shape(tensor)[:1] for tensor in dropped.values()}
+    if dropped and (len(dropped) > len(HEAD) or classes != {(IMAGENET_CLASSES,)}):
+        sizes = [f"{key} ({' x '.join(map(str, _shape(t)))})" for key, t in dropped.items()]
+        some = printable(listed(sizes, most=_DROPPED), most=200)
+        said.append(f"{len(dropped)} tensors are not of its body and were left out: {some}")
+    if not fits and (said or not dropped):
+        said.append("its last layer starts at random")
+    if spread:
+        said.append("its first layer has one channel, which was spread over three")
+    if said:
+        warn_user(f"{below}: loaded; {'; '.join(said)}.")
+
+
+def _dictionaries(given: Mapping[str, Any], name: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """The dictionaries of a file that hold tensors, with their names; not those of optimizers."""
+    tensors = {k: v for k, v in given.items() if isinstance(k, str) and torch.is_tensor(v)}
+    found = [(name, tensors)] if tensors else []
+    if name.count(".") < _NESTED:
+        for key, value in given.items():
+            if isinstance(value, dict) and isinstance(key, str) and "optim" not in key.lower():
+                found += _dictionaries(value, f"{name}{key}.")
+    return found
+
+
+def _under_prefixes(name: str, tensors: Mapping[str, Any], network: nn.Module) -> list[_Found]:
+    """What a dictionary holds of a network, once for each prefix of its first layer."""
+    stem = next(iter(network.state_dict()))
+    found = []
+    for key, value in tensors.items():
+        if key == stem or key.endswith(f".{stem}"):
+            prefix = key.removesuffix(stem)
+            places = {other: other.removeprefix(prefix) for other in tensors}
+        elif isinstance(network, Backbone):  # timm's own names
+            inner = stem.removeprefix("body.")
+            if key != inner and not key.endswith(f".{inner}"):
+                continue
+            prefix, last = key.removesuffix(inner), str(network.body.pretrained_cfg["classifier"])
+            bare = {o: o.removeprefix(prefix) for o in tensors if o.startswith(prefix)}
+            places = {o: f"body.{b}" for o, b in bare.items() if not b.startswith(f"{last}.")}
+        elif key.endswith("0.weight") and _shape(value)[2:] == (7, 7):
+            prefix = key.removesuffix("0.weight")
+            split = {o: o.removeprefix(prefix).partition(".") for o in tensors}
+            places = {
+                o: f"{NUMBERED[number]}{dot}{tail}"
+                for o, (number, dot, tail) in split.items()
+                if number in NUMBERED and o.startswith(prefix)
+            }
+        else:
+            continue
+        roots = {own.partition(".")[0] for own in network.state_dict() if own not in HEAD}
+        kept = {
+            other: place
+            for other, place in places.items()
+            if other.startswith(prefix) and (place.partition(".")[0] in roots or place in HEAD)
+        }
+        rest = {other: tensor for other, tensor in tensors.items() if other not in kept}
+        renamed = {place: tensors[other] for other, place in kept.items()}
+        found.append(_Found(f"{name}{prefix}", renamed, rest))
+    return found
+
+
 def load_into(network: nn.Module, given: Mapping[str, Tensor], *, where: str) -> None:
-    """Copy ``given`` into ``network``; every tensor must be there and fit, except the last layer.
+    """Copy ``given`` into ``network``; every tensor must be there and fit.
 
     How many batches were seen (``num_batches_tracked``) is in no formula: old files lack it.
 
@@ -351,15 +474,12 @@ def load_into(network: nn.Module, given: Mapping[str, Tensor], *, where: str) ->
         If tensors are missing, unknown, of another shape or kind of number, or not finite.
     """
     own = network.state_dict()
-    kind = "a ResNet18"
-    if isinstance(network, Backbone):
-        kind, given = "that network", network.named_as_here(given)
-    thousand = _shape(given.get("fc.weight"))[:1] == (1000,)
-    taken = {key: value for key, value in given.items() if not (thousand and key in HEAD)}
+    kind = "that network" if isinstance(network, Backbone) else "a ResNet18"
+    taken = dict(given)
     needed = {key for key in own if not key.endswith("num_batches_tracked")}
     shared = taken.keys() & own.keys()
     problems = {
-        "missing": needed - taken.keys() - set(HEAD if thousand else ()),
+        "missing": needed - taken.keys(),
         "unknown": taken.keys() - own.keys(),
         "misshapen": {key for key in shared if _shape(taken[key]) != own[key].shape},
     }
@@ -380,7 +500,8 @@ def load_into(network: nn.Module, given: Mapping[str, Tensor], *, where: str) ->
             first = printable(min(keys), most=80)
             raise WeightsError(
                 f"{where}: {len(keys)} tensors are {problem} (first: {first}); "
-                f"the weights of {kind} with 1000 or {len(CLASSES)} classes are needed."
+                f"the weights of {kind} with {len(CLASSES)} classes, or another last layer in a "
+                "file of their own, are needed."
             )
     network.load_state_dict({**own, **taken})
 

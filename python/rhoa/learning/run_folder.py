@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from rhoa._core import __version__
-from rhoa.cohort.manifest import sha256_of
-from rhoa.errors import WeightsError, require_extra
-from rhoa.files import atomic_write, csv_text, replacing
+from rhoa.cohort.manifest import describing, sha256_of
+from rhoa.errors import WeightsError, WriteError, require_extra, warn_user
+from rhoa.files import atomic_write, csv_text, replacing, writing
 from rhoa.learning.recipe import RESNET18
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 # What a run folder holds beside the weights: what was run, on what, and what came of it.
 
 RUN_FILE = "run.json"
+FILES = "files_sha256"
+"""Entry of ``run.json``: the SHA-256 of other files of its folder."""
+OF_THE_MACHINE = ("versions", "threads", FILES)
+"""Entries that say with what a run was made, not what was asked for."""
 HIP_COLUMNS = ("image", "subject", "side", "source", "visit", "partition", "kl", "label")
 _LIBRARIES = ("torch", "torchvision", "numpy", "safetensors")
 
@@ -49,9 +53,10 @@ def run_record(
     precision: str,
     processes: int,
 ) -> dict[str, Any]:
-    """What ``run.json`` holds: two runs with the same record compute the same.
+    """What ``run.json`` holds: two runs with the same record compute the same, to the bit.
 
-    On one machine; a GPU's last digits may differ. Names of patients are in no part of it.
+    On one machine's CPU with as many threads; a GPU's last digits may differ. Names of patients
+    are in no part of it.
     """
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for hip in hips:
@@ -66,6 +71,7 @@ def run_record(
         "device": device.type,
         "precision": precision,
         "processes": processes,
+        "threads": torch.get_num_threads(),
         **run_hashes(hips),
         "hips": counts,
         "versions": {
@@ -98,12 +104,50 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def prediction_rows(hips: Sequence[Hip], scores: Iterable[float]) -> list[list[object]]:
-    """Rows of ``predictions.csv``: `HIP_COLUMNS` and the score."""
-    return [
-        [*(getattr(hip, name) for name in HIP_COLUMNS), float(score)]
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What two records ask for differently: ``recipe.epochs was 30, is 20``."""
+    here = json.loads(json.dumps(here))
+    found = []
+    for name in dict.fromkeys([*there, *here]):
+        before, now = there.get(name), here.get(name)
+        if before == now or name in OF_THE_MACHINE:
+            continue
+        if name == "recipe" and isinstance(before, dict) and isinstance(now, dict):
+            keys = [
+                key for key in dict.fromkeys([*before, *now]) if before.get(key) != now.get(key)
+            ]
+            simple = [key for key in keys if not isinstance(now.get(key), dict | list)]
+            found += [
+                f"recipe.{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in simple
+            ]
+            found += [f"recipe.{key} differs" for key in keys if key not in simple]
+        elif isinstance(now, str | int | None) and "sha256" not in name:
+            found.append(f"{name} was {before!r}, is {now!r}")
+        else:
+            found.append(f"{_NAMES.get(name, name)} differ")
+    return list(dict.fromkeys(found))
+
+
+_NAMES = {
+    "manifest_sha256": "the hips of the manifest",
+    "split_sha256": "the partitions",
+    "weights_sha256": "the first weights",
+    "hips": "the hips of the manifest",
+}
+
+
+def predictions_table(hips: Sequence[Hip], scores: Iterable[float]) -> str:
+    """``predictions.csv``: `HIP_COLUMNS`, the score, and the columns that describe hips."""
+    others = describing(hips)
+    rows = [
+        [
+            *(getattr(hip, name) for name in HIP_COLUMNS),
+            float(score),
+            *(hip.value(name) for name in others),
+        ]
         for hip, score in zip(hips, scores, strict=True)
     ]
+    return csv_text((*HIP_COLUMNS, "score", *others), rows)
 
 
 # Learning curves: a row for each iteration, readable while the run goes on.
@@ -149,10 +193,11 @@ def growing(
     ):
 
         def add(step: Step) -> None:
-            table.write(csv_text(["" if value is None else repr(value) for value in step], []))
-            lines.write(_json_line(step))
-            table.flush()
-            lines.flush()
+            with writing(HISTORY_CSV):
+                table.write(csv_text(["" if value is None else repr(value) for value in step], []))
+                lines.write(_json_line(step))
+                table.flush()
+                lines.flush()
             if board is not None:
                 for name, value in step._asdict().items():
                     if value is not None and name != "iteration":
@@ -175,7 +220,7 @@ def _json_line(step: Step) -> str:
 # random number generators; the header holds the rest as JSON. Nothing in the file can run code.
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-_HEADER = "rhoa"
+_HEADER, _DIGEST = "rhoa", "sha256"
 _NETWORK, _BEST, _OPTIMIZER, _RANDOM = "network.", "best.", "optimizer.", "random."
 
 
@@ -236,8 +281,21 @@ def save_checkpoint(
         "stale": state.stale,
         "scaler": learner.scaler.state_dict(),
     }
+    text = json.dumps(header)
+    digest = _checkpoint_sha256(text, tensors)
     with replacing(path) as partial:
-        save_file(tensors, partial, metadata={_HEADER: json.dumps(header)})
+        try:
+            save_file(tensors, partial, metadata={_HEADER: text, _DIGEST: digest})
+        except SafetensorError as error:  # a full disk is none of Python's errors there
+            raise WriteError(
+                f"{path.name}: could not be written ({error}); the one before is unchanged. Check "
+                "the space on its disk."
+            ) from None
+
+
+def _checkpoint_sha256(header: str, tensors: Mapping[str, Tensor]) -> str:
+    named = {name: tensors[name] for name in sorted(tensors)}
+    return hashlib.sha256(f"{header}\n{tensors_sha256(named)}".encode()).hexdigest()
 
 
 def load_checkpoint(path: Path, learner: Learner, *, identity: Mapping[str, Any]) -> TrainingState:
@@ -252,8 +310,11 @@ def load_checkpoint(path: Path, learner: Learner, *, identity: Mapping[str, Any]
         raise WeightsError(f"{path.name}: is a link; a checkpoint is a file of its own. Remove it.")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_HEADER])
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
+        header = json.loads(metadata[_HEADER])
+        if metadata[_DIGEST] != _checkpoint_sha256(metadata[_HEADER], tensors):
+            raise ValueError("not what was written")
         _require_same(header["identity"], identity, path)
         _restore(learner, tensors, header["scaler"])
         best_weights = _under(_BEST, tensors)
@@ -283,8 +344,16 @@ def load_checkpoint(path: Path, learner: Learner, *, identity: Mapping[str, Any]
 
 def _require_same(there: Mapping[str, Any], here: Mapping[str, Any], path: Path) -> None:
     here = json.loads(json.dumps(here))
+    if there.get("threads") != here.get("threads"):
+        warn_user(
+            f"{path.name}: was made with {there.get('threads')} threads, and goes on with "
+            f"{here.get('threads')}: the weights are not the same to the bit as those of a run "
+            "that was not interrupted."
+        )
     different = sorted(
-        name for name in {*there, *here} if there.get(name, ...) != here.get(name, ...)
+        name
+        for name in {*there, *here} - {"threads"}
+        if there.get(name, ...) != here.get(name, ...)
     )
     if different:
         raise WeightsError(

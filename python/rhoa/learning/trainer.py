@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import math
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,8 +16,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from rhoa.cohort.leakage import require_no_leaks
+from rhoa.cohort.manifest import sha256_of
 from rhoa.errors import ManifestError, ParameterError, RhoaError, require_count, require_names
-from rhoa.files import atomic_write, csv_text
+from rhoa.files import atomic_write, locked, writing
 from rhoa.hips.crop_files import CROP_REFUSALS
 from rhoa.learning.data import as_input, augment, batches, read_crops, seeded, warp
 from rhoa.learning.grader import CARD_FILE, WEIGHTS_FILE
@@ -36,15 +36,17 @@ from rhoa.learning.preprocessing import WHITE
 from rhoa.learning.recipe import SMALLEST_BATCH, Execution, Recipe
 from rhoa.learning.run_folder import (
     CHECKPOINT_FILE,
-    HIP_COLUMNS,
+    FILES,
     RUN_FILE,
     Best,
     Learner,
     Step,
     TrainingState,
+    differences,
     growing,
     load_checkpoint,
-    prediction_rows,
+    predictions_table,
+    run_hashes,
     run_record,
     save_checkpoint,
     tensors_sha256,
@@ -238,6 +240,8 @@ def validate(
 # The files of a finished run: models, predictions, curves, and the record that seals them.
 
 KEPT = ("last", "best")
+SEALED = ("predictions.csv", "history.csv", "recipe.json")
+"""Files whose digests ``run.json`` holds; that of the weights is in their card."""
 
 
 def finish(
@@ -287,24 +291,66 @@ def finish(
         classes = with_classes(copy.deepcopy(network))
         save_model(classes, place, recipe=recipe, seed=setup.seed, notes=own)
     scores = probabilities(classes, crops.images, crops.images.device)[:, 1]
-    numbered = zip(crops.lines, prediction_rows(hips, scores), strict=True)
-    rows = [row for _, row in sorted(numbered, key=lambda pair: pair[0])]
-    atomic_write(folder / "predictions.csv", csv_text((*HIP_COLUMNS, "score"), rows))
+    order = sorted(range(len(hips)), key=lambda at: crops.lines[at])
+    in_order = [hips[at] for at in order], [scores[at] for at in order]
+    atomic_write(folder / "predictions.csv", predictions_table(*in_order))
     write_curves(folder, state.history)
     atomic_write(folder / "recipe.json", _json(recipe.as_dict()))
-    atomic_write(folder / RUN_FILE, _json(record))
+    sealed = {FILES: {name: sha256_of(folder / name) for name in SEALED}}
+    atomic_write(folder / RUN_FILE, _json({**record, **sealed}))
 
 
 def is_finished(folder: Path, record: Mapping[str, Any]) -> bool:
-    """Whether the run of ``record`` has left its whole folder there, with the weights it sealed."""
-    try:
-        if (folder / RUN_FILE).read_text(encoding="utf-8") != _json(record):
-            return False
-        card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-        with (folder / WEIGHTS_FILE).open("rb") as file:
-            return bool(hashlib.file_digest(file, "sha256").hexdigest() == card["weights_sha256"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    """Whether the run of ``record`` has left its whole folder there, with the files it sealed.
+
+    Raises
+    ------
+    ParameterError
+        If another run has: finished work is not written over.
+    """
+    there = _finished_record(folder)
+    if there is None:
         return False
+    _require_asked_the_same(folder, there, record)
+    try:
+        card = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+        sealed = {WEIGHTS_FILE: card["weights_sha256"], **there.get(FILES, {})}
+        return all(sha256_of(folder / name) == digest for name, digest in sealed.items())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return False
+
+
+def _finished_record(folder: Path) -> dict[str, Any] | None:
+    """What ``run.json`` of a folder says; None where it is no whole run of rhoa.
+
+    Raises
+    ------
+    ParameterError
+        If the folder holds files that a run would write over, and no sign of a run of rhoa.
+    """
+    try:
+        there = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        there = None
+    if isinstance(there, dict):
+        return there
+    own = [name for name in (WEIGHTS_FILE, "predictions.csv", *KEPT) if (folder / name).exists()]
+    if own and not (folder / UNFINISHED).exists():
+        raise ParameterError(
+            f"{folder.name}: holds {', '.join(own)} and no {RUN_FILE} that says what they are; "
+            "choose another folder, or write over them with resume=False (--restart)."
+        )
+    return None
+
+
+def _require_asked_the_same(
+    folder: Path, there: Mapping[str, Any], record: Mapping[str, Any]
+) -> None:
+    if other := differences({name: there.get(name) for name in record}, record):
+        raise ParameterError(
+            f"{folder.name}: holds a finished run of other words ({'; '.join(other)}); choose "
+            "another folder, or write over it with resume=False (--restart)."
+        )
 
 
 def _json(content: object) -> str:
@@ -530,8 +576,10 @@ def train(
     inside.
 
     While it runs, a folder ``unfinished`` holds a checkpoint and the curves so far; all else is
-    written at the end. Called again with the same arguments, it goes on from there, on a CPU to the
-    same bits as if nothing had happened; a run that is finished is left as it is. Started by
+    written at the end. Called again with the same arguments, it goes on from there, on a CPU with
+    as many threads to the same bits as if nothing had happened; a run that is finished is left as
+    it is, and one of other arguments is written over only where ``execution`` says
+    ``resume=False``. A lock keeps a second process out of the folder. Started by
     ``torchrun``, its processes train one model together: each takes its part of every batch.
 
     Parameters
@@ -548,8 +596,8 @@ def train(
     device
         ``"auto"``: a GPU where there is one; else a name that torch knows.
     seed
-        Of random weights, order and augmentation. On one machine's CPU, one seed gives one set of
-        weights, to the bit.
+        Of random weights, order and augmentation. On one machine's CPU with one number of threads
+        (``run.json`` has it), one seed gives one set of weights, to the bit.
     progress
         Called as ``progress(done, total, text)`` after each iteration.
     execution
@@ -571,6 +619,10 @@ def train(
         class.
     WeightsError
         If ``weights`` are absent or do not fit, or the checkpoint is damaged or of another run.
+    ParameterError
+        If ``out`` holds a finished run of another recipe, seed, manifest or start.
+    WriteError
+        If another process trains in ``out``, or the disk is full.
     RhoaError
         If the loss is no longer finite; the message names the iteration and the batch.
 
@@ -597,7 +649,15 @@ def train(
                 f"and {counts[1]} with rHOA are marked train; at least one of each is needed."
             )
     folder, start = Path(out), weights
-    with gathered(device) as (team, place):
+    there = _finished_record(folder) if execution.resume else None
+    if there is not None:  # before a stage that it begins with is trained
+        record = {"recipe": recipe.as_dict(), "seed": seed, **run_hashes(h for _, h in hips)}
+        _require_asked_the_same(folder, there, record)
+    with (
+        gathered(device) as (team, place),
+        writing(folder.name),
+        locked(folder) if team.leads else nullcontext(),
+    ):
         for number, one in enumerate(stages, start=1):
             inner = folder.joinpath(*["first"] * (len(stages) - number))
             run = StageConfig(one, inner, seed, team, place, execution, overruled)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
+import statistics
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rhoa.cohort.manifest import describing, sha256_of
 from rhoa.cohort.partition import PARTITIONS
-from rhoa.errors import ManifestError, MissingFileError, RhoaWarning
+from rhoa.errors import ManifestError, MissingFileError, ParameterError, RhoaWarning
 from rhoa.evaluation.calibration import fit_temperature
 from rhoa.evaluation.comparison import compare
 from rhoa.evaluation.decision_curves import choose_threshold
-from rhoa.evaluation.metrics import Baseline, Evaluation, evaluate, finite
+from rhoa.evaluation.metrics import (
+    NOT_STATED,
+    Baseline,
+    Evaluation,
+    evaluate,
+    evaluate_by,
+    finite,
+)
+from rhoa.hips.crop_files import crop_label
 from rhoa.learning.recipe import RESNET18
+from rhoa.tables import plain_name, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -148,7 +159,13 @@ def _read_history(folder: Path) -> dict[str, NDArray[np.float64]]:
 
 def _read_sets(folder: Path, hips: Sequence[Hip]) -> dict[tuple[str, str], Scores]:
     """Scores by (source, partition), in the manifest's order of hips."""
-    path = folder / "predictions.csv"
+    path = _require_file(folder / "predictions.csv")
+    sealed = _read_json(folder / "run.json").get("files_sha256")
+    if isinstance(sealed, dict) and sealed.get(path.name) not in {None, sha256_of(path)}:
+        raise ManifestError(
+            f"{_where(path)}: is not the file that the training wrote (sha256 differs); restore "
+            "it, or train again."
+        )
     said = _read_predictions(path)
     known = {_key(hip): hip for hip in hips}
     strange = sum(
@@ -204,13 +221,10 @@ def _key(hip: Hip) -> HipKey:
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    with _require_file(path).open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, restval="")
-        rows = list(reader)
-    missing = [name for name in columns if name not in (reader.fieldnames or ())]
-    if missing:
-        raise ManifestError(f"{_where(path)}: lacks the columns {', '.join(missing)}.")
-    return rows
+    try:
+        return [row for _, row in read_rows(_require_file(path), columns)]
+    except ManifestError as error:
+        raise ManifestError(f"{path.parent.name}/{error}") from None
 
 
 def _require_file(path: Path) -> Path:
@@ -230,7 +244,7 @@ def numbers(manifest: Manifest, runs: Sequence[Run]) -> dict[str, Any]:
     hips = manifest.labelled.hips
     return {
         "cohort": _cohort(hips) | {"excluded": dict(manifest.excluded)},
-        "models": [_model(run) for run in runs],
+        "models": [_model(run, hips) for run in runs],
         "baselines": {
             source: {
                 partition: _baseline(_members(hips, [source], [partition]))
@@ -238,7 +252,152 @@ def numbers(manifest: Manifest, runs: Sequence[Run]) -> dict[str, Any]:
             }
             for source in SOURCES
         },
+        "claims": claims(manifest),
+        "participants": participants(hips),
+        "tables": table_numbers(hips),
     }
+
+
+def table_numbers(hips: Sequence[Hip]) -> dict[str, int]:
+    """The numbers of the tables of results as they are printed: a source without hips has none."""
+    measured = [s for s in SOURCES if _members(hips, [s], ("val", "test"))]
+    numbers = {source: number for number, source in enumerate(measured, 2)}
+    return {"cohort": 1, **numbers, "answers": 2 + len(measured)}
+
+
+def claims(manifest: Manifest) -> dict[str, str]:
+    """What can be said of the crops and the labels of a manifest, in words, from itself alone."""
+    hips = manifest.labelled.hips
+    by_rhoa = [label for hip in hips if (label := crop_label(hip.crop))]
+    if len(by_rhoa) == len(hips):
+        crops = "crops that rhoa made, right hips mirrored"
+    elif by_rhoa:
+        crops = (
+            f"{len(by_rhoa)} of {len(hips)} crops were made by rhoa, right hips mirrored; whether "
+            "right hips are mirrored in the others is not known"
+        )
+    else:
+        crops = "crops that were not made by rhoa; whether right hips are mirrored is not known"
+    said = []
+    for value, name in ((1, "rHOA"), (0, "no rHOA")):
+        grades = sorted({hip.kl for hip in hips if hip.label == value and hip.kl is not None})
+        if grades:
+            said.append(f"{name}: Kellgren-Lawrence grade {_range(grades)}")
+    bare = sum(hip.kl is None for hip in hips)
+    if bare:
+        said.append(f"{bare} of {len(hips)} labels have no grade: what defines them is not known")
+    doubtful = [hip for hip in manifest if hip.kl == 1]
+    used = Counter(hip.label for hip in doubtful if hip.label is not None)
+    parts = [f"{count} as {('no rHOA', 'rHOA')[value]}" for value, count in sorted(used.items())]
+    left = sum(hip.label is None for hip in doubtful)
+    parts += [f"{left} left out"] if left else []
+    kl1 = f"KL 1: {', '.join(parts)}" if parts else "no hip of KL 1 is in the manifest"
+    return {
+        "crops": crops,
+        "outcome": "; ".join(said) or "no labels",
+        "kl1": kl1 + (", so a doubtful hip has no right answer" if left and not used else ""),
+    }
+
+
+def _range(grades: Sequence[int]) -> str:
+    first, last = grades[0], grades[-1]
+    whole = list(grades) == list(range(first, last + 1))
+    return f"{first} to {last}" if whole and last > first else " or ".join(map(str, grades))
+
+
+# Who the subjects are, and how good the models are in each subgroup of them.
+
+BAND_YEARS = 10
+MOST_VALUES = 12
+"""Different numbers of a column, beyond which hips are taken together in bands of ten."""
+
+
+def participants(hips: Sequence[Hip]) -> dict[str, dict[str, str]]:
+    """Each column that describes hips in each partition, over subjects, in words."""
+    found: dict[str, dict[str, str]] = {}
+    for column in describing(hips):
+        found[column] = {}
+        for partition in PARTITIONS:
+            first: dict[str, str] = {}
+            for hip in _members(hips, SOURCES, [partition]):
+                first[hip.subject] = first.get(hip.subject) or hip.value(column)
+            found[column][partition] = _distribution(list(first.values()))
+    return found
+
+
+def _distribution(values: Sequence[str]) -> str:
+    stated = [value for value in values if value]
+    absent = len(values) - len(stated)
+    numbers = [number for value in stated if math.isfinite(number := _number(value))]
+    if len(numbers) == len(stated) > 1 and len(set(numbers)) > 2:
+        spread = statistics.stdev(numbers)
+        low, high = min(numbers), max(numbers)
+        text = f"{statistics.fmean(numbers):.1f} (SD {spread:.1f}; {low:g} to {high:g})"
+    elif len(counts := Counter(stated)) > MOST_VALUES:
+        text = f"{len(counts)} different values"
+    else:
+        text = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    return "; ".join(filter(None, [text, f"{absent} {NOT_STATED}" if absent else ""])) or "none"
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def subgroups(manifest: Manifest, runs: Sequence[Run], by: Sequence[str]) -> list[dict[str, Any]]:
+    """The test figures of each model in each subgroup: a dictionary for each, of plain types.
+
+    Raises
+    ------
+    ParameterError
+        If no hip has such a column.
+    """
+    known = {plain_name(name) for hip in manifest for name, _ in hip.others} | {*OWN_COLUMNS}
+    for column in by:
+        if plain_name(column) not in known:
+            raise ParameterError(
+                f"by names {column!r}, and the manifest has {', '.join(sorted(known))}; name some "
+                "of these, with commas between."
+            )
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        for source in SOURCES:
+            scores = run.sets.get((source, "test"))
+            if scores is None:
+                continue
+            for column in by:
+                values = _banded([hip.value(plain_name(column)) for hip in scores.hips])
+                found = evaluate_by(scores.truth, scores.score, values, groups=scores.groups)
+                for name, one in found.items():
+                    positives = one.confusion.tp + one.confusion.fn
+                    rows.append(
+                        {"model": run.name, "source": source, "by": column, "subgroup": name}
+                        | {"hips": one.hips, "subjects": one.groups, "rHOA": int(positives)}
+                        | {figure: _plain(getattr(one, figure)) for figure in BY_SUBGROUP}
+                        | {"warnings": list(one.warnings)}
+                    )
+    return rows
+
+
+OWN_COLUMNS = ("side", "kl", "visit")
+BY_SUBGROUP = ("roc_auc", "balanced_accuracy", "recall", "specificity", "brier")
+MULTIPLICITY = (
+    "Each interval is of one subgroup and is not corrected for their number: of twenty, one misses "
+    "by chance. Subgroups that were not named beforehand suggest differences; they prove none."
+)
+
+
+def _banded(values: Sequence[str]) -> list[str]:
+    """Values as they are; of many different numbers, the decade each lies in."""
+    numbers = [_number(value) for value in values]
+    stated = [value for value in values if value]
+    if len(set(stated)) <= MOST_VALUES or not all(math.isfinite(_number(v)) for v in stated):
+        return list(values)
+    lows = [math.floor(n / BAND_YEARS) * BAND_YEARS if math.isfinite(n) else None for n in numbers]
+    return ["" if low is None else f"{low}-{low + BAND_YEARS - 1}" for low in lows]
 
 
 def _members(hips: Iterable[Hip], sources: Iterable[str], among: Iterable[str | None]) -> list[Hip]:
@@ -279,7 +438,15 @@ def _classes(hips: Sequence[Hip]) -> dict[str, int]:
     return dict(zip(CLASSES, (positive, len(hips) - positive), strict=True))
 
 
-def _model(run: Run) -> dict[str, Any]:
+def _model(run: Run, hips: Sequence[Hip]) -> dict[str, Any]:
+    # What it was trained on: of its recipe's kinds of image, those that there were.
+    there = (run.record.get("hips") or {}).get("train") or {
+        hip.source for hip in hips if hip.partition == PARTITIONS[0]
+    }
+    named = _seen(run.recipe)
+    sources = [source for source in named if source in there] or named
+    lacking = [source for source in named if source not in sources]
+    without = f" (of which there were no {'X-rays' if lacking == ['xray'] else 'CT-APs'})"
     last = {name: finite(values[-1]) for name, values in run.history.items() if values.size}
     backbone = str(run.recipe.get("backbone", RESNET18))
     network = "ResNet18" if backbone == RESNET18 else backbone
@@ -291,8 +458,9 @@ def _model(run: Run) -> dict[str, Any]:
     )
     return {
         "name": run.name,
-        "description": f"{network} {run.recipe.get('description', '')}".strip(),
-        "sources": _seen(run.recipe),
+        "description": f"{network} {run.recipe.get('description', '')}".strip()
+        + (without if lacking else ""),
+        "sources": sources,
         "xray_size": run.recipe.get("xray_size"),
         "epochs": run.recipe.get("epochs"),
         "last_iteration": last,

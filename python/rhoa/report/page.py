@@ -95,6 +95,7 @@ def content_of(title: str, notes: Sequence[str], metrics: Numbers) -> dict[str, 
         "notes": notes,
         "metrics": metrics,
         "checklist": tables.checklist(metrics),
+        "described": tables.described_tables(metrics),
         "printed": tables.estimate_text,
         "SOURCES": SOURCES,
         "CLASSES": CLASSES,
@@ -299,10 +300,10 @@ def _curves(models: Sequence[Run], metrics: Numbers) -> list[tuple[str, list[dic
 
 
 def _compared(metrics: Numbers) -> list[tuple[int, str, Numbers]]:
-    """Tables from 5 on: number, source, and the reference against the other models."""
-    found = metrics["findings"]
+    """Number of each table, source, and the reference against the other models."""
+    found, first = metrics["findings"], metrics["tables"]["answers"] + 1
     sources = [source for source in reversed(SOURCES) if found[source]["comparisons"]]
-    return [(number, source, found[source]) for number, source in enumerate(sources, start=5)]
+    return [(number, source, found[source]) for number, source in enumerate(sources, first)]
 
 
 def _calibrated(
@@ -310,7 +311,7 @@ def _calibrated(
 ) -> list[tuple[int, str, Sequence[Numbers], list[tuple[str, object]], object]]:
     """Number of the table, source, its rows, reliability of each model, decision curves."""
     found = []
-    number = 5 + len(_compared(metrics))
+    number = metrics["tables"]["answers"] + 1 + len(_compared(metrics))
     for source in reversed(SOURCES):
         tested = [(run, run.sets[source, "test"]) for run in models if (source, "test") in run.sets]
         if not tested or not tested[0][1].has_both_classes:

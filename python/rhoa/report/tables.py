@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rhoa.cohort.partition import PARTITIONS
 from rhoa.evaluation.metrics import SMALL_CLASS
-from rhoa.report.collect import CLASSES, SOURCES
+from rhoa.report.collect import CLASSES, MULTIPLICITY, SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -117,7 +117,6 @@ _BY_HAND = (
 )
 
 
-_OUTCOME = "rHOA: Kellgren-Lawrence grade 2 or more; no rHOA: grade 0"
 _UNPLANNED = "not planned beforehand as far as the run knows"
 _IMBALANCE = "classes as they are; results beside those of always answering the larger class"
 _THRESHOLD = "probability of rHOA, called at 0.5; beside it a threshold chosen on validation hips"
@@ -139,10 +138,13 @@ def checklist(metrics: Numbers) -> list[Item]:
     missing = f"of {flow['start']} hips left out: {excluded or 'none'}; nothing imputed"
     sizes = {model["provenance"]["image_size"] for model in metrics["models"]} - {None}
     size = f", resized to {joined(str(n) for n in sorted(sizes))} pixels" if sizes else ""
-    preparation = f"crops of hips, right ones mirrored, grey levels 0 to 255{size}"
+    claims, numbers = metrics["claims"], metrics["tables"]
+    preparation = f"{claims['crops']}; grey levels 0 to 255{size}"
+    outcome = f"{claims['outcome']}; {claims['kl1']}"
+    results = f"Tables 2 to {numbers['answers']}" if metrics["models"] else OPEN
     known = [
         Item("7", "Methods: data", "Preparation of images", preparation),
-        Item("8", "Methods: reference", "Outcome", _OUTCOME),
+        Item("8", "Methods: reference", "Outcome", outcome),
         Item("10", "Methods: data", "Sample size", f"{_sizes(cohort)}; {_UNPLANNED}"),
         Item("11", "Methods: data", "Missing data", missing),
         Item("12", "Methods: training", "Model, training, tuning", _training(metrics)),
@@ -151,12 +153,54 @@ def checklist(metrics: Numbers) -> list[Item]:
         Item("16", "Methods: partitions", "No person in two", _separation(cohort, leaks)),
         Item("20", "Results: data", "Participants, by partition", f"{_sizes(cohort)}: Table 1"),
         Item("22", "Other", "Model as used", _weights(metrics)),
-        Item("23", "Results: performance", "Performance with intervals", "Tables 2 to 4"),
+        Item("23", "Results: performance", "Performance with intervals", results),
         Item("23", "Results: performance", "Failure analysis", _failures(metrics)),
         Item("26", "Discussion", "Limitations that numbers show", _limits(metrics)),
     ]
-    items = [*known, *(Item(*row, OPEN) for row in _BY_HAND)]
+    answers = {
+        "5": _described(metrics, ("site", "scanner", "kernel", "year", "slice_thickness_mm")),
+        "14": _fairness(metrics),
+    }
+    items = [*known, *(Item(*row, answers.get(row[0], OPEN)) for row in _BY_HAND)]
     return sorted(items, key=lambda item: int(item.tripod))
+
+
+def _described(metrics: Numbers, columns: Iterable[str]) -> str:
+    """Where, when and how images were taken, as far as columns of the manifest say it."""
+    known = [name for name in columns if name in metrics["participants"]]
+    return f"{joined(known)} by partition: table of participants" if known else OPEN
+
+
+def _fairness(metrics: Numbers) -> str:
+    by = list(dict.fromkeys(row["by"] for row in metrics.get("subgroups", ())))
+    return f"results by {joined(by)}: table of subgroups" if by else OPEN
+
+
+def described_tables(metrics: Numbers) -> list[tuple[str, list[str], list[list[str]], str]]:
+    """The tables of participants and of subgroups: caption, heads, rows, and a note."""
+    found = []
+    if metrics["participants"]:
+        heads = ["Of subjects", *(PART_NAMES[partition] for partition in PARTITIONS)]
+        rows = [
+            [name.replace("_", " "), *(parts[partition] for partition in PARTITIONS)]
+            for name, parts in metrics["participants"].items()
+        ]
+        found.append(
+            ("Participants, as the columns of the manifest describe them", heads, rows, "")
+        )
+    if metrics.get("subgroups"):
+        figures = {"roc_auc": "ROC AUC", "balanced_accuracy": "Balanced accuracy"}
+        figures |= {"recall": "Recall", "specificity": "Specificity"}
+        heads = ["Subgroup", "Model", "Test images", "Hips", "Subjects", "rHOA", *figures.values()]
+        rows = []
+        for one in metrics["subgroups"]:
+            printed = [estimate_text(one[name]) for name in figures]
+            cells = [f"{value} [{interval}]" if interval else value for value, interval in printed]
+            sizes = [str(one[name]) for name in ("hips", "subjects", "rHOA")]
+            name = f"{one['by']} {one['subgroup']}"
+            rows.append([name, one["model"], SOURCE_NAMES[one["source"]], *sizes, *cells])
+        found.append(("Test figures of subgroups", heads, rows, MULTIPLICITY))
+    return found
 
 
 def _sizes(cohort: Numbers) -> str:
@@ -213,7 +257,8 @@ def _limits(metrics: Numbers) -> str:
         for source, partitions in metrics["cohort"]["hips"].items()
         if sum(partitions["test"].values()) and min(partitions["test"].values()) < 30
     ]
-    limits = ["no external test set as far as the run knows"]
+    external = "the test set is another cohort than that of training"
+    limits = [external if metrics.get("external") else "no external test set as far as is known"]
     if small:
         limits.insert(0, f"fewer than 30 test hips of a class: {joined(small)}")
     return "; ".join(limits)

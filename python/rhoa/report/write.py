@@ -49,6 +49,8 @@ def write_report(
     windows: Mapping[str, NDArray[np.float32]] | None = None,
     notes: Sequence[str] = (),
     title: str = TITLE,
+    by: Sequence[str] = (),
+    external: bool = False,
 ) -> Path:
     """The path of ``folder/report.html``: one file that shows a study, without a network.
 
@@ -75,6 +77,10 @@ def write_report(
         Caveats for the top of the page, one paragraph each.
     title
         Of the page.
+    by
+        Columns of the manifest, such as sex and site: test figures are reported for each subgroup.
+    external
+        Whether the manifest is of another cohort than that of training.
 
     Raises
     ------
@@ -99,6 +105,8 @@ def write_report(
     examples = sorted(occlusions, key=lambda example: not example.misclassified)
     metrics = {
         **collect.numbers(manifest, models),
+        "external": external,
+        "subgroups": collect.subgroups(manifest, models, by),
         "flow": manifest.flow().as_dict(),
         "leaks": leaks(manifest).as_dict(),
         "findings": {source: comparisons_and_calibration(models, source) for source in SOURCES},
@@ -142,6 +150,8 @@ def write_study_report(
     *,
     example: tuple[Path, Manifest] | None = None,
     notes: Sequence[str] = (),
+    by: Sequence[str] = (),
+    external: bool = False,
 ) -> Path:
     """The report of ``runs`` with the CT-APs beside the manifest and occlusion maps.
 
@@ -158,6 +168,8 @@ def write_study_report(
         occlusions=_occlusions(*(example or (explained(runs), manifest))),
         windows=_windows(manifest),
         notes=notes,
+        by=by,
+        external=external,
     )
 
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 from rhoa._types import SIDES
 from rhoa.cohort import read
 from rhoa.cohort.builder import ct_ap_of, scan_name
-from rhoa.cohort.manifest import read_rows
 from rhoa.errors import LandmarkError, ManifestError, ParameterError, ReviewError
 from rhoa.hips import Box
 from rhoa.pose import Landmarks
 from rhoa.radiograph import Radiograph
+from rhoa.tables import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +55,7 @@ def scans_of(path: str | PathLike[str] | None) -> Mapping[str, Path]:
     return {
         f"{row['subject']}\0{row['visit']}": path.parent / row["scan"]
         for row in rows
-        if row["source"] == "ct"
+        if row["source"].casefold() == "ct"
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
@@ -10,23 +9,29 @@ import shutil
 import statistics
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from rhoa import cohort
-from rhoa.cohort import Manifest
+from rhoa.cohort import Hip, Manifest
+from rhoa.cohort.leakage import leaks
 from rhoa.cohort.manifest import sha256_of
-from rhoa.errors import MissingFileError, ParameterError, require_extra
+from rhoa.cohort.partition import alike
+from rhoa.errors import ManifestError, MissingFileError, ParameterError, require_extra
 from rhoa.evaluation.metrics import Estimate, finite
-from rhoa.files import atomic_write, csv_text
+from rhoa.files import atomic_write, csv_text, listed
+from rhoa.hips.crop_files import read_crop
 from rhoa.report.collect import FIGURES, SOURCES, read_runs
 from rhoa.report.write import explained, write_study_report
+from rhoa.tables import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
+    from rhoa._types import Side
+    from rhoa.cohort.manifest import Source
     from rhoa.evaluation.metrics import Evaluation
     from rhoa.learning import Recipe
     from rhoa.report.collect import Run
@@ -241,6 +246,7 @@ PARTITIONS = ("val", "test")
 COPIED = ("recipe.json", "history.csv")
 RECORDS = ("run.json", "model.json")  # of one run: they name its seed and its weights
 HIP = ("subject", "side", "source", "visit")
+PREDICTIONS = "predictions.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,9 +312,11 @@ def pool_scores(jobs: Sequence[Job], out: Path) -> tuple[list[Path], Manifest]:
     for name, mine in by_recipe.items():
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
-        for file in (*COPIED, *RECORDS) if len(mine) == 1 else COPIED:
+        single = len(mine) == 1 and not _over_folds(jobs)
+        for file in (*COPIED, *RECORDS, PREDICTIONS) if single else COPIED:
             atomic_write(folder / file, (mine[0].folder / file).read_bytes())
-        atomic_write(folder / "predictions.csv", _merged(mine))
+        if not single:
+            atomic_write(folder / PREDICTIONS, _merged(mine))
         folders.append(folder)
     manifest = jobs[0].manifest
     if _over_folds(jobs):
@@ -326,13 +334,12 @@ def _merged(jobs: Sequence[Job]) -> str:
     scores: dict[HipKey, list[float]] = defaultdict(list)
     rows: dict[HipKey, dict[str, Any]] = {}
     for job in jobs:
-        with (job.folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                if folds and row["partition"] != "test":
-                    continue
-                key = (row["subject"], row["side"], row["source"], row["visit"])
-                scores[key].append(float(row["score"]))
-                rows.setdefault(key, row)
+        for _, row in read_rows(job.folder / PREDICTIONS, (*HIP, "partition", "score")):
+            if folds and row["partition"] != "test":
+                continue
+            key = (row["subject"], row["side"], row["source"], row["visit"])
+            scores[key].append(float(row["score"]))
+            rows.setdefault(key, row)
     columns = list(next(iter(rows.values())))
     merged = [row | {"score": statistics.fmean(scores[key])} for key, row in rows.items()]
     return csv_text(columns, ([row[name] for name in columns] for row in merged))
@@ -386,6 +393,162 @@ def write_results(results: Sequence[Result], out: Path) -> None:
     atomic_write(
         out / "results.csv", csv_text(columns, ([row[name] for name in columns] for row in rows))
     )
+
+
+# Models measured on a cohort that they were not trained on.
+
+
+def is_external(run: Path, manifest: Manifest) -> bool:
+    """Whether a manifest lacks hips that a run was trained or measured on: of another cohort."""
+    from rhoa.learning.run_folder import run_hashes
+
+    record = _json_of(run / "run.json")
+    named = record.get("manifest_sha256")
+    if named is not None and named == run_hashes(manifest.labelled)["manifest_sha256"]:
+        return False
+    known = {tuple(getattr(hip, name) for name in HIP) for hip in manifest.labelled}
+    rows = [row for _, row in read_rows(_predictions_of(run), (*HIP, "label", "partition"))]
+    return any(tuple(row[name] for name in HIP) not in known for row in rows)
+
+
+def evaluate_external(
+    runs: Sequence[Path],
+    manifest: Manifest,
+    out: Path,
+    *,
+    by: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Path:
+    """Report how good trained models are on a cohort that they never saw.
+
+    Predictions of all labelled hips go to ``out/external/RUN/predictions.csv``; the report is
+    marked as of another cohort.
+
+    Parameters
+    ----------
+    runs
+        Folders of `rhoa.train`; their ``predictions.csv`` says which hips they were trained on.
+    manifest
+        The other cohort; its partitions are left aside, as all of it is test.
+    out
+        Folder for the report.
+    by, notes
+        As of `rhoa.report.write.write_report`.
+    progress
+        Called as ``progress(done, total, what)``.
+
+    Raises
+    ------
+    ManifestError
+        If a subject, or a copy of a crop, is in the cohort and among the hips of training.
+    """
+    from rhoa.learning import load_model
+    from rhoa.learning.run_folder import predictions_table
+
+    tested = Manifest(tuple(replace(hip, partition="test") for hip in manifest.labelled))
+    if not tested.hips:
+        raise ManifestError("the manifest has no labelled hips to measure models on.")
+    folders, unseen = [], []
+    for number, run in enumerate(runs):
+        trained, absent = _trained_on(run)
+        if absent:
+            unseen.append(f"{run.name}: {absent} of {len(trained) + absent}")
+        _require_apart(run, trained, tested)
+        if progress is not None:
+            progress(number, len(runs), "grading the cohort")
+        model = load_model(run)
+        crops = [read_crop(hip.crop, side=hip.side) for hip in tested]
+        scores = model.predict_proba(crops)[:, 1]
+        folder = out / "external" / run.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in (*COPIED, "model.json"):
+            atomic_write(folder / file, _require_file(run / file).read_bytes())
+        record = {k: v for k, v in _json_of(run / "run.json").items() if k != "files_sha256"}
+        atomic_write(folder / "run.json", json.dumps(record, indent=2) + "\n")
+        atomic_write(folder / PREDICTIONS, predictions_table(tested.hips, scores.tolist()))
+        folders.append(folder)
+    audited = (
+        f"Copies of images of training could not all be looked for: gone are {'; '.join(unseen)}"
+        if unseen
+        else "No subject and no image of it is among those of training"
+    )
+    external = (
+        "External validation: the models never saw this cohort, of which every labelled hip is "
+        f"tested. {audited}. Thresholds and temperatures that were chosen on validation hips are "
+        "not reported, as this cohort has none."
+    )
+    best = explained(list(runs))
+    return write_study_report(
+        out,
+        tested,
+        folders,
+        example=(best, tested),
+        notes=[external, *notes],
+        by=by,
+        external=True,
+    )
+
+
+def _trained_on(run: Path) -> tuple[list[Hip], int]:
+    """The hips of a run whose images are there, as of partition train; and how many are gone."""
+    hips, absent = [], 0
+    for _, row in read_rows(_predictions_of(run), ("image", *HIP, "label", "kl")):
+        file = Path(row["image"])
+        absent += not file.is_file()
+        hips.append(
+            Hip(
+                *(file, row["subject"], cast("Side", row["side"]), cast("Source", row["source"])),
+                *(None, row["visit"], int(row["label"])),
+                partition="train",
+            )
+        )
+    return hips, absent
+
+
+def _require_apart(run: Path, trained: Sequence[Hip], tested: Manifest) -> None:
+    """Refuse a cohort that shares a subject or a copy of a crop with the hips of a run."""
+    of_training = {hip.subject for hip in trained}
+    both = {hip.subject for hip in tested} & of_training
+    for one in alike([*of_training, *(hip.subject for hip in tested)]):
+        if set(one) & of_training:
+            both |= {hip.subject for hip in tested if hip.subject in one}
+    if both:
+        raise ManifestError(
+            f"{len(both)} subjects of the manifest are among those that {run.name} was trained "
+            "with: results would be too good; remove them, or, where they are other people of the "
+            "same names, give them other names."
+        )
+    present = [hip for hip in trained if hip.crop.is_file()]
+    first = len(present)
+    copies = [leak for leak in leaks(Manifest((*present, *tested.hips))) if leak.kind != "subject"]
+    if copies:
+        lines = sorted({max(leak.lines) - first for leak in copies})
+        raise ManifestError(
+            f"{len(copies)} images of the manifest (rows {listed(lines, most=5)} of its labelled "
+            f"hips) are copies of images that {run.name} was trained with: results would be too "
+            "good; remove them."
+        )
+
+
+def _predictions_of(run: Path) -> Path:
+    return _require_file(run / PREDICTIONS)
+
+
+def _require_file(path: Path) -> Path:
+    if not path.is_file():
+        raise MissingFileError(
+            f"{path.parent.name}: no {path.name} in it; pass folders written by rhoa.train."
+        )
+    return path
+
+
+def _json_of(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 # A study from its plan to its report.

@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rhoa
-from rhoa.cohort.tables import Cell, number_text, open_table, text_cell
+from rhoa.tables import Cell, number_text, open_table, read_rows, text_cell
 from tests.statistical import write_table
 
 MISSING = Cell("", missing=True)
@@ -108,8 +109,9 @@ def test_bytes_that_are_no_utf_8_and_a_byte_order_mark_do_no_harm(tmp_path: Path
         ("a.csv", b"ID,KL\n1,2\n1,2,3\n", r"a\.csv, line 3: 3 values under 2 columns"),
         ("a.csv", b"ID,KL,KL\n1,2,3\n", r"a\.csv: the columns KL are there twice"),
         ("a.csv", b"", r"a\.csv: has no columns"),
-        ("a.csv", "ID,KL\n".encode("utf-16"), r"a\.csv: no text table, it holds null bytes"),
-        ("a.xlsx", b"PK", r"a\.xlsx: a table of a study ends in \.sav, \.zsav, \.sas7bdat, \.csv"),
+        ("a.csv", b"ID,KL\n1,\0\0\0\0", r"a\.csv: is no text; a table is a CSV in UTF-8, UTF-16"),
+        ("a.csv", b"PK\3\4\0\0\0", r"a\.csv: is a workbook \(save it under a name in \.xlsx\)"),
+        ("a.xlsx", b"PK", r"a\.xlsx: cannot be read as a \.xlsx table"),
         ("a.sav", b"ID,KL\n1,2\n", r"a\.sav: cannot be read as a \.sav table"),
         ("a.sas7bdat", b"ID,KL\n1,2\n", r"a\.sas7bdat: cannot be read as a \.sas7bdat table"),
     ],
@@ -117,8 +119,9 @@ def test_bytes_that_are_no_utf_8_and_a_byte_order_mark_do_no_harm(tmp_path: Path
 def test_what_is_no_table_is_refused_by_name(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
-    if not name.endswith(("csv", "xlsx")):
-        pytest.importorskip("pyreadstat", reason="needs pyreadstat (extra tables)")
+    if not name.endswith("csv"):
+        package = "python_calamine" if name.endswith("xlsx") else "pyreadstat"
+        pytest.importorskip(package, reason=f"needs {package} (extra tables)")
     (tmp_path / name).write_bytes(content)
 
     with pytest.raises(rhoa.errors.ManifestError, match=message):
@@ -183,7 +186,8 @@ def test_columns_are_found_in_any_case_and_absent_ones_listed(tmp_path: Path) ->
 
     assert table.require(["ID", "v00hkl", "X", "x"], "") == ["Id", "V00HKL", "X", "x"]
     with pytest.raises(
-        rhoa.RhoaError, match=r"a\.csv: lacks the columns SIDE, hip; it has Id, V00HKL, x, X; do\."
+        rhoa.RhoaError,
+        match=r"a\.csv: lacks the columns SIDE, hip; it has Id, V00HKL, x, X, separated by commas",
     ):
         table.require(["ID", "SIDE", "hip"], "do")
 
@@ -209,7 +213,7 @@ def test_without_pyreadstat_the_message_is_the_line_that_brings_it(
 def test_reading_spss_loads_no_data_frames(tmp_path: Path) -> None:
     path = write_table(tmp_path / "a.sav", ["n"], [[1.0], [2.0]])
     code = (
-        "import sys; from rhoa.cohort.tables import open_table; "
+        "import sys; from rhoa.tables import open_table; "
         "print(len(list(open_table(sys.argv[1]).rows(['n']))), "
         "{'pandas', 'polars'} & set(sys.modules))"
     )
@@ -219,3 +223,142 @@ def test_reading_spss_loads_no_data_frames(tmp_path: Path) -> None:
     )
 
     assert run.stdout == "2 set()\n"
+
+
+PLAIN = [
+    ["subject", "side", "age", "sex", "site"],
+    ["Müller-1", "left", "63.5", "F", "Oulu"],
+    ["S2", "right", "70", "M", "Köln"],
+]
+
+
+def joined(separator: str, *, decimal: str = ".", rows: list[list[str]] = PLAIN) -> str:
+    return "\r\n".join(
+        separator.join(field.replace("63.5", f"63{decimal}5") for field in row) for row in rows
+    )
+
+
+DIALECTS = {
+    "commas": joined(",").encode(),
+    "commas, quoted decimal comma": joined(",").replace("63.5", '"63,5"').encode(),
+    "German LibreOffice: semicolons, decimal commas, Windows-1252": joined(";", decimal=",").encode(
+        "cp1252"
+    ),
+    "semicolons, decimal points, byte order mark": joined(";").encode("utf-8-sig"),
+    "tabs, UTF-16 with a mark": joined("\t", decimal=",").encode("utf-16"),
+    "tabs, UTF-16 little-endian without a mark": joined("\t").encode("utf-16-le"),
+    "semicolons, UTF-16 big-endian without a mark": joined(";").encode("utf-16-be"),
+    "Excel's line sep=;": ("sep=;\r\n" + joined(";", decimal=",")).encode(),
+    "Excel's line sep= with a tab and a mark": ("sep=\t\r\n" + joined("\t")).encode("utf-8-sig"),
+    "bars": joined("|").encode(),
+    "rows of bare commas and trailing columns": (
+        ",,,,,,\n" + joined(",").replace("\r\n", ",,\n") + ",,\n,,,,,,\n,,,,,,\n"
+    ).encode(),
+    "an index column of pandas": (
+        ",subject,side,age,sex,site\n0,Müller-1,left,63.5,F,Oulu\n1,S2,right,70,M,Köln\n"
+    ).encode(),
+    "blanks about names and values": joined(" , ").encode(),
+    "every value quoted": "\n".join(",".join(f'"{v}"' for v in row) for row in PLAIN).encode(),
+}
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_table_is_the_same_in_every_dialect(tmp_path: Path, name: str) -> None:
+    (tmp_path / "hips.csv").write_bytes(DIALECTS[name])
+
+    rows = read_rows(tmp_path / "hips.csv", PLAIN[0])
+
+    assert [row for _, row in rows] == [dict(zip(PLAIN[0], row, strict=True)) for row in PLAIN[1:]]
+
+
+@pytest.mark.parametrize("name", ["Subject", " subject ", "SUBJECT"])
+def test_columns_are_found_with_capitals_and_blanks(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.csv").write_text(f"{name},Slice thickness-MM,Note\n7,1.25,x\n", encoding="utf-8")
+
+    ((line, row),) = read_rows(
+        tmp_path / "a.csv", ["subject"], known=["slice_thickness_mm", "kernel"]
+    )
+
+    assert (line, row) == (2, {"subject": "7", "slice_thickness_mm": "1.25", "Note": "x"})
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "NA", "NaN", "nan", "#N/A", "NULL", "None", "<NA>"])
+def test_values_that_say_nothing_are_empty(tmp_path: Path, nothing: str) -> None:
+    (tmp_path / "a.csv").write_text(f"subject,kl\nS1,{nothing}\n", encoding="utf-8")
+
+    assert read_rows(tmp_path / "a.csv", ["subject", "kl"])[0][1]["kl"] == ""
+
+
+def test_a_thousand_is_no_decimal_and_a_value_too_many_is_no_value_fewer(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('a,b\n"1,234","1,23"\n', encoding="utf-8")
+    (tmp_path / "long.csv").write_text("image,kl\nold, left.png,2\n", encoding="utf-8")
+
+    assert read_rows(tmp_path / "a.csv", ["a", "b"])[0][1] == {"a": "1,234", "b": "1.23"}
+    with pytest.raises(rhoa.RhoaError, match=r"long\.csv, line 2: 3 values under 2 columns; quote"):
+        read_rows(tmp_path / "long.csv", ["image", "kl"])
+
+
+def test_a_table_that_is_not_understood_is_shown_as_it_was_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("patient;hip;grade\n1;L;2\n", encoding="utf-8")
+
+    with pytest.raises(
+        rhoa.RhoaError,
+        match="lacks the columns subject, kl; it has patient, hip, grade, separated by semicolons; "
+        "a table needs subject, kl",
+    ):
+        read_rows(tmp_path / "a.csv", ["subject", "kl"])
+
+
+@pytest.mark.parametrize("header", ["kl,KL", "kl, kl", "Kl,kL "])
+def test_two_columns_of_one_name_are_an_error(tmp_path: Path, header: str) -> None:
+    (tmp_path / "a.csv").write_text(f"subject,{header}\nS1,0,4\n", encoding="utf-8")
+
+    with pytest.raises(rhoa.RhoaError, match="are there twice|have one name"):
+        read_rows(tmp_path / "a.csv", ["subject", "kl"])
+
+
+def test_a_workbook_is_read_as_its_first_sheet(tmp_path: Path) -> None:
+    """The least that XLSX is: a zip of XML, here of three rows, with numbers as numbers."""
+    pytest.importorskip("python_calamine", reason="needs python-calamine (extra tables)")
+    rows = [["subject", "kl", "age"], ["S1", 2, 63.5], ["S2", None, 70]]
+    path = tmp_path / "hips.xlsx"
+    write_workbook(path, rows)
+
+    assert open_table(path).separator == ""
+    assert [row for _, row in read_rows(path, ["subject", "kl", "age"])] == [
+        {"subject": "S1", "kl": "2", "age": "63.5"},
+        {"subject": "S2", "kl": "", "age": "70"},
+    ]
+
+
+def write_workbook(path: Path, rows: list[list[object]]) -> None:
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    lines = "".join(
+        f'<row r="{r}">'
+        + "".join(
+            f'<c r="{column}{r}" t="inlineStr"><is><t>{value}</t></is></c>'
+            if isinstance(value, str)
+            else f'<c r="{column}{r}"><v>{value}</v></c>'
+            for column, value in zip("ABC", row, strict=True)
+            if value is not None
+        )
+        + "</row>"
+        for r, row in enumerate(rows, 1)
+    )
+    files = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types"/>',
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="a" '
+        f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>'
+        '<sheet name="Hips" sheetId="1" r:id="b"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">'
+        f'<Relationship Id="b" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/>'
+        "</Relationships>",
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}"><sheetData>{lines}</sheetData>'
+        "</worksheet>",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
