@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import rhoa
-from tests.strategies import rotation
 from tests.pictures import text_of
+from tests.strategies import rotation
 from tests.test_picture import decode_png
 
 
