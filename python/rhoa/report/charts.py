@@ -235,13 +235,12 @@ def rank_points(
     curve: RankCurve, kind: Literal["roc", "pr"]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The points of a curve, in the order in which they are joined."""
-    from sklearn.metrics import precision_recall_curve, roc_curve
-
+    metrics = require_extra("sklearn.metrics", extra="report", purpose="a chart")
     if kind == "roc":
-        false_positive, true_positive, _ = roc_curve(curve.truth, curve.score)
+        false_positive, true_positive, _ = metrics.roc_curve(curve.truth, curve.score)
         return false_positive, true_positive
     # From the lowest threshold on: with steps, the area is the average precision.
-    precision, recall, _ = precision_recall_curve(curve.truth, curve.score)
+    precision, recall, _ = metrics.precision_recall_curve(curve.truth, curve.score)
     return recall, precision
 
 
