@@ -98,7 +98,7 @@ def tests(room: Room, *, extra: str, words: list[str]) -> None:
         copy = shutil.copytree if source.is_dir() else shutil.copy2
         copy(source, room.folder / name)
     room.run("python", "-m", "pip", "install", "--quiet", extra)
-    print(room.run("python", "-m", "pytest", "-q", "-m", "not torch", *words)[-4000:])
+    print(room.run("python", "-m", "pytest", "-q", "-m", "not (torch or slow)", *words)[-4000:])
 
 
 def main() -> None:
