@@ -256,3 +256,33 @@ def test_the_real_film_is_of_the_side_of_its_row(real_data: Path, tmp_path: Path
     levels = levels_of(hip.image)
     assert levels is not None
     assert levels.shape == (500, 500)
+
+
+def test_a_german_spreadsheet_of_films_gives_the_crops_and_the_columns_that_describe_hips(
+    tmp_path: Path,
+) -> None:
+    """Semicolons, decimal commas, Windows-1252, L and R; a column with names stays behind."""
+    from rhoa.phantom import Anatomy, write_xray, xray
+
+    shot = xray(Anatomy.random(5, kl_left=0, kl_right=3))
+    write_xray(shot, tmp_path / "film.dcm", subject="S1")
+    lines = [
+        "Subject;Source;Scan;Side;Visit;KL;Landmarks;Top;Left;Bottom;Right;Age;Sex;Site;x_bmi;Name"
+    ]
+    for side, kl in (("L", 0), ("R", 3)):
+        box = shot.boxes["left" if side == "L" else "right"]
+        edges = ";".join(f"{edge:.2f}" for edge in (box.top, box.left, box.bottom, box.right))
+        row = f"S1;X-Ray;film.dcm;{side};0.0;{kl}.0;;{edges};60.5;W;Köln;27.3"
+        lines.append(row.replace(".", ",").replace("film,dcm", "film.dcm") + ";Erika")
+    content = "\r\n".join([*lines, ";" * 15]).encode("cp1252")
+    (tmp_path / "scans.csv").write_bytes(content)
+
+    manifest = rhoa.cohort.build(tmp_path / "scans.csv", tmp_path / "study")
+
+    described = (("age", "60.5"), ("sex", "W"), ("site", "Köln"), ("x_bmi", "27.3"))
+    found = [
+        (h.side, h.visit, h.kl, h.others)
+        for h in rhoa.cohort.read(tmp_path / "study" / "manifest.csv")
+    ]
+    assert found == [("left", "0", 0, described), ("right", "0", 3, described)]
+    assert len(manifest) == 2

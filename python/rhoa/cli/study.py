@@ -194,7 +194,9 @@ def evaluate(options: Namespace) -> VerbResult:
         report = write_study_report(options.out, manifest, options.runs, notes=notes, by=by)
     figures = options.out / "metrics.json"
     rows = figures_of_test(figures)
-    lines = ["external validation: the models never saw this cohort"] if any(external) else []
+    lines = ["external validation: the models never saw this cohort"]
+    if not any(external):
+        lines = [sentence for sentence in _lacking(manifest) if " test has " in sentence]
     shown = list(rows)
     if by:
         subgroups = _subgroups(figures)
