@@ -55,7 +55,7 @@ def hu_of(
     stored: list[float], slope: float, intercept: float, kind: str = "i2"
 ) -> tuple[list[float], int]:
     out = np.empty((1, len(stored)), kind)
-    count, _, _ = to_hu(np.array([stored]), form(slope=slope, intercept=intercept), None, out)
+    count = to_hu(np.array([stored]), form(slope=slope, intercept=intercept), None, out).padding
     return out[0].tolist(), count
 
 
