@@ -73,7 +73,7 @@ TAIL = """
 | JPEG lossless (.57, .70) | rhoa, on all threads |
 | RLE (.5) | rhoa, on all threads |
 | JPEG of 8 bits (.50, .51) | Pillow, in a process of its own |
-| JPEG-LS (.80, .81), HTJ2K (.201, .202, .203) | `rhoa[codecs]`, in processes of their own |
+| JPEG-LS (.80, .81), HTJ2K (.201, .202, .203) | the extra `codecs`, in processes of their own |
 | JPEG Extended of 12 bits (.51) | python-gdcm, in a process of its own |
 
 Uncompressed and deflated slices need no decoder. A stream's own header is compared with that of

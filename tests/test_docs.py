@@ -49,7 +49,7 @@ def test_the_readme_examples_run_on_a_folder_of_dicom_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    phantom = ct(Anatomy.random(6), spacing_mm=(3, 3, 3), angles=(4, 0, 0))
+    phantom = ct(Anatomy.random(7), spacing_mm=(3, 3, 3), angles=(4, 0, 0))
     write_dicom(phantom.volume, tmp_path / "patient" / "ct")
     phantom.landmarks.to_json(tmp_path / "patient" / "landmarks.json")
     monkeypatch.chdir(tmp_path)

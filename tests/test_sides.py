@@ -157,6 +157,7 @@ def test_a_posed_image_shows_the_marker_where_the_alignment_says(
     assert row < image.shape[0] / 2
 
 
+@pytest.mark.filterwarnings("ignore:the values are no Hounsfield units")  # of a ball in a block
 @pytest.mark.parametrize("position", PATIENT_POSITIONS)
 def test_the_left_hip_box_holds_what_is_on_the_left(tmp_path: Path, position: str) -> None:
     """Landmarks in patient space and the image agree on the side, in every position."""

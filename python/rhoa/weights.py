@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load
@@ -12,19 +12,19 @@ from rhoa.errors import WeightsError
 from rhoa.files import MOST_WEIGHTS_BYTES, printable, read_bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor
 
 
-def read_tensors(path: Path, *, where: str) -> Mapping[str, Tensor]:
-    """The tensors of a ``.safetensors`` file or a PyTorch state dict, by name.
+def read_tensors(path: Path, *, where: str) -> Mapping[str, Any]:
+    """What a ``.safetensors`` file or a PyTorch checkpoint holds, by name.
 
     Raises
     ------
     WeightsError
-        If it cannot be read, is damaged, larger than 2 GiB, or holds more than tensors.
+        If it cannot be read, is damaged, larger than 2 GiB, or holds what may run code.
     """
     content = read_bounded(path, where=where, most_bytes=MOST_WEIGHTS_BYTES)
     if path.suffix == ".safetensors":
@@ -48,13 +48,15 @@ def read_safetensors(content: bytes, *, where: str) -> dict[str, Tensor]:
     return tensors
 
 
-def read_state_dict(content: bytes, *, where: str) -> dict[str, Tensor]:
-    """The tensors of a PyTorch state dict, by torch's reader that runs no code of a file.
+def read_state_dict(content: bytes, *, where: str) -> dict[str, Any]:
+    """What a PyTorch checkpoint holds, by torch's reader that runs no code of a file.
+
+    Of a state dict, tensors by name; others hold it in a dictionary, beside numbers and words.
 
     Raises
     ------
     WeightsError
-        If torch refuses it, or it holds more than tensors by name.
+        If torch refuses it, it is no dictionary, or a tensor in it is not dense.
     """
     try:
         state: object = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -69,19 +71,23 @@ def read_state_dict(content: bytes, *, where: str) -> dict[str, Tensor]:
             f"{where}: a state dict (names and tensors) is needed; "
             f"got {type(state).__name__}; save network.state_dict()."
         )
-    others = sorted({type(value).__name__ for value in state.values() if not _is_dense(value)})
-    if others:
+    strange = next((key for key, value in _tensors_in(state) if not _is_dense(value)), None)
+    if strange is not None:
         raise WeightsError(
-            f"{where}: a state dict holds dense tensors by name; this one also holds "
-            f"{', '.join(others)}; save network.state_dict()."
+            f"{where}: the tensor {printable(strange, most=80)} is not dense; save "
+            "network.state_dict()."
         )
     return state
 
 
-def _is_dense(value: object) -> bool:
-    return (
-        isinstance(value, torch.Tensor)
-        and value.layout is torch.strided
-        and value.device.type == "cpu"
-        and not value.is_quantized
-    )
+def _tensors_in(state: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of a file, with the name it stands under, at whatever depth."""
+    for key, value in state.items():
+        if isinstance(value, torch.Tensor):
+            yield str(key), value
+        elif isinstance(value, dict):
+            yield from _tensors_in(value)
+
+
+def _is_dense(value: Tensor) -> bool:
+    return value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized

@@ -359,7 +359,7 @@ def test_without_a_library_the_message_says_what_to_install(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
 
-    with pytest.raises(ImportError, match=rf"needs {absent}: pip install '\\.\[report\]'"):
+    with pytest.raises(ImportError, match=rf"needs {absent}: pip install '\.\[report\]'"):
         write_report(
             tmp_path, manifest=Manifest(tuple(hips_of(image, "ct", "test", 1, 1))), runs=[]
         )

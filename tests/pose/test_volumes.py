@@ -84,10 +84,13 @@ def test_the_plane_through_the_crest_is_less_tilted_where_it_is_asked_for() -> N
     assert crest.angles.tilt < posed().angles.tilt
 
 
-def test_slices_above_four_millimetres_are_never_used_unasked() -> None:
-    volume = ct(Anatomy.random(1), spacing_mm=(5, 2, 2)).volume
+@pytest.mark.parametrize(("slice_mm", "flags"), [(5, set()), (6, {"thick_slices"})])
+def test_slices_above_five_millimetres_are_never_used_unasked(
+    slice_mm: float, flags: set[str]
+) -> None:
+    volume = ct(Anatomy.random(1), spacing_mm=(slice_mm, 2, 2)).volume
 
-    assert "thick_slices" in from_volume(volume).hard_flags
+    assert from_volume(volume).hard_flags == flags
 
 
 def test_progress_is_told_and_the_volume_is_left_as_it_was() -> None:

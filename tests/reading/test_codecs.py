@@ -182,7 +182,7 @@ for folder in sys.argv[1:]:
     whole = f"{grid.shape} {ramp(grid.lps()).sum()}"
     assert [line for line in lines if line != whole] == [lines[2]]
     assert "JPEG-LS Lossless" in lines[2]
-    assert "pip install 'rhoa[codecs]'" in lines[2]
+    assert "pip install '.[codecs]'" in lines[2]
 
 
 class TestJpeg2000:
@@ -190,7 +190,7 @@ class TestJpeg2000:
 
     @pytest.mark.parametrize("seed", range(40))
     def test_samples_are_those_of_openjpeg(self, seed: int) -> None:
-        openjpeg = pytest.importorskip("openjpeg.utils", reason="pip install 'rhoa[codecs]'")
+        openjpeg = pytest.importorskip("openjpeg.utils", reason="needs the extra codecs")
         random = np.random.default_rng(seed)
         bits, signed = int(random.choice([8, 12, 16])), bool(random.random() < 0.5)
         image = picture(random, bits, tuple(random.integers(32, 120, 2)))

@@ -70,12 +70,13 @@ def test_corrected_boxes_coco_and_matlab_tables_teach_the_same(
     """Same pictures, boxes and seed: the weights are the same. MATLAB counts from 0.5."""
     (tmp_path / "boxes.csv").write_text(boxes_table(pictures), encoding="utf-8")
     write_coco(pictures, tmp_path / "coco.json")
-    lines = ["imageFilename,label,x,y,width,height"]
+    lines = ["imageFilename,hip_left,hip_right"]
     for image in pictures:
+        cells = dict.fromkeys(("left", "right"), "")
         for box in image.boxes:
-            corner = f"{box.left + 0.5!r},{box.top + 0.5!r}"
-            name = image.path.name
-            lines.append(f"{name},hip_{box.side},{corner},{box.width!r},{box.height!r}")
+            corner = f"{box.left + 0.5!r} {box.top + 0.5!r}"
+            cells[box.side] = f"[{corner} {box.width!r} {box.height!r}]"
+        lines.append(",".join([image.path.name, *cells.values()]))
     (tmp_path / "matlab.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     cards = []
@@ -142,7 +143,7 @@ def test_a_table_of_subjects_must_be_whole(
     [
         ([], 1, "there is nothing to learn from"),
         (["--phantoms", "few"], 2, "'few' is no whole number"),
-        (["none.csv"], 1, "none.csv: no such file of boxes"),
+        (["none.csv"], 1, "none.csv: no such table"),
         (["none.json"], 1, "none.json: no such file"),
         (["--phantoms", "1", "--backbone", "vgg"], 1, "backbone must be one of"),
     ],
