@@ -272,7 +272,7 @@ def test_inspect_tells_why_a_series_is_refused_and_what_to_type_next(
 
     assert code == 0
     lines = out.splitlines()
-    assert max(map(len, lines)) <= 98
+    assert max(map(len, lines[:-1])) <= 98  # the last is a command, with the path that was given
     assert lines[0].split()[:3] == ["index", "folder", "modality"]
     reason = " ".join(out.split("refused: ")[1].split("warning:")[0].split())
     assert "sheared by 15.0 deg (gantry tilt)" in reason

@@ -101,7 +101,7 @@ def test_boxes_on_the_wrong_sides_are_refused(tmp_path: Path) -> None:
 
 def test_a_ct_without_landmarks_is_posed_by_what_is_found_in_it(tmp_path: Path) -> None:
     whole = ct(Anatomy.random(3), spacing_mm=(3, 3, 3), angles=(8, 2, -5))
-    thick = ct(Anatomy.random(4), spacing_mm=(5, 3, 3))
+    thick = ct(Anatomy.random(4), spacing_mm=(6, 3, 3))
     lines = [",".join(COLUMNS)]
     for subject, phantom in (("P1", whole), ("P2", thick)):
         write_dicom(phantom.volume, tmp_path / subject)

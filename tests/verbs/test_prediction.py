@@ -133,8 +133,8 @@ class TestOfCts:
     def test_a_pose_that_is_flagged_grades_no_hip_but_by_force(
         self, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Slices of 5 mm blur the landmarks."""
-        case = ct(Anatomy.random(8), spacing_mm=(5, 2.5, 2.5))
+        """Slices of 6 mm blur the landmarks."""
+        case = ct(Anatomy.random(8), spacing_mm=(6, 2.5, 2.5))
         write_dicom(case.volume, tmp_path / "ct")
         words = ("predict", tmp_path / "ct", "--model", model, "--json")
 

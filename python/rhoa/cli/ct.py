@@ -511,13 +511,13 @@ def _row_of(series: SeriesSummary) -> dict[str, Any]:
     syntaxes = ", ".join(SHORT_SYNTAX.get(name, name) for name in series.syntax.split(", "))
     return {
         "index": series.index,
-        "folder": _cut(series.folder, 14) or "-",
+        "folder": _cut(series.folder, 16) or "-",
         "modality": series.modality[:8] or "-",
         "slices": series.slices,
         "pixels": f"{series.rows}x{series.columns}",
         "spacing_mm": "x".join(f"{step:.3g}" for step in series.spacing_mm or ()) or "-",
         "plane": series.orientation or "-",
-        "kernel": _cut(series.kernel, 8) or "-",
+        "kernel": _cut(series.kernel, 10) or "-",
         "syntax": _cut(syntaxes, 14) or "-",
         "verdict": series.verdict,
     }
