@@ -150,6 +150,8 @@ mod tests {
     const SIXTEEN_BITS: u8 = 0;
     const INTEGER: u8 = 1;
     const FLOAT: u8 = 2;
+    /// Of sums that are rounded, so that they have an order.
+    const ROUNDED: u8 = 3;
 
     /// A voxel that knows its place in memory; as bounds of windows, places beyond all memory.
     #[derive(Clone, Copy, Default)]
@@ -176,11 +178,11 @@ mod tests {
         }
 
         fn integer_bounds(_: Window) -> Option<(Self, Self)> {
-            (KIND != FLOAT).then_some((Self(LOW), Self(HIGH)))
+            (KIND < FLOAT).then_some((Self(LOW), Self(HIGH)))
         }
 
         fn float_bounds(_: Window) -> Option<(Self, Self)> {
-            (KIND == FLOAT).then_some((Self(LOW), Self(HIGH)))
+            (KIND >= FLOAT).then_some((Self(LOW), Self(HIGH)))
         }
 
         fn at_most(self, _: Self) -> Self {
@@ -204,6 +206,15 @@ mod tests {
         fn above(self, _: Self, _: Self) -> u16 {
             self.log();
             1
+        }
+
+        fn least_exact(_: Window, _: usize) -> Option<Self> {
+            (KIND == FLOAT).then_some(Self(LOW))
+        }
+
+        fn is_zero_or_beyond(self, _: Self) -> bool {
+            self.log();
+            true
         }
     }
 
@@ -335,6 +346,7 @@ mod tests {
             in_every_layout::<SIXTEEN_BITS>(width);
             in_every_layout::<INTEGER>(width);
             in_every_layout::<FLOAT>(width);
+            in_every_layout::<ROUNDED>(width);
         }
     }
 
