@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rhoa import Radiograph
-    from rhoa.hips import DetectorOptions, Example, HipDetector, XrayHips
+    from rhoa._types import Side
+    from rhoa.hips import Box, DetectorOptions, Example, HipDetector, XrayHips
+    from rhoa.hips.annotations import Correction
 
 
 # X-rays of a file or folder: each as a picture, its values, both halves, and its hips.
@@ -80,6 +82,16 @@ class Film:
     """None where nobody looked for any."""
     notes: Sequence[str] = ()
     """What was noticed on the way; of a file that was refused, why."""
+
+    @property
+    def boxes(self) -> Mapping[Side, Box]:
+        """Of its hips; empty where nobody looked for any."""
+        return {} if self.hips is None else self.hips.boxes
+
+    @property
+    def changes(self) -> Sequence[Correction]:
+        """Boxes that a person changed."""
+        return () if self.hips is None else self.hips.changes
 
     @property
     def row(self) -> dict[str, Any]:
@@ -207,9 +219,7 @@ def review_films(films: Sequence[Film], out: Path, options: Namespace) -> list[s
         panels.append((entry.verdict, write_card(entry, folder, place="." if alone else None)))
         if film.image is not None:
             name = _picture(film.name, options)
-            hips = film.hips
-            found = () if hips is None else (hips.boxes, hips.changes)
-            pictures.append(WrittenPicture.of(name, film.image, *(found or ({},))))
+            pictures.append(WrittenPicture.of(name, film.image, film.boxes, film.changes))
     page = out / SHEET
     title = f"Hips of {len(films)} X-rays"
     atomic_write(page, sheet(panels, title=title, legend=OF_XRAYS, what="X-rays"))
@@ -219,8 +229,7 @@ def review_films(films: Sequence[Film], out: Path, options: Namespace) -> list[s
 def _entry(film: Film) -> SheetEntry:
     if film.image is None:
         return SheetEntry(film.name, "failed", notes=film.notes)
-    hips = {} if film.hips is None else film.hips.boxes
-    changes = {} if film.hips is None else {one.side: one.change for one in film.hips.changes}
+    hips, changes = film.boxes, {one.side: one.change for one in film.changes}
     facts = [
         (
             f"{side} hip",

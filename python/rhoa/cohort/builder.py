@@ -23,8 +23,8 @@ from rhoa.cohort.manifest import (
     grade,
     label_of,
     plain_row,
-    report_alike,
     sha256_of,
+    warn_of_spellings,
 )
 from rhoa.cohort.pseudonyms import patient_of, redact
 from rhoa.errors import (
@@ -158,7 +158,7 @@ def read_scans(table: Path, pseudonyms: Pseudonyms | None = None) -> list[ScanRo
         ScanRows(path, table, tuple(rows), pseudonymous=pseudonyms is not None)
         for path, rows in grouped.items()
     ]
-    report_alike((scan.value("subject") for scan in scans), table)
+    warn_of_spellings((scan.value("subject") for scan in scans), table)
     for scan in scans:
         # What is accepted of a CT is accepted of a hip, of an X-ray of the whole film.
         for key in (*SHARED, *(("accept",) if scan.source == "xray" else ())):

@@ -14,10 +14,10 @@ from rhoa._types import SIDES, Side
 from rhoa.cohort.partition import (
     NO_GROUP,
     PARTITIONS,
-    alike,
     balance,
     folds,
     require_disjoint,
+    spellings_of_one_subject,
     split,
 )
 from rhoa.errors import ManifestError, require_count, warn_user
@@ -316,7 +316,9 @@ class Manifest:
     def _placed(self, partitions: Mapping[str, str]) -> Manifest:
         """With the partition of each subject; of others, whose hips have no label, train."""
         placed = dict(partitions)
-        for names in alike(hip.subject for hip in self.hips):  # the unlabelled too
+        for names in spellings_of_one_subject(
+            hip.subject for hip in self.hips
+        ):  # the unlabelled too
             known = next((placed[name] for name in names if name in placed), "train")
             placed |= dict.fromkeys(names, known)
         hips = [
@@ -337,7 +339,7 @@ class Manifest:
 
     def _together(self, subjects: list[str]) -> list[str]:
         """The subjects, each by the first of the names that differ in zeros or case alone."""
-        first = {name: one[0] for one in alike(subjects) for name in one}
+        first = {name: one[0] for one in spellings_of_one_subject(subjects) for name in one}
         return [first.get(subject, subject) for subject in subjects]
 
     def write(self, path: str | PathLike[str]) -> None:
@@ -408,7 +410,7 @@ def read(path: str | PathLike[str]) -> Manifest:
                 f"{path.name}, line {line}: this hip (subject, side, visit, source) is repeated."
             )
     _require_own_images(path, [line for line, _ in rows], hips)
-    report_alike((hip.subject for hip in hips), path)
+    warn_of_spellings((hip.subject for hip in hips), path)
     absent = [
         line
         for (line, _), hip in zip(rows, hips, strict=True)
@@ -454,9 +456,9 @@ def _require_own_images(path: Path, lines: Iterable[int], hips: Iterable[Hip]) -
                 )
 
 
-def report_alike(subjects: Iterable[str], path: Path) -> None:
+def warn_of_spellings(subjects: Iterable[str], path: Path) -> None:
     """Warn of subjects that are likely one; their names stay out of the message."""
-    if groups := alike(subjects):
+    if groups := spellings_of_one_subject(subjects):
         names = sum(map(len, groups))
         warn_user(
             f"{path.name}: {names} names of subjects differ in zeros, capitals or blanks alone, "

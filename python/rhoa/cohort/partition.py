@@ -326,12 +326,12 @@ def named_groups(groups: ArrayLike) -> NDArray[np.str_]:
     return names
 
 
-def alike(subjects: Iterable[str]) -> list[tuple[str, ...]]:
+def spellings_of_one_subject(subjects: Iterable[str]) -> list[tuple[str, ...]]:
     """Subjects whose names differ in zeros, capitals or blanks alone: each group is likely one.
 
     Examples
     --------
-    >>> alike(["7", "007", "P-1", "p - 1", "8", "7.0"])
+    >>> spellings_of_one_subject(["7", "007", "P-1", "p - 1", "8", "7.0"])
     [('7', '007', '7.0'), ('P-1', 'p - 1')]
     """
     found: dict[str, list[str]] = defaultdict(list)
@@ -350,7 +350,7 @@ def require_disjoint(groups: ArrayLike, partitions: ArrayLike) -> None:
         With the number of subjects that do; their names stay out of the message.
     """
     names = named_groups(groups)
-    same = {name: one[0] for one in alike(names.tolist()) for name in one}
+    same = {name: one[0] for one in spellings_of_one_subject(names.tolist()) for name in one}
     subjects, members = np.unique([same.get(one, one) for one in names], return_inverse=True)
     spelt = len(np.unique(names)) - len(subjects)
     _, codes = np.unique(np.asarray(partitions).astype(str), return_inverse=True)

@@ -41,9 +41,9 @@ from rhoa.reading.repairs import repair_names, resample
 from rhoa.reading.series_index import (
     AUTO,
     AUTO_RULE,
-    also_here,
     checked,
     choose,
+    describe_choice,
     find,
     note_left_out,
     summarise,
@@ -414,7 +414,7 @@ class SeriesPlan:
     @property
     def choice(self) -> str:
         """Which series was taken by rule, and what else was there; empty where none was."""
-        return also_here(self.found, self.chosen) if self.by_rule else ""
+        return describe_choice(self.found, self.chosen) if self.by_rule else ""
 
     @property
     def affine(self) -> NDArray[np.float64]:

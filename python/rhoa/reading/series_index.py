@@ -591,7 +591,7 @@ def _pelvis_mm(series: ImageSeries, spacing_mm: tuple[float, float, float]) -> f
     return shown * every * dk
 
 
-def also_here(found: SeriesIndex, chosen: ImageSeries) -> str:
+def describe_choice(found: SeriesIndex, chosen: ImageSeries) -> str:
     """Which series was chosen, and what else is there, for a message."""
     others = []
     for one in found.series:

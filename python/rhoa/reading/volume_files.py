@@ -338,7 +338,7 @@ IDENTITY = (
 )
 
 
-def doubts_of(affine: NDArray[np.float64]) -> list[str]:
+def affine_warnings(affine: NDArray[np.float64]) -> list[str]:
     """What is doubtful about the affine of ``(k, j, i, 1)``: the identity is that of no scan."""
     to_lps = affine @ REVERSED
     if any(np.array_equal(axes, np.eye(4)) for axes in (to_lps, RAS_TO_LPS @ to_lps)):
@@ -358,8 +358,8 @@ def report_of(
     seen = volume_quality_report(hu, affine, findings)
     if seen["filled_hu"] is not None:
         clear_background(hu, seen["filled_hu"])
-    for doubt in doubts_of(affine):
-        findings.warn(doubt, GeometryError)
+    for warning in affine_warnings(affine):
+        findings.warn(warning, GeometryError)
     return {
         "files": 1,
         "skipped": {},
@@ -396,7 +396,7 @@ def summary_of(
     if affine is not None:
         dk, dj, di = np.linalg.norm(affine[:3, :3], axis=0).round(6).tolist()
         spacing = (dk, dj, di)
-        warnings = [*warnings, *doubts_of(affine)]
+        warnings = [*warnings, *affine_warnings(affine)]
     slices, rows, columns = shape
     return SeriesSummary(
         index=0,

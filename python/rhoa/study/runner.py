@@ -18,7 +18,7 @@ from rhoa import cohort
 from rhoa.cohort import Hip, Manifest
 from rhoa.cohort.leakage import leaks
 from rhoa.cohort.manifest import sha256_of
-from rhoa.cohort.partition import alike
+from rhoa.cohort.partition import spellings_of_one_subject
 from rhoa.errors import ManifestError, MissingFileError, ParameterError, require_extra
 from rhoa.evaluation.metrics import Estimate, finite
 from rhoa.files import atomic_write, csv_text, listed
@@ -510,7 +510,7 @@ def _require_apart(run: Path, trained: Sequence[Hip], tested: Manifest) -> None:
     """Refuse a cohort that shares a subject or a copy of a crop with the hips of a run."""
     of_training = {hip.subject for hip in trained}
     both = {hip.subject for hip in tested} & of_training
-    for one in alike([*of_training, *(hip.subject for hip in tested)]):
+    for one in spellings_of_one_subject([*of_training, *(hip.subject for hip in tested)]):
         if set(one) & of_training:
             both |= {hip.subject for hip in tested if hip.subject in one}
     if both:
