@@ -193,6 +193,22 @@ class TestOneBadHip:
         if beyond_mm < 0:
             assert not found[side].found or away_mm(found[side], case) < 4
 
+    @pytest.mark.parametrize(
+        "towards", [(0, -1, 0.4), (-1, -0.3, 0.3), (0.3, 0.2, 1), (0, 1, -0.5)]
+    )
+    def test_a_ball_of_contrast_is_rounder_than_the_head_and_is_not_taken_for_it(
+        self, towards: tuple[float, ...]
+    ) -> None:
+        """Contrast fills what is not bone, so that of the ball more is seen than of the head."""
+        case = phantom(1)
+        place = case.hip_centres["left"] + 22 * np.array(towards) / np.linalg.norm(towards)
+        ball = with_ball(case.volume, place, 27, 1000).hu
+        hu = np.where(case.volume.hu > 250, case.volume.hu, ball)
+
+        found = joints(rhoa.Volume(hu, case.volume.affine), measured(case))["left"]
+
+        assert away_mm(found, case) < 5
+
     def test_a_screw_of_half_a_cubic_centimetre_is_an_implant(self) -> None:
         case = phantom(4)
         place = case.hip_centres["right"] + [-10, 0, -15]

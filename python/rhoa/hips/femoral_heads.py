@@ -38,6 +38,8 @@ MOST_PLACES = 24
 # How far heads lie from where they should, mm: found as a pair, or in the population.
 FOUND_SD_MM, POPULATION_SD_MM = 5.0, 9.0
 PRIOR_WEIGHT = 0.5
+MOST_UNUSUAL = 4.0
+"""Standard deviations from where a head should be."""
 RADIUS_RANGE_MM = (17.0, 31.0)
 FACING = 0.9
 BAND_MM, SEEN_MM = 2.0, 3.0
@@ -192,12 +194,17 @@ def _head(part: Volume, prior: Point, spread: float) -> tuple[Point, float, floa
     places, roundness = hough_sphere_centres(points, uphill, MOST_PLACES)
     away = np.linalg.norm(places - prior, axis=1) / spread
     likely = np.log(roundness) - PRIOR_WEIGHT * away**2
-    best = None
+    best, highest = None, -np.inf
     for place in places[np.argsort(-likely)[:2]]:
         fit = _fitted(points, uphill, refine_sphere(points, uphill, place))
-        if fit is not None and (best is None or fit[2] > best[2]):
-            best = fit
-    return best if best is not None and best[2] > LEAST_SEEN else None
+        if fit is None or fit[2] <= LEAST_SEEN:
+            continue
+        # A ball of contrast is rounder than any head, and not where the pelvis has one.
+        unusual = float(np.linalg.norm(fit[0] - prior)) / spread
+        likelihood = np.log(fit[2]) - PRIOR_WEIGHT * unusual**2
+        if unusual < MOST_UNUSUAL and likelihood > highest:
+            best, highest = fit, likelihood
+    return best
 
 
 def _fitted(points: Point, uphill: Point, start: Point) -> tuple[Point, float, float] | None:
