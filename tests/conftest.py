@@ -36,7 +36,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):  # this is a worker: it must start none of its own
         return
     options = config.option
-    if hasattr(config, "workerinput") or not config.pluginmanager.hasplugin("xdist"):
+    if not config.pluginmanager.hasplugin("xdist"):
         return
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if whole and options.numprocesses is None and not (options.collectonly or options.usepdb):

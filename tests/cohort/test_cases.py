@@ -208,8 +208,11 @@ class TestDask:
         assert [one.failure for one in found] == [""] * 12
         assert content(tmp_path / "out") == content(tmp_path / "undisturbed")
 
-    def test_an_address_without_a_scheduler_is_told(self, tmp_path: Path) -> None:
+    def test_an_address_without_a_scheduler_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         pytest.importorskip("distributed", reason="needs extra dask")
+        monkeypatch.setattr("rhoa.cohort.batch.CONNECT_SECONDS", 2)
 
         with pytest.raises(RhoaError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler answers"):
             run_cases(measure, cases(tmp_path, "a"), tmp_path, pool=dask("tcp://127.0.0.1:9"))
