@@ -11,6 +11,7 @@ from rhoa.review.events import (
     BoxesAccepted,
     Graded,
     Judged,
+    Noted,
     Posed,
     Started,
 )
@@ -31,8 +32,7 @@ GRADED = st.builds(
     side=SIDES,
     reading=st.sampled_from([1, 2]),
     kl=st.integers(0, 4),
-    notes=st.text(max_size=20),
-    features=FEATURE_SCORES,
+    seconds=st.none() | st.floats(0, 9000),
 ) | st.builds(
     Graded,
     case=CASES,
@@ -40,6 +40,14 @@ GRADED = st.builds(
     reading=st.sampled_from([1, 2]),
     kl=st.none(),
     reason=st.sampled_from(REASONS),
+)
+NOTED = st.builds(
+    Noted,
+    case=CASES,
+    side=SIDES,
+    reading=st.sampled_from([1, 2]),
+    notes=st.text(max_size=20),
+    features=FEATURE_SCORES,
 )
 
 
@@ -63,6 +71,10 @@ JUDGED = st.builds(
     reason=st.text(max_size=5),
 )
 STARTED = st.builds(
-    Started, seed=st.integers(0, 99), repeat=st.floats(0, 0.5), adjudicates=st.booleans()
+    Started,
+    seed=st.integers(0, 99),
+    repeat=st.floats(0, 0.5),
+    adjudicates=st.booleans(),
+    training=st.booleans(),
 )
-DONE = st.one_of(GRADED, boxed(), POSED, JUDGED, st.builds(BoxesAccepted, case=CASES))
+DONE = st.one_of(GRADED, NOTED, boxed(), POSED, JUDGED, st.builds(BoxesAccepted, case=CASES))

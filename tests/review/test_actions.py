@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rhoa.review.events import Action
 
 GRADE = {"do": "grade", "case": KEYS[0], "side": "left", "reading": 1, "kl": 2}
+NOTE = {"do": "note", "case": KEYS[0], "side": "left", "reading": 1}
 BOX = {"do": "box", "case": KEYS[0], "side": "left", "box": [0, 0, 9, 9]}
 POSE = {"do": "pose", "case": KEYS[0], "landmarks": None}
 
@@ -40,12 +41,15 @@ def test_an_action_survives_json(action: Action) -> None:
         GRADE | {"reading": 3},
         GRADE | {"case": "../../etc/passwd"},
         GRADE | {"case": 7},
-        GRADE | {"notes": "x" * 2001},
-        GRADE | {"notes": 3},
-        GRADE | {"features": {"narrowing": 4}},
-        GRADE | {"features": {"colour": 1}},
-        GRADE | {"features": {"cysts": True}},
-        GRADE | {"features": []},
+        GRADE | {"seconds": -1},
+        GRADE | {"seconds": "long"},
+        GRADE | {"notes": "of a hip, not of its grade"},
+        NOTE | {"notes": "x" * 2001},
+        NOTE | {"notes": 3},
+        NOTE | {"features": {"narrowing_medial": 4}},
+        NOTE | {"features": {"colour": 1}},
+        NOTE | {"features": {"cysts_femoral": True}},
+        NOTE | {"features": []},
         GRADE | {"more": 1},
         BOX | {"box": [9, 0, 0, 9]},
         BOX | {"box": [0, 0, 9]},
@@ -61,6 +65,7 @@ def test_an_action_survives_json(action: Action) -> None:
         {"do": "start", "seed": -1, "repeat": 0.1},
         {"do": "start", "seed": 1, "repeat": 0.9},
         {"do": "start", "seed": 1, "repeat": 0.1, "adjudicates": 1},
+        {"do": "start", "seed": 1, "repeat": 0.1, "training": "yes"},
         {"do": "undo", "line": 0},
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 import rhoa
 from rhoa.review import journals_in, read_cohort
 from rhoa.review.events import Boxed, Graded, Judged, Posed
-from tests.review.cohorts import PATIENT, make_cohort
+from tests.review.cohorts import PATIENT, make_cohort, make_manifest
 from tests.review.serving import served
 
 if TYPE_CHECKING:
@@ -206,9 +206,124 @@ def test_what_files_say_of_a_case_is_text_on_the_page(page: Page, tmp_path: Path
     with served(folder, "--reader", "anna") as server:
         page.goto(server.address)
         page.wait_for_selector(".card")
-        texts = page.evaluate("document.querySelector('.card').innerText")
+        texts = page.evaluate("document.querySelector('.overview').innerText")
         parts = page.evaluate("[...document.querySelectorAll('[onerror], img[src=x]')].length")
 
     assert parts == 0
     for name in ("refusal", "mark", "flag"):
         assert f"{name} {hostile}" in texts
+
+
+def test_a_hip_is_zoomed_measured_inverted_and_windowed(page: Page, tmp_path: Path) -> None:
+    """The ruler against the box of the hip in the image, whose size in mm is known."""
+    folder, _ = make_cohort(tmp_path, patients=1)
+    (case,) = read_cohort(folder)
+    image = rhoa.Radiograph.load(case.image)
+    box = case.found.boxes["left"]
+
+    with served(folder, "--reader", "anna", "--repeat", "0") as server:
+        page.goto(server.address)
+        page.wait_for_selector(".card")
+        order = page.evaluate("fetch('/api/cohort').then(r => r.json()).then(c => c.order)")
+        page.keyboard.press("g")
+        page.wait_for_selector(".stage[data-hip='0']")
+        if order[0]["side"] == "right":
+            page.keyboard.press("ArrowRight")
+            page.wait_for_selector(".stage[data-hip='1']")
+        stage = page.locator(".work > .stage")
+        place = stage.bounding_box()
+        middle = (place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+        page.mouse.move(*middle)
+        bar = stage.locator(".bar")
+        mm_a_px = int(bar.get_attribute("data-mm")) / bar.bounding_box()["width"]
+        page.mouse.wheel(0, -600)
+        until(page, "document.querySelector('.work > .stage canvas').style.width !== '100%'")
+        page.keyboard.press("d")
+        canvas = stage.locator("canvas").first.bounding_box()
+        page.mouse.move(*middle)
+        page.mouse.down()
+        page.mouse.move(middle[0] + 150, middle[1])
+        page.mouse.up()
+        length = float(stage.locator(".length").inner_text().split()[0])
+        side_px = min(canvas["width"], canvas["height"])  # the square hip, as zoomed
+        truth = 150 / side_px * box.height * image.pixel_mm[0]
+        assert length == pytest.approx(truth, rel=0.01)
+        zoomed_bar = int(bar.get_attribute("data-mm")) / bar.bounding_box()["width"]
+        assert zoomed_bar * 150 == pytest.approx(truth, rel=0.02)
+        assert zoomed_bar < mm_a_px / 1.5
+        before = pixels(page, 0)
+        page.keyboard.press("i")
+        assert pixels(page, 0) != before
+        page.keyboard.press("i")
+        assert pixels(page, 0) == before
+        page.keyboard.press("v")
+        page.keyboard.press("v")
+        assert pixels(page, 0) != before
+        page.keyboard.press("w")
+        until(page, "document.querySelector('.work > .stage canvas').style.width === '100%'")
+        assert stage.locator(".end.right").inner_text() == "L"
+
+
+def test_notes_and_features_without_a_grade_survive_a_reload(page: Page, tmp_path: Path) -> None:
+    folder, _ = make_cohort(tmp_path, patients=1)
+
+    with served(folder, "--reader", "anna", "--repeat", "0") as server:
+        page.goto(server.address)
+        page.wait_for_selector(".card")
+        page.keyboard.press("g")
+        page.wait_for_selector(".stage[data-hip='0']")
+        page.keyboard.press("n")
+        page.keyboard.type("a faint line")
+        saved(page)
+        page.keyboard.press("Escape")
+        page.keyboard.press("t")
+        page.keyboard.press("+")
+        saved(page)
+        page.keyboard.press("+")
+        saved(page)
+        page.reload()
+        page.wait_for_selector(".stage[data-hip='0']")
+        assert page.locator("textarea").input_value() == "a faint line"
+        pressed = page.locator(".feature button[aria-pressed=true]").get_attribute("aria-label")
+        assert pressed == "osteophytes superior acetabular: 1 mild"
+        assert page.locator(".grades button[aria-pressed=true]").count() == 0
+        told(page, "progress", "0 of 2 graded")
+        page.wait_for_timeout(400)
+        page.keyboard.press("3")
+        told(page, "progress", "1 of 2 graded")
+    grade = next(one.action for one in journals_in(folder / "review")["anna"]
+                 if isinstance(one.action, Graded))  # fmt: skip
+    assert 0.3 < grade.seconds < 60
+
+
+def test_thirty_hips_are_graded_by_keyboard_on_a_page_of_400_px(page: Page, tmp_path: Path) -> None:
+    table = make_manifest(tmp_path, 30)
+    page.set_viewport_size({"width": 400, "height": 800})
+
+    with served(table, "--reader", "anna", "--repeat", "0") as server:
+        page.goto(server.address)
+        page.wait_for_selector(".card")
+        page.keyboard.press("g")
+        for number in range(30):
+            page.wait_for_selector(f".stage[data-hip='{number}']")
+            page.keyboard.press(str(number % 5))
+        told(page, "progress", "30 of 30 graded")
+        wide = page.evaluate("document.documentElement.scrollWidth")
+
+    assert wide <= 400
+    kls = [entry.action.kl for entry in journals_in(tmp_path / "review")["anna"]
+           if isinstance(entry.action, Graded)]  # fmt: skip
+    assert kls == [number % 5 for number in range(30)]
+
+
+def test_keys_open_the_boxes_of_the_case_that_is_open(page: Page, tmp_path: Path) -> None:
+    folder, scans = make_cohort(tmp_path, patients=3)
+
+    with served(folder, "--scans", str(scans), "--reader", "anna") as server:
+        page.goto(server.address)
+        page.wait_for_selector(".card")
+        page.locator(".card[data-case='2']").get_by_role("button", name="Pose").click()
+        page.wait_for_selector(".stage[data-case='2']")
+        page.keyboard.press("b")
+        page.wait_for_selector("rect.box.left.chosen")
+        assert page.locator("h2").first.inner_text() == "Case 2"

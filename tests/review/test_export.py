@@ -74,21 +74,29 @@ def test_every_grade_goes_out_with_its_notes(cohort_folder: Path) -> None:
     cohort = read_cohort(cohort_folder)
     anna, bela = sitting(cohort), sitting(cohort, "bela")
     notes = 'old fracture, "healed"\nsee the other side'
-    told = {"do": "grade", "case": cohort.cases[0].key, "reading": 1}
-    anna.act(told | {"side": "right", "kl": 3, "notes": notes, "features": {"narrowing": 2}})
+    hip = {"case": cohort.cases[0].key, "reading": 1}
+    told, noted = {"do": "grade", **hip}, {"do": "note", **hip}
+    anna.act(noted | {"side": "right", "notes": notes, "features": {"narrowing_superior": 2}})
+    anna.act(told | {"side": "right", "kl": 3, "seconds": 12.5})
     anna.act(told | {"side": "left", "kl": None, "reason": "prosthesis"})
+    bela.act(noted | {"side": "left", "notes": "no grade yet"})
     bela.act(told | {"side": "right", "kl": 2})
 
     export(cohort, {"bela": bela.state, "anna": anna.state}, cohort_folder / "out")
 
     with (cohort_folder / "out" / "grades.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    kept = ("case", "side", "reader", "kl", "reason", "narrowing", "cysts", "notes")
+    kept = ("case", "side", "reader", "kl", "reason", "seconds", "narrowing_superior", "notes")
     assert [tuple(row[name] for name in kept) for row in rows] == [
         ("1", "left", "anna", "", "prosthesis", "", "", ""),
-        ("1", "right", "anna", "3", "", "2", "", notes),
+        ("1", "right", "anna", "3", "", "12.5", "2", notes),
+        ("1", "left", "bela", "", "", "", "", "no grade yet"),
         ("1", "right", "bela", "2", "", "", "", ""),
     ]
+    manifest = rhoa.cohort.read(cohort_folder / "out" / "manifest.csv")
+    hips = {(one.subject, one.side, one.visit): one.kl for one in manifest}
+    joined = [hips[row["subject"], row["side"], row["visit"]] for row in rows]
+    assert joined == [None, None, None, None]  # readers disagree on the right hip
 
 
 def test_crops_are_those_of_the_boxes(cohort_folder: Path) -> None:
@@ -207,7 +215,11 @@ def test_two_readers_make_one_label_a_queue_and_their_agreement(cohort_folder: P
 
     assert done.disputed == 1
     table = (cohort_folder / "review" / "consensus" / "adjudication.csv").read_text()
-    assert table == "case,side,grades\n1,right,4 3\n"
+    name = cohort.cases[0].name
+    assert list(csv.reader(table.splitlines())) == [
+        ["subject", "side", "visit", "case", "grades"],
+        [name, "right", "", "1", "4 3"],
+    ]
     kls = {(int(hip.subject[-2:]), hip.side): hip.kl for hip in done.manifest}
     assert kls[1, "right"] is None
     assert kls[3, "left"] == 2
@@ -237,8 +249,9 @@ def test_the_command_says_which_intervals_are_not_defined(
     assert code == 0
     assert "nan" not in out
     lines = {line.split("  ")[1].strip(): line for line in out.splitlines() if "  " in line}
-    assert lines["KL, equal"].split()[4:7] == ["1.000", "not", "defined"]
-    assert lines["KL, kappa"].count("not defined") == 2
+    assert lines["KL, equal"].split()[4:8] == ["1.000", "too", "few", "subjects"]
+    assert "not defined" in lines["KL, kappa"]
+    assert "too few subjects" in lines["KL, kappa"]
 
 
 def test_a_report_says_nothing_of_readers_that_are_not_known(tmp_path: Path) -> None:
@@ -264,6 +277,73 @@ def test_an_adjudicator_sees_the_queue_alone_and_decides(cohort_folder: Path) ->
     kls = {(int(hip.subject[-2:]), hip.side): hip.kl for hip in done.manifest}
     assert kls[1, "right"] == 3
     assert done.disputed == 0
+
+
+def test_a_training_answers_each_grade_by_the_known_one_and_none_counts(tmp_path: Path) -> None:
+    table = make_manifest(tmp_path, 6)
+    rows = list(csv.reader(table.read_text().splitlines()))
+    for number, row in enumerate(rows[1:5]):
+        row[4] = str(number)
+    table.write_text("".join(",".join(row) + "\n" for row in rows))
+    session = sitting(read_cohort(tmp_path), training=True)
+
+    order = session.order()
+    answers = {}
+    for at in order:
+        told = {"do": "grade", "case": at.case, "side": at.side, "reading": 1, "kl": 2}
+        assert "known_kl" not in session.snapshot()["order"][order.index(at)]
+        answers[at] = session.act(told)["known_kl"]
+
+    assert sorted(answers.values()) == [0, 1, 2, 3]  # the two hips without a grade are not shown
+    assert session.state.grades == {}
+    assert len(session.state.training) == 4
+    session.close()
+    with pytest.raises(ReviewError, match="column kl"):
+        sitting(read_cohort(make_manifest(tmp_path / "none", 2)), training=True)
+
+
+def test_cases_are_dealt_to_readers_evenly_and_each_sees_theirs(cohort_folder: Path) -> None:
+    cohort = read_cohort(cohort_folder)
+    readers = ["anna", "ben", "carl"]
+
+    cohort.assign(readers, per_case=2)
+
+    seen = {}
+    for reader in readers:
+        session = sitting(cohort, reader)
+        seen[reader] = {at.case for at in session.order()}
+        assert {one["key"] for one in session.snapshot()["cases"]} == seen[reader]
+        session.close()
+    assert [len(cases) for cases in seen.values()] == [2, 2, 2]
+    assert all(sum(case.key in of for of in seen.values()) == 2 for case in cohort)
+    with pytest.raises(
+        ReviewError, match="no case is assigned to dora; readers are anna, ben, carl"
+    ):
+        sitting(cohort, "dora")
+    before = cohort.assignment
+    cohort.assign(["dora"])
+    assert cohort.assignment == before  # every case had its readers
+
+
+def test_predictions_are_shown_where_a_reader_is_unblinded_and_nowhere_else(
+    cohort_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cohort = read_cohort(cohort_folder)
+    known = {(cohort.cases[0].name, "left"): 0.83}
+    with pytest.raises(ReviewError, match="not blinded"):
+        sitting(cohort, predictions=known)
+
+    session = sitting(cohort, predictions=known, blinded=False)
+
+    shown = {(at["case"], at["side"]): at["prediction"] for at in session.snapshot()["order"]}
+    assert shown[cohort.cases[0].key, "left"] == 0.83
+    assert set(shown.values()) == {0.83, None}
+    session.close()
+    blinded = sitting(cohort)
+    assert {at["prediction"] for at in blinded.snapshot()["order"]} == {None}
+    code, _, err = run(capsys, "review", cohort_folder, "--predictions", tmp_path / "p.csv")
+    assert code != 0
+    assert "--unblinded" in err
 
 
 def test_readers_poses_and_boxes_are_compared(cohort_folder: Path, scans: Path) -> None:

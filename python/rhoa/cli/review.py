@@ -8,21 +8,25 @@ import math
 import re
 import sys
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from rhoa.cli.common import VerbResult
-from rhoa.errors import ReviewError, require_extra
+from rhoa.errors import ParameterError, ReviewError, require_extra
 from rhoa.files import atomic_write
 
 if TYPE_CHECKING:
     import argparse
     from argparse import ArgumentParser, Namespace
 
+    from rhoa._types import Side
     from rhoa.cli.common import Rows
     from rhoa.review import Cohort, State
 
 
 AGREEMENT = "agreement.json"
+FEWEST_SUBJECTS = 5
+"""For an interval of agreement: a resample of fewer subjects says nothing of others."""
 
 
 def page_options(verb: ArgumentParser) -> None:
@@ -50,12 +54,36 @@ def page_options(verb: ArgumentParser) -> None:
     verb.add_argument(
         "--unblinded", action="store_true", help="show where readers disagree, and cases' numbers"
     )
+    verb.add_argument(
+        "--predictions",
+        metavar="CSV",
+        help="with --unblinded: show the probabilities that rhoa predict wrote beside each hip",
+    )
+    verb.add_argument(
+        "--per-case",
+        type=int,
+        default=1,
+        metavar="N",
+        help="with --assign: how many readers each case has (default: 1)",
+    )
     verb.add_argument("--port", type=int, default=0, help="default: one that is free")
     task = verb.add_mutually_exclusive_group()
     task.add_argument(
         "--adjudicate",
         action="store_true",
         help="grade only the hips that readers disagree on: these grades decide",
+    )
+    task.add_argument(
+        "--training",
+        action="store_true",
+        help="grade hips whose KL the manifest knows; each grade is answered by the known one, and "
+        "none of them counts",
+    )
+    task.add_argument(
+        "--assign",
+        metavar="NAME,NAME,...",
+        help="no page: deal the cases to these readers, who are then shown theirs alone; cases "
+        "that have readers keep them",
     )
     task.add_argument(
         "--agreement",
@@ -85,6 +113,10 @@ def review(options: Namespace) -> VerbResult:
         return _agreement(cohort)
     if options.export:
         return _export(cohort, options.reader)
+    if options.assign:
+        return _assign(cohort, options)
+    if options.predictions and not options.unblinded:
+        raise ParameterError("--predictions unblinds a reader: pass --unblinded with it.")
     require_extra("starlette", extra="review", purpose="rhoa review")
     require_extra("uvicorn", extra="review", purpose="rhoa review")
     from rhoa.review import Session, Sitting
@@ -96,6 +128,8 @@ def review(options: Namespace) -> VerbResult:
         repeat=options.repeat,
         blinded=not options.unblinded,
         adjudicates=options.adjudicate,
+        training=options.training,
+        predictions=_predictions(options.predictions) if options.predictions else None,
     )
     with closing(Session(cohort, sitting)) as session:
         hips = len(session.order())
@@ -103,10 +137,48 @@ def review(options: Namespace) -> VerbResult:
         with suppress(KeyboardInterrupt):
             serve(session, port=options.port, tell=lambda address: _say(f"open {address}"))
         state = session.state
+    if options.training:
+        return VerbResult(
+            lines=[f"{len(state.training)} hips graded to learn; none of them counts"]
+        )
     graded = len(state.decisions if options.adjudicate else state.grades)
     return VerbResult(
         lines=[f"all is saved: {graded} looks graded; rhoa review --export writes them"]
     )
+
+
+def _assign(cohort: Cohort, options: Namespace) -> VerbResult:
+    readers = [name.strip() for name in options.assign.split(",")]
+    seed = 2020 if options.seed is None else options.seed
+    cohort.assign(readers, per_case=options.per_case, seed=seed)
+    every = [of for of in (cohort.assignment or {}).values() if of]
+    names = sorted({name for of in every for name in of})
+    rows: Rows = [{"reader": name, "cases": sum(name in of for of in every)} for name in names]
+    return VerbResult(rows, [f"{len(every)} cases have readers; each opens it with --reader NAME"])
+
+
+def _predictions(path: str) -> dict[tuple[str, Side], float]:
+    """Probabilities by name of the case (its scan, or its subject and visit) and side."""
+    from rhoa.tables import read_rows, side_in_table
+
+    known: dict[tuple[str, Side], float] = {}
+    for line, row in read_rows(Path(path), ("side", "probability"), known=_CASE_COLUMNS):
+        if not row["probability"]:
+            continue
+        scan, subject, visit = (row.get(name, "") for name in _CASE_COLUMNS)
+        try:
+            value = float(row["probability"])
+        except ValueError:
+            raise ReviewError(
+                f"{Path(path).name}, line {line}: probability is no number; pass the "
+                "predictions.csv that rhoa predict wrote."
+            ) from None
+        for name in (scan, "_".join(filter(None, (subject, visit)))):
+            known[name, cast("Side", side_in_table(row["side"]))] = value
+    return known
+
+
+_CASE_COLUMNS = ("scan", "subject", "visit")
 
 
 def _say(line: str) -> None:
@@ -149,7 +221,9 @@ def _agreement(cohort: Cohort) -> VerbResult:
             "readers": " ".join(dict.fromkeys(figure.readers)),
             "measure": figure.measure,
             "value": _known("{:.3f}", figure.estimate.value),
-            "95 % interval": _known("{:.3f} to {:.3f}", *figure.estimate[1:]),
+            "95 % interval": "too few subjects"
+            if figure.subjects < FEWEST_SUBJECTS
+            else _known("{:.3f} to {:.3f}", *figure.estimate[1:]),
             "n": figure.read,
             "subjects": figure.subjects,
         }

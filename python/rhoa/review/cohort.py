@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from rhoa._types import SIDES
 from rhoa.cohort import read
 from rhoa.cohort.builder import ct_ap_of, scan_name
 from rhoa.errors import LandmarkError, ManifestError, ParameterError, ReviewError
+from rhoa.files import atomic_write
 from rhoa.hips import Box
 from rhoa.pose import Landmarks
 from rhoa.radiograph import Radiograph
+from rhoa.review.events import READER
 from rhoa.tables import read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from os import PathLike
 
     from rhoa._types import Side
@@ -63,6 +68,8 @@ OWN = "review"
 """The folder inside a cohort where readers' journals and exports lie."""
 IMAGES: dict[str, Source] = {"ct-ap.npz": "ct", "xray.npz": "xray"}
 MANIFEST = "manifest.csv"
+ASSIGNMENT = "assignment.json"
+"""In `OWN`: who reads which case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,73 @@ class Cohort:
     def journals(self) -> Path:
         """Where readers' journals lie."""
         return self.folder / OWN
+
+    @property
+    def assignment(self) -> dict[str, list[str]] | None:
+        """The readers of each case, by key; None where nobody was assigned.
+
+        Raises
+        ------
+        ReviewError
+            If the file is damaged.
+        """
+        file = self.journals / ASSIGNMENT
+        if not file.is_file():
+            return None
+        try:
+            return {
+                str(key): list(map(str, of)) for key, of in json.loads(file.read_text()).items()
+            }
+        except (ValueError, OSError, AttributeError, TypeError):
+            raise ReviewError(
+                f"{ASSIGNMENT} is damaged; restore it, or delete it and assign the cases anew."
+            ) from None
+
+    def assign(self, readers: Sequence[str], *, per_case: int = 1, seed: int = 2020) -> None:
+        """Write down who reads which case; cases that have readers keep them.
+
+        Cases are dealt at random, so that readers have equally many of them, and pairs of readers
+        equally many in common.
+
+        Parameters
+        ----------
+        readers
+            Their names, as ``--reader`` has them.
+        per_case
+            How many of them read each case.
+        seed
+            Of the deal.
+
+        Raises
+        ------
+        ReviewError
+            If there are fewer readers than ``per_case``, or a name is none.
+        """
+        wrong = next((name for name in readers if not READER.fullmatch(name)), None)
+        if wrong is not None or len(set(readers)) < len(readers):
+            raise ReviewError(
+                "readers must be different names of up to 40 letters, digits, dots, dashes; "
+                f"got {', '.join(readers)}."
+            )
+        if not 1 <= per_case <= len(readers):
+            raise ReviewError(
+                f"each case can have 1 to {len(readers)} of {len(readers)} readers; got {per_case}."
+            )
+        assigned = self.assignment or {}
+        dealt = list(combinations(readers, per_case))
+        counts = Counter(tuple(of) for of in assigned.values())
+        loads = Counter(name for of in assigned.values() for name in of)
+        rng = np.random.default_rng(seed)
+        for number in rng.permutation(len(self.cases)).tolist():
+            key = self.cases[number].key
+            if key in assigned:
+                continue
+            of = min(dealt, key=lambda pair: (sum(loads[name] for name in pair), counts[pair]))
+            assigned[key] = list(of)
+            counts[of] += 1
+            loads.update(of)
+        self.journals.mkdir(parents=True, exist_ok=True)
+        atomic_write(self.journals / ASSIGNMENT, json.dumps(assigned, indent=1) + "\n")
 
 
 def read_cohort(path: str | PathLike[str], *, scans: str | PathLike[str] | None = None) -> Cohort:

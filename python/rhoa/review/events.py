@@ -35,8 +35,19 @@ if TYPE_CHECKING:
 GRADES = (0, 1, 2, 3, 4)
 REASONS = ("prosthesis", "fracture", "cut off", "poor image", "other")
 """Why a hip cannot be graded."""
-FEATURES = {"narrowing": 3, "osteophytes": 3, "sclerosis": 1, "cysts": 1}
-"""Features and their highest score, as in the OARSI atlas (Altman and Gold 2007)."""
+FEATURES = {
+    "narrowing_superior": 3,
+    "narrowing_medial": 3,
+    "osteophytes_superior_acetabular": 3,
+    "osteophytes_inferior_acetabular": 3,
+    "osteophytes_superior_femoral": 3,
+    "osteophytes_inferior_femoral": 3,
+    "sclerosis_acetabular": 1,
+    "sclerosis_femoral": 1,
+    "cysts_acetabular": 1,
+    "cysts_femoral": 1,
+}
+"""Features by location and their highest score, as in the OARSI atlas (Altman and Gold 2007)."""
 VERDICTS = ("accepted", "rejected")
 KINDS = ("grade", "boxes", "pose")
 """What can be undone by itself."""
@@ -47,13 +58,17 @@ _DEPTH_MM = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A sitting began: how hips are ordered and repeated, and as what the reader grades."""
+    """A sitting began: how hips are ordered and repeated, and as what the reader grades.
+
+    Grades of an adjudicator decide; those of a training count for nothing but the training.
+    """
 
     do: ClassVar[str] = "start"
     kind: ClassVar[str] = ""
     seed: int
     repeat: float
     adjudicates: bool = False
+    training: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,19 @@ class Graded:
     """1, or 2 where it was shown again."""
     kl: int | None
     reason: str = ""
+    seconds: float | None = None
+    """For which the hip was on a visible page before it was graded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Notes and features of a hip, as they are after a change; graded or not."""
+
+    do: ClassVar[str] = "note"
+    kind: ClassVar[str] = ""
+    case: str
+    side: Side
+    reading: int
     notes: str = ""
     features: Mapping[str, int] | None = None
 
@@ -131,9 +159,9 @@ class Undone:
     line: int
 
 
-Action = Started | Graded | Boxed | BoxesAccepted | Posed | Judged | Undone
+Action = Started | Graded | Noted | Boxed | BoxesAccepted | Posed | Judged | Undone
 _ACTIONS: dict[str, type[Action]] = {
-    one.do: one for one in (Started, Graded, Boxed, BoxesAccepted, Posed, Judged, Undone)
+    one.do: one for one in (Started, Graded, Noted, Boxed, BoxesAccepted, Posed, Judged, Undone)
 }
 
 
@@ -257,21 +285,32 @@ def _share(value: object) -> float:
     return float(cast("float", value))
 
 
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ReviewError("adjudicates must be true or false.")
-    return value
+def _seconds(value: object) -> float | None:
+    if value is not None and (not _is(value) or cast("float", value) < 0):
+        raise ReviewError("seconds must be a number of at least 0.")
+    return None if value is None else float(cast("float", value))
+
+
+def _flag(name: str) -> Callable[[object], bool]:
+    def check(value: object) -> bool:
+        if not isinstance(value, bool):
+            raise ReviewError(f"{name} must be true or false.")
+        return value
+
+    return check
 
 
 _CHECKS: dict[str, Callable[[object], Any]] = {
     "seed": _whole("seed", 0),
     "repeat": _share,
-    "adjudicates": _flag,
+    "adjudicates": _flag("adjudicates"),
+    "training": _flag("training"),
     "case": _case,
     "side": _one_of(*SIDES, name="side"),
     "reading": _one_of(1, 2, name="reading"),
     "kl": _one_of(*GRADES, None, name="kl"),
     "reason": _text("reason", 200),
+    "seconds": _seconds,
     "notes": _text("notes", MOST_NOTES),
     "features": _features,
     "box": _numbers("box", 4),
@@ -446,6 +485,9 @@ class State:
     grades: Mapping[Reading, Graded] = field(default_factory=dict)
     decisions: Mapping[Reading, Graded] = field(default_factory=dict)
     """Grades that were given as adjudicator."""
+    training: Mapping[Reading, Graded] = field(default_factory=dict)
+    """Grades that were given to learn."""
+    notes: Mapping[Reading, Noted] = field(default_factory=dict)
     cases: Mapping[str, CaseState] = field(default_factory=dict)
     started: Started | None = None
     """The last sitting."""
@@ -473,6 +515,8 @@ def fold(entries: Sequence[Entry]) -> State:
     """
     grades: dict[Reading, Graded] = {}
     decisions: dict[Reading, Graded] = {}
+    training: dict[Reading, Graded] = {}
+    notes: dict[Reading, Noted] = {}
     cases: dict[str, CaseState] = {}
     started = None
     for entry in active_entries(entries):
@@ -480,12 +524,24 @@ def fold(entries: Sequence[Entry]) -> State:
         if isinstance(action, Started):
             started = action
         elif isinstance(action, Graded):
-            decides = started is not None and started.adjudicates
-            of = decisions if decides else grades
+            of = grades
+            if started is not None and started.adjudicates:
+                of = decisions
+            elif started is not None and started.training:
+                of = training
             of[Reading(action.case, action.side, action.reading)] = action
+        elif isinstance(action, Noted):
+            notes[Reading(action.case, action.side, action.reading)] = action
         elif not isinstance(action, Undone):
             cases[action.case] = _next_state(cases.get(action.case, CaseState()), action)
-    return State(grades, decisions, cases, started)
+    return State(
+        grades=grades,
+        decisions=decisions,
+        training=training,
+        notes=notes,
+        cases=cases,
+        started=started,
+    )
 
 
 def last_of(entries: Sequence[Entry], kind: str, case: str | None = None) -> Entry | None:

@@ -383,18 +383,30 @@ def _write_landmarks(case: ReviewCase, state: CaseState, pictures: Pictures, out
 
 
 def _write_grades(cohort: Cohort, states: Mapping[str, State], out: Path) -> None:
-    """Every grade of every reader, repeated readings too, as it was given."""
-    numbers = {case.key: case.number for case in cohort}
-    columns = ["case", "side", "reader", "reading", "kl", "reason", *FEATURES, "notes"]
+    """Every grade, note and feature of every reader, repeated readings too, as it was given."""
+    cases = {case.key: case for case in cohort}
+    columns = [*_HIP_COLUMNS, "reader", "reading", "kl", "reason", "seconds", *FEATURES, "notes"]
     rows: list[list[object]] = []
     for reader, state in sorted(states.items()):
-        known = [at for at in state.grades if at.case in numbers]
-        for at in sorted(known, key=lambda at: (numbers[at.case], at.side, at.reading)):
-            grade = state.grades[at]
-            scores = [(grade.features or {}).get(name) for name in FEATURES]
-            given = [at.reading, grade.kl, grade.reason, *scores, grade.notes]
-            rows.append([numbers[at.case], at.side, reader, *given])
+        known = [at for at in {**state.grades, **state.notes} if at.case in cases]
+        for at in sorted(known, key=lambda at: (cases[at.case].number, at.side, at.reading)):
+            grade, noted = state.grades.get(at), state.notes.get(at)
+            given = [None, "", None] if grade is None else [grade.kl, grade.reason, grade.seconds]
+            features = (noted.features if noted else None) or {}
+            scores = [features.get(name) for name in FEATURES]
+            notes = noted.notes if noted else ""
+            hip = _hip_cells(cases[at.case], at.side)
+            rows.append([*hip, reader, at.reading, *given, *scores, notes])
     atomic_write(out / GRADES_FILE, csv_text(columns, rows))
+
+
+_HIP_COLUMNS = ("subject", "side", "visit", "case")
+"""What joins a table of readers with manifests and predictions; ``case`` is the page's number."""
+
+
+def _hip_cells(case: ReviewCase, side: Side) -> list[object]:
+    listed = case.hips.get(side) or next(iter(case.hips.values()), None)
+    return [subject_of(case), side, "" if listed is None else listed.visit, case.number]
 
 
 def _write_disputed(
@@ -407,17 +419,18 @@ def _write_disputed(
     if not disputed:
         file.unlink(missing_ok=True)
         return
-    names = {case.key: case.number for case in cohort}
-    lines = ["case,side,grades"]
-    for key, side in sorted(disputed, key=lambda hip: (names.get(hip[0], 0), SIDES.index(hip[1]))):
+    cases = {case.key: case for case in cohort}
+    known = [hip for hip in disputed if hip[0] in cases]
+    rows: list[list[object]] = []
+    for key, side in sorted(known, key=lambda hip: (cases[hip[0]].number, SIDES.index(hip[1]))):
         given = [
             "x" if grade.kl is None else str(grade.kl)
             for _, state in sorted(states.items())
             for at, grade in state.grades.items()
             if at == (key, side, 1)
         ]
-        lines.append(f"{names.get(key, '')},{side},{' '.join(given)}")
-    atomic_write(file, "\n".join(lines) + "\n")
+        rows.append([*_hip_cells(cases[key], side), " ".join(given)])
+    atomic_write(file, csv_text([*_HIP_COLUMNS, "grades"], rows))
 
 
 def file_name(case: ReviewCase) -> str:

@@ -15,12 +15,12 @@ from rhoa._types import SIDES
 from rhoa.errors import PoseError, ReadError, ReviewError, RhoaError
 from rhoa.files import replacing
 from rhoa.hips import Box, boxes, crop, extract
-from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
+from rhoa.hips.crop_files import CROP_REFUSALS, crop_label, read_crop
 from rhoa.pose import Landmarks, from_landmarks
 from rhoa.pose.bone import along_patient
 from rhoa.pose.population import mean_landmarks_mm
 from rhoa.projection import ctap
-from rhoa.radiograph import DISPLAY_SATURATION_PERCENT, Radiograph
+from rhoa.radiograph import DISPLAY_SATURATION_PERCENT, UNKNOWN_SIZE, Radiograph, squared
 from rhoa.raster import encode_png, grey_range, resize, stretch
 from rhoa.reading import read_ct
 from rhoa.review.cohort import Refusal
@@ -271,6 +271,20 @@ class Pictures:
         if box is None:
             raise ReviewError(f"case {case.number} has no box of its {side} hip; draw one.")
         return crop(self.image(case, state), box, size=None)
+
+    def hip_pixel_mm(
+        self, case: ReviewCase, side: Side, state: CaseState, rows: int
+    ) -> float | None:
+        """The pixel size of `hip`, which has ``rows`` rows; None where it is not known."""
+        untouched = state.pose is None and side not in state.boxes
+        if side in case.hips and (untouched or case.image is None):
+            text = crop_label(case.hips[side].crop).get("pixel_mm", "")
+            return float(text) if text else None
+        image = self.image(case, state)
+        if image.provenance.get("pixel_mm_from") == UNKNOWN_SIZE:
+            return None
+        box = squared(self.boxes(case, state)[side], image.pixel_mm)
+        return box.height * image.pixel_mm[0] / rows
 
     def lateral(self, case: ReviewCase) -> Lateral:
         """The view from the patient's left."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from rhoa._types import Side
+    from rhoa.radiograph import Radiograph
     from rhoa.review.cohort import ReviewCase
     from rhoa.review.events import CaseState
     from rhoa.review.images import Lateral
@@ -216,7 +217,12 @@ def application(session: Session, doorkeeper: Doorkeeper) -> ASGIApp:
     pictures = session.pictures
 
     def lateral(view: Lateral) -> Response:
-        place = {"affine": view.affine.tolist(), "across": view.across, "down": view.down}
+        place = {
+            "affine": view.affine.tolist(),
+            "across": view.across,
+            "down": view.down,
+            "pixel_mm": view.image.pixel_mm[0],
+        }
         return _levels(shown_image(view.image), place)
 
     def write_export() -> Response:
@@ -229,7 +235,7 @@ def application(session: Session, doorkeeper: Doorkeeper) -> ASGIApp:
 
     of_case = {
         "": lambda case, _: JSONResponse(session.detail(case)),
-        "/image": lambda case, state: _levels(shown_image(pictures.image(case, state))),
+        "/image": lambda case, state: _image(pictures.image(case, state)),
         "/lateral": lambda case, _: lateral(pictures.lateral(case)),
         "/thumbnail": lambda case, state: Response(
             pictures.thumbnail(case, state), media_type="image/png"
@@ -350,7 +356,15 @@ async def _answered(what: Callable[[], Response]) -> Response:
 def _hip(session: Session, case: ReviewCase, side: Side, state: CaseState) -> Response:
     pixels = session.pictures.hip(case, side, state)
     saturate = XRAY_SATURATION_PERCENT if case.source == "xray" else 0.0
-    return _levels(Shown.of(pixels, saturate))
+    pixel_mm = session.pictures.hip_pixel_mm(case, side, state, len(pixels))
+    return _levels(Shown.of(pixels, saturate), {"pixel_mm": pixel_mm})
+
+
+def _image(image: Radiograph) -> Response:
+    place = place_of(image)
+    return _levels(
+        shown_image(image), {"pixel_mm": place["pixel_mm"] if place["size_known"] else None}
+    )
 
 
 def _preview(session: Session, body: dict[str, Any]) -> Response:

@@ -11,6 +11,7 @@ import numpy as np
 from rhoa._types import SIDES
 from rhoa.errors import ReviewError
 from rhoa.pose import from_landmarks
+from rhoa.radiograph import UNKNOWN_SIZE
 from rhoa.review.events import (
     FEATURES,
     KINDS,
@@ -20,6 +21,7 @@ from rhoa.review.events import (
     Graded,
     Journal,
     Judged,
+    Noted,
     Posed,
     Reading,
     Started,
@@ -59,6 +61,11 @@ class Sitting:
     """Whether other readers' grades are hidden."""
     adjudicates: bool = False
     """Whether only hips that readers disagree on are graded, and these grades decide."""
+    training: bool = False
+    """Whether hips of known grade are graded to learn: each grade is answered by the known one."""
+    predictions: Mapping[tuple[str, Side], float] | None = None
+    """A model's probabilities by name of the case and side; shown to a reader who is not blinded.
+    """
 
 
 class Session:
@@ -71,7 +78,20 @@ class Session:
     """
 
     def __init__(self, cohort: Cohort, sitting: Sitting) -> None:
+        if sitting.predictions is not None and sitting.blinded:
+            raise ReviewError("predictions are shown to a reader who is not blinded alone.")
+        assigned = cohort.assignment
+        self.cases: tuple[ReviewCase, ...] = cohort.cases
+        if assigned is not None and not sitting.adjudicates:
+            mine = {key for key, readers in assigned.items() if sitting.reader in readers}
+            self.cases = tuple(case for case in cohort if case.key in mine)
+            if not self.cases:
+                readers = sorted({name for of in assigned.values() for name in of})
+                raise ReviewError(
+                    f"no case is assigned to {sitting.reader}; readers are {', '.join(readers)}."
+                )
         self.cohort, self.blinded, self.reader = cohort, sitting.blinded, sitting.reader
+        self.predictions = sitting.predictions or {}
         self.pictures = Pictures(cohort.journals)
         self._lock = threading.RLock()
         self._journal = Journal(cohort.journals, sitting.reader)
@@ -81,6 +101,7 @@ class Session:
             before.seed if sitting.seed is None else sitting.seed,
             before.repeat if sitting.repeat is None else sitting.repeat,
             sitting.adjudicates,
+            sitting.training,
         )
         if self.started != self._state.started:
             self._append(self.started)
@@ -88,6 +109,11 @@ class Session:
         if sitting.adjudicates and not self.disputed:
             self._journal.close()
             raise ReviewError("readers agree on every hip: there is nothing to adjudicate.")
+        if sitting.training and not self.order():
+            self._journal.close()
+            raise ReviewError(
+                "no hip has a known KL grade: a training needs a manifest with the column kl."
+            )
 
     def close(self) -> None:
         """Let other processes open the journal."""
@@ -106,20 +132,26 @@ class Session:
                 "reader": self.reader,
                 "blinded": self.blinded,
                 "adjudicates": self.started.adjudicates,
+                "training": self.started.training,
                 "reasons": REASONS,
                 "features": FEATURES,
-                "cases": [self.summary(case) for case in self.cohort],
+                "cases": [self.summary(case) for case in self.cases],
                 "order": [reading._asdict() | self._grade(reading) for reading in self.order()],
             }
 
     def order(self) -> list[Reading]:
         """The readings that are due, in the reader's order: of the hips that can be graded."""
-        every = [(case.key, side) for case in self.cohort for side in case.hips or SIDES]
+        every = [
+            (case.key, side)
+            for case in self.cases
+            for side in case.hips or SIDES
+            if not self.started.training or _known_grade(case, side) is not None
+        ]
         shown = reading_order(
             every, reader=self.reader, seed=self.started.seed, repeat=self.started.repeat
         )
         gradable = {
-            case.key: self.pictures.sides(case, self._state.case(case.key)) for case in self.cohort
+            case.key: self.pictures.sides(case, self._state.case(case.key)) for case in self.cases
         }
         return [
             reading
@@ -197,7 +229,9 @@ class Session:
         case = self.cohort.case(action.case)
         with self._lock:
             state = self._state.case(case.key)
-            if isinstance(action, Graded) and action.side not in self.pictures.sides(case, state):
+            if isinstance(action, Graded | Noted) and action.side not in self.pictures.sides(
+                case, state
+            ):
                 why = self.pictures.refused(case, state).get(action.side)
                 reason = "" if why is None else f" ({why.reasons}); draw its box to take it in"
                 raise ReviewError(f"case {case.number} has no {action.side} hip to grade{reason}.")
@@ -211,7 +245,10 @@ class Session:
                     f"the CT of case {case.number} is not known; start rhoa review with --scans."
                 )
             self._append(action)
-            return {"case": self.summary(case)}
+            done: dict[str, Any] = {"case": self.summary(case)}
+            if isinstance(action, Graded) and self.started.training:
+                done["known_kl"] = _known_grade(case, action.side)
+            return done
 
     def undo(self, kind: object, key: object = None) -> dict[str, Any]:
         """Take back the last action of a kind, of one case where that is asked for.
@@ -246,21 +283,36 @@ class Session:
     @property
     def _own(self) -> Mapping[Reading, Graded]:
         """The grades that the reader gives in this sitting."""
-        adjudicates = self.started.adjudicates
-        return self._state.decisions if adjudicates else self._state.grades
+        if self.started.training:
+            return self._state.training
+        return self._state.decisions if self.started.adjudicates else self._state.grades
 
     def _grade(self, reading: Reading) -> dict[str, Any]:
-        grade = self._own.get(reading)
-        if grade is None:
-            return {"graded": False}
-        names = ("kl", "reason", "notes", "features")
-        return {"graded": True} | {name: getattr(grade, name) for name in names}
+        """What is known of a reading: the reader's grade, notes and features; a prediction."""
+        grade, noted = self._own.get(reading), self._state.notes.get(reading)
+        case = self.cohort.case(reading.case)
+        known: dict[str, Any] = {
+            "graded": grade is not None,
+            "kl": None if grade is None else grade.kl,
+            "reason": "" if grade is None else grade.reason,
+            "notes": "" if noted is None else noted.notes,
+            "features": None if noted is None else noted.features,
+            "prediction": self.predictions.get((case.name, reading.side)),
+        }
+        if self.started.training and grade is not None:
+            known["known_kl"] = _known_grade(case, reading.side)
+        return known
 
     def _disputed(self) -> set[tuple[str, Side]]:
         """Hips that readers disagree on; none for a blinded reader."""
         if self.blinded and not self.started.adjudicates:
             return set()
         return disputed_hips(states_of(journals_in(self.cohort.journals)))
+
+
+def _known_grade(case: ReviewCase, side: Side) -> int | None:
+    hip = case.hips.get(side)
+    return None if hip is None else hip.kl
 
 
 def place_of(image: Radiograph) -> dict[str, Any]:
@@ -274,6 +326,7 @@ def place_of(image: Radiograph) -> dict[str, Any]:
     return {
         "shape": square.shape,
         "pixel_mm": square.pixel_mm[0],
+        "size_known": image.provenance.get("pixel_mm_from") != UNKNOWN_SIZE,
         "origin_mm": square.origin_mm,
         "posed": image.alignment is not None,
         "matrix": np.eye(3).tolist() if frame is None else frame.matrix.tolist(),

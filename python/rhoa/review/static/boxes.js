@@ -43,9 +43,11 @@ export function boxes(app, root, number) {
     const found = await app.tried(() => Promise.all([app.shelf.get(`cases/${key}/image`), get(`cases/${key}`)]));
     if (!found) return;
     at = next;
+    app.number = cases[next].number;
     [, detail] = found;
     chosen = detail.boxes[chosen] || !detail.boxes.right ? chosen : "right";
     image.show(found[0]);
+    image.sides("R", "L");
     draw();
     if (at + 1 < cases.length) app.shelf.ahead(`cases/${cases[at + 1].key}/image`);
   }

@@ -13,6 +13,8 @@ const KEPT_IMAGES = 24;
 
 const app = {
   cohort: null,
+  /** Of the case that is open: another view opens it, too. */
+  number: null,
   shelf: new Shelf(KEPT_IMAGES),
 
   /** Cases whose image can be looked at. */
@@ -122,12 +124,12 @@ $("theme").addEventListener("click", () => theme(document.documentElement.datase
 $("export").addEventListener("click", exported);
 $("help").addEventListener("click", help);
 for (const button of document.querySelectorAll("nav button")) {
-  button.addEventListener("click", () => app.go(button.dataset.view));
+  button.addEventListener("click", () => app.go(button.dataset.view, ["pose", "boxes"].includes(button.dataset.view) ? app.number : null));
 }
 everywhere([
   ["o", "overview", () => app.go("overview")],
-  ["p", "pose", () => app.go("pose")],
-  ["b", "boxes", () => app.go("boxes")],
+  ["p", "pose, of this case", () => app.go("pose", app.number)],
+  ["b", "boxes, of this case", () => app.go("boxes", app.number)],
   ["g", "grading", () => app.go("grading")],
   ["?", "keys", help],
 ]);

@@ -77,17 +77,20 @@ export function rectangle([top, left, bottom, right], name) {
   });
 }
 
-/** What a case's flags say, as chips. */
+const MOST_CHIPS = 3;
+
+/** What a case's flags say, as chips, gravest first; more than three are folded. */
 export function flags(summary) {
-  const chips = summary.flags.map((flag) => chip(flag, summary.used ? "" : "wrong"));
-  if (!summary.used && summary.has_image && summary.source === "ct") chips.unshift(chip("pose not used", "wrong"));
-  for (const side of SIDES) {
-    const refused = summary.refused[side];
-    if (refused) chips.push(chip(`${side} hip not usable: ${refused}; draw its box to take it in`, "wrong"));
-    for (const flag of summary.hip_flags[side] ?? []) chips.push(chip(`${side} hip: ${flag}`));
-  }
-  if (summary.verdict) chips.push(chip(summary.verdict, summary.verdict === "accepted" ? "fine" : "wrong"));
-  return element("div", { class: "row" }, ...chips);
+  const chips = [];
+  if (!summary.used && summary.has_image && summary.source === "ct") chips.push(chip("pose not used", "wrong"));
+  if (summary.verdict === "rejected") chips.push(chip("rejected", "wrong"));
+  for (const side of SIDES) if (summary.refused[side]) chips.push(chip(`${side} hip not usable`, "wrong", summary.refused[side]));
+  for (const flag of summary.flags) chips.push(chip(flag, summary.used ? "" : "wrong"));
+  for (const side of SIDES) for (const flag of summary.hip_flags[side] ?? []) chips.push(chip(`${side} hip: ${flag}`));
+  if (summary.verdict === "accepted") chips.push(chip("accepted", "fine"));
+  const [first, rest] = [chips.slice(0, MOST_CHIPS), chips.slice(MOST_CHIPS)];
+  return element("div", { class: "row flags" }, ...first,
+    rest.length ? element("details", {}, element("summary", { class: "flag" }, `${rest.length} more`), ...rest) : null);
 }
 
-const chip = (text, kind = "") => element("span", { class: `flag ${kind}` }, words(text));
+const chip = (text, kind = "", why = null) => element("span", { class: `flag ${kind}`, title: why }, words(text));

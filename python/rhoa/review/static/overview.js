@@ -31,7 +31,8 @@ export function overview(app, root) {
   root.append(
     element("div", { class: "overview" },
       element("div", { class: "tools" }, filter, sort, count, bar, element("span", { class: "quiet" }, `${done} of ${app.cohort.order.length} graded`)),
-      cards),
+      cards,
+      unusable(app)),
   );
   const seen = new IntersectionObserver((entries) => {
     for (const entry of entries) {
@@ -76,6 +77,17 @@ export function overview(app, root) {
   return () => seen.disconnect();
 }
 
+/** The hips that are not graded, each with its reason: apart from those that are. */
+function unusable(app) {
+  const rows = app.cohort.cases.flatMap((one) => SIDES.filter((side) => one.refused[side]).map((side) => [one, side]));
+  if (!rows.length) return null;
+  return element("details", { class: "unusable", open: true },
+    element("summary", {}, `${rows.length} ${rows.length === 1 ? "hip is" : "hips are"} not graded; draw a box to take one in`),
+    element("ul", {}, ...rows.map(([one, side]) => element("li", {},
+      element("button", { type: "button", disabled: !one.has_image, onclick: () => app.go("boxes", one.number) }, `Case ${one.number}, ${side} hip`),
+      ` ${one.refused[side]}`))));
+}
+
 function compared(one, other) {
   for (let n = 0; n < one.length; n += 1) if (one[n] !== other[n]) return one[n] - other[n];
   return 0;
@@ -104,6 +116,7 @@ function card(app, one) {
   const list = (rows) => element("dl", {}, ...rows.map(([name, value]) =>
     element("div", {}, element("dt", {}, name), element("dd", {}, value))));
   const node = element("article", {
+    onfocusin: () => (app.number = one.number),
     class: `card ${one.flagged ? "flagged" : ""} ${one.verdict ?? ""}`, "data-case": one.number,
     "aria-label": `Case ${one.number}`,
   },

@@ -2,7 +2,7 @@
 
 import { degrees, element, flags, offImage, onImage, POINTS, sideOf, svg } from "./marks.js";
 import { ask, inView } from "./keys.js";
-import { Picture } from "./canvas.js";
+import { Picture, pictureTools } from "./canvas.js";
 import { get, pixels } from "./server.js";
 
 const DEPTH = { least: -100, most: 250 };
@@ -33,10 +33,12 @@ export function pose(app, root, number) {
   let waiting = false;
   let running = false;
 
+  const { bar: pictureBar, keys: toolKeys, shown: toolsShown } = pictureTools([front, aside]);
+
   root.append(element("div", { class: "work" },
     pair,
     element("div", { class: "side" },
-      element("div", { class: "panel" }, element("div", { class: "row wide" }, title, told), facts, chips, tools),
+      element("div", { class: "panel" }, element("div", { class: "row wide" }, title, told), facts, chips, tools, pictureBar),
       sliders,
       element("p", { class: "quiet" }, "Dots: iliac spines and pubic tubercles, the patient's left in blue. Drag an image to change its window (sideways) and level (up and down)."))));
 
@@ -48,11 +50,14 @@ export function pose(app, root, number) {
     const found = await app.tried(() => Promise.all([get(`cases/${key}`), app.shelf.get(`cases/${key}/image`)]));
     if (!found) return;
     at = next;
+    app.number = cases[next].number;
     [about] = found;
     landmarks = about.landmarks ?? about.suggested;
     depth = about.depth_mm;
     lateral = null;
     front.show(found[1]);
+    front.sides("R", "L");
+    toolsShown();
     aside.clear("from the left: loading …");
     const { movable } = summary();
     pair.classList.toggle("alone", !movable);
@@ -68,6 +73,7 @@ export function pose(app, root, number) {
     if (!data || at !== shown) return;
     lateral = { ...data, inverse: inverted(data.affine) };
     aside.show(data);
+    aside.sides("A", "P");
     aside.label.textContent = "from the left, as scanned";
     draw();
   }
@@ -294,7 +300,7 @@ export function pose(app, root, number) {
     ["ArrowRight", "move it 1 mm right", nudge(1, 0)],
     ["ArrowUp", "move it 1 mm up", nudge(0, -1)],
     ["ArrowDown", "move it 1 mm down", nudge(0, 1)],
-    ["w", "window and level as at first", () => [front, aside].forEach((one) => one.reset())],
+    ...toolKeys,
     ["PageDown / .", "next case", () => show(at + 1)],
     ["PageUp / ,", "case before", () => show(at - 1)],
   ]);
