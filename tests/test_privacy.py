@@ -58,6 +58,7 @@ def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_xray(xray(Anatomy.random(8), pixel_mm=1.0), file)
         image = pydicom.dcmread(file)
         image.BodyPartExamined = part
+        del image.AnatomicRegionSequence  # which says pelvis
         image.save_as(file)
     plant_files(folder)
     write_headers(phantom.volume, folder / "volumes")

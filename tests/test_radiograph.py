@@ -123,6 +123,9 @@ def test_a_nifti_lies_in_patient_space(tmp_path: Path) -> None:
     image().save(tmp_path / "ct-ap.nii.gz")
 
     file = nibabel.load(tmp_path / "ct-ap.nii.gz")
+    assert file.header.get_xyzt_units()[0] == "mm"
+    assert (int(file.header["qform_code"]), int(file.header["sform_code"])) == (1, 1)
+    np.testing.assert_allclose(file.get_qform(), file.affine, atol=1e-4)
     row, column = 3, 5
     x, z = image().to_mm(row, column)
     left, posterior, superior = image().alignment.to_lps([x, 0, z])

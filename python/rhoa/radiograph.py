@@ -191,7 +191,10 @@ class Radiograph:
             atomic_write(path, encode_tiff(image.pixels, pixel_mm=image.pixel_mm[0]))
         elif name.endswith(".dcm"):
             image = self.square()
-            write_dicom(secondary_capture(image.pixels, image.pixel_mm, said=self.made()), path)
+            made = secondary_capture(
+                image.pixels, image.pixel_mm, said=self.made(), description=self.kind
+            )
+            write_dicom(made, path)
         elif name.endswith((".nii.gz", ".nii")):
             with replacing(path) as partial:
                 self._save_nifti(partial)
@@ -232,8 +235,15 @@ class Radiograph:
     def made(self) -> str:
         """How the image was made, in a line."""
         facts = [f"{name} {value}" for name, value in self.provenance.items()]
+        if self.kind != "CT-AP":
+            return "; ".join([self.kind, *facts])
         pose = "as scanned" if self.alignment is None else "in the anterior pelvic plane"
         return "; ".join([f"CT-AP {pose}", *facts])
+
+    @property
+    def kind(self) -> str:
+        """``"CT-AP"`` or ``"X-ray"``."""
+        return str(self.provenance.get("kind", "CT-AP"))
 
     def _to_png(self) -> bytes:
         image = self.square()
@@ -280,7 +290,11 @@ class Radiograph:
             frame_to_lps[:3, 3] = self.frame.origin
         lps_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
         affine = lps_to_ras @ frame_to_lps @ image_to_frame
-        nibabel.save(nibabel.Nifti1Image(self.pixels.T[:, None, :], affine), path)
+        image = nibabel.Nifti1Image(self.pixels.T[:, None, :], affine)
+        image.header.set_xyzt_units("mm")
+        image.set_sform(affine, code="scanner")
+        image.set_qform(affine, code="scanner")
+        nibabel.save(image, path)
 
     def __array__(
         self,

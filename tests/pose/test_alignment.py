@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,57 @@ class TestFiles:
 
         with pytest.raises(rhoa.RhoaError, match=message):
             rhoa.Landmarks.from_json(tmp_path / "a.json")
+
+    def test_landmarks_survive_the_markups_of_slicer(self, tmp_path: Path) -> None:
+        landmarks = turned(rotation(3, 4, 5), (0.1, 0.2, 0.3))
+        landmarks.to_json(tmp_path / "a.mrk.json")
+
+        again = rhoa.Landmarks.from_json(tmp_path / "a.mrk.json")
+
+        content = json.loads((tmp_path / "a.mrk.json").read_text())
+        assert content["markups"][0]["coordinateSystem"] == "LPS"
+        for name in UPRIGHT:
+            assert np.array_equal(getattr(again, name), getattr(landmarks, name))
+
+    @pytest.mark.parametrize(("system", "sign"), [("RAS", -1), ("LPS", 1), ("0", -1), ("1", 1)])
+    def test_markups_are_in_the_space_that_they_name(
+        self, tmp_path: Path, system: str, sign: int
+    ) -> None:
+        """As 3D Slicer writes them, 4.11 by number; the patient's left is +x in LPS, -x in RAS."""
+        labels = ["L ASIS", "asis-right", "Left pubic tubercle", "F-5", "PT_R"]
+        places = [(120, 3, 90), (-120, 3, 90), (15, 1, 0), (9, 9, 9), (-15, 1, 0)]
+        points = [
+            {"label": label, "position": [sign * x, sign * y, z]}
+            for label, (x, y, z) in zip(labels, places, strict=True)
+        ]
+        text = json.dumps({"markups": [{"coordinateSystem": system, "controlPoints": points}]})
+        (tmp_path / "F.mrk.json").write_text(text)
+
+        read = rhoa.Landmarks.from_json(tmp_path / "F.mrk.json")
+
+        assert read.asis_left.tolist() == [120, 3, 90]
+        assert read.pubic_tubercle_right.tolist() == [-15, 1, 0]
+        assert rhoa.pose.from_landmarks(read).matrix[0, 0] > 0.99
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"coordinateSystem": "IJK"}, "LPS or RAS; this file says IJK"),
+            ({"coordinateUnits": "cm"}, "this file says LPS, cm"),
+            ({"controlPoints": [{"label": "L ASIS", "position": [1, 2, 3]}] * 2}, "two points"),
+            ({"controlPoints": [{"label": "L ASIS", "position": [1, 2]}]}, "no markups of 3D"),
+            ({"controlPoints": 3}, "no markups of 3D Slicer"),
+            ({"controlPoints": []}, "lacks asis_left, asis_right"),
+        ],
+    )
+    def test_markups_that_do_not_say_where_the_points_lie_are_refused(
+        self, tmp_path: Path, change: dict[str, object], message: str
+    ) -> None:
+        markup = {"coordinateSystem": "LPS", "controlPoints": []} | change
+        (tmp_path / "F.mrk.json").write_text(json.dumps({"markups": [markup]}))
+
+        with pytest.raises(rhoa.RhoaError, match=rf"F\.mrk\.json: .*{message}"):
+            rhoa.Landmarks.from_json(tmp_path / "F.mrk.json")
 
     def test_points_in_another_unit_are_refused(self, tmp_path: Path) -> None:
         turned(np.eye(3)).to_json(tmp_path / "a.json")

@@ -6,7 +6,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from rhoa._core import __version__
 from rhoa.dicom.header import elements_of
@@ -26,6 +26,7 @@ KEYWORDS = {
     "study_instance_uid": "StudyInstanceUID",
     "study_id": "StudyID",
 }
+SOURCE_KEYWORDS = ("SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 FORMS = {
     "patient_sex": "[MFO]",
     "patient_birth_date": "[0-9]{8}",
@@ -52,37 +53,61 @@ class StudyIdentity:
     accession_number: str = ""
     referring_physician_name: str = ""
     series_number: int = 1
+    source_images: tuple[tuple[str, str], ...] = ()
+    """SOP class and instance UIDs of the images that the new one was made from."""
 
     @classmethod
     def of(cls, path: str | PathLike[str], *, series_number: int = 9000) -> StudyIdentity:
         """The patient and the study that the first DICOM image of a scan names, to join it.
+
+        Where all images are of one series, they are the source of what is made from the scan.
 
         Raises
         ------
         ReadError
             If there is no DICOM image.
         """
-        names = {  # SeriesNumber of series_number
+        names = {  # SeriesNumber is that of series_number
             name: KEYWORDS.get(name, "".join(word.capitalize() for word in name.split("_")))
-            for name in cls.__slots__
+            for name in cls._texts()
         }
-        del names["series_number"]
-        for found in elements_of(list_files(path), list(names.values())):
+        sources: dict[str, list[tuple[str, str]]] = {}
+        first: dict[str, str] | None = None
+        for found in elements_of(list_files(path), [*names.values(), *SOURCE_KEYWORDS]):
+            series, *source = (str(found.get(word) or "") for word in SOURCE_KEYWORDS)
+            sources.setdefault(series, []).append((source[0], source[1]))
             values = {name: str(found.get(word) or "") for name, word in names.items()}
-            values |= {
-                name: "" for name, form in FORMS.items() if not re.fullmatch(form, values[name])
-            }
-            if values["study_instance_uid"]:
-                return cls(**values, series_number=series_number)
-        raise ReadError(
-            f"{shown(path)}: no DICOM image names a study; leave out whose the image is."
+            if first is None and values["study_instance_uid"]:
+                first = values
+        if first is None:
+            raise ReadError(
+                f"{shown(path)}: no DICOM image names a study; leave out whose the image is."
+            )
+        first |= {name: "" for name, form in FORMS.items() if not re.fullmatch(form, first[name])}
+        images = [both for both in next(iter(sources.values())) if all(both)]
+        return cls(
+            **cast("Any", first),
+            series_number=series_number,
+            source_images=tuple(images) if len(sources) == 1 else (),
         )
+
+    @classmethod
+    def _texts(cls) -> list[str]:
+        return [name for name in cls.__slots__ if name not in {"series_number", "source_images"}]
 
     def named(self) -> dict[str, str | None]:
         """What highdicom asks of every new object; None where nobody is named."""
-        values = {name: getattr(self, name) or None for name in self.__slots__}
-        del values["series_number"]
+        values = {name: getattr(self, name) or None for name in self._texts()}
         return values | {"study_instance_uid": self.study_instance_uid or new_uid()}
+
+
+def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    from pydicom.dataset import Dataset
+
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = sop_class_uid
+    reference.ReferencedSOPInstanceUID = sop_instance_uid
+    return reference
 
 
 def new_uid() -> str:
@@ -97,6 +122,7 @@ def secondary_capture(
     pixel_mm: tuple[float, float],
     *,
     said: str = "",
+    description: str = "CT-AP",
     study: StudyIdentity | None = None,
 ) -> Dataset:
     """A Secondary Capture of 16 bits with the pixel size and a rescale that gives the values back.
@@ -109,6 +135,8 @@ def secondary_capture(
         Pixel size (row, column).
     said
         How the image was made, without patient data.
+    description
+        Of the series.
     study
         Whose image it is; nobody's by default.
 
@@ -146,11 +174,14 @@ def secondary_capture(
             software_versions=__version__,
             pixel_spacing=pixel_mm,
             patient_orientation=("L", "F"),
-            series_description="CT-AP",
+            series_description=description,
         )
     image.ImageType = ["DERIVED", "SECONDARY"]
     image.BurnedInAnnotation = "NO"
+    image.BodyPartExamined = "PELVIS"
     image.DerivationDescription = said[:LONGEST_TEXT]
+    if of.source_images:
+        image.SourceImageSequence = [_reference(*source) for source in of.source_images]
     image.RescaleIntercept = f"{black:.10g}"
     image.RescaleSlope = f"{(white - black) / (2**16 - 1) or 1.0:.10g}"
     image.RescaleType = "US"

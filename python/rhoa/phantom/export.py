@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 # Phantoms as files: a DICOM series, an X-ray, and a whole cohort as a user's would lie.
 
 INTERCEPT_HU = -1024
+XRAY_BITS = 12
 # How often each KL grade is met in a cohort, and how alike the hips of one subject are.
 KL_SHARES = (0.40, 0.10, 0.22, 0.16, 0.12)
 SAME_GRADE = 0.5
@@ -77,10 +78,11 @@ def write_dicom(
     directions = volume.affine[:3, :3] / volume.spacing_mm
     for number, k in enumerate(order.tolist()):
         file = _file(CTImageStorage, _uid(subject, seed, f"slice {k}"), subject)
-        file.Modality = "CT"
+        file.Modality, file.BodyPartExamined = "CT", "PELVIS"
         file.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
         file.StudyInstanceUID, file.SeriesInstanceUID = study, series
         file.FrameOfReferenceUID = _uid(subject, seed, "frame")
+        file.PositionReferenceIndicator, file.KVP, file.AcquisitionNumber = "", None, 1
         file.InstanceNumber = number + 1
         file.PatientPosition = "HFS"
         file.ImageOrientationPatient = _decimals([*directions[:, 2], *directions[:, 1]])
@@ -106,10 +108,21 @@ def write_xray(
     file.StudyInstanceUID = _uid(subject, seed, f"{taken} study")
     file.SeriesInstanceUID = _uid(subject, seed, f"{taken} series")
     file.InstanceNumber = 1
-    file.PatientOrientation = ["L", "F"]
+    file.PatientOrientation, file.ImageLaterality = ["L", "F"], "B"
+    file.AnatomicRegionSequence = [_code("816092008", "SCT", "Pelvis")]
+    file.ViewCodeSequence = [_code("399348003", "SCT", "antero-posterior")]
+    file.ViewCodeSequence[0].ViewModifierCodeSequence = []
+    file.AcquisitionContextSequence = []
+    file.DetectorType, file.PositionerType = "", ""
+    # Bright is dense, as in a picture of a film: the logarithm of what came through, turned over.
+    file.PixelIntensityRelationship, file.PixelIntensityRelationshipSign = "LOG", -1
+    file.RescaleSlope, file.RescaleIntercept, file.RescaleType = 1, 0, "US"
+    file.PresentationLUTShape, file.LossyImageCompression = "IDENTITY", "00"
+    file.BurnedInAnnotation = "NO"
+    file.WindowCenter, file.WindowWidth = 1 << (XRAY_BITS - 1), 1 << XRAY_BITS
     file.ImagerPixelSpacing = file.PixelSpacing = _decimals(radiograph.pixel_mm)
     file.PresentationIntentType = "FOR PRESENTATION"
-    _set_pixels(file, radiograph.pixels.astype("<u2"), bits=12)
+    _set_pixels(file, radiograph.pixels.astype("<u2"), bits=XRAY_BITS)
     file.save_as(path, enforce_file_format=True)
 
 
@@ -245,7 +258,18 @@ def _file(storage: UID, uid: UID, subject: str) -> Dataset:
     file.file_meta.MediaStorageSOPInstanceUID = uid
     file.SOPClassUID, file.SOPInstanceUID = storage, uid
     file.PatientName, file.PatientID = "PHANTOM", subject
+    # What the standard wants to be there, though nothing is known.
+    for keyword in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"):
+        setattr(file, keyword, "")
+    file.ReferringPhysicianName = file.AccessionNumber = ""
+    file.SeriesNumber, file.Manufacturer = 1, "rhoa"
     return file
+
+
+def _code(value: str, scheme: str, meaning: str) -> Dataset:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, scheme, meaning
+    return code
 
 
 def _set_pixels(file: Dataset, pixels: np.ndarray, *, bits: int) -> None:

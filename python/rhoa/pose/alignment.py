@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -95,12 +96,16 @@ class Landmarks:
 
     @classmethod
     def from_json(cls, path: str | PathLike[str]) -> Landmarks:
-        """Read ``{"asis_left": [x, y, z], ...}``, patient LPS millimetres.
+        """Read ``{"asis_left": [x, y, z], ...}``, patient LPS millimetres; or 3D Slicer's markups.
+
+        A markups file (``.mrk.json``) says itself whether its points are LPS or RAS. Its points are
+        known by their labels, whatever their capitals and separators: "ASIS left", "L ASIS",
+        "pubic_tubercle_right", "right PT".
 
         Raises
         ------
         LandmarkError
-            If the file is no JSON object or lacks one of the four points.
+            If the file is no JSON object, or lacks one of the four points or has it twice.
         """
         path = Path(path)
         if not path.is_file():
@@ -109,6 +114,8 @@ class Landmarks:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise LandmarkError(f"{path.name}: not a JSON file ({error}).") from None
+        if isinstance(content, dict) and "markups" in content:
+            content = _from_markups(content, path.name)
         missing = [n for n in _NAMES if not isinstance(content, dict) or n not in content]
         if missing:
             raise LandmarkError(
@@ -133,12 +140,77 @@ class Landmarks:
         return {name: getattr(self, name).tolist() for name in _NAMES}
 
     def to_json(self, path: str | PathLike[str]) -> None:
-        """Write the points as `from_json` reads them."""
+        """Write the points as `from_json` reads them; 3D Slicer's markups for ``.mrk.json``."""
+        if Path(path).name.lower().endswith(".mrk.json"):
+            atomic_write(path, json.dumps(_as_markups(self), indent=2) + "\n")
+            return
         text = json.dumps({"space": "LPS", "unit": "mm", **self.as_dict()}, indent=2)
         atomic_write(path, text + "\n")
 
 
 _NAMES = tuple(point.name for point in fields(Landmarks))
+MARKUPS_SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/"
+    "Schema/markups-schema-v1.0.3.json#"
+)
+_TO_LPS = {"LPS": (1.0, 1.0, 1.0), "RAS": (-1.0, -1.0, 1.0)}
+_SIDE_LABELS = {"left": "left", "l": "left", "right": "right", "r": "right"}
+_POINT_LABELS = {"asis": "asis", "pubictubercle": "pubic_tubercle", "pt": "pubic_tubercle"}
+
+
+def _as_markups(landmarks: Landmarks) -> dict[str, object]:
+    """The points as a list of fiducials, as 3D Slicer opens them."""
+    points = [
+        {"id": str(number), "label": name, "position": position, "positionStatus": "defined"}
+        for number, (name, position) in enumerate(landmarks.as_dict().items(), 1)
+    ]
+    markup = {
+        "type": "Fiducial",
+        "coordinateSystem": "LPS",
+        "coordinateUnits": "mm",
+        "controlPoints": points,
+    }
+    return {"@schema": MARKUPS_SCHEMA, "markups": [markup]}
+
+
+def _from_markups(content: Mapping[str, object], file: str) -> dict[str, object]:
+    """Points by name, LPS, from markups of 3D Slicer; points of other labels are passed over."""
+    found: dict[str, object] = {}
+    try:
+        for markup in content["markups"]:  # type: ignore[attr-defined]  # checked here
+            system, unit = markup["coordinateSystem"], markup.get("coordinateUnits", "mm")
+            signs = _TO_LPS.get({"0": "RAS", "1": "LPS"}.get(str(system), str(system)))
+            if signs is None or unit != "mm":
+                raise LandmarkError(
+                    f"{file}: points must be in mm, LPS or RAS; this file says {system}, {unit}."
+                )
+            for point in markup["controlPoints"]:
+                name = _landmark_name(str(point["label"]))
+                if name is None or point.get("positionStatus", "defined") != "defined":
+                    continue
+                if name in found:
+                    raise LandmarkError(f"{file}: two points are labelled {name}; remove one.")
+                found[name] = [float(x) * s for x, s in zip(point["position"], signs, strict=True)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, LandmarkError):
+            raise
+        raise LandmarkError(
+            f"{file}: these are no markups of 3D Slicer ({type(error).__name__}); save the points "
+            "again as .mrk.json."
+        ) from None
+    return found
+
+
+def _landmark_name(label: str) -> str | None:
+    """The landmark that a label means.
+
+    >>> _landmark_name("L ASIS"), _landmark_name("Pubic-Tubercle_right"), _landmark_name("F-1")
+    ('asis_left', 'pubic_tubercle_right', None)
+    """
+    words = re.findall(r"[a-z]+", label.casefold())
+    sides = [_SIDE_LABELS[word] for word in words if word in _SIDE_LABELS]
+    point = _POINT_LABELS.get("".join(word for word in words if word not in _SIDE_LABELS))
+    return f"{point}_{sides[0]}" if point and len(sides) == 1 else None
 
 
 class Angles(NamedTuple):
