@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 import rhoa
 from rhoa import cli
+from rhoa.errors import warn_user
 from rhoa.phantom import Anatomy, Surroundings, ct, write_dicom
 from rhoa.raster import encode_png
 from rhoa.testing import make_series
@@ -331,27 +333,33 @@ def test_repairs_are_named_after_repair(
     [
         (["ctap", "none", "-o", "out"], 1, "rhoa ctap: none"),
         (["ctap", "EMPTY", "-o", "out"], 1, "rhoa ctap: "),
-        (["ctap", "CT", "-o", "out", "--window", "600", "-150"], 1, "low < high, in HU; got (600"),
-        (["ctap", "CT", "-o", "out", "--window", "nan", "600"], 1, "low < high, in HU; got (nan"),
-        (["ctap", "CT", "-o", "out", "--depth", "hip"], 1, "pass --pose"),
-        (["ctap", "CT", "-o", "out", "--tilt-offset", "5"], 1, "pass --pose"),
-        (["ctap", "CT", "-o", "out", "--pose", "auto", "--tilt-offset", "50"], 1, "within 35 deg"),
+        (["ctap", "CT", "-o", "out", "--window", "600", "-150"], 2, "low < high, in HU; got (600"),
+        (["ctap", "CT", "-o", "out", "--window", "nan", "600"], 2, "low < high, in HU; got (nan"),
+        (["ctap", "CT", "-o", "out", "--depth", "hip"], 2, "pass --pose"),
+        (["ctap", "CT", "-o", "out", "--tilt-offset", "5"], 2, "pass --pose"),
+        (["ctap", "CT", "-o", "out", "--pose", "auto", "--tilt-offset", "50"], 2, "within 35 deg"),
         (["ctap", "CT", "-o", "out", "--pose", "LINE"], 1, "landmarks"),
-        (["ctap", "CT", "-o", "out.tif"], 1, "out.tif: rhoa writes .png, .npz"),
+        (["ctap", "CT", "-o", "out.tif"], 2, "out.tif: rhoa writes .png, .npz"),
         (["hips", "CT", "-o", "out", "--pose", "LINE"], 1, "landmarks"),
         (["hips", "none.csv", "-o", "out"], 1, "none.csv: no such table"),
-        (["hips", "none.csv", "-o", "out", "--depth", "hip"], 1, "names its own landmarks"),
+        (["hips", "none.csv", "-o", "out", "--depth", "hip"], 2, "names its own landmarks"),
         (["hips", "EMPTY", "-o", "out", "--each"], 1, "empty: holds no scans, which are folders"),
         (["hips", "none", "-o", "out", "--each"], 1, "none: no such folder"),
         (["ctap", "EMPTY", "-o", "out", "--each", "--shard", "3/2"], 2, "'3/2' is no part"),
-        (["ctap", "CT", "-o", "out.png", "--each"], 1, "writes many images; name a folder"),
-        (["hips", "EMPTY", "-o", "out", "--each", "--pose", "GOOD"], 1, "landmarks are of one"),
+        (["ctap", "CT", "-o", "out.png", "--each"], 2, "writes many images; name a folder"),
+        (["hips", "EMPTY", "-o", "out", "--each", "--pose", "GOOD"], 2, "landmarks are of one"),
         (["split", "none.csv"], 1, "none.csv: no such table"),
-        (["train", "none.csv", "-o", "run", "--recipe", "model-9"], 1, "no recipe 'model-9'"),
+        (["train", "none.csv", "-o", "run", "--recipe", "model-9"], 2, "no recipe 'model-9'"),
         (["ctap", "CT"], 2, "required: -o/--out"),
         (["ctap", "CT", "-o", "out", "--window", "high", "low"], 2, "invalid float value"),
-        (["demo", "--out", "out", "--ct-subjects", "0"], 1, "ct_subjects must be a whole number"),
-        (["sing"], 2, "invalid choice: 'sing'"),
+        (["demo", "--out", "out", "--ct-subjects", "0"], 2, "ct_subjects must be a whole number"),
+        (["sing"], 2, "invalid choice: 'sing'; one of inspect, ctap, hips"),
+        (["hip", "CT", "-o", "out"], 2, "invalid choice: 'hip'; did you mean hips?"),
+        (["ctap", "CT", "-o", "out", "--windw", "0", "1"], 2, "--windw 0 1; did you mean --window"),
+        (["ctap", "CT", "-o", "out", "-q", "-v"], 2, "not allowed with argument"),
+        (["ctap", "CT", "-o", "out", "--log", "none/log"], 2, "none/log: No such file"),
+        (["--print-completion", "fish"], 2, "takes one of bash, zsh, tcsh"),
+        (["--pose"], 2, "name a verb: inspect, ctap"),
     ],
 )
 def test_a_mistake_is_one_clear_line(
@@ -379,6 +387,136 @@ def test_a_mistake_is_one_clear_line(
     lines = [text for text in err.splitlines() if text.startswith("rhoa")]
     assert len(lines) == 1
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_without_a_verb_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys)
+
+    assert (code, err) == (0, "")
+    assert "rhoa hips patient/ct -o out" in out
+
+
+class TestDefaults:
+    """`rhoa.toml` in the working folder."""
+
+    @pytest.fixture(autouse=True)
+    def here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    def test_a_table_sets_the_options_of_its_verb_and_words_overrule_it(
+        self, here: Path, patient: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (here / "rhoa.toml").write_text(
+            '[ctap]\nout = "made"\nwindow = [0, 500]\njson = true\n[hips]\npose = "auto"\n'
+        )
+
+        first = run(capsys, "ctap", patient / "ct")
+        second = run(capsys, "ctap", patient / "ct", "--window", "-100", "400", "-o", "other")
+
+        assert "rhoa ctap: rhoa.toml sets out, window, json" in first[2]
+        assert rhoa.Radiograph.load(here / "made/ct-ap.npz").provenance["window_hu"] == [0, 500]
+        assert json.loads(first[1])[0]
+        window = rhoa.Radiograph.load(here / "other/ct-ap.npz").provenance["window_hu"]
+        assert (second[0], window) == (0, [-100, 400])
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("[ctap", "rhoa.toml: not TOML"),
+            ("[hip]", "[hip] is no verb; did you mean hips?"),
+            ("pose = 1", "[pose] is no verb"),
+            ("[ctap]\nwindo = [0, 1]", "has no option windo; did you mean window?"),
+            ("[ctap]\nwindow = [0]", "window must be 2 values; got [0]"),
+            ('[ctap]\nwindow = ["low", 1]', "window: could not convert string to float"),
+            ('[ctap]\njson = "yes"', "json must be true or false"),
+            ('[ctap]\nmethod = "shears"', "method must be one of shear, reslice"),
+            ("[ctap]\nout = { a = 1 }", "must be a text, a number or a list"),
+        ],
+    )
+    def test_what_it_cannot_mean_is_a_usage_error(
+        self, here: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+    ) -> None:
+        (here / "rhoa.toml").write_text(text)
+
+        code, _, err = run(capsys, "ctap", "ct", "-o", "out")
+
+        assert code == 2
+        assert message in err
+
+
+class TestMuch:
+    """How much a verb says beside its result."""
+
+    @pytest.fixture
+    def warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from rhoa.cli import demo
+        from rhoa.cli.common import VerbResult, bar
+
+        def warns(_: object) -> VerbResult:
+            show = bar()
+            show(1, 1, "reading")
+            for number in range(3):
+                warn_user(f"{number}.dcm: {number + 2} slices are blank.")
+            return VerbResult(lines=["done"])
+
+        monkeypatch.setattr(demo, "info", warns)
+
+    @pytest.mark.usefixtures("warning")
+    def test_warnings_of_one_kind_are_shown_once_and_counted(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        once, every, none = (run(capsys, "info", *much) for much in ((), ("-v",), ("-q",)))
+
+        assert [said[1] for said in (once, every, none)] == ["done\n"] * 3
+        assert once[2].count("slices are blank") == 1
+        assert "2 more warnings of this kind; -v shows every one" in once[2]
+        assert every[2].count("slices are blank") == 3
+        assert none[2] == ""
+
+    @pytest.mark.usefixtures("warning")
+    def test_a_log_has_what_quiet_leaves_out(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run(capsys, "info", "-q", "--log", tmp_path / "log")
+        run(capsys, "ctap", tmp_path / "none", "-o", tmp_path / "o", "--log", tmp_path / "log")
+
+        lines = (tmp_path / "log").read_text().splitlines()
+        assert [line for line in lines if "0.dcm: 2 slices are blank" in line]
+        assert [line for line in lines if "reading: 1 done" in line]
+        assert "rhoa ctap: none: no such" in lines[-1]
+        assert all(re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d ", line) for line in lines)
+
+    def test_quiet_does_not_hide_an_error_and_verbose_shows_where_it_arose(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        quiet, verbose = (
+            run(capsys, "ctap", tmp_path / "none", "-o", tmp_path, much) for much in ("-q", "-v")
+        )
+
+        assert quiet[0] == verbose[0] == 1
+        assert quiet[2].startswith("rhoa ctap: none")
+        assert "Traceback" in verbose[2]
+
+
+def test_a_shell_completes_verbs_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab", reason="needs extra completion")
+
+    code, out, _ = run(capsys, "--print-completion", "bash")
+
+    assert code == 0
+    assert all(word in out for word in ("hips", "--tilt-offset", "--adjudicate"))
+    assert subprocess.run(["bash", "-n"], input=out, text=True, check=False).returncode == 0  # noqa: S607
+
+
+def test_a_folder_of_ct_slices_is_one_refusal_that_names_the_verb_to_use(
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "xray", patient / "ct", "-o", tmp_path / "out")
+
+    assert (code, out) == (1, "")
+    assert len(err.splitlines()) == 1
+    assert "DICOM files are CT, no X-rays; rhoa hips ct finds" in err
 
 
 def test_flagged_landmarks_are_used_only_by_force(

@@ -229,7 +229,7 @@ def test_predict_writes_both_of_nobody_of_a_pseudonym_or_of_the_patient(
     refused = run(capsys, *words, "-o", tmp_path / "x", "--identified")
 
     assert codes == [0, 0, 0]
-    assert refused[0] == 1
+    assert refused[0] == 2
     assert "pass --dicom too" in refused[2]
     both = {
         way: [pydicom.dcmread(tmp_path / way / name) for name in ("image.dcm", "findings.dcm")]

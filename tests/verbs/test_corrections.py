@@ -198,7 +198,7 @@ def test_a_review_without_boxes_is_refused(
 ) -> None:
     code, _, err = run(capsys, "xray", films, "-o", tmp_path / "out", "--review")
 
-    assert code == 1
+    assert code == 2
     assert "pass --detector RUN" in err
 
 

@@ -141,11 +141,11 @@ def test_a_table_of_subjects_must_be_whole(
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ([], 1, "there is nothing to learn from"),
+        ([], 2, "there is nothing to learn from"),
         (["--phantoms", "few"], 2, "'few' is no whole number"),
         (["none.csv"], 1, "none.csv: no such table"),
         (["none.json"], 1, "none.json: no such file"),
-        (["--phantoms", "1", "--backbone", "vgg"], 1, "backbone must be one of"),
+        (["--phantoms", "1", "--backbone", "vgg"], 2, "backbone must be one of"),
     ],
 )
 def test_mistakes_are_one_line(

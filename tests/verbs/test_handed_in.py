@@ -157,7 +157,7 @@ class TestOfPrediction:
 
         code, _, err = run(capsys, *words)
 
-        assert code == 1
+        assert code == 2
         assert "accept must name refusals that exist (label, size, shape, colour)" in err
 
 

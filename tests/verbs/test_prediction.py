@@ -257,7 +257,7 @@ class TestOfOthers:
             [expected(levels_of(hip.image)) for hip in manifest], abs=2e-6
         )
         assert all(row["flags"] == ["low_confidence"] for row in rows if row["confidence"] < 0.5)
-        assert (refused, "--detector" in err) == (1, True)
+        assert (refused, "--detector" in err) == (2, True)
 
     def test_several_models_and_views_give_a_spread(
         self, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -280,16 +280,16 @@ class TestOfOthers:
         assert row["spread"] == pytest.approx(np.std(each), abs=2e-6)
 
     @pytest.mark.parametrize(
-        ("words", "message"),
+        ("words", "wanted", "message"),
         [
-            (["none.png"], "none.png: no such file or folder"),
-            (["notes.txt"], "neither a CT, an X-ray nor a picture"),
-            (["crop.png", "folder"], "crop.png is a ready crop and folder a scan"),
-            (["folder", "other"], "pass -o OUT"),
-            (["folder", "folder", "-o", "out"], "one scan is named twice"),
-            (["folder", "other", "-o", "out", "--each"], "--each takes one folder"),
-            (["crop.png", "--views", "0"], "views must be a whole number >= 1"),
-            (["crop.png", "--runtime", "torch"], "no model.safetensors"),
+            (["none.png"], 1, "none.png: no such file or folder"),
+            (["notes.txt"], 2, "neither a CT, an X-ray nor a picture"),
+            (["crop.png", "folder"], 2, "crop.png is a ready crop and folder a scan"),
+            (["folder", "other"], 2, "pass -o OUT"),
+            (["folder", "folder", "-o", "out"], 2, "one scan is named twice"),
+            (["folder", "other", "-o", "out", "--each"], 2, "--each takes one folder"),
+            (["crop.png", "--views", "0"], 2, "views must be a whole number >= 1"),
+            (["crop.png", "--runtime", "torch"], 1, "no model.safetensors"),
         ],
     )
     def test_mistakes_say_what_to_do(
@@ -299,6 +299,7 @@ class TestOfOthers:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
         words: Sequence[str],
+        wanted: int,
         message: str,
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -309,7 +310,7 @@ class TestOfOthers:
 
         code, _, err = run(capsys, "predict", *words, "--model", model)
 
-        assert code == 1
+        assert code == wanted
         assert message in err
 
 

@@ -117,5 +117,5 @@ def test_mistakes_say_what_to_do(
 ) -> None:
     code, _, err = run(capsys, *(published if word == "TABLE" else word for word in words))
 
-    assert code == 1
+    assert code == 2
     assert problem in err

@@ -155,9 +155,9 @@ def test_options_reach_the_reader(
         (["none.dcm"], 1, "none.dcm: no such X-ray file; check the path."),
         (["notes.txt"], 1, "notes.txt: not a DICOM file"),
         (["knee.dcm"], 1, "pass --accept part"),
-        (["knee.dcm", "--accept", "knee"], 1, "accept must name refusals that exist"),
+        (["knee.dcm", "--accept", "knee"], 2, "accept must name refusals that exist"),
         (["knee.dcm", "--pixel-mm", "wide"], 2, "--pixel-mm"),
-        (["knee.dcm", "--pixel-mm", "-1"], 1, "pixel_mm must be a positive"),
+        (["knee.dcm", "--pixel-mm", "-1"], 2, "pixel_mm must be a positive"),
     ],
 )
 def test_a_mistake_is_one_clear_line(

@@ -17,7 +17,7 @@ from rhoa.cli.common import VerbResult, bar, in_words_of_shell, write_table
 from rhoa.cohort import Case, Pool, Pseudonyms, dask, processes, run_cases
 from rhoa.cohort.batch import key_of
 from rhoa.cohort.pseudonyms import redact
-from rhoa.errors import ParameterError, RhoaWarning
+from rhoa.errors import MissingFileError, ParameterError, ReadError, RhoaWarning
 from rhoa.files import atomic_write
 from rhoa.hips import Box, LabelledImage, write_coco
 from rhoa.hips.annotations import CORRECTION_COLUMNS, boxes_table, in_picture, read_boxes
@@ -206,15 +206,17 @@ def scans_in(folder: Path) -> tuple[list[Path], int]:
 
     Raises
     ------
-    ParameterError
-        If there is no such folder, or no scan in it.
+    MissingFileError
+        If there is no such folder.
+    ReadError
+        If there is no scan in it.
     """
     if not folder.is_dir():
-        raise ParameterError(f"{folder.name}: no such folder; --each takes a folder of scans.")
+        raise MissingFileError(f"{folder.name}: no such folder; --each takes a folder of scans.")
     inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     scans = [path for path in inside if path.is_dir() or whole_volume(path) is not None]
     if not scans:
-        raise ParameterError(
+        raise ReadError(
             f"{folder.name}: holds no scans, which are folders of DICOM or NIfTI, NRRD or "
             "MetaImage files, one a scan; leave out --each if it is one scan itself."
         )

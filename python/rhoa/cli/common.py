@@ -118,9 +118,42 @@ def distinct_names(scans: Sequence[Path]) -> dict[str, Path]:
     return {names[place]: scan for place, scan in zip(whole, scans, strict=True)}
 
 
+# What goes to the terminal besides results: progress and warnings, shown, logged or left out.
+
+
+class Screen:
+    """A text stream that passes on to another, unless silent, and writes whole lines to a log."""
+
+    def __init__(self, stream: TextIO, *, silent: bool = False, log: TextIO | None = None) -> None:
+        self._stream, self.silent, self._log = stream, silent, log
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        """Write text; in the log a line stands as it was last drawn, with its time."""
+        if not self.silent:
+            self._stream.write(text)
+        if self._log is not None:
+            *lines, self._line = (self._line + text).split("\n")
+            for line in lines:
+                stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+                drawn = line.rpartition("\r")[2].replace("\x1b[K", "")
+                self._log.write(f"{stamp} {drawn}\n")
+            self._log.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream behind it."""
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether a terminal shows it."""
+        return not self.silent and self._stream.isatty()
+
+
 # A progress bar on a terminal, and lines where there is none.
 
 WIDTH = 28
+LINE_SECONDS = 30.0
 LEAST_SECONDS = 3.0
 """Before the pace is known."""
 
@@ -129,8 +162,9 @@ def bar(stream: TextIO | None = None) -> Callable[[int, int, str], None]:
     """A function ``progress(done, total, what)`` that draws on ``stream`` (default: stderr).
 
     On a terminal it redraws one line, with how long the rest will take at the pace so far;
-    elsewhere it writes a line when a stage ends, and when each of its parts does: of
-    ``"training: model-1"`` and ``"training: model-2"``, training is the stage.
+    elsewhere it writes a line when a stage ends, when each of its parts does (of
+    ``"training: model-1"`` and ``"training: model-2"``, training is the stage), and every half
+    minute.
     """
     output = sys.stderr if stream is None else stream
     begun: dict[str, tuple[float, int]] = {}
@@ -159,6 +193,12 @@ def bar(stream: TextIO | None = None) -> Callable[[int, int, str], None]:
             if name != what or (ended and start != part_start):
                 output.write(f"{name}: done in {now - part_start:.0f} s\n")
                 part[stage] = now, what
+                drawn[0] = now
+            elif not ended and now - drawn[0] > LINE_SECONDS:
+                if now - start > LINE_SECONDS:
+                    rest = _rest(now - start, done - first, total - done)
+                    output.write(f"{what}: {done} of {total}{rest}\n")
+                drawn[0] = now
             if ended:
                 output.write(f"{stage}: {total} done in {now - start:.0f} s\n")
             output.flush()

@@ -18,11 +18,13 @@ from rhoa.cli.batch import (
 )
 from rhoa.cli.common import VerbResult, bar, in_words_of_shell
 from rhoa.cli.options import detector_options, review_options, side_option
+from rhoa.dicom.header import elements_of
 from rhoa.errors import (
     ManifestError,
     MissingExtraError,
     ParameterError,
     RhoaError,
+    ViewError,
     warn_user,
 )
 from rhoa.files import atomic_write, csv_text, list_files, shown
@@ -59,6 +61,8 @@ SHORT_SOURCE = {
     "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor": "Imager / magnification",
 }
 PICTURE = "xray.png"
+SECTIONAL = {"CT", "MR", "PT", "NM"}
+"""Modalities of stacks of slices."""
 FACTS = (
     "pixel_mm_from",
     "photometric",
@@ -176,6 +180,13 @@ def _of_folder(folder: Path, out: Path, options: Namespace) -> VerbResult:
         for file in list_files(folder)
         if not file.name.startswith(".") and not file.resolve().is_relative_to(out.resolve())
     ]
+    modalities = [str(found.get("Modality")) for found in elements_of(files, ["Modality"])]
+    if modalities and set(modalities) <= SECTIONAL:
+        raise ViewError(
+            f"{shown(folder)}: its {len(modalities)} DICOM files are "
+            f"{', '.join(sorted(set(modalities)))}, no X-rays; rhoa hips {shown(folder)} finds the "
+            "hips of a CT, rhoa inspect says what else is there."
+        )
     names = [file.relative_to(folder).as_posix() for file in files]
     known = [_picture(shown_path(name), options) for name in names]
     reader = Reader(options, _detector(options), drawn_boxes(options, known))
@@ -197,7 +208,13 @@ def _of_folder(folder: Path, out: Path, options: Namespace) -> VerbResult:
         rejected.unlink(missing_ok=True)
     lines = ["", f"{len(films) - len(refused)} of {len(films)} files read into {out}"]
     lines += [f"warning: {text}" for film in films if film.image is not None for text in film.notes]
-    lines += [f"refused: {reason}" for _, reason in refused]
+    kinds: dict[str, list[str]] = {}
+    for _, reason in refused:
+        kinds.setdefault(reason.partition(": ")[2], []).append(reason)
+    lines += [
+        f"refused: {of[0]}" + (f" ({len(of) - 1} more for this; {rejected.name})" if of[1:] else "")
+        for of in kinds.values()
+    ]
     if wants_review(options):
         lines += review_films(films, out, options)
     rows = [film.row for film in films]
