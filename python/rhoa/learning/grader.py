@@ -86,7 +86,7 @@ class Draws:
     @property
     def columns(self) -> dict[str, NDArray[np.float64]]:
         """Mean probability of each grade and the expected grade, by their names in tables."""
-        found = {}
+        found: dict[str, NDArray[np.float64]] = {}
         for name, values, samples in (
             ("kl", KL_GRADES, self.grades),
             ("crowe", CROWE_GRADES, self.crowe_grades),

@@ -137,7 +137,7 @@ def with_head(network: nn.Module, recipe: Recipe) -> nn.Module:
     if (recipe.target, recipe.head) == ("rhoa", "ordinal") and isinstance(network.fc, nn.Linear):
         network.fc = OrdinalHead(network.fc)
     if recipe.dropout:
-        network.fc.register_forward_pre_hook(
+        network.get_submodule("fc").register_forward_pre_hook(
             lambda layer, given: functional.dropout(given[0], recipe.dropout, layer.training)
         )
     if recipe.frozen_stem:

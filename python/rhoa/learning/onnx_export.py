@@ -16,7 +16,7 @@ import torch
 from rhoa.errors import RhoaError, require_extra
 from rhoa.files import atomic_write, shown
 from rhoa.learning.data import as_input
-from rhoa.learning.grader import CARD_FILE, CLASSES, KL_GRADES, RHOA_FROM
+from rhoa.learning.grader import CARD_FILE, CLASSES, RHOA_FROM
 from rhoa.learning.loading import (
     INPUT,
     ONNX_FILE,
@@ -54,8 +54,9 @@ class _Grading(torch.nn.Module):
         if outputs.shape[1] == len(CLASSES):
             return (outputs.softmax(dim=1),)
         grades = [logits.softmax(dim=1) for logits in grade_logits(outputs)]
-        classes = grades[0].split([RHOA_FROM, len(KL_GRADES) - RHOA_FROM], dim=1)
-        return torch.stack([some.sum(dim=1) for some in classes], dim=1), *grades
+        kl = grades[0]
+        classes = [kl[:, :RHOA_FROM].sum(dim=1), kl[:, RHOA_FROM:].sum(dim=1)]
+        return torch.stack(classes, dim=1), *grades
 
 
 def export_onnx(folder: str | PathLike[str], out: str | PathLike[str] | None = None) -> Path:

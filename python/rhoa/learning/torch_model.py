@@ -89,7 +89,9 @@ def forward(network: nn.Module, crops: Tensor, device: torch.device) -> Tensor:
             for some in torch.split(crops, IMAGES_AT_ONCE)
         ]
     network.train(mode=training)
-    return torch.cat(outputs) if outputs else torch.empty((0, network.fc.out_features))
+    return (
+        torch.cat(outputs) if outputs else torch.empty((0, len(network.get_parameter("fc.bias"))))
+    )
 
 
 def monte_carlo_dropout(model: Model, *, samples: int = 16, seed: int = 2020) -> Ensemble:
@@ -123,14 +125,14 @@ def monte_carlo_dropout(model: Model, *, samples: int = 16, seed: int = 2020) ->
             "the model was trained without dropout; train one with dropout=0.2 (rhoa train --set "
             "dropout=0.2), or use an ensemble or several views."
         )
-    layer = model.network.fc
+    weight = model.network.get_parameter("fc.weight").detach()
     shared = {id(part): part for name, part in model.network.named_children() if name != "fc"}
     random = np.random.default_rng(seed)
     members = []
     for _ in range(require_count("samples", samples)):
         network = copy.deepcopy(model.network, dict(shared))  # all but the last layer is shared
-        kept = torch.from_numpy(random.random(layer.in_features) >= share).to(model.device)
-        network.fc.weight.data = layer.weight.detach() * kept / (1 - share)
+        kept = torch.from_numpy(random.random(weight.shape[1]) >= share).to(model.device)
+        network.get_parameter("fc.weight").data = weight * kept / (1 - share)
         members.append(replace(model, network=network))
     return Ensemble(members)
 
