@@ -35,16 +35,16 @@ def bright(kl: int, random: np.random.Generator, *, spread: float) -> NDArray[np
     return np.clip(random.normal(level, 8, (32, 32)), 0, 255).astype(np.uint8)
 
 
-def brightnesses(folder: Path, *, crowe: bool = False, spread: float = 16) -> Manifest:
-    """Hips of each grade in each partition; those of KL 1 have no label."""
-    random = np.random.default_rng(0)
+def brightnesses(folder: Path, *, crowe: bool = False, seed: int = 0) -> Manifest:
+    """Hips of each grade in each partition; those of KL 1 have no label; other people a seed."""
+    random = np.random.default_rng(seed)
     hips = []
     for partition, count in COUNTS.items():
         for number in range(count):
             for kl in range(5):
-                subject = f"{partition}-{number}-{kl}"
+                subject = f"{partition}-{number}-{kl}-{seed}"
                 path = folder / f"{subject}.png"
-                path.write_bytes(encode_png(bright(kl, random, spread=spread)))
+                path.write_bytes(encode_png(bright(kl, random, spread=16)))
                 label = None if kl == 1 else int(kl >= 2)
                 others = (("Crowe", CROWE[kl]),) if crowe else ()
                 hip = Hip(path, subject, "left", "ct", kl, "", label, others=others)

@@ -462,3 +462,19 @@ def test_evaluate_prints_and_stores_the_grades(
         ("ct", "test", 10),
     ]
     assert np.array(stored[0]["confusion"]).sum(axis=1).tolist() == [8] * 5
+
+
+def test_another_cohort_is_graded_with_its_hips_of_kl_1(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "others").mkdir()
+    brightnesses(tmp_path / "others", seed=3).write(tmp_path / "manifest.csv")
+
+    words = ("evaluate", trained, "--manifest", tmp_path / "manifest.csv", "-o", tmp_path / "out")
+    code, printed, err = command(capsys, *words)
+
+    assert code == 0, err
+    assert "external validation" in printed
+    (one,) = json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8"))["grades"]
+    assert (one["partition"], np.array(one["confusion"]).sum(axis=1).tolist()) == ("test", [20] * 5)
+    assert one["exact"]["value"] > 0.75

@@ -261,7 +261,9 @@ model together:
 Any field of a recipe can be set, by its name in rhoa.learning.Recipe:
 
   rhoa train study/manifest.csv -o runs/mine --recipe modern --set head=ordinal --set epochs=40 \\
-      --set augmentation.rotation_deg=10"""
+      --set augmentation.rotation_deg=10
+
+A model of KL grades 0 to 4, KL 1 too: --set target=kl"""
 
 
 def train_options(verb: argparse.ArgumentParser) -> None:

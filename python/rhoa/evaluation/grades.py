@@ -302,6 +302,5 @@ def grades_of_run(folder: Path) -> list[dict[str, Any]]:
                     "again."
                 ) from None
             figures = evaluate_grades(grades, shares, groups=[row["subject"] for row in own])
-            where = {"model": recipe["name"], "source": source, "partition": partition}
-            found.append(where | figures.as_dict())
+            found.append({"source": source, "partition": partition, **figures.as_dict()})
     return found

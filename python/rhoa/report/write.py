@@ -107,7 +107,11 @@ def write_report(
     metrics = {
         **collect.numbers(manifest, models),
         "external": external,
-        "grades": [one for run in runs for one in grades_of_run(Path(run))],
+        "grades": [
+            {"model": model.name, **one}
+            for run, model in zip(runs, models, strict=True)
+            for one in grades_of_run(Path(run))
+        ],
         "subgroups": collect.subgroups(manifest, models, by),
         "flow": manifest.flow().as_dict(),
         "leaks": leaks(manifest).as_dict(),
