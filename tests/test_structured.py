@@ -30,6 +30,8 @@ LEFT = HipFinding(
     box=Box("left", 10, 60, 50, 100, 0.875),
     probability=0.75,
     spread=0.125,
+    kl_probabilities=(0.0625, 0.1875, 0.25, 0.375, 0.125),
+    entropy_nats=1.5,
     kl=3,
     flags=["unsure_box"],
 )
@@ -124,6 +126,12 @@ def test_findings_are_read_back_by_pydicom(written: Path) -> None:
     assert numbers(found["left hip"]) == {
         "probability": (0.75, "1"),
         "spread": (0.125, "1"),
+        **{
+            f"kl-{grade}-probability": (share, "1")
+            for grade, share in enumerate((0.0625, 0.1875, 0.25, 0.375, 0.125))
+        },
+        "kl-expected": (2.3125, "1"),
+        "entropy": (1.5, "1"),
         "box-confidence": (0.875, "1"),
     }
     told = words(found["left hip"])
@@ -202,7 +210,9 @@ def test_one_finding_of_a_hip_is_needed(hips: list[HipFinding]) -> None:
         structured_report(image(), hips)
 
 
-@pytest.mark.parametrize("wrong", [{"side": "both"}, {"probability": 75}, {"kl": 5}])
+@pytest.mark.parametrize(
+    "wrong", [{"side": "both"}, {"probability": 75}, {"kl": 5}, {"kl_probabilities": [1]}]
+)
 def test_findings_that_are_none_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ParameterError, match=f"{next(iter(wrong))} must be"):
         HipFinding(**{"side": "left", **wrong})

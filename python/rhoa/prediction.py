@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 Kind = Literal["ct", "xray", "crop"]
 Rows = list[dict[str, Any]]
 PREDICTION_FILE = "prediction.json"
+KL_COLUMNS = tuple(f"kl_{grade}" for grade in range(5))
 
 KNOWN_REFUSALS: Mapping[Kind, Mapping[str, str]] = {
     "ct": HIP_REFUSALS,
@@ -151,6 +153,8 @@ class FoundHips:
                 box=self.boxes.get(row["side"]),
                 probability=row["probability"],
                 spread=row.get("spread"),
+                kl_probabilities=[row[name] for name in KL_COLUMNS if row.get(name) is not None],
+                entropy_nats=row.get("entropy_nats"),
                 flags=row["flags"],
                 not_graded=row["refused"],
             )
@@ -174,6 +178,7 @@ def predict(
     accept: Collection[str] = (),
     side: Hips | None = None,
     views: int = 1,
+    abstain: float | None = None,
     device: str = "auto",
     **reading: Any,  # noqa: ANN401  # as rhoa.read_ct checks them
 ) -> Rows:
@@ -200,6 +205,9 @@ def predict(
     views
         Each crop is graded that many times, turned, shifted and scaled a little; the probability is
         the mean (default: 1, as it is).
+    abstain
+        Share of the model's validation hips that would get no answer, such as 0.1: a hip whose
+        entropy, of the crop as it is, is above the threshold chosen there gets none either.
     device
         Of torch: ``"auto"``, ``"cpu"``, ``"cuda"``.
     **reading
@@ -209,7 +217,9 @@ def predict(
     -------
     list of dict
         A row for each hip: ``scan``, ``side``, ``source``, ``probability`` (of rHOA, None where the
-        hip is refused), ``spread`` and ``disagreement_nats`` (of several models or views),
+        hip is refused or the model abstains), ``spread`` and ``disagreement_nats`` (of several
+        models or views), of target ``"kl"`` ``kl_0`` to ``kl_4`` and ``kl_expected`` (and those of
+        Crowe), ``entropy_nats``,
         ``usable``, ``refused`` (why there is no probability), ``flags``, the box, and what was
         measured of joint, coverage and pose. Of several scans, one that cannot be read is a row
         without a side.
@@ -220,6 +230,8 @@ def predict(
         If the only scan cannot be read.
     WeightsError
         If the model cannot be loaded.
+    ParameterError
+        If ``abstain`` is no share, or the model has no validation hips to choose a threshold from.
 
     Examples
     --------
@@ -231,6 +243,8 @@ def predict(
     one = isinstance(scans, Volume | Radiograph | str | os.PathLike)
     every = cast("list[Scan]", [scans] if one else list(scans))  # type: ignore[arg-type]  # many
     grader = load_grader(model, device=device)
+    if abstain is not None:
+        grader.abstention_threshold(abstain)  # refused before a scan is read
     if isinstance(detector, str | os.PathLike):
         from rhoa.hips import HipDetector
 
@@ -263,7 +277,7 @@ def predict(
             }
             hips = FoundHips("crop", [failed], [None])
         found.append((name, hips))
-    rows = graded([hips for _, hips in found], grader, views=views)
+    rows = graded([hips for _, hips in found], grader, views=views, abstain=abstain)
     names = [name for name, hips in found for _ in hips.rows]
     return [{"scan": name, **row} for name, row in zip(names, rows, strict=True)]
 
@@ -348,24 +362,40 @@ def is_picture(place: Path) -> bool:
         return bool(picture_format(file.read(_HEAD_BYTES)))
 
 
-def graded(found: Sequence[FoundHips], grader: Grader, *, views: int) -> Rows:
+def graded(
+    found: Sequence[FoundHips], grader: Grader, *, views: int, abstain: float | None = None
+) -> Rows:
     """The rows of all hips with what the model makes of their crops, all of them in batches."""
+    threshold = math.inf if abstain is None else grader.abstention_threshold(abstain)
     crops = [crop for one in found for crop in one.crops if crop is not None]
     draws = grader.draws(crops, views=views)
-    numbers = {"probability": draws.probabilities[:, 1]}
+    numbers = {"probability": draws.probabilities[:, 1], **draws.columns}
     if len(draws.samples) > 1:  # how far several models or views of one hip differ
         numbers |= {"spread": draws.spread, "disagreement_nats": draws.disagreement_nats}
+    plain = draws if views == 1 or abstain is None else grader.draws(crops, views=1)
+    entropy = plain.entropy_nats  # of the crop as it is, as validation hips were
     rows: Rows = []
     place = 0
     for one in found:
         for row, crop in zip(one.rows, one.crops, strict=True):
+            unsure = crop is not None and bool(entropy[place] > threshold)
             scores = {
-                name: None if crop is None else round(float(values[place]), 6)
+                name: None if crop is None or unsure else round(float(values[place]), 6)
                 for name, values in numbers.items()
             }
+            if draws.columns or abstain is not None:
+                scores["entropy_nats"] = None if crop is None else round(float(entropy[place]), 6)
+            own = row
+            if unsure:
+                own = row | {
+                    "refused": f"unsure: entropy {entropy[place]:.3f} nats, above the "
+                    f"{threshold:.3f} that at most {abstain:.0%} of the validation hips exceed; "
+                    "have it read, or pass a smaller abstain=",
+                    "flags": [*row["flags"], "unsure"],
+                }
             place += crop is not None
             first = {"side": row["side"]} if "side" in row else {}
-            rows.append({**first, "source": one.source, **scores, **row})
+            rows.append({**first, "source": one.source, **scores, **own})
     return rows
 
 

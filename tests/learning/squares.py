@@ -38,6 +38,7 @@ class Square:
     visit: str
     label: int | None
     partition: str | None
+    exclusion: str | None = None
     distinct: bool = False
     others: tuple[tuple[str, str], ...] = ()
 

@@ -74,7 +74,7 @@ def test_an_ordinal_network_becomes_two_classes_of_the_same_probability() -> Non
     network = with_head(build_network(seed=1), ORDINAL).eval()
     with torch.no_grad():
         outputs = network(images)
-        started = class_logits(outputs, ORDINAL).softmax(dim=1)
+        started = class_logits(outputs).softmax(dim=1)
         network.fc.bias += torch.tensor([0.3, -0.5, -1.0])
         moved = network(images)
         folded = with_classes(network)(images).softmax(dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -102,6 +103,32 @@ class TestOfCts:
             table = list(csv.DictReader(file))
         assert [row["side"] for row in table] == ["left", "right"]
         assert {"probability", "flags", "pose_flags", "inside_fraction"} <= table[0].keys()
+
+    def test_a_model_abstains_where_it_is_less_sure_than_of_its_validation_hips(
+        self, patients: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Of ten hips it was nearly sure; of these two it is not."""
+        run_folder = shutil.copytree(model, tmp_path / "run")
+        card = json.loads((run_folder / "model.json").read_text("utf-8"))
+        card["validation"] = {"hips_sha256": "a", "probabilities": ["0.99 0.01"] * 10}
+        (run_folder / "model.json").write_text(json.dumps(card), "utf-8")
+
+        words = ("predict", patients / "sound", "--model", run_folder, "-o", tmp_path / "out")
+        code, printed, _ = run(capsys, *words, "--abstain", "0.2", "--views", "2", "--json")
+
+        told = json.loads((tmp_path / "out" / "prediction.json").read_text("utf-8"))
+        sure = -(0.99 * np.log(0.99) + 0.01 * np.log(0.01))
+        assert code == 4
+        assert told["model"]["abstain"] == {"share": 0.2, "entropy_nats": pytest.approx(sure)}
+        assert told["hips"] == [
+            {k: v for k, v in row.items() if k != "scan"} for row in json.loads(printed)
+        ]
+        for row in told["hips"]:
+            share = expected(levels_of(tmp_path / "out" / f"hip-{row['side']}.png"))
+            entropy = -(share * np.log(share) + (1 - share) * np.log(1 - share))
+            assert row["entropy_nats"] == pytest.approx(entropy, abs=2e-6)
+            assert (row["probability"], row["spread"], row["usable"]) == (None, None, True)
+            assert row["refused"].endswith("have it read, or pass a smaller --abstain")
 
     def test_hips_that_must_not_be_graded_are_not_and_it_says_why(
         self, patients: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

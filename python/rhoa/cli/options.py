@@ -161,6 +161,13 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
         "their mean (default: 1)",
     )
     verb.add_argument(
+        "--abstain",
+        type=float,
+        metavar="SHARE",
+        help="give no answer where the model is less sure than of all but this share of its "
+        "validation hips, such as 0.1; the row says so, and the exit code is 4",
+    )
+    verb.add_argument(
         "--pose",
         metavar="auto|FILE|standing|force[:FILE]",
         help="of a CT, as in `rhoa hips` (default: auto)",

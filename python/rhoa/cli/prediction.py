@@ -28,7 +28,7 @@ from rhoa.errors import ParameterError, warn_user
 from rhoa.files import shown
 from rhoa.hips.contact_sheet import SheetEntry, Verdict, frontal, write_card
 from rhoa.learning.grader import CARD_FILE
-from rhoa.prediction import PREDICTION_FILE, graded, hips_in, kind_of, load_grader
+from rhoa.prediction import KL_COLUMNS, PREDICTION_FILE, graded, hips_in, kind_of, load_grader
 from rhoa.prediction import predict as predict_all
 
 if TYPE_CHECKING:
@@ -73,12 +73,14 @@ def study_of(scan: Path, options: Namespace) -> StudyIdentity:
 # Grades of hips: of CTs, of X-rays, or of crops that are ready.
 
 COLUMNS = (
-    *("side", "source", "probability", "spread", "disagreement_nats", "usable", "refused"),
+    *("side", "source", "probability", *KL_COLUMNS, "kl_expected"),
+    *(*(f"crowe_{grade}" for grade in range(1, 5)), "crowe_expected"),
+    *("spread", "disagreement_nats", "entropy_nats", "usable", "refused"),
     *("top", "left", "bottom", "right", "confidence", "head_radius_mm", "flags"),
     *("inside_fraction", "joint_fraction", "margin_mm", "metal_cm3", "pose_used", "pose_flags"),
 )
 TABLE = "predictions.csv"
-SHORT = ("scan", "side", "probability", "spread", "refused", "flags")
+SHORT = ("scan", "side", "probability", "kl_expected", "spread", "refused", "flags")
 
 
 def predict(options: Namespace) -> VerbResult:
@@ -150,7 +152,7 @@ def _of_one(scan: Path, options: Namespace) -> VerbResult:
 
 def _of_crops(crops: Sequence[Path], options: Namespace) -> VerbResult:
     """Ready crops, all of them in batches."""
-    words = {"views": options.views, "accept": options.accept}
+    words = {"views": options.views, "accept": options.accept, "abstain": options.abstain}
     rows = predict_all([str(crop) for crop in crops], _grader(options), **words)
     for row, crop in zip(rows, crops, strict=True):
         row["scan"], row["refused"] = str(crop), in_words_of_shell(row["refused"], options)
@@ -179,6 +181,8 @@ def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
         else:
             spread = f" +- {row['spread']:.3f}" if row.get("spread") is not None else ""
             grade = f"probability of rHOA {row['probability']:.3f}{spread}"
+            if "kl_expected" in row:
+                grade += f", expected KL {row['kl_expected']:.1f}"
         facts.append((f"{row['side']} hip", grade))
     flags = [] if alignment is None else sorted(alignment.flags)
     entry = SheetEntry(options.names[scan], verdict, facts, flags, warned, views)
@@ -216,7 +220,10 @@ def _graded(scan: Path, options: Namespace, *, quiet: bool) -> tuple[FoundHips, 
             progress=None if quiet else bar(),
         )
     warned = [in_words_of_shell(text, options) for text in warned]
-    return found, graded([found], grader, views=options.views), warned
+    rows = graded([found], grader, views=options.views, abstain=options.abstain)
+    for row in rows:
+        row["refused"] = in_words_of_shell(row["refused"], options)
+    return found, rows, warned
 
 
 def _grader(options: Namespace) -> Grader:
@@ -243,9 +250,13 @@ def _loaded_detector(folder: Path, device: str) -> Any:  # noqa: ANN401  # needs
 
 def _described(options: Namespace) -> dict[str, Any]:
     """What graded: no paths, for those may name a patient's folder."""
-    grader = _grader(options)
+    grader, abstention = _grader(options), {}
+    if options.abstain is not None:
+        threshold = grader.abstention_threshold(options.abstain)
+        abstention["abstain"] = {"share": options.abstain, "entropy_nats": threshold}
     return {
         "views": options.views,
+        **abstention,
         "members": [
             {
                 "runtime": type(member).__name__,

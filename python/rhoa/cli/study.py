@@ -24,6 +24,7 @@ from rhoa.tables import open_table, read_rows
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
 
     from rhoa.audit import Audit, PublishedRow, TableAudit
     from rhoa.cli.common import Rows
@@ -198,19 +199,26 @@ def evaluate(options: Namespace) -> VerbResult:
     if not any(external):
         lines = [sentence for sentence in _lacking(manifest) if " test has " in sentence]
     shown = list(rows)
+    if grades := _figures(figures, "grades", GRADE_FIGURES, ("model", "source", "partition")):
+        lines += ["", *table(grades).splitlines(), "aurc: mean share of answers that are not exact"]
+        rows += grades
     if by:
-        subgroups = _subgroups(figures)
+        where = ("model", "source", "by", "subgroup", "hips", "rHOA")
+        subgroups = _figures(figures, "subgroups", ("roc_auc", "balanced_accuracy"), where)
         lines += ["", *table(subgroups).splitlines(), MULTIPLICITY]
         rows += subgroups
     return VerbResult(rows, [*lines, f"wrote {report}"], shown=shown)
 
 
-def _subgroups(metrics: Path) -> Rows:
-    """A row for each model and subgroup, with intervals."""
+GRADE_FIGURES = ("exact", "within_one", "kappa", "mean_absolute_error", "auc_2", "aurc")
+
+
+def _figures(metrics: Path, entry: str, figures: Sequence[str], where: Sequence[str]) -> Rows:
+    """A row for each member of an entry of the report's numbers: where, then with intervals."""
     rows: Rows = []
-    for one in json.loads(metrics.read_text(encoding="utf-8"))["subgroups"]:
-        row = {name: one[name] for name in ("model", "source", "by", "subgroup", "hips", "rHOA")}
-        for name in ("roc_auc", "balanced_accuracy"):
+    for one in json.loads(metrics.read_text(encoding="utf-8"))[entry]:
+        row = {name: one[name] for name in where}
+        for name in figures:
             value, low, high = (one[name][key] for key in ("value", "low", "high"))
             interval = "" if low is None else f" [{low:.2f}-{high:.2f}]"
             row[name] = None if value is None else f"{value:.3f}{interval}"
@@ -253,7 +261,9 @@ model together:
 Any field of a recipe can be set, by its name in rhoa.learning.Recipe:
 
   rhoa train study/manifest.csv -o runs/mine --recipe modern --set head=ordinal --set epochs=40 \\
-      --set augmentation.rotation_deg=10"""
+      --set augmentation.rotation_deg=10
+
+A model of KL grades 0 to 4, KL 1 too: --set target=kl"""
 
 
 def train_options(verb: argparse.ArgumentParser) -> None:

@@ -8,6 +8,12 @@ from rhoa.evaluation.decision_curves import (
     choose_threshold,
     decision_curve,
 )
+from rhoa.evaluation.grades import (
+    GradeEvaluation,
+    RiskCoverage,
+    evaluate_grades,
+    risk_coverage,
+)
 from rhoa.evaluation.metrics import (
     Baseline,
     Confusion,
@@ -25,15 +31,19 @@ __all__ = [
     "Confusion",
     "Estimate",
     "Evaluation",
+    "GradeEvaluation",
     "NetBenefit",
     "OperatingPoint",
     "ReliabilityBin",
+    "RiskCoverage",
     "Temperature",
     "choose_threshold",
     "compare",
     "decision_curve",
     "evaluate",
     "evaluate_by",
+    "evaluate_grades",
     "fit_temperature",
     "reliability",
+    "risk_coverage",
 ]

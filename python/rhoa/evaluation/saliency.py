@@ -244,6 +244,7 @@ def grad_cam(model: Model, image: ArrayLike, *, target: int | None = None) -> ND
     """
     torch = require_extra("torch", extra="train", purpose="Grad-CAM")
     from rhoa.learning.data import as_input
+    from rhoa.learning.network import class_logits
     from rhoa.learning.preprocessing import WHITE, prepare, require_grey
 
     grey = require_grey(image, where="image")
@@ -255,7 +256,7 @@ def grad_cam(model: Model, image: ArrayLike, *, target: int | None = None) -> ND
     hook = stage.register_forward_hook(lambda *call: maps.append(call[2]))
     try:
         with torch.enable_grad():
-            outputs = model.network(inputs.requires_grad_())[0]
+            outputs = class_logits(model.network(inputs.requires_grad_()))[0]
             chosen = (
                 int(outputs.argmax()) if target is None else _require_class(target, len(outputs))
             )

@@ -37,6 +37,12 @@ OWN: Mapping[str, str] = {
     "probability": "Probability of radiographic osteoarthritis of the hip",
     "spread": "Standard deviation of the probability between looks",
     "kl-grade": "Kellgren-Lawrence grade",
+    **{
+        f"kl-{grade}-probability": f"Probability of Kellgren-Lawrence grade {grade}"
+        for grade in range(5)
+    },
+    "kl-expected": "Expected Kellgren-Lawrence grade",
+    "entropy": "Entropy of the probabilities in nats",
     "box-confidence": "Confidence of the box",
     "pelvis-pose": "Pose of the pelvis",
     "hip": "Radiographic assessment of a hip joint",
@@ -61,6 +67,9 @@ class HipFinding:
     """Standard deviation of the probability, where there were several looks."""
     kl: int | None = None
     """Kellgren-Lawrence grade, where a reader gave one."""
+    kl_probabilities: Sequence[float] = ()
+    """Of KL 0 to 4, where a model gave them."""
+    entropy_nats: float | None = None
     flags: Sequence[str] = ()
     not_graded: str = ""
     """Why there is no probability."""
@@ -72,6 +81,9 @@ class HipFinding:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ParameterError(f"{name} must be from 0 to 1; got {value}.")
+        shares = self.kl_probabilities
+        if shares and not (len(shares) == 5 and all(0 <= one <= 1 for one in shares)):
+            raise ParameterError(f"kl_probabilities must be five shares; got {shares!r}.")
         if self.kl not in {None, 0, 1, 2, 3, 4}:
             raise ParameterError(f"kl must be 0 to 4 or None; got {self.kl!r}.")
 
@@ -186,6 +198,11 @@ def _of_hip(
     numbers = {
         "probability": hip.probability,
         "spread": hip.spread,
+        **{f"kl-{grade}-probability": share for grade, share in enumerate(hip.kl_probabilities)},
+        "kl-expected": sum(kl * share for kl, share in enumerate(hip.kl_probabilities))
+        if hip.kl_probabilities
+        else None,
+        "entropy": hip.entropy_nats,
         "box-confidence": None if hip.box is None else hip.box.confidence,
     }
     evaluations = _flags(sr, hip.flags)

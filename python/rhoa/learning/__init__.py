@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rhoa.learning.grader import Draws, Ensemble, Grader
     from rhoa.learning.loading import load_ensemble, load_model
     from rhoa.learning.onnx_export import export_onnx
-    from rhoa.learning.torch_model import Model
+    from rhoa.learning.torch_model import Model, monte_carlo_dropout
     from rhoa.learning.trainer import train
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "export_onnx",
     "load_ensemble",
     "load_model",
+    "monte_carlo_dropout",
     "recipes",
     "train",
 ]
@@ -42,7 +43,12 @@ _LIGHT = {
     "load_ensemble": "loading",
     "load_model": "loading",
 }
-_HEAVY = {"Model": "torch_model", "export_onnx": "onnx_export", "train": "trainer"}
+_HEAVY = {
+    "Model": "torch_model",
+    "export_onnx": "onnx_export",
+    "monte_carlo_dropout": "torch_model",
+    "train": "trainer",
+}
 
 
 def __getattr__(name: str) -> object:

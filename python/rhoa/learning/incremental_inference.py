@@ -82,7 +82,7 @@ class VariantsModel(Model):
     """A model, of an `Incremental` network, of variants of the first crop that it grades."""
 
     def compute(self, levels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Probabilities ``(n, 2)`` of grey levels ``(n, image_size, image_size)``."""
+        """Probabilities of grey levels, see `SingleModel.compute`."""
         return as_probabilities(self.network(torch.from_numpy(levels).to(self.device)))
 
 

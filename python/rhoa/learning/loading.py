@@ -14,7 +14,15 @@ import numpy as np
 
 from rhoa.errors import ParameterError, WeightsError, require_choice, require_extra
 from rhoa.files import read_checksummed, shown
-from rhoa.learning.grader import CARD_FILE, CLASSES, Ensemble, SingleModel, read_model_card
+from rhoa.learning.grader import (
+    CARD_FILE,
+    CLASSES,
+    KL_GRADES,
+    Ensemble,
+    SingleModel,
+    read_model_card,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,17 +57,30 @@ class OnnxModel(SingleModel):
     card: Mapping[str, Any] = field(repr=False)
 
     def compute(self, levels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Probabilities ``(n, 2)`` of grey levels ``(n, image_size, image_size)``."""
+        """Probabilities of grey levels, see `SingleModel.compute`."""
+        names = outputs_named(self.card)
+        names = dict(list(names.items())[1:]) or names  # of grades, from which rHOA follows
         if not len(levels):
-            return np.empty((0, len(CLASSES)))
+            return np.empty((0, sum(names.values())))
         try:
-            (found,) = self.session.run([OUTPUT], {INPUT: levels})
+            found = np.concatenate(self.session.run(list(names), {INPUT: levels}), axis=1)
         except Exception as error:  # noqa: BLE001  # a file made to harm may raise anything
             raise WeightsError(
                 f"{ONNX_FILE}: ONNX Runtime stopped on {len(levels)} crops "
                 f"({type(error).__name__}); export it again, or grade fewer at once."
             ) from None
         return np.asarray(found, np.float64)
+
+
+def outputs_named(card: Mapping[str, Any]) -> dict[str, int]:
+    """The outputs of the ONNX file of a card, and how many probabilities of a hip each has."""
+    width = width_of(card.get("outputs", len(CLASSES)))
+    named = {OUTPUT: len(CLASSES)}
+    if width > len(CLASSES):
+        named["kl"] = len(KL_GRADES)
+    if width > len(KL_GRADES):
+        named["crowe"] = width - len(KL_GRADES)
+    return named
 
 
 def load_onnx_model(folder: Path) -> OnnxModel:
@@ -101,13 +122,17 @@ def open_session(content: bytes, card: Mapping[str, Any], name: str) -> Any:  # 
         session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         inputs = [(one.name, one.type, one.shape[1:]) for one in session.get_inputs()]
         outputs = [(one.name, one.type, one.shape[1:]) for one in session.get_outputs()]
+        named = outputs_named(card)
         fits = inputs == [(INPUT, "tensor(uint8)", [size, size])] and outputs == [
-            (OUTPUT, "tensor(float)", [len(CLASSES)])
+            (name, "tensor(float)", [width]) for name, width in named.items()
         ]
         if fits:
             limit.start()
-            (graded,) = session.run([OUTPUT], blank, run_options)
-            fits = graded.shape == (1, len(CLASSES)) and abs(graded.sum() - 1) < 1e-3
+            graded = session.run(list(named), blank, run_options)
+            fits = all(
+                one.shape == (1, width) and abs(one.sum() - 1) < 1e-3
+                for one, width in zip(graded, named.values(), strict=True)
+            )
     except Exception as error:  # noqa: BLE001  # a file made to harm may raise anything
         raise WeightsError(
             f"{where}: ONNX Runtime refuses it ({type(error).__name__}); export it again."

@@ -17,7 +17,14 @@ from torchvision.models import ResNet18_Weights, resnet18
 
 from rhoa.errors import ParameterError, WeightsError, require_extra, warn_user
 from rhoa.files import MOST_WEIGHTS_BYTES, listed, printable, read_bounded, read_inside, shown
-from rhoa.learning.grader import CLASSES, WEIGHTS_FILE
+from rhoa.learning.grader import (
+    CLASSES,
+    CROWE_GRADES,
+    KL_GRADES,
+    OUTPUTS,
+    RHOA_FROM,
+    WEIGHTS_FILE,
+)
 from rhoa.learning.recipe import RESNET18, TIMM
 from rhoa.weights import read_safetensors, read_state_dict, read_tensors
 
@@ -39,12 +46,14 @@ HEAD = ("fc.weight", "fc.bias")
 
 
 class Backbone(nn.Module):
-    """A convolutional network of timm up to its pooled features, then one layer of two classes.
+    """A convolutional network of timm up to its pooled features, then one layer of outputs.
 
     Parameters
     ----------
     name
         Of a recipe: ``"timm/"`` and timm's name.
+    outputs
+        Of the last layer.
 
     Raises
     ------
@@ -54,16 +63,16 @@ class Backbone(nn.Module):
         If timm has no such network, or it is not convolutional or too large.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, outputs: int = len(CLASSES)) -> None:
         super().__init__()
         timm = require_extra("timm", extra="timm", purpose=f"the network {name}")
         own = _require_known(timm, name.removeprefix(TIMM))
         self.body = timm.create_model(own, pretrained=False, num_classes=0)
         self.maps = nn.Identity()  # the output that Grad-CAM weighs
-        self.fc = nn.Linear(self.body.head_hidden_size, len(CLASSES))
+        self.fc = nn.Linear(self.body.head_hidden_size, outputs)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Outputs ``(n, 2)`` of ``images`` ``(n, 3, rows, columns)``."""
+        """Outputs ``(n, outputs)`` of ``images`` ``(n, 3, rows, columns)``."""
         features = self.body.forward_head(self.maps(self.body.forward_features(images)))
         outputs: Tensor = self.fc(features)
         return outputs
@@ -94,7 +103,7 @@ def _require_known(timm: Any, name: str) -> str:  # noqa: ANN401  # a module
 # The last layer: classes, or grades in order; their losses.
 
 ORDINAL_GRADES = (2, 3, 4)
-"""Thresholds of KL; the first parts rHOA from no rHOA. No labelled hip has KL 1."""
+"""Thresholds of KL; the first divides rHOA from no rHOA. No labelled hip has KL 1."""
 UNGRADED = -1
 
 
@@ -124,9 +133,13 @@ class OrdinalHead(nn.Module):
 
 
 def with_head(network: nn.Module, recipe: Recipe) -> nn.Module:
-    """``network`` of two classes, in place, with the head and the frozen layers of ``recipe``."""
-    if recipe.head == "ordinal" and isinstance(network.fc, nn.Linear):
+    """``network``, in place, with the head, the dropout and the frozen layers of ``recipe``."""
+    if (recipe.target, recipe.head) == ("rhoa", "ordinal") and isinstance(network.fc, nn.Linear):
         network.fc = OrdinalHead(network.fc)
+    if recipe.dropout:
+        network.get_submodule("fc").register_forward_pre_hook(
+            lambda layer, given: functional.dropout(given[0], recipe.dropout, layer.training)
+        )
     if recipe.frozen_stem:
         for layer in ("conv1", "bn1"):
             getattr(network, layer).requires_grad_(requires_grad=False)
@@ -140,22 +153,69 @@ def with_classes(network: nn.Module) -> nn.Module:
     return network.requires_grad_()
 
 
-def class_logits(outputs: Tensor, recipe: Recipe) -> Tensor:
-    """Logits ``(n, 2)`` of no rHOA and rHOA."""
-    if recipe.head == "classes":
+def outputs_of(recipe: Recipe, *, with_crowe: bool) -> int:
+    """Outputs of the last layer of a saved network; see `OUTPUTS`."""
+    if recipe.target == "rhoa":
+        return len(CLASSES)
+    fewer = int(recipe.head == "ordinal")  # a question between two grades, or an output each
+    return len(KL_GRADES) - fewer + with_crowe * (len(CROWE_GRADES) - fewer)
+
+
+def grade_logits(outputs: Tensor) -> tuple[Tensor, ...]:
+    """Logits of KL 0 to 4, ``(n, 5)``, then of Crowe I to IV, ``(n, 4)``, where a network has it.
+
+    An ordinal output is the logit of going beyond a grade once it is reached; the log-probability
+    of a grade is the sum over the questions up to it, which adds up to one whatever the outputs.
+    """
+    ordinal = OUTPUTS[outputs.shape[1]] == "ordinal"
+    parts = outputs.tensor_split([len(KL_GRADES) - ordinal], dim=1)
+    found = []
+    for part in parts[: 1 + bool(parts[1].shape[1])]:
+        if ordinal:
+            reached = functional.pad(functional.logsigmoid(part).cumsum(dim=1), (1, 0))
+            found.append(reached + functional.pad(functional.logsigmoid(-part), (0, 1)))
+        else:
+            found.append(part)
+    return tuple(found)
+
+
+def class_logits(outputs: Tensor) -> Tensor:
+    """Logits ``(n, 2)`` of no rHOA and rHOA, of the outputs of any head."""
+    if outputs.shape[1] == len(CLASSES):
         return outputs
-    rhoa = outputs[:, 0]
-    return torch.stack([torch.zeros_like(rhoa), rhoa], dim=1)
+    if outputs.shape[1] == len(ORDINAL_GRADES):
+        rhoa = outputs[:, 0]
+        return torch.stack([torch.zeros_like(rhoa), rhoa], dim=1)
+    kl = grade_logits(outputs)[0]
+    return torch.stack([kl[:, :RHOA_FROM].logsumexp(1), kl[:, RHOA_FROM:].logsumexp(1)], dim=1)
 
 
 def loss_of(
-    outputs: Tensor, labels: Tensor, grades: Tensor, recipe: Recipe, *, smoothing: float = 0.0
+    outputs: Tensor,
+    labels: Tensor,
+    grades: Tensor,
+    recipe: Recipe,
+    *,
+    crowe: Tensor | None = None,
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Mean loss of a batch; ``labels`` are 0 or 1, ``grades`` KL or `UNGRADED`, both ``(n,)``.
 
-    Of classes: cross-entropy. Of grades: binary cross-entropy of each threshold, averaged over the
-    thresholds, of which a hip that has a label but no grade knows the first alone.
+    Of classes and of target ``"kl"``: cross-entropy, to which that of ``crowe`` (0 to 3, or
+    `UNGRADED`) is added. Of the ordinal head of rHOA: binary cross-entropy of each threshold,
+    averaged over the thresholds, of which a hip that has a label but no grade knows the first
+    alone.
     """
+    if recipe.target == "kl":
+        truths = (grades, crowe)
+        losses = [
+            functional.cross_entropy(
+                logits, truth, ignore_index=UNGRADED, label_smoothing=smoothing, reduction="sum"
+            )
+            for logits, truth in zip(grade_logits(outputs), truths, strict=False)
+            if truth is not None
+        ]
+        return torch.stack(losses).sum() / len(outputs)
     if recipe.head == "classes":
         return functional.cross_entropy(outputs, labels, label_smoothing=smoothing)
     thresholds = torch.tensor(ORDINAL_GRADES, device=grades.device)
@@ -163,8 +223,8 @@ def loss_of(
     passed = torch.where(ungraded, labels[:, None] == 1, grades[:, None] >= thresholds)
     known = ~ungraded | (thresholds == ORDINAL_GRADES[0])
     targets = passed * (1 - smoothing) + smoothing / 2
-    losses = functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
-    return ((losses * known).sum(dim=1) / known.sum(dim=1)).mean()
+    losses_of = functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
+    return ((losses_of * known).sum(dim=1) / known.sum(dim=1)).mean()
 
 
 # The optimizer of a recipe, and what a learning rate is for each of its groups.
@@ -281,13 +341,17 @@ def _verified(path: Path, published: Published) -> Mapping[str, Tensor]:
     return read_state_dict(content, where=published.file)
 
 
-# The network of a recipe, with two outputs, and its weights.
+# The network of a recipe, with the outputs of its target, and its weights.
 
 
 def build_network(
-    weights: str | PathLike[str] = "none", *, seed: int = 2020, backbone: str = RESNET18
+    weights: str | PathLike[str] = "none",
+    *,
+    seed: int = 2020,
+    backbone: str = RESNET18,
+    outputs: int = len(CLASSES),
 ) -> nn.Module:
-    """A ResNet18, or another backbone, with two outputs (no rHOA, rHOA).
+    """A ResNet18, or another backbone, with two outputs (no rHOA, rHOA) or those of grades.
 
     Parameters
     ----------
@@ -295,11 +359,13 @@ def build_network(
         ``"none"``: random. ``"imagenet"``: torchvision's, from the folder that the environment
         variable RHOA_WEIGHTS_DIR names, else torchvision's own cache or download, sha256 verified.
         A path: a run folder of `rhoa.train`, or a ``.safetensors`` or PyTorch file as `start_from`
-        takes it: of two classes whole, of others without their last layer, which starts at random.
+        takes it: with as many outputs whole, else without its last layer, which starts at random.
     seed
         Of random weights.
     backbone
         As of `Recipe`. Of timm's, ``"imagenet"`` is refused: pass the file that timm publishes.
+    outputs
+        As `outputs_of` counts them.
 
     Raises
     ------
@@ -313,14 +379,18 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network: nn.Module = (
-            resnet18(weights=None, num_classes=len(CLASSES))
+            resnet18(weights=None, num_classes=outputs)
             if backbone == RESNET18
-            else Backbone(backbone)
+            else Backbone(backbone, outputs)
         )
     if weights == "none":
         return network
     if weights != "imagenet" and Path(weights).is_dir():
-        load_into(network, read_weights(Path(weights)), where=shown(weights))
+        given = read_weights(Path(weights))
+        other_head = _shape(given.get(HEAD[0]))[:1] in {
+            (known,) for known in OUTPUTS if known != outputs
+        }
+        (start_from if other_head else load_into)(network, given, where=shown(weights))
     elif weights != "imagenet":
         start_from(network, read_weights(Path(weights)), where=shown(weights))
     elif backbone == RESNET18:
@@ -359,7 +429,7 @@ def start_from(network: nn.Module, given: Mapping[str, Any], *, where: str) -> N
     The network may be in any dictionary of the file (``state_dict``, ``model_state_dict``, beside
     an optimizer), under any prefix (``module.``, ``_orig_mod.``, ``model.``, ``backbone.``,
     ``encoder_q.``), with its parts by name or, of a ResNet18, by number. Every tensor of its body
-    must be there and fit. A last layer of two classes is taken; another one, projection heads,
+    must be there and fit. A last layer of as many outputs is taken; another one, projection heads,
     queues and averaged copies are not. A first layer of one channel is spread over three.
 
     Raises
@@ -500,8 +570,8 @@ def load_into(network: nn.Module, given: Mapping[str, Tensor], *, where: str) ->
             first = printable(min(keys), most=80)
             raise WeightsError(
                 f"{where}: {len(keys)} tensors are {problem} (first: {first}); "
-                f"the weights of {kind} with {len(CLASSES)} classes, or another last layer in a "
-                "file of their own, are needed."
+                f"the weights of {kind} with {len(own[HEAD[1]])} classes, or another last layer in "
+                "a file of their own, are needed."
             )
     network.load_state_dict({**own, **taken})
 

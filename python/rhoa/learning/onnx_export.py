@@ -16,8 +16,16 @@ import torch
 from rhoa.errors import RhoaError, require_extra
 from rhoa.files import atomic_write, shown
 from rhoa.learning.data import as_input
-from rhoa.learning.grader import CARD_FILE, CLASSES
-from rhoa.learning.loading import INPUT, ONNX_FILE, OUTPUT, OnnxModel, open_session
+from rhoa.learning.grader import CARD_FILE, CLASSES, RHOA_FROM
+from rhoa.learning.loading import (
+    INPUT,
+    ONNX_FILE,
+    OUTPUT,
+    OnnxModel,
+    open_session,
+    outputs_named,
+)
+from rhoa.learning.network import grade_logits
 from rhoa.learning.preprocessing import WHITE
 from rhoa.learning.torch_model import load_torch_model
 
@@ -41,9 +49,14 @@ class _Grading(torch.nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, levels: Tensor) -> Tensor:
+    def forward(self, levels: Tensor) -> tuple[Tensor, ...]:
         outputs: Tensor = self.network(as_input(levels.float() / WHITE))
-        return outputs.softmax(dim=1)
+        if outputs.shape[1] == len(CLASSES):
+            return (outputs.softmax(dim=1),)
+        grades = [logits.softmax(dim=1) for logits in grade_logits(outputs)]
+        kl = grades[0]
+        classes = [kl[:, :RHOA_FROM].sum(dim=1), kl[:, RHOA_FROM:].sum(dim=1)]
+        return torch.stack(classes, dim=1), *grades
 
 
 def export_onnx(folder: str | PathLike[str], out: str | PathLike[str] | None = None) -> Path:
@@ -51,8 +64,9 @@ def export_onnx(folder: str | PathLike[str], out: str | PathLike[str] | None = N
 
     Its input ``levels`` is uint8 ``(n, image_size, image_size)``, crops resized as the card's
     ``preprocessing`` says; normalisation is in the graph. Its output ``probabilities`` is float32
-    ``(n, 2)``, of no rHOA and rHOA. `rhoa.load_model` and ``rhoa predict`` run it by ONNX Runtime
-    (the extra ``onnx``), without torch.
+    ``(n, 2)``, of no rHOA and rHOA; of target ``"kl"`` it also has ``kl`` ``(n, 5)`` and, where it
+    knows Crowe's grade, ``crowe`` ``(n, 4)``. `rhoa.load_model` and ``rhoa predict`` run it by ONNX
+    Runtime (the extra ``onnx``), without torch.
 
     Parameters
     ----------
@@ -93,6 +107,7 @@ def export_onnx(folder: str | PathLike[str], out: str | PathLike[str] | None = N
             "opset": OPSET,
             "input": f"{INPUT}: uint8 (n, {model.card['image_size']}, {model.card['image_size']})",
             "output": f"{OUTPUT}: float32 (n, {len(CLASSES)}), {', '.join(CLASSES)}",
+            "outputs": outputs_named(model.card),
             "largest_difference_from_torch": difference,
         }
     }
@@ -113,7 +128,7 @@ def _exported(model: Model) -> bytes:
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=list(outputs_named(model.card)),
             dynamic_shapes=({0: torch.export.Dim("n")},),
             verbose=False,
         )

@@ -64,6 +64,7 @@ SMALLEST_BATCH = 2  # batch normalisation compares the images of a batch
 RESNET18, TIMM = "resnet18", "timm/"
 BACKBONE = re.compile(rf"{RESNET18}|{TIMM}[a-z0-9_]+")
 _CHOICES = {
+    "target": ("rhoa", "kl"),
     "head": ("classes", "ordinal"),
     "optimizer": ("adam", "adamw"),
     "schedule": ("steps", "cosine"),
@@ -92,10 +93,19 @@ class Recipe:
     backbone
         ``"resnet18"``, the paper's; ``"timm/NAME"``: a convolutional network of timm
         (the extra ``timm``), such as ``"timm/convnext_tiny"``. All take ImageNet's colours.
+    target
+        ``"rhoa"``: no rHOA or rHOA; hips of KL 1 are left out. ``"kl"``: the KL grade, 0 to 4, of
+        hips that all have one, KL 1 too; P(KL >= 2) is the probability of rHOA. Where hips have a
+        column ``crowe`` (I to IV, or 1 to 4), Crowe's grade is learnt beside it.
     head
-        ``"classes"``: one output a class, cross-entropy. ``"ordinal"``: one line through the
-        features with a threshold for each of KL >= 2, 3 and 4 (Cao et al. 2020, CORAL), so that
-        grades teach more than classes; saved, it is a two-class model as any other.
+        ``"classes"``: one output a class (or grade), cross-entropy. ``"ordinal"``, of rHOA: one
+        line through the features with a threshold for each of KL >= 2, 3 and 4 (Cao et al. 2020,
+        CORAL), so that grades teach more than classes; saved, it is a two-class model as any other.
+        Of KL: whether a hip goes beyond each grade that it has reached, each a line of its own
+        (Shi et al. 2023, CORN).
+    dropout
+        Share of the features that are dropped at random before the last layer in each training
+        step, which `rhoa.learning.monte_carlo_dropout` needs; 0: none.
     frozen_stem
         Whether the weights of the first convolution and of its batch normalisation stay as they
         are; what batch normalisation counts still moves.
@@ -151,7 +161,8 @@ class Recipe:
     References
     ----------
     Gebre et al. 2022, Training the deep learning model. Cao, Mirjalili and Raschka 2020, Rank
-    consistent ordinal regression for neural networks.
+    consistent ordinal regression for neural networks. Shi, Cao and Raschka 2023, Deep neural
+    networks for rank-consistent ordinal regression based on conditional probabilities.
 
     Examples
     --------
@@ -166,7 +177,9 @@ class Recipe:
     xray_size: int | None = None
     image_size: int = 224
     backbone: str = RESNET18
+    target: Literal["rhoa", "kl"] = "rhoa"
     head: Literal["classes", "ordinal"] = "classes"
+    dropout: float = 0.0
     frozen_stem: bool = False
     head_weight_factor: float = 1.0
     head_bias_factor: float = 1.0
@@ -232,7 +245,7 @@ class Recipe:
             require_positive(name, getattr(self, name))
         if require_positive("drop_factor", self.drop_factor) > 1:
             raise ParameterError(f"drop_factor must be at most 1; got {self.drop_factor!r}.")
-        for name, most in (("weight_decay", math.inf), ("label_smoothing", 1.0)):
+        for name, most in (("weight_decay", math.inf), ("label_smoothing", 1.0), ("dropout", 1.0)):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and 0 <= value < most):
                 raise ParameterError(f"{name} must be at least 0 and below {most}; got {value!r}.")

@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 
 from rhoa._core import __version__
 from rhoa.cohort.manifest import describing, sha256_of
-from rhoa.errors import WeightsError, WriteError, require_extra, warn_user
-from rhoa.files import atomic_write, csv_text, replacing, writing
+from rhoa.errors import ManifestError, WeightsError, WriteError, require_extra, warn_user
+from rhoa.files import atomic_write, csv_text, printable, replacing, writing
 from rhoa.learning.recipe import RESNET18
+from rhoa.tables import plain_name, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from torch.amp import GradScaler
 
     from rhoa.cohort import Hip
+    from rhoa.learning.grader import Draws
     from rhoa.learning.recipe import Recipe
 
 
@@ -61,7 +63,12 @@ def run_record(
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for hip in hips:
         labels = counts.setdefault(str(hip.partition), {}).setdefault(hip.source, {})
-        labels[str(hip.label)] = labels.get(str(hip.label), 0) + 1
+        name = "KL 1" if hip.label is None else str(hip.label)
+        labels[name] = labels.get(name, 0) + 1
+    also = {}
+    if recipe.target == "kl":
+        crowe = json.dumps([crowe_of(hip) for hip in hips])
+        also["crowe_sha256"] = hashlib.sha256(crowe.encode()).hexdigest()
     libraries = _LIBRARIES if recipe.backbone == RESNET18 else (*_LIBRARIES, "timm")
     return {
         "recipe": recipe.as_dict(),
@@ -73,6 +80,7 @@ def run_record(
         "processes": processes,
         "threads": torch.get_num_threads(),
         **run_hashes(hips),
+        **also,
         "hips": counts,
         "versions": {
             "rhoa": __version__,
@@ -130,24 +138,52 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 
 _NAMES = {
     "manifest_sha256": "the hips of the manifest",
+    "crowe_sha256": "the hips of the manifest",
     "split_sha256": "the partitions",
     "weights_sha256": "the first weights",
     "hips": "the hips of the manifest",
 }
 
 
-def predictions_table(hips: Sequence[Hip], scores: Iterable[float]) -> str:
-    """``predictions.csv``: `HIP_COLUMNS`, the score, and the columns that describe hips."""
+def predictions_table(hips: Sequence[Hip], draws: Draws) -> str:
+    """``predictions.csv``: `HIP_COLUMNS`, the score, grades, and the columns that describe hips."""
     others = describing(hips)
+    computed = {"score": draws.probabilities[:, 1], **draws.columns}
+    crowe = ["crowe"] if draws.crowe_grades is not None else []
     rows = [
         [
             *(getattr(hip, name) for name in HIP_COLUMNS),
-            float(score),
+            *(float(values[at]) for values in computed.values()),
+            *(crowe_of(hip) for _ in crowe),
             *(hip.value(name) for name in others),
         ]
-        for hip, score in zip(hips, scores, strict=True)
+        for at, hip in enumerate(hips)
     ]
-    return csv_text((*HIP_COLUMNS, "score", *others), rows)
+    return csv_text((*HIP_COLUMNS, *computed, *crowe, *others), rows)
+
+
+def is_doubtful(hip: Hip) -> bool:
+    """Whether a hip has no label for its KL 1 alone, which target ``"kl"`` learns as any grade."""
+    return hip.kl == 1 and hip.label is None and hip.exclusion is None
+
+
+def crowe_of(hip: Hip, where: str = "a hip") -> int | None:
+    """Crowe's grade, 1 to 4, of the hip's column ``crowe``; None where it has none.
+
+    Raises
+    ------
+    ManifestError
+        If it is something else.
+    """
+    text = next((text for name, text in hip.others if plain_name(name) == "crowe"), "").strip()
+    if not text:
+        return None
+    grade = {"i": 1, "ii": 2, "iii": 3, "iv": 4}.get(text.casefold(), whole(text))
+    if str(grade) not in {"1", "2", "3", "4"}:
+        raise ManifestError(
+            f"{where}: crowe must be 1 to 4, I to IV, or empty; got {printable(text, most=20)!r}."
+        )
+    return int(grade)
 
 
 # Learning curves: a row for each iteration, readable while the run goes on.

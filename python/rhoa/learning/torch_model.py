@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import torchvision
 from safetensors.torch import save
 
 from rhoa._core import __version__
-from rhoa.errors import ParameterError, WeightsError
+from rhoa.errors import ParameterError, WeightsError, require_count
 from rhoa.files import atomic_write, read_checksummed, shown
 from rhoa.learning.data import as_input
 from rhoa.learning.grader import (
@@ -23,10 +24,11 @@ from rhoa.learning.grader import (
     CLASSES,
     IMAGES_AT_ONCE,
     WEIGHTS_FILE,
+    Ensemble,
     SingleModel,
     read_model_card,
 )
-from rhoa.learning.network import build_network, load_into
+from rhoa.learning.network import build_network, grade_logits, load_into
 from rhoa.learning.preprocessing import WHITE, preprocessing
 from rhoa.torch_runtime import choose_device
 from rhoa.weights import read_safetensors
@@ -48,7 +50,7 @@ class Model(SingleModel):
     Parameters
     ----------
     network
-        With two outputs, in evaluation mode.
+        In evaluation mode.
     card
         What ``model.json`` says: architecture, sizes, recipe, seed, versions, sha256.
     device
@@ -60,23 +62,25 @@ class Model(SingleModel):
     device: torch.device
 
     def compute(self, levels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Probabilities ``(n, 2)`` of grey levels ``(n, image_size, image_size)``."""
+        """Probabilities of grey levels, see `SingleModel.compute`."""
         return probabilities(self.network, torch.from_numpy(levels), self.device)
 
 
 def probabilities(network: nn.Module, crops: Tensor, device: torch.device) -> NDArray[np.float64]:
-    """Class probabilities ``(n, 2)`` of uint8 ``crops`` ``(n, size, size)``."""
+    """Probabilities of uint8 ``crops`` ``(n, size, size)``, as of `SingleModel.compute`."""
     return as_probabilities(forward(network, crops, device))
 
 
-def as_probabilities(logits: Tensor) -> NDArray[np.float64]:
-    """Softmax of outputs ``(n, 2)``."""
-    result: NDArray[np.float64] = logits.double().softmax(dim=1).cpu().numpy()
+def as_probabilities(outputs: Tensor) -> NDArray[np.float64]:
+    """Probabilities of a saved network's outputs, as of `SingleModel.compute`."""
+    wide = outputs.double()
+    parts = (wide,) if wide.shape[1] == len(CLASSES) else grade_logits(wide)
+    result: NDArray[np.float64] = torch.cat([p.softmax(dim=1) for p in parts], dim=1).cpu().numpy()
     return result
 
 
 def forward(network: nn.Module, crops: Tensor, device: torch.device) -> Tensor:
-    """Outputs ``(n, 2)`` of ``network`` in evaluation mode, a few crops at a time, without grad."""
+    """Outputs of ``network`` in evaluation mode, a few crops at a time, without grad."""
     training = network.training
     network.train(mode=False)
     with torch.inference_mode():
@@ -85,7 +89,52 @@ def forward(network: nn.Module, crops: Tensor, device: torch.device) -> Tensor:
             for some in torch.split(crops, IMAGES_AT_ONCE)
         ]
     network.train(mode=training)
-    return torch.cat(outputs) if outputs else torch.empty((0, len(CLASSES)))
+    return (
+        torch.cat(outputs) if outputs else torch.empty((0, len(network.get_parameter("fc.bias"))))
+    )
+
+
+def monte_carlo_dropout(model: Model, *, samples: int = 16, seed: int = 2020) -> Ensemble:
+    """Networks that each lack some of the features of ``model``, as in its training.
+
+    Their `Grader.draws` measure how far the model's own uncertainty moves its answer. Each network
+    drops the same features of every hip, so that a hip's draws do not depend on its company.
+
+    Parameters
+    ----------
+    model
+        Of `rhoa.load_model`, on torch, trained with ``Recipe.dropout``.
+    samples
+        How many networks.
+    seed
+        Of the features that are dropped.
+
+    Raises
+    ------
+    ParameterError
+        If it was trained without dropout: what training did not see measures nothing it learned.
+
+    References
+    ----------
+    Gal and Ghahramani 2016, Dropout as a Bayesian approximation: representing model uncertainty in
+    deep learning.
+    """
+    share = model.card.get("dropout", 0.0)
+    if not (isinstance(share, float) and 0 < share < 1):
+        raise ParameterError(
+            "the model was trained without dropout; train one with dropout=0.2 (rhoa train --set "
+            "dropout=0.2), or use an ensemble or several views."
+        )
+    weight = model.network.get_parameter("fc.weight").detach()
+    shared = {id(part): part for name, part in model.network.named_children() if name != "fc"}
+    random = np.random.default_rng(seed)
+    members = []
+    for _ in range(require_count("samples", samples)):
+        network = copy.deepcopy(model.network, dict(shared))  # all but the last layer is shared
+        kept = torch.from_numpy(random.random(weight.shape[1]) >= share).to(model.device)
+        network.get_parameter("fc.weight").data = weight * kept / (1 - share)
+        members.append(replace(model, network=network))
+    return Ensemble(members)
 
 
 def load_torch_model(folder: Path, *, device: str) -> Model:
@@ -94,7 +143,9 @@ def load_torch_model(folder: Path, *, device: str) -> Model:
     content = read_checksummed(folder, WEIGHTS_FILE, card["weights_sha256"], card=CARD_FILE)
     where = f"{shown(folder)}/{WEIGHTS_FILE}"
     try:
-        network = build_network(backbone=card["architecture"])
+        network = build_network(
+            backbone=card["architecture"], outputs=card.get("outputs", len(CLASSES))
+        )
     except ParameterError as error:
         raise WeightsError(f"{shown(folder)}/{CARD_FILE}: {error}") from None
     load_into(network, read_safetensors(content, where=where), where=where)
@@ -112,6 +163,9 @@ def save_model(
     card = {
         "architecture": recipe.backbone,
         "classes": list(CLASSES),
+        "target": recipe.target,
+        "outputs": len(tensors["fc.bias"]),
+        "dropout": recipe.dropout,
         "image_size": recipe.image_size,
         "xray_size": recipe.xray_size,
         "preprocessing": preprocessing(image_size=recipe.image_size, xray_size=recipe.xray_size),

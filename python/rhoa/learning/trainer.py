@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import shutil
 import time
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,17 +18,33 @@ from sklearn.metrics import roc_auc_score
 
 from rhoa.cohort.leakage import require_no_leaks
 from rhoa.cohort.manifest import sha256_of
-from rhoa.errors import ManifestError, ParameterError, RhoaError, require_count, require_names
-from rhoa.files import atomic_write, locked, writing
+from rhoa.errors import (
+    ManifestError,
+    ParameterError,
+    RhoaError,
+    require_count,
+    require_names,
+    warn_user,
+)
+from rhoa.files import atomic_write, listed, locked, writing
 from rhoa.hips.crop_files import CROP_REFUSALS
 from rhoa.learning.data import as_input, augment, batches, read_crops, seeded, warp
-from rhoa.learning.grader import CARD_FILE, WEIGHTS_FILE
+from rhoa.learning.grader import (
+    CARD_FILE,
+    KL_GRADES,
+    RHOA_FROM,
+    VALIDATION,
+    WEIGHTS_FILE,
+    Draws,
+    validation_record,
+)
 from rhoa.learning.network import (
     UNGRADED,
     build_network,
     build_optimizer,
     class_logits,
     loss_of,
+    outputs_of,
     set_learning_rate,
     with_classes,
     with_head,
@@ -42,8 +59,10 @@ from rhoa.learning.run_folder import (
     Learner,
     Step,
     TrainingState,
+    crowe_of,
     differences,
     growing,
+    is_doubtful,
     load_checkpoint,
     predictions_table,
     run_hashes,
@@ -76,19 +95,24 @@ LINES_NAMED = 8
 class LabelledCrops(NamedTuple):
     """Crops ``(n, size, size)``, uint8, with labels, KL grades and lines of the manifest, ``(n,)``.
 
-    All but the lines are on the device that computes.
+    All but the lines are on the device that computes. ``crowe`` is 0 to 3 or `UNGRADED`.
     """
 
     images: Tensor
     labels: Tensor
     grades: Tensor
+    crowe: Tensor
     lines: Sequence[int]
 
     def between(self, start: int, stop: int) -> LabelledCrops:
         """Some of them, without a copy."""
         some = slice(start, stop)
         return LabelledCrops(
-            self.images[some], self.labels[some], self.grades[some], self.lines[some]
+            self.images[some],
+            self.labels[some],
+            self.grades[some],
+            self.crowe[some],
+            self.lines[some],
         )
 
 
@@ -156,12 +180,12 @@ def train_step(setup: TrainingSetup, batch: Batch) -> tuple[float, float]:
     inputs = as_input(images)
     if setup.channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-    labels, grades = whole.labels[members], whole.grades[members]
+    labels, grades, crowe = whole.labels[members], whole.grades[members], whole.crowe[members]
     network.train()
     with torch.autocast(place.type, dtype=setup.autocast, enabled=setup.autocast is not None):
         outputs = setup.forward(inputs)
     outputs = outputs.float()
-    loss = loss_of(outputs, labels, grades, recipe, smoothing=recipe.label_smoothing)
+    loss = loss_of(outputs, labels, grades, recipe, crowe=crowe, smoothing=recipe.label_smoothing)
     share = len(members) / len(batch.members)
     optimizer.zero_grad()
     # A team averages gradients over its processes, which may have parts of unequal size.
@@ -170,7 +194,7 @@ def train_step(setup: TrainingSetup, batch: Batch) -> tuple[float, float]:
     scaler.step(optimizer)
     scaler.update()
     with torch.no_grad():
-        hits = (class_logits(outputs, recipe).argmax(dim=1) == labels).float().mean()
+        hits = (class_logits(outputs).argmax(dim=1) == labels).float().mean()
         figures = team.summed(torch.stack([loss.detach(), hits]) * share)
     mean_loss, accuracy = figures.tolist()
     return mean_loss, accuracy
@@ -228,8 +252,8 @@ def validate(
         changed = augment(images / WHITE, recipe.augmentation, seeded(seed))
         images = (changed * WHITE).round().to(torch.uint8)
     outputs = forward(network, images, images.device)
-    logits = class_logits(outputs, recipe)
-    loss = loss_of(outputs, val_set.labels, val_set.grades, recipe)
+    logits = class_logits(outputs)
+    loss = loss_of(outputs, val_set.labels, val_set.grades, recipe, crowe=val_set.crowe)
     accuracy = (logits.argmax(dim=1) == val_set.labels).double().mean()
     labels = val_set.labels.cpu().numpy()
     margin = (logits[:, 1] - logits[:, 0]).double().cpu().numpy()
@@ -288,12 +312,16 @@ def finish(
         place = folder if name == kept else folder / name
         place.mkdir(exist_ok=True)
         own = {**notes, "weights_of": name, "weights_iteration": iterations[name]}
-        classes = with_classes(copy.deepcopy(network))
-        save_model(classes, place, recipe=recipe, seed=setup.seed, notes=own)
-    scores = probabilities(classes, crops.images, crops.images.device)[:, 1]
+        saved = with_classes(copy.deepcopy(network))
+        if validated := setup.val_set.images.shape[0]:
+            found = probabilities(saved, setup.val_set.images, crops.images.device)
+            of = json.dumps([record["manifest_sha256"], sorted(recipe.sources), validated])
+            own[VALIDATION] = validation_record(found, hashlib.sha256(of.encode()).hexdigest())
+        save_model(saved, place, recipe=recipe, seed=setup.seed, notes=own)
+    scores = probabilities(saved, crops.images, crops.images.device)
     order = sorted(range(len(hips)), key=lambda at: crops.lines[at])
-    in_order = [hips[at] for at in order], [scores[at] for at in order]
-    atomic_write(folder / "predictions.csv", predictions_table(*in_order))
+    table = predictions_table([hips[at] for at in order], Draws.of(scores[None, order]))
+    atomic_write(folder / "predictions.csv", table)
     write_curves(folder, state.history)
     atomic_write(folder / "recipe.json", _json(recipe.as_dict()))
     sealed = {FILES: {name: sha256_of(folder / name) for name in SEALED}}
@@ -401,7 +429,12 @@ def run_stage(
 ) -> None:
     """Train ``stage`` from ``weights`` and write its folder, unless it is there already."""
     recipe, team = stage.recipe, stage.team
-    network = with_head(build_network(weights, seed=stage.seed, backbone=recipe.backbone), recipe)
+    hips = [one for one in hips if truth_of(one.hip, recipe) is not None]
+    taught = [hip for _, hip in hips if hip.partition == "train"] if recipe.target == "kl" else []
+    outputs = outputs_of(recipe, with_crowe=any(crowe_of(hip) for hip in taught))
+    network = with_head(
+        build_network(weights, seed=stage.seed, backbone=recipe.backbone, outputs=outputs), recipe
+    )
     named = str(weights) if weights in {"imagenet", "none"} else Path(weights).name
     record = run_record(
         recipe,
@@ -450,10 +483,12 @@ def _labelled_crops(hips: Sequence[LabelledHip], stage: StageConfig) -> Labelled
         accept=stage.accept,
     )
     grades = [UNGRADED if hip.kl is None else hip.kl for _, hip in hips]
+    crowe = [(crowe_of(hip) if recipe.target == "kl" else None) for _, hip in hips]
     return LabelledCrops(
         images.to(stage.place),
-        torch.tensor([hip.label for _, hip in hips], device=stage.place),
+        torch.tensor([truth_of(hip, recipe) for _, hip in hips], device=stage.place),
         torch.tensor(grades, device=stage.place),
+        torch.tensor([UNGRADED if one is None else one - 1 for one in crowe], device=stage.place),
         [line for line, _ in hips],
     )
 
@@ -585,7 +620,8 @@ def train(
     Parameters
     ----------
     manifest
-        Labelled hips with partitions; hips without a label are left out.
+        Labelled hips with partitions; hips without a label are left out, but for those of KL 1
+        where the recipe's target is ``"kl"``.
     recipe
         One of `rhoa.recipes`, or a variant.
     out
@@ -615,8 +651,8 @@ def train(
     ------
     ManifestError
         If the manifest has no partitions, a subject or a copy of a crop lies in two of them
-        (`rhoa.cohort.leaks`), a crop is missing or refused, or the recipe's training hips lack a
-        class.
+        (`rhoa.cohort.leaks`), a crop is missing or refused, the recipe's training hips lack a
+        class, or its target is ``"kl"`` and a hip has a label and no grade.
     WeightsError
         If ``weights`` are absent or do not fit, or the checkpoint is damaged or of another run.
     ParameterError
@@ -636,22 +672,26 @@ def train(
         )
     require_count("seed", seed, least=0)
     overruled = require_names("accept", accept, CROP_REFUSALS, kind="refusals")
-    hips = _partitioned(manifest)
     stages = [recipe]
     while stages[0].first is not None:
         stages.insert(0, stages[0].first)
+    hips = _partitioned(manifest, stages)
     for stage in stages:
         chosen = [h for _, h in hips if h.partition == "train" and h.source in stage.sources]
-        counts = [sum(hip.label == label for hip in chosen) for label in (0, 1)]
+        counts = [sum(truth_of(hip, stage) == label for hip in chosen) for label in (0, 1)]
         if min(counts) == 0 or sum(counts) < SMALLEST_BATCH:
             raise ManifestError(
                 f"{stage.name} trains on {' and '.join(stage.sources)} hips: {counts[0]} without "
                 f"and {counts[1]} with rHOA are marked train; at least one of each is needed."
             )
+        absent = [str(kl) for kl in KL_GRADES if kl not in {hip.kl for hip in chosen}]
+        if stage.target == "kl" and absent:
+            warn_user(f"{stage.name}: no training hip has KL {', '.join(absent)}: never answered.")
     folder, start = Path(out), weights
     there = _finished_record(folder) if execution.resume else None
     if there is not None:  # before a stage that it begins with is trained
-        record = {"recipe": recipe.as_dict(), "seed": seed, **run_hashes(h for _, h in hips)}
+        own = [hip for _, hip in hips if truth_of(hip, recipe) is not None]
+        record = {"recipe": recipe.as_dict(), "seed": seed, **run_hashes(own)}
         _require_asked_the_same(folder, there, record)
     with (
         gathered(device) as (team, place),
@@ -666,12 +706,19 @@ def train(
     return folder
 
 
-def _partitioned(manifest: Manifest) -> list[LabelledHip]:
-    """The labelled hips, all of which have a partition that nothing leaks into."""
+def truth_of(hip: Hip, recipe: Recipe) -> int | None:
+    """Whether a hip has rHOA; None where the recipe's target leaves it out."""
+    if recipe.target == "rhoa" or hip.kl is None:
+        return hip.label
+    return int(hip.kl >= RHOA_FROM) if hip.label is not None or is_doubtful(hip) else None
+
+
+def _partitioned(manifest: Manifest, stages: Sequence[Recipe]) -> list[LabelledHip]:
+    """The hips that a stage can use, all of which have a partition that nothing leaks into."""
     hips = [
         LabelledHip(line, hip)
         for line, hip in enumerate(manifest.hips, start=2)
-        if hip.label is not None
+        if any(truth_of(hip, stage) is not None for stage in stages)
     ]
     if not hips:
         raise ManifestError("the manifest has no labelled hips; fill its kl or label column.")
@@ -681,5 +728,18 @@ def _partitioned(manifest: Manifest) -> list[LabelledHip]:
             f"{bare} of {len(hips)} labelled hips have no partition; run `rhoa split` on the "
             "manifest (or manifest.split()) first."
         )
-    require_no_leaks(manifest)
+    sources = {source for stage in stages if stage.target == "kl" for source in stage.sources}
+    ungraded = [line for line, hip in hips if hip.kl is None and hip.source in sources]
+    if ungraded:
+        raise ManifestError(
+            f"{len(ungraded)} hips have a label and no KL grade (lines "
+            f'{listed(ungraded, most=LINES_NAMED)} of the manifest), which target="kl" needs; fill '
+            "their kl column, empty their label, or train with target=rhoa."
+        )
+    if sources:
+        for line, hip in hips:
+            crowe_of(hip, f"line {line} of the manifest")
+    graded = {hip for _, hip in hips if hip.label is None}  # of KL 1, audited as the others are
+    audited = (replace(hip, label=0) if hip in graded else hip for hip in manifest.hips)
+    require_no_leaks(replace(manifest, hips=tuple(audited)) if graded else manifest)
     return hips

@@ -11,6 +11,7 @@ import numpy as np
 from rhoa.cohort.builder import ct_ap_of
 from rhoa.cohort.leakage import leaks
 from rhoa.errors import ManifestError, require_extra
+from rhoa.evaluation.grades import grades_of_run
 from rhoa.evaluation.saliency import OcclusionExample, occlusion
 from rhoa.files import atomic_write
 from rhoa.hips.bounding_boxes import CT_CROP_PIXELS
@@ -106,6 +107,11 @@ def write_report(
     metrics = {
         **collect.numbers(manifest, models),
         "external": external,
+        "grades": [
+            {"model": model.name, **one}
+            for run, model in zip(runs, models, strict=True)
+            for one in grades_of_run(Path(run))
+        ],
         "subgroups": collect.subgroups(manifest, models, by),
         "flow": manifest.flow().as_dict(),
         "leaks": leaks(manifest).as_dict(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import shutil
 import statistics
 from collections import defaultdict
@@ -247,6 +248,7 @@ COPIED = ("recipe.json", "history.csv")
 RECORDS = ("run.json", "model.json")  # of one run: they name its seed and its weights
 HIP = ("subject", "side", "source", "visit")
 PREDICTIONS = "predictions.csv"
+PROBABILITY = re.compile(r"score|(kl|crowe)_(\d|expected)").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,17 +333,20 @@ def _over_folds(jobs: Sequence[Job]) -> bool:
 def _merged(jobs: Sequence[Job]) -> str:
     """``predictions.csv`` of several runs together."""
     folds = _over_folds(jobs)
-    scores: dict[HipKey, list[float]] = defaultdict(list)
+    scores: dict[HipKey, list[dict[str, float]]] = defaultdict(list)
     rows: dict[HipKey, dict[str, Any]] = {}
     for job in jobs:
         for _, row in read_rows(job.folder / PREDICTIONS, (*HIP, "partition", "score")):
             if folds and row["partition"] != "test":
                 continue
             key = (row["subject"], row["side"], row["source"], row["visit"])
-            scores[key].append(float(row["score"]))
+            scores[key].append({name: float(row[name]) for name in row if PROBABILITY(name)})
             rows.setdefault(key, row)
     columns = list(next(iter(rows.values())))
-    merged = [row | {"score": statistics.fmean(scores[key])} for key, row in rows.items()]
+    merged = [
+        row | {name: statistics.fmean(one[name] for one in scores[key]) for name in scores[key][0]}
+        for key, row in rows.items()
+    ]
     return csv_text(columns, ([row[name] for name in columns] for row in merged))
 
 
@@ -408,7 +413,7 @@ def is_external(run: Path, manifest: Manifest) -> bool:
         return False
     known = {tuple(getattr(hip, name) for name in HIP) for hip in manifest.labelled}
     rows = [row for _, row in read_rows(_predictions_of(run), (*HIP, "label", "partition"))]
-    return any(tuple(row[name] for name in HIP) not in known for row in rows)
+    return any(tuple(row[name] for name in HIP) not in known for row in rows if row["label"])
 
 
 def evaluate_external(
@@ -444,7 +449,7 @@ def evaluate_external(
         If a subject, or a copy of a crop, is in the cohort and among the hips of training.
     """
     from rhoa.learning import load_model
-    from rhoa.learning.run_folder import predictions_table
+    from rhoa.learning.run_folder import is_doubtful, predictions_table
 
     tested = Manifest(tuple(replace(hip, partition="test") for hip in manifest.labelled))
     if not tested.hips:
@@ -458,15 +463,17 @@ def evaluate_external(
         if progress is not None:
             progress(number, len(runs), "grading the cohort")
         model = load_model(run)
-        crops = [read_crop(hip.crop, side=hip.side) for hip in tested]
-        scores = model.predict_proba(crops)[:, 1]
+        graded = list(tested)
+        if model.card.get("target") == "kl":
+            graded += [replace(hip, partition="test") for hip in manifest if is_doubtful(hip)]
+        crops = [read_crop(hip.crop, side=hip.side) for hip in graded]
         folder = out / "external" / run.name
         folder.mkdir(parents=True, exist_ok=True)
         for file in (*COPIED, "model.json"):
             atomic_write(folder / file, _require_file(run / file).read_bytes())
         record = {k: v for k, v in _json_of(run / "run.json").items() if k != "files_sha256"}
         atomic_write(folder / "run.json", json.dumps(record, indent=2) + "\n")
-        atomic_write(folder / PREDICTIONS, predictions_table(tested.hips, scores.tolist()))
+        atomic_write(folder / PREDICTIONS, predictions_table(graded, model.draws(crops, views=1)))
         folders.append(folder)
     audited = (
         f"Copies of images of training could not all be looked for: gone are {'; '.join(unseen)}"
@@ -499,7 +506,7 @@ def _trained_on(run: Path) -> tuple[list[Hip], int]:
         hips.append(
             Hip(
                 *(file, row["subject"], cast("Side", row["side"]), cast("Source", row["source"])),
-                *(None, row["visit"], int(row["label"])),
+                *(None, row["visit"], int(row["label"] or 0)),  # of KL 1, which some models learn
                 partition="train",
             )
         )
