@@ -1,17 +1,24 @@
-"""How good a model is: metrics with intervals that resample patients."""
+"""How good a model is: metrics with intervals over subjects."""
 
-from rhoa.evaluation.calibration import ReliabilityBin, Temperature, fit_temperature, reliability
-from rhoa.evaluation.comparison import AnswerTest, AreaTest, Comparison, compare
+from rhoa.evaluation.calibration import (
+    Recalibration,
+    ReliabilityBin,
+    Temperature,
+    fit_recalibration,
+    fit_temperature,
+    reliability,
+)
+from rhoa.evaluation.comparison import AnswerTest, AreaTest, Comparison, compare, holm
 from rhoa.evaluation.decision_curves import (
     NetBenefit,
     OperatingPoint,
     choose_threshold,
     decision_curve,
 )
+from rhoa.evaluation.intervals import Estimate
 from rhoa.evaluation.metrics import (
     Baseline,
     Confusion,
-    Estimate,
     Evaluation,
     evaluate,
     evaluate_by,
@@ -27,6 +34,7 @@ __all__ = [
     "Evaluation",
     "NetBenefit",
     "OperatingPoint",
+    "Recalibration",
     "ReliabilityBin",
     "Temperature",
     "choose_threshold",
@@ -34,6 +42,8 @@ __all__ = [
     "decision_curve",
     "evaluate",
     "evaluate_by",
+    "fit_recalibration",
     "fit_temperature",
+    "holm",
     "reliability",
 ]

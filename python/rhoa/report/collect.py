@@ -17,7 +17,7 @@ from rhoa.cohort.manifest import describing, sha256_of
 from rhoa.cohort.partition import PARTITIONS
 from rhoa.errors import ManifestError, MissingFileError, ParameterError, RhoaWarning
 from rhoa.evaluation.calibration import fit_temperature
-from rhoa.evaluation.comparison import compare
+from rhoa.evaluation.comparison import compare, holm
 from rhoa.evaluation.decision_curves import choose_threshold
 from rhoa.evaluation.metrics import (
     NOT_STATED,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa.cohort import Hip, Manifest
-    from rhoa.evaluation.metrics import Estimate
+    from rhoa.evaluation.intervals import Estimate
 
     HipKey = tuple[str, str, str, str]
 
@@ -59,6 +59,7 @@ FIGURES = (
     "brier",
     "ece",
 )
+CALIBRATION = ("calibration_slope", "calibration_intercept", "oe_ratio", "calibration_error")
 SAME_ANSWER = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "pr_auc", "roc_auc")
 """Figures of who gives every hip the same answer."""
 HISTORY = ("iteration", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -487,15 +488,17 @@ def _seen(recipe: Mapping[str, Any]) -> list[str]:
 
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    estimates = {
-        name: {key: finite(value) for key, value in getattr(evaluation, name)._asdict().items()}
-        for name in FIGURES
-    }
+    found = {name: getattr(evaluation, name) for name in (*FIGURES, "mcc", *CALIBRATION)}
     return {
         "hips": evaluation.hips,
         "subjects": evaluation.groups,
         "confusion": {key: int(count) for key, count in evaluation.confusion._asdict().items()},
-        **estimates,
+        "ece_expected": finite(evaluation.ece_expected),
+        "ece_p": finite(evaluation.ece_p),
+        **{name: _plain(one) for name, one in found.items()},
+        # Why a figure or its interval is undefined or one-sided, and how each interval was made.
+        "notes": {name: one.note for name, one in found.items() if one.note},
+        "methods": {name: one.method for name, one in found.items() if one.method},
     }
 
 
@@ -568,18 +571,24 @@ def _comparisons(runs: Sequence[Run], chosen: Run, source: str) -> list[dict[str
         theirs = run.sets.get((source, "test"))
         if run is chosen or theirs is None:
             continue
-        result = compare(mine.truth, theirs.score, mine.score, groups=mine.groups, resamples=1000)
+        result = compare(mine.truth, theirs.score, mine.score, groups=mine.groups)
         rows.append(
             {
                 "model": run.name,
                 "roc_auc": _plain(result.roc_auc.difference),
                 "roc_auc_p": finite(result.roc_auc.p),
+                "roc_auc_p_normal": finite(result.roc_auc.p_normal),
+                "p_values": {name: finite(result.p_values[name]) for name in COMPARED},
+                "notes": {name: one.note for name, one in result.differences.items() if one.note},
                 **{name: _plain(result.differences[name]) for name in COMPARED},
                 "only_reference_right": result.answers.only_second,
                 "only_model_right": result.answers.only_first,
                 "answers_p": finite(result.answers.p),
             }
         )
+    # Of several models compared with one: corrected for their number.
+    for row, p in zip(rows, holm([_number(str(row["roc_auc_p"])) for row in rows]), strict=True):
+        row["roc_auc_p_holm"] = finite(p)
     return rows
 
 

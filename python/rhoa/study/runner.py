@@ -20,7 +20,8 @@ from rhoa.cohort.leakage import leaks
 from rhoa.cohort.manifest import sha256_of
 from rhoa.cohort.partition import spellings_of_one_subject
 from rhoa.errors import ManifestError, MissingFileError, ParameterError, require_extra
-from rhoa.evaluation.metrics import Estimate, finite
+from rhoa.evaluation.intervals import Estimate
+from rhoa.evaluation.metrics import finite
 from rhoa.files import atomic_write, csv_text, listed
 from rhoa.hips.crop_files import read_crop
 from rhoa.report.collect import FIGURES, SOURCES, read_runs
