@@ -384,16 +384,19 @@ def _write_landmarks(case: ReviewCase, state: CaseState, pictures: Pictures, out
 
 def _write_grades(cohort: Cohort, states: Mapping[str, State], out: Path) -> None:
     """Every grade of every reader, repeated readings too, as it was given."""
-    numbers = {case.key: case.number for case in cohort}
-    columns = ["case", "side", "reader", "reading", "kl", "reason", *FEATURES, "notes"]
+    cases = {case.key: case for case in cohort}
+    columns = ["case", "subject", "source", "visit", "side", "reader", "reading", "kl", "reason"]
+    columns += [*FEATURES, "notes"]
     rows: list[list[object]] = []
     for reader, state in sorted(states.items()):
-        known = [at for at in state.grades if at.case in numbers]
-        for at in sorted(known, key=lambda at: (numbers[at.case], at.side, at.reading)):
-            grade = state.grades[at]
+        known = [at for at in state.grades if at.case in cases]
+        for at in sorted(known, key=lambda at: (cases[at.case].number, at.side, at.reading)):
+            grade, case = state.grades[at], cases[at.case]
             scores = [(grade.features or {}).get(name) for name in FEATURES]
             given = [at.reading, grade.kl, grade.reason, *scores, grade.notes]
-            rows.append([numbers[at.case], at.side, reader, *given])
+            hip = case.hips.get(at.side)
+            named = [subject_of(case), case.source, "" if hip is None else hip.visit]
+            rows.append([case.number, *named, at.side, reader, *given])
     atomic_write(out / GRADES_FILE, csv_text(columns, rows))
 
 

@@ -419,6 +419,7 @@ def evaluate_external(
     *,
     by: Sequence[str] = (),
     notes: Sequence[str] = (),
+    readers: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Report how good trained models are on a cohort that they never saw.
@@ -434,7 +435,7 @@ def evaluate_external(
         The other cohort; its partitions are left aside, as all of it is test.
     out
         Folder for the report.
-    by, notes
+    by, notes, readers
         As of `rhoa.report.write.write_report`.
     progress
         Called as ``progress(done, total, what)``.
@@ -487,6 +488,7 @@ def evaluate_external(
         example=(best, tested),
         notes=[external, *notes],
         by=by,
+        readers=readers,
         external=True,
     )
 
