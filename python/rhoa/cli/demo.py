@@ -18,7 +18,7 @@ import numpy as np
 from rhoa import _core
 from rhoa.cli.common import VerbResult, bar, figures_of_test
 from rhoa.cohort import build
-from rhoa.cohort.builder import ct_ap_of
+from rhoa.cohort.manifest import ct_ap_of
 from rhoa.errors import ParameterError, install_line, require_count, require_extra
 from rhoa.files import atomic_write
 from rhoa.hips import boxes

@@ -188,7 +188,7 @@ def evaluate(options: Namespace) -> VerbResult:
     readers = options.readers or (beside if names_readers(beside) else None)
     notes = agreement_notes(options.manifest.parent)
     by = [name.strip() for name in (options.by or "").split(",") if name.strip()]
-    said = {"by": by, "notes": notes, "readers": readers}
+    said: dict[str, Any] = {"by": by, "notes": notes, "readers": readers}
     external = any(is_external(run, manifest) for run in options.runs)
     if external:
         report = evaluate_external(options.runs, manifest, options.out, progress=bar(), **said)

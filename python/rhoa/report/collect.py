@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.cohort.manifest import describing, sha256_of
+from rhoa.cohort.manifest import describing, plain_row, sha256_of
 from rhoa.cohort.partition import PARTITIONS
 from rhoa.errors import ManifestError, MissingFileError, ParameterError, RhoaWarning
 from rhoa.evaluation.calibration import fit_recalibration, fit_temperature
@@ -473,7 +473,7 @@ def beside_readers(runs: Sequence[Run], table: Path) -> dict[str, Any]:
             )
         for place, answers_of_hip in votes.items():
             share = sum(answers_of_hip) / len(answers_of_hip)
-            given += share != 0.5
+            given += 1
             unanimous += share != 0.5 and (share > 0.5) == bool(scores.truth[place])
     if not rows:
         raise ManifestError(
@@ -494,11 +494,12 @@ def _graded(table: Path) -> dict[str, dict[tuple[str, ...], int | None]]:
     found: dict[str, dict[tuple[str, ...], int | None]] = {}
     first: dict[tuple[str, ...], float] = {}
     known = ("source", "visit", "reading")
-    for line, row in read_rows(table, READER_COLUMNS, known=known):
+    for line, said in read_rows(table, READER_COLUMNS, known=known):
+        row = plain_row({"source": "", "visit": "", **said})
         kl = _number(row["kl"]) if row["kl"] else math.nan
         if row["kl"] and kl not in range(5):
             raise ManifestError(f"{table.name}, line {line}: kl must be 0 to 4, or empty.")
-        hip = (row["subject"], row["side"], row.get("source", ""), row.get("visit", ""))
+        hip = (row["subject"], row["side"], row["source"], row["visit"])
         reading = _number(row.get("reading") or "1")
         if reading < first.get((row["reader"], *hip), math.inf):
             first[row["reader"], *hip] = reading

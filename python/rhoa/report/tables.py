@@ -568,10 +568,8 @@ def _models(metrics: Numbers) -> Table:
         ]
         rows.append([model["name"], *(DASH if one in {None, ""} else one for one in said)])
     heads = ["Model", "What it is", "Trained on", "Hips", "Start", "Epochs", "Iterations"]
-    return Table(
-        *("models", "Model card", [*heads, "Input, pixels", "Seed", "Weights, sha256"]),
-        *([("", _rows(rows))], [], [], None, True),
-    )
+    heads += ["Input, pixels", "Seed", "Weights, sha256"]
+    return Table("models", "Model card", heads, [("", _rows(rows))], words=True)
 
 
 def _versions(metrics: Numbers) -> Table:

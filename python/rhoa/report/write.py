@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from rhoa.cohort.builder import ct_ap_of
 from rhoa.cohort.leakage import leaks
+from rhoa.cohort.manifest import ct_ap_of
 from rhoa.errors import ManifestError, PoseError, ReadError, require_extra
 from rhoa.evaluation.calibration import reliability
 from rhoa.evaluation.decision_curves import decision_curve
@@ -257,7 +257,7 @@ def _windows(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
 
 def _occlusions(run: Path, manifest: Manifest) -> list[OcclusionExample]:
     """Occlusion maps of CT-AP test hips, those first that the model is most surely wrong of."""
-    from rhoa.learning import load_model
+    from rhoa.learning.loading import load_model
 
     model = load_model(run)
     hips = [hip for hip in manifest.labelled if (hip.source, hip.partition) == ("ct", "test")]
@@ -361,9 +361,9 @@ class _Figures:
             for run in models
         ]
 
-    def curves(self, models: Sequence[Run], metrics: Numbers) -> list[tuple[str, list[object]]]:
+    def curves(self, models: Sequence[Run], metrics: Numbers) -> list[tuple[str, Sequence[object]]]:
         """ROC and precision-recall curves of each source whose test hips have both classes."""
-        found = []
+        found: list[tuple[str, Sequence[object]]] = []
         for source in SOURCES:
             drawn = []
             curves = [

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rhoa._types import SIDES
 from rhoa.cohort import read
-from rhoa.cohort.builder import ct_ap_of, scan_name
+from rhoa.cohort.builder import scan_name
+from rhoa.cohort.manifest import ct_ap_of
 from rhoa.errors import LandmarkError, ManifestError, ParameterError, ReviewError
 from rhoa.hips import Box
 from rhoa.pose import Landmarks

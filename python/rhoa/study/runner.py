@@ -401,12 +401,6 @@ def write_results(results: Sequence[Result], out: Path) -> None:
 
 def is_external(run: Path, manifest: Manifest) -> bool:
     """Whether a manifest lacks hips that a run was trained or measured on: of another cohort."""
-    from rhoa.learning.run_folder import run_hashes
-
-    record = _json_of(run / "run.json")
-    named = record.get("manifest_sha256")
-    if named is not None and named == run_hashes(manifest.labelled)["manifest_sha256"]:
-        return False
     known = {tuple(getattr(hip, name) for name in HIP) for hip in manifest.labelled}
     rows = [row for _, row in read_rows(_predictions_of(run), (*HIP, "label", "partition"))]
     return any(tuple(row[name] for name in HIP) not in known for row in rows)
