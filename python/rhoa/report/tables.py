@@ -1,7 +1,7 @@
-"""The tables of the report, from the numbers of ``metrics.json``: printed text in rows and columns.
+"""The tables of the report: numbers of ``metrics.json`` as printed text in rows and columns.
 
-One table is one `Table`, whatever it is written as: HTML, Markdown, CSV or LaTeX. An undefined
-number is a dash. Tables are numbered in the order of the page.
+One table is one `ReportTable`, whatever it is written as: HTML, Markdown, CSV or LaTeX. An
+undefined number is a dash. Tables are numbered in the order of the page.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rhoa.files import csv_text
 from rhoa.report.collect import CLASSES, MULTIPLICITY, SOURCES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Numbers = Mapping[str, Any]
 
@@ -52,7 +52,7 @@ COUNTS = {
 }
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """A printed value, and the ends of its 95% interval where it has one."""
 
     value: str
@@ -72,7 +72,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """Rows in blocks of one set of hips each, whose title says how many hips of how many subjects.
 
     ``words`` are tables of sentences; only the others are numbered.
@@ -81,7 +81,7 @@ class Table:
     name: str
     caption: str
     heads: Sequence[str]
-    blocks: Sequence[tuple[str, Sequence[Sequence[Cell]]]]
+    blocks: Sequence[tuple[str, Sequence[Sequence[TableCell]]]]
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
     number: int | None = None
@@ -185,13 +185,13 @@ def number(value: float | None, digits: int = 2) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def estimate(numbers: Numbers | None) -> Cell:
+def estimate(numbers: Numbers | None) -> TableCell:
     """A value and its interval; a one-sided interval ends where the scale does."""
     if numbers is None or numbers["value"] is None:
-        return Cell(DASH)
+        return TableCell(DASH)
     if numbers["low"] is None:
-        return Cell(number(numbers["value"]))
-    return Cell(*(number(numbers[key]) for key in ("value", "low", "high")))
+        return TableCell(number(numbers["value"]))
+    return TableCell(*(number(numbers[key]) for key in ("value", "low", "high")))
 
 
 def p_value(p: float | None) -> str:
@@ -244,7 +244,7 @@ def tested_sources(metrics: Numbers) -> list[str]:
 # The tables, in the order of the page.
 
 
-def study_tables(metrics: Numbers) -> dict[str, Table]:
+def study_tables(metrics: Numbers) -> dict[str, ReportTable]:
     """Every table of the report by its name, numbered."""
     found = [_cohort(metrics)]
     if metrics["participants"]:
@@ -269,11 +269,13 @@ def study_tables(metrics: Numbers) -> dict[str, Table]:
     return tables | {table.name: table for table in [*words, _versions(metrics)] if table.blocks}
 
 
-def _rows(rows: Iterable[Iterable[object]]) -> list[list[Cell]]:
-    return [[one if isinstance(one, Cell) else Cell(str(one)) for one in row] for row in rows]
+def _rows(rows: Iterable[Iterable[object]]) -> list[list[TableCell]]:
+    return [
+        [one if isinstance(one, TableCell) else TableCell(str(one)) for one in row] for row in rows
+    ]
 
 
-def _cohort(metrics: Numbers) -> Table:
+def _cohort(metrics: Numbers) -> ReportTable:
     """Laid out as Table 1 of the paper."""
     kinds = {"X-ray": ["xray"], "CT-AP": ["ct"], "Combined": ["xray", "ct"]}
     everything = hips_in(metrics)
@@ -300,7 +302,7 @@ def _cohort(metrics: Numbers) -> Table:
     )
     notes += [] if shared else ["No subject lies in more than one partition."]
     heads = [f"{name} {label}" for name in kinds for label in CLASSES]
-    return Table(
+    return ReportTable(
         "cohort",
         "Hips used to train, validate and test the models.",
         ["Data partitions", *heads, "Overall (%)", "Subjects"],
@@ -310,7 +312,7 @@ def _cohort(metrics: Numbers) -> Table:
     )
 
 
-def _participants(metrics: Numbers) -> Table:
+def _participants(metrics: Numbers) -> ReportTable:
     rows = [
         [name.replace("_", " "), *(said[partition] for partition in PARTITIONS)]
         for name, said in metrics["participants"].items()
@@ -320,10 +322,10 @@ def _participants(metrics: Numbers) -> Table:
         for partition, name in PART_NAMES.items()
     ]
     caption = "Participants, as the columns of the manifest describe them."
-    return Table("participants", caption, ["Of subjects", *heads], [("", _rows(rows))])
+    return ReportTable("participants", caption, ["Of subjects", *heads], [("", _rows(rows))])
 
 
-def _results(metrics: Numbers, source: str) -> Table:
+def _results(metrics: Numbers, source: str) -> ReportTable:
     """The figures of the paper's Tables 2 and 3, and specificity."""
     blocks = []
     for partition in ("val", "test"):
@@ -353,7 +355,7 @@ def _results(metrics: Numbers, source: str) -> Table:
     notes = [f"X-rays are seen as cropped, except downsampled by {resized}."] if resized else []
     notes = notes if source == "xray" else []
     reasons = _reasons(metrics, source)
-    return Table(
+    return ReportTable(
         f"results-{source}",
         "Performance of the models in detecting radiographic hip osteoarthritis on the "
         f"{SOURCE_NAMES[source]} images, as fractions [95% interval].",
@@ -364,7 +366,7 @@ def _results(metrics: Numbers, source: str) -> Table:
     )
 
 
-def _figures(result: Numbers | None, names: Iterable[str]) -> list[Cell]:
+def _figures(result: Numbers | None, names: Iterable[str]) -> list[TableCell]:
     return [estimate(None if result is None else result.get(name)) for name in names]
 
 
@@ -383,29 +385,36 @@ def _reasons(metrics: Numbers, source: str) -> str:
     )
 
 
-def _answers(metrics: Numbers) -> Table:
-    blocks = [
+def _tested(
+    metrics: Numbers, cells: Callable[[Numbers], Iterable[object]]
+) -> list[tuple[str, Sequence[Sequence[TableCell]]]]:
+    """For each kind of image, the models that are tested on it with the cells of their results."""
+    return [
         (
             _set(metrics, source, "test"),
             _rows(
-                [model["name"], *(result["confusion"][key] for key in COUNTS)]
+                [model["name"], *cells(result)]
                 for model in metrics["models"]
                 if (result := model["results"][source]["test"]) is not None
             ),
         )
         for source in tested_sources(metrics)
     ]
+
+
+def _answers(metrics: Numbers) -> ReportTable:
+    blocks = _tested(metrics, lambda result: [result["confusion"][key] for key in COUNTS])
     caption = "Answers at a threshold of 0.5 on the test datasets, hips."
-    return Table("answers", caption, ["Trained models", *COUNTS.values()], blocks)
+    return ReportTable("answers", caption, ["Trained models", *COUNTS.values()], blocks)
 
 
-def _grades(metrics: Numbers, source: str) -> Table:
+def _grades(metrics: Numbers, source: str) -> ReportTable:
     rows = [row for row in metrics["grades"] if row["source"] == source]
     grades = {row["kl"]: counted(row["hips"], row["subjects"]) for row in rows}
     names = list(dict.fromkeys(row["model"] for row in rows))
     cells = {(row["model"], row["kl"]): estimate(row["right"]) for row in rows}
     body = _rows([name, *(cells[name, kl] for kl in grades)] for name in names)
-    return Table(
+    return ReportTable(
         f"grades-{source}",
         f"Hips of each Kellgren-Lawrence grade called right at 0.5 on the {SOURCE_NAMES[source]} "
         "test dataset, as fractions [95% interval].",
@@ -414,52 +423,38 @@ def _grades(metrics: Numbers, source: str) -> Table:
     )
 
 
-def _subgroups(metrics: Numbers) -> Table:
+def _subgroups(metrics: Numbers) -> ReportTable:
     names = ("roc_auc", "balanced_accuracy", "recall", "specificity")
-    blocks: dict[str, list[list[Cell]]] = {}
+    blocks: dict[str, list[list[TableCell]]] = {}
     for one in metrics["subgroups"]:
         size = f"{counted(one['hips'], one['subjects'])}, {one['rHOA']} rHOA"
         title = f"{SOURCE_NAMES[one['source']]}, {one['by']} {one['subgroup']}: {size}"
         blocks.setdefault(title, []).extend(_rows([[one["model"], *_figures(one, names)]]))
-    return Table(
-        "subgroups",
-        "Test figures of subgroups, as fractions [95% interval].",
-        ["Trained models", *(RESULTS[name] for name in names)],
-        list(blocks.items()),
-        [MULTIPLICITY],
-    )
+    caption = "Test figures of subgroups, as fractions [95% interval]."
+    heads = ["Trained models", *(RESULTS[name] for name in names)]
+    return ReportTable("subgroups", caption, heads, list(blocks.items()), [MULTIPLICITY])
 
 
-def _readers(metrics: Numbers) -> Table:
-    found = metrics["readers"]
-    blocks: dict[str, list[list[Cell]]] = {}
+def _readers(metrics: Numbers) -> ReportTable:
+    found, names = metrics["readers"], ("recall", "specificity", "with_label")
+    blocks = []
     for one in found["rows"]:
-        title = (
-            f"{SOURCE_NAMES[one['source']]} test dataset, {counted(one['hips'], one['subjects'])} "
-            f"that {one['reader']} graded"
-        )
-        model = f"{one['model']} at 0.5"
-        blocks[title] = _rows(
-            [
-                [one["reader"], *_figures(one, ("recall", "specificity", "with_label")), ""],
-                [
-                    model,
-                    *_figures(one["of_model"], ("recall", "specificity", "with_label")),
-                    estimate(one["with_model"]),
-                ],
-            ]
-        )
-    return Table(
+        size = counted(one["hips"], one["subjects"])
+        title = f"{SOURCE_NAMES[one['source']]} test dataset, {size} that {one['reader']} graded"
+        reader = [one["reader"], *_figures(one, names), estimate(one["with_model"])]
+        model = [f"{one['model']} at 0.5", *_figures(one["of_model"], names), ""]
+        blocks.append((title, _rows([reader, model])))
+    return ReportTable(
         "readers",
         "Readers beside the model on the same hips: what they call rHOA (KL 2 and above) against "
         "the label, as fractions, and Cohen's kappa [95% interval].",
         ["", "Recall", "Specificity", "Kappa with the label", "Kappa of reader and model"],
-        list(blocks.items()),
+        blocks,
         found["notes"],
     )
 
 
-def _compared(metrics: Numbers, source: str) -> Table:
+def _compared(metrics: Numbers, source: str) -> ReportTable:
     found = metrics["findings"][source]
     names = ("roc_auc", "pr_auc", "balanced_accuracy")
     rows = _rows(
@@ -481,7 +476,7 @@ def _compared(metrics: Numbers, source: str) -> Table:
         "subjects), not corrected."
     )
     heads = [RESULTS[name] for name in names]
-    return Table(
+    return ReportTable(
         f"compared-{source}",
         f"{reference} against every other model on the {SOURCE_NAMES[source]} test dataset: "
         "differences [95% interval], and hips that only one of the two calls right.",
@@ -506,30 +501,17 @@ CALIBRATED = (
 )
 
 
-def _calibration(metrics: Numbers) -> Table:
-    blocks = []
-    for source in tested_sources(metrics):
-        rows = [
-            [
-                model["name"],
-                *_figures(result, CALIBRATION),
-                *(estimate(result["ece"]), number(result.get("ece_expected"))),
-                p_value(result.get("ece_p")),
-            ]
-            for model in metrics["models"]
-            if (result := model["results"][source]["test"]) is not None
-        ]
-        blocks.append((_set(metrics, source, "test"), _rows(rows)))
-    return Table(
-        "calibration",
-        "Calibration on the test datasets [95% interval].",
-        ["Trained models", *CALIBRATION.values(), "ECE", "ECE expected", "p"],
-        blocks,
-        [CALIBRATED],
-    )
+def _calibration(metrics: Numbers) -> ReportTable:
+    def cells(result: Numbers) -> list[object]:
+        expected, p = number(result["ece_expected"]), p_value(result["ece_p"])
+        return [*_figures(result, (*CALIBRATION, "ece")), expected, p]
+
+    heads = ["Trained models", *CALIBRATION.values(), "ECE", "ECE expected", "p"]
+    caption = "Calibration on the test datasets [95% interval]."
+    return ReportTable("calibration", caption, heads, _tested(metrics, cells), [CALIBRATED])
 
 
-def _tuned(metrics: Numbers) -> Table:
+def _tuned(metrics: Numbers) -> ReportTable:
     blocks = []
     for source in tested_sources(metrics):
         rows = [
@@ -544,7 +526,7 @@ def _tuned(metrics: Numbers) -> Table:
         ]
         if rows:
             blocks.append((_set(metrics, source, "test"), _rows(rows)))
-    return Table(
+    return ReportTable(
         "tuned",
         "What is chosen on the validation dataset, measured on the test dataset [95% interval]: a "
         "temperature, a recalibration (slope and intercept), the threshold of the largest "
@@ -557,7 +539,7 @@ def _tuned(metrics: Numbers) -> Table:
     )
 
 
-def _models(metrics: Numbers) -> Table:
+def _models(metrics: Numbers) -> ReportTable:
     rows = []
     for model in metrics["models"]:
         made = model["provenance"]
@@ -569,10 +551,10 @@ def _models(metrics: Numbers) -> Table:
         rows.append([model["name"], *(DASH if one in {None, ""} else one for one in said)])
     heads = ["Model", "What it is", "Trained on", "Hips", "Start", "Epochs", "Iterations"]
     heads += ["Input, pixels", "Seed", "Weights, sha256"]
-    return Table("models", "Model card", heads, [("", _rows(rows))], words=True)
+    return ReportTable("models", "Model card", heads, [("", _rows(rows))], words=True)
 
 
-def _versions(metrics: Numbers) -> Table:
+def _versions(metrics: Numbers) -> ReportTable:
     """Versions and hashes, as the run folders state them, and the models that share each."""
     same: dict[tuple[str, str], list[str]] = {}
     for model in metrics["models"]:
@@ -593,7 +575,7 @@ def _versions(metrics: Numbers) -> Table:
     )
     heads = ["What", "Value", "Models"]
     blocks = [("", rows)] if rows else []
-    return Table("versions", "Versions and hashes", heads, blocks, words=True)
+    return ReportTable("versions", "Versions and hashes", heads, blocks, words=True)
 
 
 # What reporting guidelines ask for: filled where the run knows it, and open where it does not.
@@ -605,10 +587,10 @@ ASKED = "What TRIPOD+AI (2024) and CLAIM (2024) ask for, filled in where this ru
 BY_AUTHORS = "to be written by the authors"
 
 
-def _checklist(metrics: Numbers, numbers: Mapping[str, int]) -> Table:
+def _checklist(metrics: Numbers, numbers: Mapping[str, int]) -> ReportTable:
     rows = checklist(metrics, numbers)
     left = sum(not answer for *_, answer in rows)
-    return Table(
+    return ReportTable(
         "checklist",
         "Reporting checklist",
         ["TRIPOD+AI", "CLAIM", "Item", "What this run says"],
@@ -625,62 +607,51 @@ def checklist(metrics: Numbers, numbers: Mapping[str, int]) -> list[tuple[str, s
     """
 
     def see(*names: str) -> str:
-        there = [numbers[name] for name in names if name in numbers]
-        return f"Table{'s' * (len(there) > 1)} {joined(map(str, there))}" if there else ""
+        there = [str(numbers[name]) for name in names if name in numbers]
+        return f"Table{'s' * (len(there) > 1)} {joined(there)}" if there else OPEN
+
+    def where(said: Iterable[str], *names: str) -> str:
+        text = joined(dict.fromkeys(said))
+        return f"{text}: {see(*names)}" if text and see(*names) else text
 
     cohort, flow, claims = metrics["cohort"], metrics["flow"], metrics["claims"]
-    models, external = metrics["models"], metrics["external"]
+    models, participants = metrics["models"], metrics["participants"]
+    provenance = [(model["name"], model["provenance"]) for model in models]
     excluded = joined(f"{count} {reason}" for reason, count in flow["excluded"].items())
-    missing = f"of {flow['start']} hips left out: {excluded or 'none'}; nothing imputed"
-    sizes = {str(model["provenance"]["image_size"]) for model in models} - {"None"}
-    size = f", resized to {joined(sorted(sizes))} pixels" if sizes else ""
+    sizes = sorted({f"{made['image_size']}" for _, made in provenance} - {"None"})
+    size = f", resized to {joined(sizes)} pixels" if sizes else ""
     sets = _sizes(cohort)
-    sets_text = f"{sets}: {see('cohort')}"
+    counts = {part: hips_in(metrics, partitions=[part]) for part in PARTITIONS}
     events = "; ".join(
-        f"{PART_NAMES[partition].lower()}: "
-        f"{counted(hips_in(metrics, partitions=[partition]), cohort['subjects'][partition])}, "
-        f"{hips_in(metrics, partitions=[partition], labels=['rHOA'])} rHOA"
-        for partition in PARTITIONS
-        if hips_in(metrics, partitions=[partition])
+        f"{PART_NAMES[part].lower()}: {counted(count, cohort['subjects'][part])}, "
+        f"{hips_in(metrics, partitions=[part], labels=['rHOA'])} rHOA"
+        for part, count in counts.items()
+        if count
     )
-    performance = see("results-xray", "results-ct") if models else OPEN
-    measures = "discrimination, calibration, net benefit, differences of models, all with 95% "
-    measures += "intervals over subjects"
-    by = list(dict.fromkeys(row["by"] for row in metrics["subgroups"]))
-    fair = f"results by {joined(by)}: {see('subgroups')}" if by else OPEN
-    heterogeneity = joined(filter(None, [see("grades-xray", "grades-ct"), see("subgroups")]))
-    updated = (
-        f"temperature, slope and intercept fitted on validation hips: {see('tuned')}; the models "
-        "themselves are not changed"
-        if see("tuned")
-        else "none"
-    )
-    readers = joined(row["reader"] for row in metrics["readers"]["rows"])
-    described = [
-        name
-        for name in ("site", "scanner", "kernel", "year", "slice_thickness_mm")
-        if name in metrics["participants"]
-    ]
-    sources = f"{joined(described)}: {see('participants')}" if described else OPEN
-    demography = f"{sets_text}; {see('participants')}" if metrics["participants"] else sets_text
-    weights = joined(
-        f"{model['name']} {model['provenance']['weights_sha256'][:12]}"
-        for model in models
-        if model["provenance"]["weights_sha256"]
-    )
-    libraries = joined(
-        dict.fromkeys(
-            f"{name} {version}"
-            for model in models
-            for name, version in (model["provenance"]["versions"] or {}).items()
-        )
-    )
+    fair = where((row["by"] for row in metrics["subgroups"]), "subgroups")
+    updated = where(["temperature, slope and intercept fitted on validation hips"], "tuned")
+    updated = updated if see("tuned") else "none" * bool(models)
+    described = ("site", "scanner", "kernel", "year", "slice_thickness_mm")
+    sources = where((name for name in described if name in participants), "participants")
+    hashes = [(name, made["weights_sha256"]) for name, made in provenance]
+    weights = joined(f"{name} {sha256[:12]}" for name, sha256 in hashes if sha256)
+    versions = [one for _, made in provenance for one in (made["versions"] or {}).items()]
+    libraries = joined(dict.fromkeys(" ".join(one) for one in versions))
     failures = joined(
         f"{len(found['failures'])} on {SOURCE_NAMES[source]} ({found['reference']})"
         for source, found in metrics["findings"].items()
         if found["reference"]
     )
-    evaluated = "external: another cohort than that of training" if external else OPEN
+    output = where(["probability of rHOA, called at 0.5; thresholds of validation hips"], "tuned")
+    output = output if see("tuned") else "probability of rHOA, called at 0.5"
+    evaluated = "external: another cohort than that of training" * metrics["external"]
+    measures = "discrimination, calibration, net benefit, differences of models" * bool(models)
+    subgroups = joined(filter(None, [see("grades-xray", "grades-ct"), see("subgroups")]))
+    missing = f"of {flow['start']} hips left out: {excluded or 'none'}; nothing imputed"
+    imbalance = "results beside those of always answering the larger class" * bool(models)
+    predictors = "grey levels of one crop of one hip; nothing else is used"
+    readers = where((row["reader"] for row in metrics["readers"]["rows"]), "readers")
+    demography = where([sets], "cohort", "participants")
     return [
         ("1", "1", "Title", OPEN),
         ("2", "2", "Abstract", OPEN),
@@ -694,49 +665,38 @@ def checklist(metrics: Numbers, numbers: Mapping[str, int]) -> list[tuple[str, s
         ("7", "9, 10", "Preparation of images", f"{claims['crops']}; grey levels 0 to 255{size}"),
         ("8a", "14, 15", "Outcome", f"{claims['outcome']}; {claims['kl1']}"),
         ("8b, 8c", "16-18", "Who graded, blinded to what; agreement", OPEN),
-        ("9a, 9b", "9", "Predictors", "grey levels of one crop of one hip; nothing else is used"),
+        ("9a, 9b", "9", "Predictors", predictors),
         ("9c", "", "Who measured predictors", OPEN),
         ("10", "21", "Sample size", f"{sets}; not planned beforehand as far as the run knows"),
         ("11", "12", "Missing data", missing),
         ("12a", "19, 20", "Partitions; no person in two", _separation(metrics)),
         ("12b, 12c", "22, 24-27", "Model, training, tuning", _training(metrics)),
         ("12d", "30", "Heterogeneity between clusters", fair),
-        ("12e", "28, 29", "Measures of performance", measures if models else OPEN),
-        ("12f", "", "Updating of the model", updated if models else OPEN),
+        ("12e", "28, 29", "Measures of performance", measures),
+        ("12f", "", "Updating of the model", updated),
         (
             "12g",
             "23",
             "How predictions are made",
             f"rhoa.load_model; {libraries}" * bool(libraries),
         ),
-        (
-            "13",
-            "25",
-            "Class imbalance",
-            "results beside those of always answering the larger class",
-        ),
+        ("13", "25", "Class imbalance", imbalance),
         ("14", "", "Fairness", fair),
-        (
-            "15",
-            "",
-            "Output and threshold",
-            "probability of rHOA, called at 0.5"
-            + (f"; thresholds chosen on validation hips: {see('tuned')}" if see("tuned") else ""),
-        ),
+        ("15", "", "Output and threshold", output),
         ("16", "32, 33", "Training against evaluation data", evaluated),
         ("17", "11", "Ethical approval, consent, de-identification", OPEN),
         ("18a-d", "34, 42, 44", "Funding, conflicts, protocol, registration", OPEN),
         ("18e, 18f", "43", "Availability of data and code", OPEN),
         ("19", "", "Involvement of patients and public", OPEN),
-        ("20a", "35", "Flow of participants", f"flow chart; {sets_text}"),
+        ("20a", "35", "Flow of participants", where([f"flow chart; {sets}"], "cohort")),
         ("20b, 20c", "36", "Participants, by partition", demography),
         ("21", "35", "Hips and rHOA in each analysis", events),
         ("22", "22, 43", "Model as used", f"sha256 of the weights: {weights}" * bool(weights)),
-        ("23a", "37, 38", "Performance with intervals", performance),
+        ("23a", "37, 38", "Performance with intervals", see("results-xray", "results-ct")),
         ("23a", "39", "Failure analysis", f"test hips called wrong: {failures}" * bool(failures)),
-        ("23a", "18", "Readers beside the model", f"{readers}: {see('readers')}" * bool(readers)),
-        ("23b", "30", "Performance in subgroups", heterogeneity),
-        ("24", "", "Results of updating", updated if models else OPEN),
+        ("23a", "18", "Readers beside the model", readers),
+        ("23b", "30", "Performance in subgroups", subgroups),
+        ("24", "", "Results of updating", updated),
         ("25", "41", "Interpretation; the study among others", OPEN),
         ("26", "40", "Limitations that numbers show", _limits(metrics)),
         ("27a-c", "41", "Use in practice, next steps", OPEN),

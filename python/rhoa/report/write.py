@@ -310,7 +310,7 @@ def _page(content: Mapping[str, object]) -> str:
     return text
 
 
-def _markdown(title: str, notes: Sequence[str], found: Iterable[tables.Table]) -> str:
+def _markdown(title: str, notes: Sequence[str], found: Iterable[tables.ReportTable]) -> str:
     lines = [f"# {tables.in_markdown(title)}", *(f"> {tables.in_markdown(note)}" for note in notes)]
     return "\n\n".join([*lines, *(table.markdown() for table in found)]) + "\n"
 
