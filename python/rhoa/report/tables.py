@@ -628,7 +628,8 @@ def checklist(metrics: Numbers, numbers: Mapping[str, int]) -> list[tuple[str, s
         for part, count in counts.items()
         if count
     )
-    fair = where((row["by"] for row in metrics["subgroups"]), "subgroups")
+    by = joined(dict.fromkeys(row["by"] for row in metrics["subgroups"]))
+    fair = where([f"results by {by}"] if by else [], "subgroups")
     updated = where(["temperature, slope and intercept fitted on validation hips"], "tuned")
     updated = updated if see("tuned") else "none" * bool(models)
     described = ("site", "scanner", "kernel", "year", "slice_thickness_mm")
