@@ -21,6 +21,7 @@ MODELS = {  # name: sources, size of X-rays, separation of the classes on (X-ray
     "model-3": (["xray", "ct"], None, (2.5, 2.0)),
     "model-4": (["xray", "ct"], 100, (2.3, 1.6)),
     "model-5": (["ct"], None, (0.4, 1.8)),
+    "model-6": (["xray", "ct"], None, (1.9, 1.2)),
 }
 SIDES = ("left", "right")
 
@@ -142,3 +143,15 @@ def occlusion_examples() -> list[OcclusionExample]:
         )
         for kl, label, probability in grades
     ]
+
+
+def write_readers(path: Path, manifest: Manifest) -> Path:
+    """Grades of two readers: one gives every label's, the other is a grade higher on right hips."""
+    rows = []
+    for hip in manifest.labelled:
+        kl = hip.kl or 0
+        row = {"subject": hip.subject, "side": hip.side, "source": hip.source, "visit": hip.visit}
+        rows.append(row | {"reader": "A", "kl": kl})
+        rows.append(row | {"reader": "B", "kl": min(4, kl + 2 * (hip.side == "right"))})
+    write_rows(path, rows)
+    return path

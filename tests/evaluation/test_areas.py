@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from rhoa.evaluation.intervals import area_interval, roc_areas
+from rhoa.evaluation.intervals import area_estimate, roc_areas
 
 Hips = tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.intp]]
 
@@ -108,7 +108,8 @@ def test_the_published_ratings_have_the_published_error() -> None:
     ratings = np.repeat(np.tile(np.arange(5.0), 2), normal + abnormal)
     labels = np.arange(109) >= 58
 
-    area, variance = (part.item() for part in roc_areas(labels, ratings[None], np.arange(109)))
+    found = roc_areas(labels, ratings[None], np.arange(109))
+    area, variance = found.values.item(), found.covariance.item()
 
     assert area == pytest.approx(0.8932, abs=5e-5)
     assert np.sqrt(variance) == pytest.approx(0.0307, abs=5e-5)
@@ -132,8 +133,8 @@ class TestInterval:
         labels = np.arange(40) < 12
         scores = labels + random.random(40) * 1.2
 
-        low, high = area_interval(labels, scores, np.arange(40) // 2)
-        turned = area_interval(~labels, scores, np.arange(40) // 2)
+        _, low, high = area_estimate(labels, scores, np.arange(40) // 2)
+        turned = area_estimate(~labels, scores, np.arange(40) // 2)[1:]
 
         assert 0 < low < roc_auc_score(labels, scores) < high < 1
         assert turned == pytest.approx((1 - high, 1 - low))
@@ -143,7 +144,7 @@ class TestInterval:
         """The bound solves 1 - A = z SE(A), with Newcombe's standard error for 15 and 9."""
         labels = np.arange(24) < 15
 
-        bounds = area_interval(labels, np.where(labels, sign, 0.0), np.arange(24))
+        bounds = area_estimate(labels, np.where(labels, sign, 0.0), np.arange(24))[1:]
         area = bounds[0] if sign == 1 else 1 - bounds[1]
 
         spread = 1 + (12 - 1) * ((1 - area) / (2 - area) + area / (1 + area))
@@ -155,4 +156,6 @@ class TestInterval:
         scores, groups = np.array([0.1, 0.2, 0.9, 0.3]), np.array([0, 1, 2, 2])
 
         for labels in ([False] * 4, [True] * 4, [False, False, True, True]):
-            assert np.isnan(area_interval(np.array(labels), scores, groups)).all()
+            found = area_estimate(np.array(labels), scores, groups)
+            assert np.isnan(found[1:]).all()
+            assert "class" in found.note

@@ -13,18 +13,19 @@ from hypothesis import strategies as st
 
 from rhoa.cohort import Manifest
 from rhoa.evaluation import evaluate, saliency
+from rhoa.evaluation.calibration import reliability
 from rhoa.evaluation.decision_curves import decision_curve
 from rhoa.evaluation.intervals import benefit_band, curve_band
 from rhoa.hips import Box
 from rhoa.pose import Landmarks, from_landmarks
 from rhoa.radiograph import Radiograph
 from rhoa.raster import encode_png
-from rhoa.report import charts, page
+from rhoa.report import charts, write
 from rhoa.report.write import write_report
 from tests.evaluation.studies import hips_of, occlusion_examples, radiograph
 
 if TYPE_CHECKING:
-    from rhoa.report.page import GalleryItem
+    from rhoa.report.write import GalleryItem
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install '.[train]'")
 
@@ -36,7 +37,7 @@ def test_an_overlay_mixes_grey_with_red_and_blue_by_strength() -> None:
     grey = np.array([[255, 255], [255, 0]], np.float32)
     influence = np.array([[2.0, -1.0], [0.0, 0.0]], np.float32)
 
-    pixels = np.rint(255 * imread(io.BytesIO(page.overlay_png(grey, influence))))[..., :3]
+    pixels = np.rint(255 * imread(io.BytesIO(write.overlay_png(grey, influence))))[..., :3]
 
     red = 0.3 * 255 + 0.7 * saliency.SUPPORTS
     blue = 0.65 * 255 + 0.35 * saliency.OPPOSES
@@ -49,7 +50,7 @@ def test_an_overlay_of_no_influence_is_the_grey_image() -> None:
 
     grey = np.arange(16, dtype=np.float32).reshape(4, 4) * 17
 
-    pixels = imread(io.BytesIO(page.overlay_png(grey, np.zeros_like(grey))))[..., :3]
+    pixels = imread(io.BytesIO(write.overlay_png(grey, np.zeros_like(grey))))[..., :3]
 
     np.testing.assert_allclose(255 * pixels, np.repeat(grey[..., None], 3, axis=2), atol=1e-3)
 
@@ -163,3 +164,59 @@ def test_the_band_of_a_decision_curve_is_that_of_resampled_patients_curves() -> 
 
 def test_one_patient_has_no_band() -> None:
     assert curve_band(np.array([0, 1]), np.array([0.1, 0.9]), np.array([0, 0]), "roc") is None
+
+
+def test_every_validation_loss_is_inside_the_frame_and_epochs_are_on_the_second_axis() -> None:
+    losses = np.array([np.nan, 7.5, np.nan, 0.3])
+    history = {
+        "iteration": np.array([5.0, 10, 15, 20]),
+        "epoch": np.array([1.0, 2, 3, 4]),
+        "train_loss": np.array([40.0, 0.4, 0.3, 0.2]),
+        "train_accuracy": np.linspace(0.5, 1, 4),
+        "val_loss": losses,
+        "val_accuracy": np.where(np.isfinite(losses), 0.5, np.nan),
+    }
+
+    figure = charts.learning_curves(history)
+    figure.draw_without_rendering()
+
+    above = figure.axes[0]
+    assert above.get_ylim()[1] > 7.5
+    (epochs,) = above.child_axes
+    assert epochs.get_xlabel() == "Epoch"
+    limits = np.array(above.get_xlim())
+    np.testing.assert_allclose(epochs.get_xlim(), limits / 5)
+
+
+def test_a_panel_shows_one_model_its_band_and_the_others_thin() -> None:
+    random = np.random.default_rng(2)
+    truth = np.arange(40) % 2
+    curves = [
+        charts.RankCurve(name, truth, random.random(40), np.arange(40) // 2) for name in "abc"
+    ]
+    reader = charts.ReaderPoint("anna", specificity=0.75, recall=0.5, precision=2 / 3)
+
+    figure = charts.rank_curves(curves[0], others=curves[1:], readers=[reader])
+
+    roc, pr = figure.axes
+    for axes, kind, point in ((roc, "roc", (0.25, 0.5)), (pr, "pr", (0.5, 2 / 3))):
+        widths = sorted(line.get_linewidth() for line in axes.lines if line.get_marker() == "None")
+        assert widths[-1] > 1.9 * widths[-2]
+        thick = max(axes.lines, key=lambda line: line.get_linewidth())
+        drawn = np.array(thick.get_data())
+        np.testing.assert_allclose(drawn, charts.rank_points(curves[0], kind))
+        assert len(axes.collections) == 1  # the band
+        crosses = [line for line in axes.lines if line.get_marker() == "x"]
+        assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in crosses] == [point]
+        assert [text.get_text() for text in axes.texts] == ["anna"]
+
+
+def test_consistency_bars_are_those_of_the_bins() -> None:
+    truth, score = np.arange(60) % 2, np.repeat([0.12, 0.34, 0.81], 20)
+    bins = reliability(truth, score)
+
+    above = charts.reliability_diagram(bins).axes[0]
+
+    grey = above.collections[0]
+    drawn = [segment[:, 1].tolist() for segment in grey.get_segments()]
+    assert drawn == [[tenth.expected_low, tenth.expected_high] for tenth in bins]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.evaluation.studies import (
     make_manifest,
     occlusion_examples,
     radiograph,
+    write_readers,
     write_run,
 )
 
@@ -28,13 +30,14 @@ playwright = pytest.importorskip(
 )
 CHROMIUM = os.environ.get("RHOA_CHROMIUM") or shutil.which("chromium")
 LARGEST_MB = 15
+MOST_PAGES = 8
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five models and every kind of section."""
+    """Six models and every kind of section: subgroups and readers too."""
     folder = tmp_path_factory.mktemp("study")
-    parts = {"train": 4, "val": 5, "test": 6}
+    parts = {"train": 4, "val": 6, "test": 12}
     manifest = make_manifest(folder, {"xray": parts, "ct": parts})
     runs = [write_run(folder / name, manifest, name, seed) for seed, name in enumerate(MODELS)]
     pixels = radiograph().pixels
@@ -42,10 +45,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "report",
         manifest=manifest,
         runs=runs,
-        gallery=[("CT-AP 1", radiograph())] * 3,
+        gallery=[("CT-AP 1", radiograph())] * 12,
         occlusions=occlusion_examples(),
         windows={"-150 to 600 HU": pixels, "-1024 to 1650 HU": pixels**2},
         notes=["Made of drawings."],
+        by=["side"],
+        readers=write_readers(folder / "grades.csv", manifest),
     )
 
 
@@ -85,8 +90,17 @@ def test_the_page_fits_and_shows_everything(
     assert wide <= width
     assert len(drawn) > 30
     assert all(drawn)
-    assert len(pictures) == 3
+    assert len(pictures) == 12
     assert min(pictures) > 0
+
+
+def test_a_study_of_six_models_is_printed_on_eight_pages(report: Path, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(report.as_uri())
+    paper = page.pdf(prefer_css_page_size=True)
+    page.close()
+
+    assert len(re.findall(rb"/Type\s*/Page\b", paper)) <= MOST_PAGES
 
 
 def loads(address: str) -> bool:

@@ -19,7 +19,7 @@ from rhoa.errors import ManifestError, MissingFileError, PixelDataError, ViewErr
 from rhoa.hips import Box, read_crop, write_crop
 from rhoa.hips.crop_files import CROP_REFUSALS, MOST_CROP_PIXELS, encode_crop, padded
 from rhoa.raster import encode_png, picture_label
-from rhoa.report.page import read_grey
+from rhoa.report.write import read_grey
 from rhoa.review.images import shown_crop
 from tests.hips.test_pictures import tiff
 from tests.learning.squares import squares

@@ -456,7 +456,7 @@ def test_evaluate_prints_and_stores_the_grades(
 
     assert code in {0, 4}, err
     assert "within_one" in printed
-    stored = json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8"))["grades"]
+    stored = json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8"))["grading"]
     assert [(one["source"], one["partition"], one["hips"]) for one in stored] == [
         ("ct", "val", 40),
         ("ct", "test", 10),
@@ -475,6 +475,6 @@ def test_another_cohort_is_graded_with_its_hips_of_kl_1(
 
     assert code == 0, err
     assert "external validation" in printed
-    (one,) = json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8"))["grades"]
+    (one,) = json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8"))["grading"]
     assert (one["partition"], np.array(one["confusion"]).sum(axis=1).tolist()) == ("test", [20] * 5)
     assert one["exact"]["value"] > 0.75

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from scipy.stats import t
 from sklearn.metrics import cohen_kappa_score
 
 from rhoa.errors import ParameterError
-from rhoa.evaluation.intervals import resampled_weights
+from rhoa.evaluation.intervals import clopper_pearson
 from rhoa.evaluation.reader_agreement import bland_altman, kappa, mean, ratio, specific_agreement
 
 READINGS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=40)
@@ -25,35 +26,32 @@ def simulated(random: np.random.Generator, subjects: int) -> tuple[np.ndarray, n
 
 
 @given(READINGS, st.sampled_from(["none", "linear", "quadratic"]))
-@example([(0, 0), (1, 1), (1, 1)], "none")  # neither of the two resamples has both categories
 def test_kappa_is_that_of_scikit_learn(readings: list[tuple[int, int]], weighting: str) -> None:
     first, second = zip(*readings, strict=True)
     if len({*first, *second}) < 2:
         return
     expected = cohen_kappa_score(first, second, labels=range(5), weights=NAMES[weighting])
 
-    found = kappa(first, second, groups=range(len(first)), weighting=weighting, resamples=2).value
+    found = kappa(first, second, groups=range(len(first)), weighting=weighting).value
 
     assert found == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("weighting", list(NAMES))
-def test_the_interval_is_that_of_scikit_learn_on_resampled_subjects(weighting: str) -> None:
+def test_the_interval_is_the_jackknifes_of_scikit_learn(weighting: str) -> None:
     first, second, groups = simulated(np.random.default_rng(3), 25)
-    drawn = np.concatenate(list(resampled_weights(np.array(groups), 200, seed=0))).astype(int)
-    resampled = [
-        cohen_kappa_score(
-            np.repeat(first, times),
-            np.repeat(second, times),
-            labels=range(5),
-            weights=NAMES[weighting],
-        )
-        for times in drawn
+    options = {"labels": range(5), "weights": NAMES[weighting]}
+    value = cohen_kappa_score(first, second, **options)
+    left = [
+        cohen_kappa_score(first[kept], second[kept], **options)
+        for kept in (np.array(groups) != subject for subject in range(25))
     ]
+    error = np.sqrt(24 / 25 * np.sum((np.array(left) - np.mean(left)) ** 2)) / (1 - value**2)
+    reach = t.ppf(0.975, 24) * error
 
-    found = kappa(first, second, groups=groups, weighting=weighting, resamples=200)
+    found = kappa(first, second, groups=groups, weighting=weighting)
 
-    assert found[1:] == pytest.approx(np.percentile(resampled, (2.5, 97.5)), abs=1e-12)
+    assert found[1:] == pytest.approx(np.tanh(np.arctanh(value) + np.array([-reach, reach])))
 
 
 def test_intervals_of_kappa_hold_the_truth_about_95_times_in_100() -> None:
@@ -65,21 +63,23 @@ def test_intervals_of_kappa_hold_the_truth_about_95_times_in_100() -> None:
     held = 0
     for _ in range(300):
         one, other, groups = simulated(random, 40)
-        low, high = kappa(one, other, groups=groups, weighting="quadratic", resamples=400)[1:]
+        low, high = kappa(one, other, groups=groups, weighting="quadratic")[1:]
         held += low <= truth <= high
 
     assert 0.90 <= held / 300 <= 0.98
 
 
-def test_agreement_is_whole_where_readers_agree_and_kappa_undefined_for_one_category() -> None:
-    """As of an evaluation: where no resample differs from another, nothing tells the interval."""
-    grades = [0, 1, 2, 3, 4, 4]
+def test_agreement_on_every_hip_has_a_lower_bound_and_one_category_no_kappa() -> None:
+    """0 of 6 subjects disagree: at most 1 - .025 ** (1 / 6) of hips do, here over chance of 1/2."""
+    grades = [0, 0, 0, 1, 1, 1]
 
-    whole = kappa(grades, grades, groups=range(6), resamples=50)
+    whole = kappa(grades, grades, groups=range(6), categories=2)
+    grade = specific_agreement(grades, grades, groups=range(6), category=1)
 
-    assert whole.value == 1
-    assert np.isnan(whole[1:]).all()
-    assert np.isnan(kappa([2, 2], [2, 2], groups=[1, 2]).value)
+    assert whole == pytest.approx((1, 1 - (1 - 0.025 ** (1 / 6)) / 0.5, 1))
+    assert "one-sided" in whole.note
+    assert grade == pytest.approx((1, clopper_pearson(1, 3)[0], 1))
+    assert np.isnan(kappa([2] * 6, [2] * 6, groups=range(6)).value)
 
 
 def test_specific_agreement_is_the_share_of_both_readers_uses_of_a_grade() -> None:
@@ -104,7 +104,7 @@ def test_limits_of_agreement_are_the_bias_and_1_96_standard_deviations() -> None
     assert lower.low < lower.value < lower.high < bias.low < bias.value < bias.high < upper.low
 
 
-def test_hips_of_one_subject_are_resampled_together() -> None:
+def test_hips_of_one_subject_count_together() -> None:
     """Both hips of a subject are alike here: the interval is as wide as with one hip each."""
     values = np.random.default_rng(0).normal(size=30)
     alone = mean(values, groups=range(30))
@@ -117,6 +117,7 @@ def test_hips_of_one_subject_are_resampled_together() -> None:
 def test_one_subject_has_no_interval() -> None:
     assert mean([1.0, 2.0], groups=["a", "a"])[0] == 1.5
     assert np.isnan(mean([1.0, 2.0], groups=["a", "a"]).low)
+    assert "1 subject; at least 5" in mean([1.0, 2.0], groups=["a", "a"]).note
     assert np.isnan(ratio([], [], groups=[]).value)
 
 
@@ -129,7 +130,7 @@ def test_one_difference_is_the_bias_and_has_no_limits() -> None:
 
 @pytest.mark.parametrize("difference", [0.0, 0.1, -1234.567, 1e9 / 3])
 def test_equal_differences_are_bias_and_limits_without_intervals(difference: float) -> None:
-    for estimate in bland_altman([difference] * 7, groups=range(7), resamples=50):
+    for estimate in bland_altman([difference] * 7, groups=range(7)):
         assert estimate.value == pytest.approx(difference, rel=1e-14)
         assert np.isnan(estimate[1:]).all()
 
@@ -138,30 +139,28 @@ def test_a_shift_of_all_differences_shifts_the_limits_with_them() -> None:
     """However large: a spread of hundredths of a millimetre at 100 km."""
     differences = np.arange(8) / 64
 
-    near = bland_altman(differences, groups=range(8), resamples=50)
-    far = bland_altman(differences + 2.0**27, groups=range(8), resamples=50)
+    near = bland_altman(differences, groups=range(8))
+    far = bland_altman(differences + 2.0**27, groups=range(8))
 
     for one, two in zip(near, far, strict=True):
         assert np.subtract(two, 2.0**27) == pytest.approx(tuple(one), abs=1e-6)
 
 
 FEW = st.lists(
-    st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=4
+    st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 6)), min_size=1, max_size=10
 )
 
 
-@given(FEW, st.integers(1, 3))
-@example([(0, 0, 0), (1, 1, 1), (1, 1, 2)], 2)  # perfect agreement
-@example([(1, 1, 0), (1, 1, 1)], 3)  # one category
-@example([(0, 1, 0), (0, 1, 1)], 3)  # never agree
-@example([(0, 0, 0)], 1)  # one hip
-@example([(0, 0, 0), (1, 1, 0)], 3)  # one subject
-def test_few_or_equal_hips_have_defined_results(
-    hips: list[tuple[int, int, int]], resamples: int
-) -> None:
+@given(FEW)
+@example([(number % 2, number % 2, number) for number in range(6)])  # perfect agreement
+@example([(1, 1, number) for number in range(6)])  # one category
+@example([(0, 1, number) for number in range(6)])  # never agree
+@example([(0, 0, 0)])  # one hip
+@example([(0, 0, 0), (1, 1, 0)])  # one subject
+def test_few_or_equal_hips_have_defined_results(hips: list[tuple[int, int, int]]) -> None:
     """Values and intervals are numbers in order, or not defined (NaN at both ends)."""
     first, second, groups = zip(*hips, strict=True)
-    known = {"groups": groups, "resamples": resamples}
+    known = {"groups": groups}
     estimates = [
         *(kappa(first, second, weighting=weighting, **known) for weighting in NAMES),
         *(specific_agreement(first, second, category=category, **known) for category in range(3)),
@@ -171,15 +170,10 @@ def test_few_or_equal_hips_have_defined_results(
 
     for value, low, high in estimates:
         assert not np.isinf([value, low, high]).any()
-        assert (low <= high) or (np.isnan(low) and np.isnan(high))
+        assert (low < high) or (np.isnan(low) and np.isnan(high))
         assert np.isnan(low) or not np.isnan(value)
-        if len(set(groups)) == 1:
+        if len(set(groups)) < 5:
             assert np.isnan(low)
-
-
-def test_no_resamples_are_refused() -> None:
-    with pytest.raises(ParameterError, match="resamples must be a whole number >= 1; got 0"):
-        kappa([0, 1], [0, 1], groups=[1, 2], resamples=0)
 
 
 @pytest.mark.parametrize(

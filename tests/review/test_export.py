@@ -15,6 +15,7 @@ from rhoa.errors import ReviewError
 from rhoa.evaluation.reader_agreement import agreement_notes
 from rhoa.hips import Box, crop, read_coco, read_examples
 from rhoa.pose import from_landmarks
+from rhoa.report.collect import names_readers
 from rhoa.review import Session, Sitting, agreement_of, export, journals_in, read_cohort, states_of
 from tests.commands import run
 from tests.pictures import levels_of
@@ -86,6 +87,10 @@ def test_every_grade_goes_out_with_its_notes(cohort_folder: Path) -> None:
 
     with (cohort_folder / "out" / "grades.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    assert names_readers(cohort_folder / "out" / "grades.csv")
+    named = {(row["subject"], row["source"], row["visit"]) for row in rows}
+    manifest = rhoa.cohort.read(cohort_folder / "out" / "manifest.csv")
+    assert named <= {(hip.subject, hip.source, hip.visit) for hip in manifest}
     kept = ("case", "side", "reader", "kl", "reason", "seconds", "narrowing_superior", "notes")
     assert [tuple(row[name] for name in kept) for row in rows] == [
         ("1", "left", "anna", "", "prosthesis", "", "", ""),
@@ -217,8 +222,8 @@ def test_two_readers_make_one_label_a_queue_and_their_agreement(cohort_folder: P
     table = (cohort_folder / "review" / "consensus" / "adjudication.csv").read_text()
     name = cohort.cases[0].name
     assert list(csv.reader(table.splitlines())) == [
-        ["subject", "side", "visit", "case", "grades"],
-        [name, "right", "", "1", "4 3"],
+        ["subject", "side", "source", "visit", "case", "grades"],
+        [name, "right", "ct", "", "1", "4 3"],
     ]
     kls = {(int(hip.subject[-2:]), hip.side): hip.kl for hip in done.manifest}
     assert kls[1, "right"] is None

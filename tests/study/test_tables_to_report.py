@@ -86,7 +86,7 @@ def test_subgroups_are_those_of_the_test_hips(study: Path) -> None:
 
 
 def test_the_report_claims_of_the_crops_and_labels_what_is_so(study: Path) -> None:
-    """Crops of another program; KL 1 is labelled as no rHOA; X-rays alone, so two tables less."""
+    """Crops of another program; KL 1 is labelled as no rHOA; X-rays alone."""
     text = words_of(study / "report" / "report.html")
 
     assert "right ones mirrored" not in text
@@ -95,7 +95,44 @@ def test_the_report_claims_of_the_crops_and_labels_what_is_so(study: Path) -> No
     assert "KL 1: 12 as no rHOA" in text
     assert "no rHOA: Kellgren-Lawrence grade 0 to 1" in text
     assert re.findall(r"Table (\d)\.", text)[:3] == ["1", "2", "3"]
-    assert "Tables 2 to 3" in text
+    captions = dict(re.findall(r"Table (\d+)\. ([A-Z][^.]*)\.", text))
+    (performance,) = re.findall(r"Performance with intervals Table (\d+) ", text)
+    assert "on the X-ray images" in captions[performance]
+    assert "CT-AP" not in " ".join(captions.values())
+
+
+def test_the_terminal_says_how_many_hips_with_which_interval_and_what_to_beware_of(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Readers' grades lie beside the manifest: they are shown without being asked for."""
+    manifest = rhoa.cohort.read(study / "manifest.csv")
+    rows = [f"{hip.subject},{hip.side},anna,{hip.kl}" for hip in manifest.labelled]
+    grades = study / "grades.csv"
+    grades.write_text("subject,side,reader,kl\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    words = ("evaluate", study / "run", "--manifest", study / "manifest.csv", "-o", tmp_path)
+
+    assert said(*words) == 0
+    beside = capsys.readouterr().out
+    assert said(*words, "--readers", grades, "--json") == 0
+    as_json = json.loads(capsys.readouterr().out)
+    grades.unlink()
+    assert said(*words) == 0
+    without = capsys.readouterr().out
+
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    test = metrics["models"][0]["results"]["xray"]["test"]
+    value, low, high = (test["roc_auc"][key] for key in ("value", "low", "high"))
+    head, row = (line.split() for line in without.splitlines()[:2])
+    assert head == ["model", "source", "hips", "subjects", "roc_auc", "balanced_accuracy"]
+    assert row[:4] == ["Model-1", "xray", str(test["hips"]), str(test["subjects"])]
+    interval = "[no interval]" if low is None else f"[{low:.2f} to {high:.2f}]"
+    assert f"{value:.3f} {interval}" in without
+    assert f"xray: {test['warnings'][0]}" in without
+    assert "anna" not in without
+    assert "No inference to other readers and cases (MRMC) is made" in beside
+    (reader,) = [one for one in as_json if "reader" in one]
+    assert (reader["reader"], reader["hips"]) == ("anna", test["hips"])
+    assert reader["recall"]["value"] == 1
 
 
 def test_a_column_that_is_not_there_is_refused_with_those_that_are(

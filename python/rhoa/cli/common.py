@@ -82,6 +82,10 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, dict) and {"value", "low", "high"} <= value.keys():
+        if value["value"] is None or value["low"] is None:
+            return "-" if value["value"] is None else f"{value['value']:.3f} [no interval]"
+        return f"{value['value']:.3f} [{value['low']:.2f} to {value['high']:.2f}]"
     if isinstance(value, list | tuple):
         return (", " if any(isinstance(one, str) for one in value) else " x ").join(
             map(_cell, value)
@@ -218,17 +222,14 @@ def _rest(seconds: float, done: int, left: int) -> str:
 
 
 def figures_of_test(metrics: Path) -> Rows:
-    """One line a model: its figures on the test sets, as the report has them."""
-    rows: Rows = []
-    for model in json.loads(metrics.read_text(encoding="utf-8"))["models"]:
-        row: dict[str, Any] = {"model": model["name"]}
-        for source, name in (("xray", "X-ray"), ("ct", "CT-AP")):
-            result = model["results"][source]["test"] or {}
-            for figure, title in (
-                ("balanced_accuracy", "balanced accuracy"),
-                ("roc_auc", "ROC AUC"),
-            ):
-                value = (result.get(figure) or {}).get("value")
-                row[f"{name} {title}"] = None if value is None else round(value, 3)
-        rows.append(row)
-    return rows
+    """One line a model and kind of image: hips, subjects, figures of the test set with intervals.
+
+    Names are those of ``metrics.json``.
+    """
+    named = ("hips", "subjects", "roc_auc", "balanced_accuracy")
+    return [
+        {"model": model["name"], "source": source} | {name: result["test"][name] for name in named}
+        for model in json.loads(metrics.read_text(encoding="utf-8"))["models"]
+        for source, result in model["results"].items()
+        if result["test"] is not None
+    ]

@@ -18,7 +18,7 @@ import numpy as np
 from rhoa import _core
 from rhoa.cli.common import VerbResult, bar, figures_of_test
 from rhoa.cohort import build
-from rhoa.cohort.builder import ct_ap_of
+from rhoa.cohort.manifest import ct_ap_of
 from rhoa.errors import ParameterError, install_line, require_count, require_extra
 from rhoa.files import atomic_write
 from rhoa.hips import boxes
@@ -150,7 +150,7 @@ def train_and_report(
 
 def _overview(manifest: Manifest) -> NDArray[np.uint8]:
     """A CT-AP with its hips, and beside it hips by KL grade: as CT-AP above, as X-ray below."""
-    from rhoa.report.page import read_grey
+    from rhoa.report.write import read_grey
 
     image = Radiograph.load(next(ct_ap_of(hip) for hip in manifest if hip.source == "ct")).square()
     grey = image.to_uint8()

@@ -24,7 +24,7 @@ from rhoa.tables import open_table, read_rows
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from rhoa.audit import Audit, PublishedRow, TableAudit
     from rhoa.cli.common import Rows
@@ -179,58 +179,76 @@ def _audit(manifest: cohort.Manifest, out: Path | None) -> VerbResult:
 def evaluate(options: Namespace) -> VerbResult:
     """A report, and the test figures of each model."""
     from rhoa.evaluation.reader_agreement import agreement_notes
-    from rhoa.report.collect import MULTIPLICITY
+    from rhoa.report.collect import MULTIPLICITY, READERS_FILE, names_readers
     from rhoa.report.write import write_study_report
     from rhoa.study.runner import evaluate_external, is_external
 
     manifest = cohort.read(options.manifest)
+    beside = options.manifest.parent / READERS_FILE
+    readers = options.readers or (beside if names_readers(beside) else None)
     notes = agreement_notes(options.manifest.parent)
     by = [name.strip() for name in (options.by or "").split(",") if name.strip()]
-    external = [is_external(run, manifest) for run in options.runs]
-    if any(external):
-        report = evaluate_external(
-            options.runs, manifest, options.out, by=by, notes=notes, progress=bar()
-        )
+    said: dict[str, Any] = {"by": by, "notes": notes, "readers": readers}
+    external = any(is_external(run, manifest) for run in options.runs)
+    if external:
+        report = evaluate_external(options.runs, manifest, options.out, progress=bar(), **said)
+        lines = ["external validation: the models never saw this cohort"]
     else:
-        report = write_study_report(options.out, manifest, options.runs, notes=notes, by=by)
+        report = write_study_report(options.out, manifest, options.runs, **said)
+        lines = [sentence for sentence in _lacking(manifest) if " test has " in sentence]
     figures = options.out / "metrics.json"
     rows = figures_of_test(figures)
-    lines = ["external validation: the models never saw this cohort"]
-    if not any(external):
-        lines = [sentence for sentence in _lacking(manifest) if " test has " in sentence]
     shown = list(rows)
-    if grades := _figures(figures, "grades", GRADE_FIGURES, ("model", "source", "partition")):
-        lines += ["", *table(grades).splitlines(), "aurc: mean share of answers that are not exact"]
-        rows += grades
-    if by:
-        where = ("model", "source", "by", "subgroup", "hips", "rHOA")
-        subgroups = _figures(figures, "subgroups", ("roc_auc", "balanced_accuracy"), where)
-        lines += ["", *table(subgroups).splitlines(), MULTIPLICITY]
-        rows += subgroups
+    found = json.loads(figures.read_text(encoding="utf-8"))
+    lines += _warnings(found)
+    for columns, more, after in (
+        (_GRADING, found["grading"], ["aurc: mean share of answers that are not exact"]),
+        (_SUBGROUP, found["subgroups"], [MULTIPLICITY]),
+        (_READER, found["readers"]["rows"], found["readers"]["notes"]),
+    ):
+        if more:
+            kept = [{column: one[column] for column in columns} for one in more]
+            lines += ["", *table(kept).splitlines(), *after]
+            rows += kept
     return VerbResult(rows, [*lines, f"wrote {report}"], shown=shown)
 
 
-GRADE_FIGURES = ("exact", "within_one", "kappa", "mean_absolute_error", "auc_2", "aurc")
+_GRADING = (
+    *("model", "source", "partition"),
+    *("exact", "within_one", "kappa", "mean_absolute_error", "auc_2", "aurc"),
+)
+_SUBGROUP = (
+    *("model", "source", "by", "subgroup", "hips", "subjects", "rHOA"),
+    *("roc_auc", "balanced_accuracy"),
+)
+_READER = (
+    *("reader", "source", "model", "hips", "subjects", "rHOA"),
+    *("recall", "specificity", "with_label", "with_model"),
+)
 
 
-def _figures(metrics: Path, entry: str, figures: Sequence[str], where: Sequence[str]) -> Rows:
-    """A row for each member of an entry of the report's numbers: where, then with intervals."""
-    rows: Rows = []
-    for one in json.loads(metrics.read_text(encoding="utf-8"))[entry]:
-        row = {name: one[name] for name in where}
-        for name in figures:
-            value, low, high = (one[name][key] for key in ("value", "low", "high"))
-            interval = "" if low is None else f" [{low:.2f}-{high:.2f}]"
-            row[name] = None if value is None else f"{value:.3f}{interval}"
-        rows.append(row)
-    return rows
+def _warnings(metrics: Mapping[str, Any]) -> list[str]:
+    """What a reader of the test figures must know, once for all models of which it is true."""
+    said: dict[str, list[str]] = {}
+    for model in metrics["models"]:
+        for source, result in model["results"].items():
+            test = result["test"]
+            if test is None:
+                continue
+            for warning in filter(None, (*test["warnings"], test["notes"].get("roc_auc"))):
+                said.setdefault(f"{source}: {warning}", []).append(model["name"])
+    everyone = len(metrics["models"])
+    return [
+        warning if len(names) == everyone else f"{warning} ({', '.join(names)})"
+        for warning, names in said.items()
+    ]
 
 
 def explain(options: Namespace) -> VerbResult:
     """An occlusion map, or Grad-CAM, over its crop."""
     require_extra("torch", extra="train", purpose="rhoa explain")
     from rhoa.evaluation.saliency import grad_cam
-    from rhoa.report.page import overlay_png, shrunk
+    from rhoa.report.write import overlay_png, shrunk
 
     model = rhoa.load_model(options.model)
     levels = rhoa.hips.read_crop(options.crop, accept=options.accept)
@@ -735,6 +753,14 @@ def add_evaluate(verb: argparse.ArgumentParser) -> None:
         "--by",
         metavar="COLUMNS",
         help="also report subgroups by columns of the manifest, such as sex,site",
+    )
+    verb.add_argument(
+        "--readers",
+        type=Path,
+        metavar="CSV",
+        help="readers' grades of the test hips (columns subject, side, reader, kl), to show beside "
+        "the models (default: grades.csv of `rhoa review --export`, where it is beside the "
+        "manifest)",
     )
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder for report.html")
 

@@ -302,12 +302,6 @@ def build(
     return manifest
 
 
-def ct_ap_of(hip: Hip) -> Path:
-    """Where `build` keeps the CT-AP that the crop of ``hip`` was taken from."""
-    name = hip.crop.stem.removesuffix(f"_{hip.side}")
-    return hip.crop.parents[2] / "ct-ap" / f"{name}.npz"
-
-
 def _crop_scan(scan: ScanRows, folder: Path) -> dict[str, Any]:
     """Write the crops of a scan, and its CT-AP, into a folder; their hashes."""
     crops: dict[Side, tuple[NDArray[np.uint8], Box]] = {}

@@ -505,6 +505,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def ct_ap_of(hip: Hip) -> Path:
+    """Where `rhoa.cohort.build` keeps the CT-AP that the crop of ``hip`` was taken from."""
+    name = hip.crop.stem.removesuffix(f"_{hip.side}")
+    return hip.crop.parents[2] / "ct-ap" / f"{name}.npz"
+
+
 def exclusion_of(text: str, where: str) -> Exclusion | None:
     """The exclusion that a table states; None where it is empty or follows from the grade."""
     if not text:

@@ -1,7 +1,14 @@
-"""How good a model is: metrics with intervals that resample patients."""
+"""How good a model is: metrics with intervals over subjects."""
 
-from rhoa.evaluation.calibration import ReliabilityBin, Temperature, fit_temperature, reliability
-from rhoa.evaluation.comparison import AnswerTest, AreaTest, Comparison, compare
+from rhoa.evaluation.calibration import (
+    Recalibration,
+    ReliabilityBin,
+    Temperature,
+    fit_recalibration,
+    fit_temperature,
+    reliability,
+)
+from rhoa.evaluation.comparison import AnswerTest, AreaTest, Comparison, compare, holm
 from rhoa.evaluation.decision_curves import (
     NetBenefit,
     OperatingPoint,
@@ -14,10 +21,10 @@ from rhoa.evaluation.grades import (
     evaluate_grades,
     risk_coverage,
 )
+from rhoa.evaluation.intervals import Estimate
 from rhoa.evaluation.metrics import (
     Baseline,
     Confusion,
-    Estimate,
     Evaluation,
     evaluate,
     evaluate_by,
@@ -34,6 +41,7 @@ __all__ = [
     "GradeEvaluation",
     "NetBenefit",
     "OperatingPoint",
+    "Recalibration",
     "ReliabilityBin",
     "RiskCoverage",
     "Temperature",
@@ -43,7 +51,9 @@ __all__ = [
     "evaluate",
     "evaluate_by",
     "evaluate_grades",
+    "fit_recalibration",
     "fit_temperature",
+    "holm",
     "reliability",
     "risk_coverage",
 ]

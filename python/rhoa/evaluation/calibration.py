@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from rhoa.errors import require_choice, require_count, require_positive, warn_user
-from rhoa.evaluation.intervals import proportion_interval
+from rhoa.evaluation.intervals import TAIL, proportion_interval
 from rhoa.evaluation.metrics import (
+    CALIBRATION_BINS,
+    bin_edges,
+    bin_of,
+    calibrated_labels,
+    log_odds,
+    regress,
     require_both_classes,
     require_groups,
     require_labels,
     require_scores,
     require_validation,
+    require_weights,
+    separated,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-_LARGEST_LOG_ODDS = 36.0  # beyond this a double is one: scores of 0 and 1 stay finite
+_DRAWS = 1000
 _COLDEST, _HOTTEST = 1e-4, 1e4
 
 Bins = Literal["equal width", "equal count"]
@@ -45,14 +53,6 @@ class Temperature:
 
         calibrated: NDArray[np.float64] = expit(log_odds(require_scores(y_score)) / self.value)
         return calibrated
-
-
-def log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of probabilities; those of 0 and 1 are large but finite."""
-    from scipy.special import logit
-
-    odds: NDArray[np.float64] = logit(scores)
-    return np.clip(odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)
 
 
 def fit_temperature(
@@ -117,8 +117,89 @@ def fit_temperature(
     return Temperature(float(np.exp(best.x)))
 
 
+@dataclass(frozen=True, slots=True)
+class Recalibration:
+    """A slope and an intercept of log odds: the intercept also mends a shift of prevalence.
+
+    The order of scores stays as it is; answers at a threshold of one half need not.
+    """
+
+    slope: float
+    intercept: float
+
+    def __post_init__(self) -> None:
+        require_positive("slope", self.slope)
+
+    def apply(self, y_score: ArrayLike) -> NDArray[np.float64]:
+        """``y_score``, probabilities, with their log odds times the slope plus the intercept."""
+        from scipy.special import expit
+
+        odds = self.slope * log_odds(require_scores(y_score)) + self.intercept
+        calibrated: NDArray[np.float64] = expit(odds)
+        return calibrated
+
+
+def fit_recalibration(
+    y_true: ArrayLike, y_score: ArrayLike, *, partition: ArrayLike | None = None
+) -> Recalibration:
+    """The slope and intercept of log odds under which validation hips are likeliest.
+
+    A temperature is a slope alone: it cannot make the mean score that of another prevalence.
+
+    Parameters
+    ----------
+    y_true, y_score, partition
+        As of `fit_temperature`.
+
+    Raises
+    ------
+    ParameterError
+        If a hip is not of the validation set, or a class is absent.
+
+    Warns
+    -----
+    RhoaWarning
+        If the classes do not overlap, so that no slope is likeliest, or the likeliest is not
+        positive: scores are left as they are.
+
+    References
+    ----------
+    Platt 1999, Probabilistic outputs for support vector machines. Van Calster et al. 2019,
+    Calibration: the Achilles heel of predictive analytics, BMC Med 17:230.
+
+    Examples
+    --------
+    Scores of .1 and .9 where a quarter and a half are rHOA:
+
+    >>> labels, scores = [1, 0, 0, 0, 1, 1, 0, 0], [0.1] * 4 + [0.9] * 4
+    >>> fit_recalibration(labels, scores).apply([0.1, 0.9]).round(4).tolist()
+    [0.25, 0.5]
+    """
+    labels = require_labels(y_true)
+    scores = require_scores(y_score, labels.size)
+    require_validation(partition, labels.size, "a recalibration")
+    require_both_classes(labels, "a recalibration")
+    odds = log_odds(scores)
+    found, apart = np.zeros(2), separated(labels, scores)
+    if not apart:
+        design = np.stack([np.ones(odds.size), odds], axis=1)
+        found = regress(design, labels, np.arange(odds.size), np.ones(odds.size)).coefficients
+    if apart or not found[1] > 0:
+        said = "do not overlap" if apart else "are no better told than by chance"
+        warn_user(
+            f"no recalibration is best for these {labels.size} validation hips: their classes "
+            f"{said}; scores are left as they are."
+        )
+        return Recalibration(1.0, 0.0)
+    return Recalibration(float(found[1]), float(found[0]))
+
+
 class ReliabilityBin(NamedTuple):
-    """Hips of one bin of the score: their mean score, and the share of rHOA with its interval."""
+    """Hips of one bin of the score: their mean score, and the share of rHOA with its interval.
+
+    ``expected_low`` and ``expected_high`` are the consistency bar: between them lies the share of
+    rHOA of 95 % of calibrated models with these scores and subjects.
+    """
 
     low_edge: float
     high_edge: float
@@ -127,6 +208,8 @@ class ReliabilityBin(NamedTuple):
     share: float
     low: float
     high: float
+    expected_low: float
+    expected_high: float
 
 
 def reliability(
@@ -134,30 +217,38 @@ def reliability(
     y_score: ArrayLike,
     *,
     groups: ArrayLike | None = None,
-    bins: int = 10,
+    bins: int = CALIBRATION_BINS,
     by: Bins = "equal width",
+    sample_weight: ArrayLike | None = None,
 ) -> list[ReliabilityBin]:
     """The reliability diagram: of each bin of the score, its mean and the share of rHOA.
 
     Parameters
     ----------
-    y_true, y_score, groups
+    y_true, y_score, groups, sample_weight
         As of `evaluate`.
     bins
         Number of bins; those without hips are left out.
     by
-        ``"equal width"``: of the score, as the expected calibration error takes them; a score on
-        an edge is of the upper bin. ``"equal count"``: of hips, as far as equal scores allow.
+        ``"equal width"``: of the score, those of ``ece`` and ``calibration_error`` of `evaluate`;
+        a score on an edge is of the upper bin. ``"equal count"``: of hips, as far as equal scores
+        allow.
 
     Returns
     -------
     list of ReliabilityBin
-        In ascending order, with Wilson's interval, with groups for the effective number of hips.
+        In ascending order, with Wilson's interval, with groups for the effective number of hips,
+        and consistency bars.
 
     Raises
     ------
     ParameterError
         As `evaluate`.
+
+    References
+    ----------
+    Bröcker and Smith 2007, Increasing the reliability of reliability diagrams, Weather Forecast
+    22:651-661.
 
     Examples
     --------
@@ -170,24 +261,34 @@ def reliability(
     members = require_groups(groups, labels.size)
     require_count("bins", bins)
     require_choice("by", by, BINS)
-    edges = np.linspace(0, 1, bins + 1)
+    weights = require_weights(sample_weight, labels.size)
+    edges = bin_edges(bins)
     if by == "equal count":
         edges[1:-1] = np.quantile(scores, edges[1:-1], method="inverted_cdf")
-    place = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, bins - 1)
+    place = bin_of(scores, edges)
+    weight = np.ones(labels.size) if weights is None else weights
+    shares = np.zeros((labels.size, bins))
+    shares[np.arange(labels.size), place] = weight
+    of_bins = shares.sum(axis=0)
+    shares /= np.where(of_bins > 0, of_bins, 1)
+    drawn = [each @ shares for each in calibrated_labels(labels, scores, members, _DRAWS, 0)]
+    bars = np.quantile(np.concatenate(drawn), (TAIL, 1 - TAIL), axis=0)
     found = []
-    for number in np.unique(place):
-        inside = place == number
-        share = float(labels[inside].mean())
-        low, high = proportion_interval(labels[inside], members[inside])
+    for number in np.flatnonzero(of_bins):
+        inside = (place == number) & (weight > 0)
+        own = None if weights is None else weights[inside]
+        low, high = proportion_interval(labels[inside], members[inside], weights=own)
         found.append(
             ReliabilityBin(
                 float(edges[number]),
                 float(edges[number + 1]),
                 int(inside.sum()),
-                float(scores[inside].mean()),
-                share,
+                float(np.average(scores[inside], weights=own)),
+                float(np.average(labels[inside], weights=own)),
                 low,
                 high,
+                float(bars[0, number]),
+                float(bars[1, number]),
             )
         )
     return found

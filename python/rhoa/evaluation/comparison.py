@@ -8,42 +8,49 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rhoa.errors import require_count
+from rhoa.errors import ParameterError
 from rhoa.evaluation.intervals import (
-    bca_interval,
+    ONE_CLASS,
+    Estimate,
+    jackknife_error,
     left_out_weights,
-    resampled_weights,
     roc_areas,
-    strata_of,
     student,
+    too_few,
 )
 from rhoa.evaluation.metrics import (
     NAMES,
-    Estimate,
     WeightedFigures,
     require_groups,
     require_labels,
     require_scores,
     require_threshold,
+    require_weights,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
-_ROUNDING = 1e-12  # of areas and, as a share, of their variances: sums in another order differ less
 COMPARED = (
     *("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "mcc"),
-    *("roc_auc", "pr_auc", "brier", "ece"),
+    *("roc_auc", "pr_auc", "brier"),
 )
 
 
 class AreaTest(NamedTuple):
-    """ROC AUC of both models, second minus first, and the p value of no difference."""
+    """ROC AUC of both models, second minus first, and the p value of no difference.
+
+    ``p`` is that of Student's t, as the interval is; ``p_normal`` that of the normal distribution,
+    which programs such as pROC print: of few subjects it is too small.
+    """
 
     first: float
     second: float
     difference: Estimate
     p: float
+    p_normal: float
 
 
 class AnswerTest(NamedTuple):
@@ -58,20 +65,20 @@ class AnswerTest(NamedTuple):
 class Comparison:
     """Second model minus first, on the same hips.
 
-    ``differences`` holds each figure's difference with its paired bootstrap interval; ``roc_auc``
-    the test of DeLong, with groups that of Obuchowski, whose interval is normal on the scale of the
-    inverse hyperbolic tangent and so within -1 and 1; ``answers`` McNemar's exact test, with
-    groups its counterpart over patients. Of twenty figures tested, one differs by chance.
+    ``differences`` holds each figure's difference with its interval, ``p_values`` its p value of no
+    difference, by the same Student's t: p is below .05 where the interval has 0 outside, and only
+    there. ``roc_auc`` is the same of the ROC AUC with both values; ``answers`` McNemar's exact test
+    beside them, with groups its counterpart over subjects. Of twenty figures tested, one differs by
+    chance: `holm` corrects for several models.
     """
 
     differences: dict[str, Estimate]
+    p_values: dict[str, float]
     roc_auc: AreaTest
     answers: AnswerTest
     hips: int
     groups: int
     threshold: float
-    resamples: int
-    excluded: int
 
 
 def compare(
@@ -81,14 +88,13 @@ def compare(
     *,
     groups: ArrayLike | None = None,
     threshold: float = 0.5,
-    resamples: int = 2000,
-    seed: int = 0,
-    stratified: bool = False,
+    sample_weight: ArrayLike | None = None,
 ) -> Comparison:
     """How much better the second of two models tells rHOA from no rHOA on the same hips.
 
     Overlapping intervals of two models do not say that they are equally good: the models err on the
-    same hips. Differences are therefore taken within each resample of patients.
+    same hips. The standard error of a difference is that of Obuchowski for the ROC AUC and the
+    jackknife's over subjects for other figures; interval and p are Student's t of it.
 
     Parameters
     ----------
@@ -96,13 +102,15 @@ def compare(
         Label of each hip, 0 or 1 (rHOA).
     first, second
         Probability of rHOA of each hip, by either model, in [0, 1].
-    groups, threshold, resamples, seed, stratified
-        As of `evaluate`.
+    groups, threshold, sample_weight
+        As of `evaluate`. ``answers`` counts hips, unweighted.
 
     Returns
     -------
     Comparison
         Differences are NaN where a figure is undefined, the test of areas with one class only.
+        Where no subject tells the models apart, p is 1 and there is no interval. ``Estimate.note``
+        gives the reason.
 
     Raises
     ------
@@ -116,9 +124,10 @@ def compare(
 
     Examples
     --------
-    >>> result = compare([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9], [0.1, 0.2, 0.7, 0.9], resamples=100)
+    >>> labels = [0, 0, 0, 1, 1, 1]
+    >>> result = compare(labels, [0.1, 0.6, 0.2, 0.4, 0.9, 0.3], [0.1, 0.2, 0.3, 0.7, 0.9, 0.6])
     >>> result.differences["accuracy"].value, result.answers
-    (0.5, AnswerTest(only_first=0, only_second=2, p=0.5))
+    (0.5, AnswerTest(only_first=0, only_second=3, p=0.25))
     """
     labels = require_labels(y_true)
     scores = [
@@ -127,21 +136,49 @@ def compare(
     ]
     members = require_groups(groups, labels.size)
     cutoff = require_threshold(threshold)
-    require_count("resamples", resamples)
-    pair = _ModelPair(labels, scores, cutoff)
-    strata = strata_of(labels, members) if stratified else None
-    differences, excluded = _differences(pair, members, strata, resamples, seed)
+    weights = require_weights(sample_weight, labels.size)
+    if weights is not None:
+        kept = weights > 0
+        labels, weights = labels[kept], weights[kept]
+        scores = [score[kept] for score in scores]
+        members = np.unique(members[kept], return_inverse=True)[1]
+    areas = _area_test(labels, np.stack(scores), members, weights)
+    differences, p_values = _differences(_ModelPair(labels, scores, cutoff), members, weights)
+    differences["roc_auc"], p_values["roc_auc"] = areas.difference, areas.p
     first_right, second_right = ((score >= cutoff) == labels for score in scores)
     return Comparison(
         differences=differences,
-        roc_auc=_area_test(labels, np.stack(scores), members),
+        p_values=p_values,
+        roc_auc=areas,
         answers=_answer_test(first_right, second_right, members),
         hips=labels.size,
         groups=int(members.max()) + 1,
         threshold=cutoff,
-        resamples=resamples,
-        excluded=excluded,
     )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values of several comparisons, corrected for their number; NaN is not counted.
+
+    Where those below .05 are called differences, at most 5 % of such sets hold a false one.
+
+    References
+    ----------
+    Holm 1979, A simple sequentially rejective multiple test procedure, Scand J Stat 6:65-70.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    given = np.asarray(p_values, np.float64)
+    if given.ndim != 1 or ((given < 0) | (given > 1)).any():
+        raise ParameterError("p values must be a list of numbers, 0 to 1.")
+    order = np.argsort(given)[: int(np.isfinite(given).sum())]
+    corrected = np.full(given.shape, math.nan)
+    raised = given[order] * np.arange(order.size, 0, -1)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(raised))
+    return [float(value) for value in corrected]
 
 
 class _ModelPair:
@@ -163,68 +200,83 @@ class _ModelPair:
         )
         return second - first
 
-    def complete(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The rows of ``weights`` in which both classes are drawn."""
-        return weights[self.figures[0].has_every_class(weights[:, self.orders[0]])]
-
 
 def _differences(
-    pair: _ModelPair,
-    groups: NDArray[np.intp],
-    strata: NDArray[np.intp] | None,
-    resamples: int,
-    seed: int,
-) -> tuple[dict[str, Estimate], int]:
-    (values,) = pair(np.ones((1, groups.size)))
-    nothing = np.empty((0, len(NAMES)))
-    samples, left_out = [nothing], [nothing]
-    if groups.max() > 0:
-        blocks = resampled_weights(groups, resamples, seed=seed, strata=strata)
-        samples += [pair(pair.complete(weights)) for weights in blocks]
-        left_out += [pair(weights) for weights in left_out_weights(groups, strata)]
-    drawn, jackknife = np.concatenate(samples), np.concatenate(left_out)
-    differences = {}
+    pair: _ModelPair, groups: NDArray[np.intp], weights: NDArray[np.float64] | None
+) -> tuple[dict[str, Estimate], dict[str, float]]:
+    weight = np.ones(groups.size) if weights is None else weights
+    (values,) = pair(weight[None])
+    few = too_few(groups)
+    left = [] if few else [pair(rows * weight) for rows in left_out_weights(groups)]
+    left_out = np.concatenate([np.empty((0, len(NAMES))), *left])
+    differences, p_values = {}, {}
     for name in COMPARED:
         at = NAMES.index(name)
-        value = float(values[at])
-        interval = bca_interval(value, drawn[:, at], jackknife[:, at])
-        known = math.isfinite(value)
-        differences[name] = Estimate(value, *(interval if known else (math.nan, math.nan)))
-    return differences, (resamples - len(drawn)) if groups.max() > 0 else 0
+        value, error = float(values[at]), jackknife_error(left_out[:, at])
+        reason = "undefined for one of the models." if math.isnan(value) else few
+        differences[name], p_values[name] = _tested(
+            value,
+            error,
+            len(left_out) - 1,
+            reason or "no interval: the figure rests on one subject.",
+            "jackknife of subjects, Student's t",
+            most=2.0 if name == "mcc" else 1.0,
+        )
+    return differences, p_values
+
+
+def _tested(
+    value: float, error: float, freedom: float, reason: str, method: str, *, most: float = 1.0
+) -> tuple[Estimate, float]:
+    """A difference with its interval within ``most``, and p; why there is none if error is NaN."""
+    from scipy.special import stdtr
+
+    if math.isnan(value) or math.isnan(error):
+        return Estimate(value, note=reason), math.nan
+    if error == 0:
+        same = abs(value) < 1e-12
+        said = "no subject tells the models apart" if same else "every subject tells the same"
+        return Estimate(0.0 if same else value, note=f"no interval: {said}."), (
+            1.0 if same else math.nan
+        )
+    reach = student(freedom) * error
+    p = 2 * float(stdtr(freedom, -abs(value) / error))
+    bounds = max(-most, value - reach), min(most, value + reach)
+    return Estimate(value, *bounds, method=method), p
 
 
 def _area_test(
-    labels: NDArray[np.bool_], scores: NDArray[np.float64], groups: NDArray[np.intp]
+    labels: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    groups: NDArray[np.intp],
+    weights: NDArray[np.float64] | None,
 ) -> AreaTest:
-    from scipy.special import stdtr
+    from scipy.special import ndtr
 
+    nothing = math.nan
     if labels.all() or not labels.any():
-        undefined = math.nan
-        return AreaTest(undefined, undefined, Estimate(undefined, undefined, undefined), undefined)
-    (first, second), covariance = roc_areas(labels, scores, groups)
-    contrast = np.array([-1.0, 1.0])
-    difference, variance = float(second - first), float(contrast @ covariance @ contrast)
-    if not variance > _ROUNDING * max(_ROUNDING, float(np.trace(covariance))):
-        # One patient of a class, or rankings alike but for the order of a patient's hips.
-        same = math.isfinite(variance) and abs(difference) < _ROUNDING
-        low_high = (difference, difference) if same else (math.nan, math.nan)
-        p = 1.0 if same else math.nan
-        return AreaTest(float(first), float(second), Estimate(difference, *low_high), p)
-    freedom = min(np.unique(groups[members]).size for members in (labels, ~labels)) - 1
-    error = math.sqrt(variance)
-    p = 2 * float(stdtr(freedom, -abs(difference) / error))
-    # Errors of few patients reach beyond -1 and 1, where no difference of areas is.
-    middle, reach = math.atanh(difference), student(freedom) * error / (1 - difference**2)
-    interval = Estimate(difference, math.tanh(middle - reach), math.tanh(middle + reach))
-    return AreaTest(float(first), float(second), interval, p)
+        return AreaTest(nothing, nothing, Estimate(nothing, note=ONE_CLASS), nothing, nothing)
+    areas = roc_areas(labels, scores, groups, weights)
+    first, second = areas.values.tolist()
+    error, freedom = areas.error(np.array([-1.0, 1.0]))
+    few = too_few(groups)
+    estimate, p = _tested(
+        second - first,
+        math.nan if few else error,
+        freedom,
+        few or "no interval: the hips of a class are of one subject.",
+        "Obuchowski's variance, Student's t of Satterthwaite's degrees",
+    )
+    normal = 2 * float(ndtr(-abs(estimate.value) / error)) if error > 0 else p
+    return AreaTest(first, second, estimate, p, normal)
 
 
 def _answer_test(
     first: NDArray[np.bool_], second: NDArray[np.bool_], groups: NDArray[np.intp]
 ) -> AnswerTest:
-    """McNemar's exact test; over patients, whose hips change their answers together.
+    """McNemar's exact test; over subjects, whose hips change their answers together.
 
-    Were the models equally good, each patient's surplus of hips that only one calls right would be
+    Were the models equally good, each subject's surplus of hips that only one calls right would be
     as likely of the other: the p value is the share of all such exchanges with a total as large.
     """
     surplus = np.bincount(groups, second.astype(float) - first).astype(int)

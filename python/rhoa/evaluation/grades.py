@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa.errors import ManifestError, ParameterError
-from rhoa.evaluation.intervals import left_out_weights, proportion_interval, student
-from rhoa.evaluation.metrics import Estimate, evaluate, finite, ratio, require_groups
+from rhoa.evaluation.intervals import Estimate, left_out_weights, proportion_interval, student
+from rhoa.evaluation.metrics import evaluate, finite, ratio, require_groups
 from rhoa.evaluation.reader_agreement import kappa, mean
 from rhoa.tables import read_rows
 

@@ -1,4 +1,4 @@
-"""95 % intervals: bootstrap of patients, shares, ROC AUC with covariance, bands of curves."""
+"""95 % intervals over subjects: shares, jackknife, ROC AUC with covariance, bands of curves."""
 
 from __future__ import annotations
 
@@ -9,16 +9,68 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Self
 
     from numpy.typing import NDArray
 
     Proportion = Callable[[float, float], tuple[float, float]]
+    Values = NDArray[np.float64]
 
 
-# 95 % intervals of a share, also where the hips come in patients.
+# What a figure comes with: its interval, how that was made, or why there is none.
+
+
+class _Interval(NamedTuple):
+    value: float
+    low: float
+    high: float
+
+
+class Estimate(_Interval):
+    """A value and its 95 % interval, which unpacks as ``value, low, high``; NaN where undefined.
+
+    ``method`` names how the interval was made. ``note`` says why value or interval is undefined, or
+    that a bound is the end of the scale (a one-sided interval); it is empty otherwise.
+    """
+
+    note: str = ""
+    method: str = ""
+
+    def __new__(
+        cls,
+        value: float,
+        low: float = math.nan,
+        high: float = math.nan,
+        *,
+        note: str = "",
+        method: str = "",
+    ) -> Self:
+        """An estimate; without bounds it has no interval."""
+        # One NaN for all, so that what is undefined equals itself.
+        numbers = (math.nan if math.isnan(part) else part for part in (value, low, high))
+        estimate = super().__new__(cls, *numbers)
+        estimate.note, estimate.method = note, method
+        return estimate
+
+
+FEWEST_SUBJECTS = 5
+"""With fewer, figures have no interval: it would depend on what is assumed, not on the data."""
+
+
+def too_few(groups: NDArray[np.intp]) -> str:
+    """Why subjects are too few for an interval; empty where they are enough."""
+    count = int(np.unique(groups).size)
+    if count >= FEWEST_SUBJECTS:
+        return ""
+    subjects = "1 subject" if count == 1 else f"{count} subjects"
+    return f"no interval: {subjects}; at least {FEWEST_SUBJECTS} are needed."
+
+
+# 95 % intervals of a share, also where the hips come in subjects.
 
 TAIL = 0.025  # on either side of an interval of 95 %
 Z = 1.959963984540054  # of the standard normal distribution, at 97.5 %
+_ROUNDING = 1e-12  # of values of about one: sums in another order differ by less
 
 ProportionMethod = Literal["wilson", "clopper-pearson"]
 
@@ -63,49 +115,59 @@ INTERVALS: dict[ProportionMethod, Proportion] = {
 }
 
 
-def effective_size(right: NDArray[np.bool_], groups: NDArray[np.intp]) -> float:
-    """How many independent hips tell as much about a share as these hips of patients do.
+def effective_size(
+    right: NDArray[np.bool_], groups: NDArray[np.intp], weights: Values | None = None
+) -> float:
+    """How many independent hips tell as much about a share as these hips of subjects do.
 
-    The size at which a binomial share would vary as much as the share does between patients, made
-    smaller for the few patients that this variance is estimated from, and never above the number of
-    hips. Where all hips agree, no variance is seen, and the size is the number of patients.
+    The size at which a binomial share would vary as much as the share does between subjects, made
+    smaller for the few subjects that this variance is estimated from, and never above the number of
+    hips. Where all hips agree, no variance is seen, and the size is the number of subjects.
 
     Parameters
     ----------
     right
         Of each hip, whether it counts for the share.
     groups
-        Patient of each hip.
+        Subject of each hip.
+    weights
+        Of each hip; with weights, numbers of hips and subjects are Kish's effective numbers.
 
     References
     ----------
     Korn and Graubard 1998, Confidence intervals for proportions with small expected number of
-    positive counts estimated from survey data, Surv Methodol 24:193-201.
+    positive counts estimated from survey data, Surv Methodol 24:193-201. Kish 1965, Survey
+    Sampling, section 11.7.
     """
-    hips = right.size
+    weight = np.ones(right.size) if weights is None else weights
     members = np.unique(groups, return_inverse=True)[1]
-    sizes = np.bincount(members)
-    if sizes.size == hips:
-        return float(hips)
-    share = float(right.mean())
-    if share in {0.0, 1.0} or sizes.size == 1:
-        return float(sizes.size)
-    excess = _excess(right, members, sizes.size)
-    variance = sizes.size / (sizes.size - 1) * float(excess @ excess) / hips**2
-    if variance == 0:
-        return float(hips)
-    few = (Z / student(sizes.size - 1)) ** 2
-    return min(float(hips), few * share * (1 - share) / variance)
+    count, total = int(members.max()) + 1, float(weight.sum())
+    hips = total**2 / float(weight @ weight)
+    of_subjects = np.bincount(members, weight)
+    subjects = float(count) if weights is None else total**2 / float(of_subjects @ of_subjects)
+    if count == right.size and weights is None:
+        return hips
+    share = float(weight @ right) / total
+    if right.all() or not right.any() or count == 1:
+        return subjects
+    excess = _excess(right, members, count, weight)
+    variance = count / (count - 1) * float(excess @ excess) / total**2
+    if variance < _ROUNDING * share * (1 - share):
+        return hips
+    few = (Z / student(count - 1)) ** 2
+    return min(hips, few * share * (1 - share) / variance)
 
 
-def _excess(right: NDArray[np.bool_], groups: NDArray[np.intp], count: int) -> NDArray[np.float64]:
-    """How many more hips of each patient are right than their share of all; exactly 0 for none."""
-    hits, hips = np.bincount(groups[right], minlength=count), np.bincount(groups, minlength=count)
-    excess: NDArray[np.float64] = (hits * right.size - right.sum() * hips) / right.size
+def _excess(
+    right: NDArray[np.bool_], groups: NDArray[np.intp], count: int, weight: Values
+) -> Values:
+    """How many more hips of each subject are right than their share of all."""
+    hits, hips = np.bincount(groups, weight * right, count), np.bincount(groups, weight, count)
+    excess: Values = (hits * weight.sum() - (weight @ right) * hips) / weight.sum()
     return excess
 
 
-def student(freedom: int) -> float:
+def student(freedom: float) -> float:
     """The 97.5 % quantile of Student's t with ``freedom`` degrees."""
     from scipy.special import stdtrit
 
@@ -113,12 +175,17 @@ def student(freedom: int) -> float:
 
 
 def proportion_interval(
-    right: NDArray[np.bool_], groups: NDArray[np.intp], method: ProportionMethod = "wilson"
+    right: NDArray[np.bool_],
+    groups: NDArray[np.intp],
+    method: ProportionMethod = "wilson",
+    *,
+    weights: Values | None = None,
 ) -> tuple[float, float]:
-    """95 % interval of the share of ``right``, hips of one patient taken together; NaN for none."""
+    """95 % interval of the share of ``right``, hips of a subject taken together; NaN for none."""
     if right.size == 0:
         return math.nan, math.nan
-    return INTERVALS[method](float(right.mean()), effective_size(right, groups))
+    share = float(np.average(right, weights=weights))
+    return INTERVALS[method](min(1.0, share), effective_size(right, groups, weights))
 
 
 def mean_interval(
@@ -126,11 +193,13 @@ def mean_interval(
     labels: NDArray[np.bool_],
     groups: NDArray[np.intp],
     method: ProportionMethod = "wilson",
+    *,
+    weights: Values | None = None,
 ) -> tuple[float, float]:
     """95 % interval of balanced accuracy: the mean of the shares of ``right`` in either class.
 
     It is put together from the intervals of the two shares, which are asymmetric near one, and
-    their correlation between patients; NaN where a class is absent.
+    their correlation between subjects; NaN where a class is absent.
 
     References
     ----------
@@ -139,15 +208,18 @@ def mean_interval(
     """
     if labels.all() or not labels.any():
         return math.nan, math.nan
+    weight = np.ones(right.size) if weights is None else weights
     count, shares, reaches, excess = int(groups.max()) + 1, [], [], []
     for members in (labels, ~labels):
-        share = float(right[members].mean())
-        low, high = proportion_interval(right[members], groups[members], method)
+        share = float(np.average(right[members], weights=weight[members]))
+        own = None if weights is None else weight[members]
+        low, high = proportion_interval(right[members], groups[members], method, weights=own)
         shares.append(share)
         reaches.append((share - low, high - share))
-        excess.append(_excess(right[members], groups[members], count))
+        excess.append(_excess(right[members], groups[members], count, weight[members]))
     spread = math.sqrt(float((excess[0] @ excess[0]) * (excess[1] @ excess[1])))
-    correlation = float(excess[0] @ excess[1]) / spread if spread > 0 else 0.0
+    tied = float(excess[0] @ excess[1])
+    correlation = tied / spread if spread > _ROUNDING else 0.0
     down, up = (
         math.sqrt(max(0.0, one**2 + two**2 + 2 * correlation * one * two)) / 2
         for one, two in zip(*reaches, strict=True)
@@ -156,32 +228,122 @@ def mean_interval(
     return max(0.0, middle - down), min(1.0, middle + up)
 
 
-# Bootstrap intervals that resample patients, so that the hips of a patient stay together.
+# The jackknife: each subject left out in turn, Student's t on a scale without ends.
 
 _WEIGHTS_AT_ONCE = 300_000  # 2.4 MB of float64: a block and what is made of it stay in the cache
 _LEFT_OUT = 1000  # parts that a jackknife leaves out in turn, at most
-_ROUNDING = 1e-12  # of values of about one: sums in another order differ by less
 _NOWHERE = (float("nan"), float("nan"))
 
-
-def strata_of(labels: NDArray[np.bool_], groups: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Stratum of each group by its hips: 0 none is rHOA, 1 all are, 2 some are."""
-    hips = np.bincount(groups)
-    positive = np.bincount(groups, weights=labels)
-    return np.where(positive == 0, 0, np.where(positive == hips, 1, 2))
+Scale = Literal["plain", "log", "log odds", "Fisher's z"]
 
 
-def resampled_weights(
-    groups: NDArray[np.intp],
-    resamples: int,
-    *,
-    seed: int,
-    strata: NDArray[np.intp] | None = None,
-) -> Iterator[NDArray[np.float64]]:
+def left_out_weights(groups: NDArray[np.intp]) -> Iterator[Values]:
+    """Weights of the hips with one group left out in turn, as blocks of rows ``(some, hips)``.
+
+    Of very many groups, several are left out at once.
+
+    Parameters
+    ----------
+    groups
+        Group of each hip, as whole numbers 0, 1, ... without gaps.
+    """
+    count = int(groups.max()) + 1
+    parts = np.arange(count) * min(count, _LEFT_OUT) // count
+    block = max(1, _WEIGHTS_AT_ONCE // groups.size)
+    for start in range(0, int(parts[-1]) + 1, block):
+        left = np.arange(start, min(start + block, int(parts[-1]) + 1))
+        yield (parts[groups] != left[:, None]).astype(np.float64)
+
+
+def jackknife_error(left_out: Values) -> float:
+    """The standard error of a figure from its values with each subject left out in turn.
+
+    NaN where one of them is: the figure then rests on that subject. 0 where they do not differ.
+
+    References
+    ----------
+    Efron and Stein 1981, The jackknife estimate of variance, Ann Stat 9:586-596.
+    """
+    if left_out.size < 2 or not np.isfinite(left_out).all():
+        return math.nan
+    if np.ptp(left_out) < _ROUNDING * max(1.0, float(np.abs(left_out).max())):
+        return 0.0
+    return math.sqrt((left_out.size - 1) * float(left_out.var()))
+
+
+def jackknife(
+    value: float, left_out: Values, scale: Scale, *, freedom: float | None = None
+) -> Estimate:
+    """``value`` with the jackknife's interval: Student's t on a scale that has no ends.
+
+    Parameters
+    ----------
+    value
+        The figure of all subjects.
+    left_out
+        The figure with each subject left out in turn.
+    scale
+        On which the interval is symmetric.
+    freedom
+        Degrees of Student's t; the number of subjects less one unless given.
+
+    References
+    ----------
+    Tukey 1958, Bias and confidence in not-quite large samples, Ann Math Stat 29:614.
+
+    Examples
+    --------
+    The jackknife of a mean is Student's interval:
+
+    >>> data = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    >>> found = jackknife(3.5, (data.sum() - data) / 5, "plain")
+    >>> round(found.low, 3), round(found.high, 3)
+    (1.537, 5.463)
+    """
+    method = f"jackknife of subjects, Student's t, {scale} scale"
+    if scale == "plain":
+        method = "jackknife of subjects, Student's t"
+    if math.isnan(value):
+        return Estimate(value)
+    error = jackknife_error(left_out)
+    if math.isnan(error):
+        return Estimate(value, note="no interval: the figure rests on one subject.")
+    if error == 0:
+        return Estimate(value, note="no interval: it is the same whichever subject is left out.")
+    reach = student(left_out.size - 1 if freedom is None else freedom) * error
+    return Estimate(value, *on_scale(value, reach, scale), method=method)
+
+
+def on_scale(value: float, reach: float, scale: Scale) -> tuple[float, float]:
+    """``value`` less and plus ``reach``, carried to the scale by its slope at the value."""
+    if scale == "log":
+        middle, reach = math.log(value), reach / value
+        return _exp(middle - reach), _exp(middle + reach)
+    if scale == "log odds":
+        middle, reach = math.log(value / (1 - value)), reach / (value * (1 - value))
+        return _share(middle - reach), _share(middle + reach)
+    if scale == "Fisher's z":
+        middle, reach = math.atanh(value), reach / (1 - value**2)
+        return math.tanh(middle - reach), math.tanh(middle + reach)
+    return value - reach, value + reach
+
+
+def _share(log_odds: float) -> float:
+    return 1 / (1 + _exp(-log_odds))
+
+
+def _exp(exponent: float) -> float:
+    return math.exp(min(700.0, exponent))
+
+
+# Draws of subjects with replacement, so that the hips of a subject stay together.
+
+
+def resampled_weights(groups: NDArray[np.intp], resamples: int, *, seed: int) -> Iterator[Values]:
     """How often each hip occurs in each bootstrap resample, as blocks of rows ``(some, hips)``.
 
-    A resample draws as many groups as there are, with replacement, of each stratum as many as it
-    has; a hip occurs as often as its group was drawn.
+    A resample draws as many groups as there are, with replacement; a hip occurs as often as its
+    group was drawn.
 
     Parameters
     ----------
@@ -190,125 +352,59 @@ def resampled_weights(
     resamples
         Rows in all blocks together.
     seed
-        Of the draws, which depend on nothing else but the groups, their strata and ``resamples``.
-    strata
-        Stratum of each group; one stratum unless given.
+        Of the draws, which depend on nothing else but the groups and ``resamples``.
     """
     random = np.random.default_rng(seed)
     count = int(groups.max()) + 1
-    strata = np.zeros(count, np.intp) if strata is None else strata
-    pools = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     block = max(1, _WEIGHTS_AT_ONCE // groups.size)
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
-        offsets = count * np.arange(rows)[:, None]
-        drawn = [
-            pool[random.integers(pool.size, size=(rows, pool.size))] + offsets for pool in pools
-        ]
-        flat = np.concatenate([draw.ravel() for draw in drawn])
-        times = np.bincount(flat, minlength=rows * count).reshape(rows, count)
+        drawn = random.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
         yield times.astype(np.float64)[:, groups]
-
-
-def left_out_weights(
-    groups: NDArray[np.intp], strata: NDArray[np.intp] | None = None
-) -> Iterator[NDArray[np.float64]]:
-    """Weights of the hips with one group left out in turn, the others of its stratum raised for it.
-
-    Blocks of rows ``(some, hips)``. Groups that are alone in their stratum are not left out; of
-    very many groups, several are left out at once.
-    """
-    count = int(groups.max()) + 1
-    strata = np.zeros(count, np.intp) if strata is None else strata
-    order = np.argsort(strata, kind="stable")
-    order = order[np.bincount(strata)[strata[order]] > 1]
-    if order.size == 0:
-        return
-    parts = np.array_split(order, min(order.size, _LEFT_OUT))
-    block = max(1, _WEIGHTS_AT_ONCE // groups.size)
-    for start in range(0, len(parts), block):
-        rows = []
-        for part in parts[start : start + block]:
-            weights = np.ones(count)
-            weights[part] = 0
-            kept = np.bincount(strata, weights)
-            raised = np.divide(np.bincount(strata), kept, out=np.ones_like(kept), where=kept > 0)
-            rows.append(weights * raised[strata])
-        yield np.stack(rows)[:, groups]
-
-
-def percentile_interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The central 95 % of ``values``, NaN left aside: their 2.5th and 97.5th percentiles.
-
-    NaN at both ends where none is left or all that are left are the same: they say nothing about
-    how it varies.
-    """
-    finite = values[np.isfinite(values)]
-    if _all_equal(finite):
-        return _NOWHERE
-    low, high = np.quantile(finite, (TAIL, 1 - TAIL))
-    return float(low), float(high)
-
-
-def bca_interval(
-    value: float, values: NDArray[np.float64], left_out: NDArray[np.float64]
-) -> tuple[float, float]:
-    """The bias-corrected and accelerated interval of ``value``; NaN as of `percentile_interval`.
-
-    Parameters
-    ----------
-    value
-        The figure of the data.
-    values
-        The figure of each resample; NaN is left aside.
-    left_out
-        The figure with each group left out in turn; NaN is left aside.
-
-    References
-    ----------
-    Efron 1987, Better bootstrap confidence intervals, J Am Stat Assoc 82:171-185.
-    """
-    from scipy.special import ndtr, ndtri
-
-    finite = values[np.isfinite(values)]
-    if _all_equal(finite):
-        return _NOWHERE
-    # A resample that equals the value counts half: shares of few hips tie with it often.
-    below = (np.mean(finite < value - _ROUNDING) + np.mean(finite <= value + _ROUNDING)) / 2
-    bias = float(ndtri(np.clip(below, 1 / finite.size, 1 - 1 / finite.size)))
-    kept = left_out[np.isfinite(left_out)]
-    acceleration = 0.0
-    if not _all_equal(kept):
-        pull = kept.mean() - kept
-        acceleration = float((pull**3).sum()) / (6 * float(pull @ pull) ** 1.5)
-    reach = bias + ndtri(np.array([TAIL, 1 - TAIL]))
-    low, high = np.quantile(finite, ndtr(bias + reach / (1 - acceleration * reach)))
-    return float(low), float(high)
-
-
-def _all_equal(values: NDArray[np.float64]) -> bool:
-    return values.size == 0 or bool(
-        np.ptp(values) < _ROUNDING * max(1.0, float(np.abs(values).max()))
-    )
 
 
 # ROC AUC of one or several models on the same hips, with the covariance of their estimates.
 
 
 class Areas(NamedTuple):
-    """ROC AUC of each model, and the covariance matrix of these estimates."""
+    """ROC AUC of each model, the covariance matrix of these estimates, and its degrees of freedom.
 
-    values: NDArray[np.float64]
-    covariance: NDArray[np.float64]
+    ``of_positives`` and ``of_negatives`` are the parts of the covariance that subjects with hips of
+    either class bring, ``subjects`` how many these are, and how many there are in all.
+    """
+
+    values: Values
+    covariance: Values
+    of_positives: Values
+    of_negatives: Values
+    subjects: tuple[int, int, int]
+
+    def error(self, contrast: Values) -> tuple[float, float]:
+        """Standard error and Satterthwaite's degrees of freedom of a contrast of the areas."""
+        variance, positives, negatives = (
+            float(contrast @ matrix @ contrast)
+            for matrix in (self.covariance, self.of_positives, self.of_negatives)
+        )
+        smallest = _ROUNDING * float(np.abs(contrast) @ np.diag(self.covariance))
+        if not variance > max(_ROUNDING**2, smallest):
+            return (math.nan if math.isnan(variance) else 0.0), math.nan
+        parts = ((positives, self.subjects[0] - 1), (negatives, self.subjects[1] - 1))
+        spread = sum(part**2 / own for part, own in parts if part > 0)
+        freedom = (positives + negatives) ** 2 / spread if spread > 0 else 1.0
+        return math.sqrt(variance), min(freedom, self.subjects[2] - 1)
 
 
 def roc_areas(
-    labels: NDArray[np.bool_], scores: NDArray[np.float64], groups: NDArray[np.intp]
+    labels: NDArray[np.bool_],
+    scores: Values,
+    groups: NDArray[np.intp],
+    weights: Values | None = None,
 ) -> Areas:
     """ROC AUC of models by what each hip contributes, in time n log n.
 
-    The covariance is DeLong's where every hip is a patient, and Obuchowski's where patients have
-    several hips; NaN where a class has hips of one patient only.
+    The covariance is DeLong's where every hip is a subject, and Obuchowski's where subjects have
+    several hips; NaN where a class has hips of one subject only.
 
     Parameters
     ----------
@@ -317,7 +413,9 @@ def roc_areas(
     scores
         ``(models, hips)``; ties count half.
     groups
-        Patient of each hip.
+        Subject of each hip.
+    weights
+        Of each hip; all one unless given.
 
     References
     ----------
@@ -326,68 +424,85 @@ def roc_areas(
     implementation of DeLong's algorithm, IEEE Signal Process Lett 21:1389-1393.
     """
     members = np.unique(groups, return_inverse=True)[1]
-    patients = int(members.max()) + 1
+    subjects = int(members.max()) + 1
+    weight = np.ones(labels.size) if weights is None else weights
     positives, negatives = members[labels], members[~labels]
+    # What a hip of a class adds to a mean over its class.
+    of_positive, of_negative = (weight[own] / weight[own].sum() for own in (labels, ~labels))
     values, above, below = [], [], []
     for score in scores:
         # Share of negatives below each positive, and of positives above each negative.
-        won = _below(score[~labels], score[labels])
-        lost = 1 - _below(score[labels], score[~labels])
-        area = float(won.mean())
+        won = _below(score[~labels], of_negative, score[labels])
+        lost = 1 - _below(score[labels], of_positive, score[~labels])
+        area = float(of_positive @ won)
         values.append(area)
-        # What a patient's hips of a class add, beyond what as many average hips would.
-        above.append(np.bincount(positives, won - area, patients) / positives.size)
-        below.append(np.bincount(negatives, lost - area, patients) / negatives.size)
-    of_positives, of_negatives = np.stack(above), np.stack(below)
-    both = of_positives @ of_negatives.T
-    covariance = (
-        _unbiased(np.unique(positives).size) * of_positives @ of_positives.T
-        + _unbiased(np.unique(negatives).size) * of_negatives @ of_negatives.T
-        + _unbiased(patients) * (both + both.T)
-    )
-    return Areas(np.array(values), covariance)
+        # What a subject's hips of a class add, beyond what as many average hips would.
+        above.append(np.bincount(positives, of_positive * (won - area), subjects))
+        below.append(np.bincount(negatives, of_negative * (lost - area), subjects))
+    rhoa, other = np.stack(above), np.stack(below)
+    counts = np.unique(positives).size, np.unique(negatives).size, subjects
+    both = rhoa @ other.T
+    parts = _unbiased(counts[0]) * rhoa @ rhoa.T, _unbiased(counts[1]) * other @ other.T
+    covariance = parts[0] + parts[1] + _unbiased(subjects) * (both + both.T)
+    return Areas(np.array(values), covariance, *parts, counts)
 
 
-def _below(others: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def _below(others: Values, weights: Values, scores: Values) -> Values:
     """For each of ``scores`` the share of ``others`` that are lower, those equal counted half."""
-    ranked = np.sort(others)
-    lower, not_higher = (np.searchsorted(ranked, scores, side) for side in ("left", "right"))
-    return (lower + not_higher) / (2 * others.size)
+    order = np.argsort(others, kind="stable")
+    share = np.r_[0.0, np.cumsum(weights[order])]
+    share /= share[-1]
+    lower, not_higher = (np.searchsorted(others[order], scores, side) for side in ("left", "right"))
+    below: Values = (share[lower] + share[not_higher]) / 2
+    return below
 
 
 def _unbiased(count: int) -> float:
     return count / (count - 1) if count > 1 else math.nan
 
 
-def area_interval(
-    labels: NDArray[np.bool_], scores: NDArray[np.float64], groups: NDArray[np.intp]
-) -> tuple[float, float]:
-    """95 % interval of the ROC AUC: normal on the scale of its log odds, so within 0 and 1.
+def area_estimate(
+    labels: NDArray[np.bool_],
+    scores: Values,
+    groups: NDArray[np.intp],
+    weights: Values | None = None,
+) -> Estimate:
+    """ROC AUC with its 95 % interval: Student's t on the scale of log odds, so within 0 and 1.
 
     Where the classes are apart altogether no variance is seen, and the bound is the area that would
-    still be compatible with it (Newcombe 2006, Stat Med 25:559-573, method 5, with patients for
-    cases). NaN where a class is absent or of one patient.
+    still be compatible with it (Newcombe 2006, Stat Med 25:559-573, method 5, with subjects for
+    cases). No interval where a class is absent or of one subject, or all scores are equal.
     """
     if labels.all() or not labels.any():
-        return _NOWHERE
-    areas = roc_areas(labels, scores[None], groups)
-    area, variance = float(areas.values[0]), float(areas.covariance[0, 0])
-    of_classes = [np.unique(groups[members]).size for members in (labels, ~labels)]
-    if math.isnan(variance) or min(of_classes) < 2:
-        return _NOWHERE
+        return Estimate(math.nan, note=ONE_CLASS)
+    areas = roc_areas(labels, scores[None], groups, weights)
+    area = float(areas.values[0])
+    if min(area, 1 - area) < _ROUNDING:
+        area = float(round(area))
+    error, freedom = areas.error(np.ones(1))
+    few = min(areas.subjects[:2])
+    if few < 2:
+        return Estimate(area, note="no interval: the hips of a class are of one subject.")
+    if scores.min() == scores.max():
+        return Estimate(area, note="no interval: all scores are equal.")
     if area in {0.0, 1.0}:
-        bound = _bound_of_perfection(*of_classes)
-        return (bound, 1.0) if area == 1 else (0.0, 1 - bound)
-    odds = math.log(area / (1 - area))
-    reach = student(min(of_classes) - 1) * math.sqrt(max(variance, 0.0)) / (area * (1 - area))
-    return _share(odds - reach), _share(odds + reach)
+        bound = bound_of_perfection(*areas.subjects[:2])
+        return Estimate(
+            area,
+            *((bound, 1.0) if area == 1 else (0.0, 1 - bound)),
+            note="one-sided: the classes do not overlap.",
+            method="Newcombe's bound for subjects",
+        )
+    if error == 0:
+        return Estimate(area, note="no interval: subjects do not differ.")
+    method = "Obuchowski's variance, Student's t of Satterthwaite's degrees, log odds scale"
+    return Estimate(area, *on_scale(area, student(freedom) * error, "log odds"), method=method)
 
 
-def _share(log_odds: float) -> float:
-    return 1 / (1 + math.exp(-log_odds)) if log_odds > -700 else 0.0
+ONE_CLASS = "undefined: all hips are of one class."
 
 
-def _bound_of_perfection(positives: int, negatives: int) -> float:
+def bound_of_perfection(positives: int, negatives: int) -> float:
     """The lowest area from which an area of one is 1.96 standard errors away."""
     low, high = 0.5, 1.0
     half = (positives + negatives) / 2 - 1
@@ -402,7 +517,7 @@ def _bound_of_perfection(positives: int, negatives: int) -> float:
     return (low + high) / 2
 
 
-# Bands around ROC, precision-recall and decision curves: where those of resampled patients run.
+# Bands around ROC, precision-recall and decision curves: where those of resampled subjects run.
 
 Kind = Literal["roc", "pr"]
 RESAMPLES = 500
@@ -410,7 +525,7 @@ PLACES = 101
 
 
 class Band(NamedTuple):
-    """95 % of the curves of resampled patients lie between ``low`` and ``high`` at each ``x``."""
+    """95 % of the curves of resampled subjects lie between ``low`` and ``high`` at each ``x``."""
 
     x: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -420,14 +535,14 @@ class Band(NamedTuple):
 def curve_band(
     truth: NDArray[np.int_], score: NDArray[np.float64], groups: NDArray[np.intp], kind: Kind
 ) -> Band | None:
-    """The band of a curve, point by point; None where one patient or class says nothing.
+    """The band of a curve, point by point; None where one subject or class says nothing.
 
     Parameters
     ----------
     truth, score
         Labels 0 and 1, and probabilities of rHOA.
     groups
-        Patient of each hip, as whole numbers 0, 1, ... without gaps.
+        Subject of each hip, as whole numbers 0, 1, ... without gaps.
     kind
         ``"roc"``: sensitivity over 1 - specificity; ``"pr"``: precision over recall.
 
@@ -463,7 +578,7 @@ def benefit_band(
     groups: NDArray[np.intp],
     thresholds: NDArray[np.float64],
 ) -> Band | None:
-    """The band of a decision curve's net benefit, point by point; None of one patient.
+    """The band of a decision curve's net benefit, point by point; None of one subject.
 
     Parameters
     ----------

@@ -14,41 +14,37 @@ import numpy as np
 from rhoa.cohort.partition import NO_GROUP, named_groups
 from rhoa.errors import ParameterError, require_choice, require_count
 from rhoa.evaluation.intervals import (
-    area_interval,
-    bca_interval,
+    ONE_CLASS,
+    Estimate,
+    area_estimate,
+    bound_of_perfection,
+    clopper_pearson,
+    jackknife,
     left_out_weights,
     mean_interval,
-    percentile_interval,
     proportion_interval,
-    resampled_weights,
-    strata_of,
+    too_few,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import ArrayLike, NDArray
 
-    from rhoa.evaluation.intervals import ProportionMethod
+    from rhoa.evaluation.intervals import ProportionMethod, Scale
 
     Counts = NDArray[np.float64]
 
 
 # What an evaluation holds: figures with intervals, counts, a baseline, and warnings.
 
-IntervalMethod = Literal["auto", "exact", "bca", "percentile"]
-INTERVAL_METHODS: tuple[IntervalMethod, ...] = ("auto", "exact", "bca", "percentile")
+IntervalMethod = Literal["auto", "exact"]
+INTERVAL_METHODS: tuple[IntervalMethod, ...] = ("auto", "exact")
 Definitions = Literal["standard", "paper"]
 DEFINITIONS: tuple[Definitions, ...] = ("standard", "paper")
 
 # With fewer hips than this in a class, one hip moves recall or specificity by over three points.
 SMALL_CLASS = 30
-
-
-class Estimate(NamedTuple):
-    """A value and its 95 % interval; NaN where undefined."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Confusion(NamedTuple):
@@ -99,21 +95,29 @@ def finite(value: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """How good a set of scores is; every figure is an `Estimate` and, but for MCC, a share of one.
+    """How good a set of scores is; every figure is an `Estimate`.
 
     ``precision`` = tp / (tp + fp), ``recall`` = ``sensitivity`` = tp / (tp + fn), ``specificity`` =
     tn / (tn + fp), ``balanced_accuracy`` = (recall + specificity) / 2, ``f1`` = 2 tp / (2 tp + fp +
     fn), ``mcc`` is Matthews' correlation of label and answer. ``pr_auc`` is the average precision:
     the sum over thresholds of precision times the gain in recall. ``roc_auc`` counts a tie as half.
-    ``brier`` is the mean squared difference of score and label; ``ece`` the expected calibration
-    error: the mean absolute difference of mean score and share of rHOA, over ten equal bins of the
-    score, weighted by their hips. Scores of few hips make it larger than it is.
+    ``brier`` is the mean squared difference of score and label.
 
-    ``groups`` is the number of patients (or hips, where none were given), ``excluded`` the number
-    of resamples left out because one class was not drawn. ``baseline`` is what the larger class as
-    the answer for all would score, ``warnings`` what a reader must know beside these figures.
-    ``standard`` is None, or where ``definitions`` is ``"paper"`` the evaluation by the standard
-    definitions.
+    Calibration: ``calibration_slope`` is that of a logistic regression of the labels on the scores'
+    log odds (1 is right; below 1 scores are too extreme), ``calibration_intercept`` the shift of
+    the log odds that makes mean score and share of rHOA equal (calibration in the large; 0 is
+    right), ``oe_ratio`` rHOA hips observed over those expected, the sum of scores.
+    ``calibration_error`` is the root mean square of the difference of mean score and share of rHOA
+    over ten equal bins of the score, without what chance adds to it. ``ece``, the expected
+    calibration error, is the mean absolute difference over the same bins; chance makes it larger
+    than zero for every model, so it has no interval, but ``ece_expected``, its mean for a
+    calibrated model with these scores and subjects, and ``ece_p``, how often such a model shows one
+    as large.
+
+    ``groups`` is the number of subjects (or hips, where none were given). ``baseline`` is what the
+    larger class as the answer for all would score, ``warnings`` what a reader must know beside
+    these figures. ``standard`` is None, or where ``definitions`` is ``"paper"`` the evaluation by
+    the standard definitions.
     """
 
     accuracy: Estimate
@@ -126,7 +130,13 @@ class Evaluation:
     roc_auc: Estimate
     pr_auc: Estimate
     brier: Estimate
+    calibration_slope: Estimate
+    calibration_intercept: Estimate
+    oe_ratio: Estimate
+    calibration_error: Estimate
     ece: Estimate
+    ece_expected: float
+    ece_p: float
     confusion: Confusion
     baseline: Baseline
     hips: int
@@ -134,7 +144,6 @@ class Evaluation:
     threshold: float
     interval: IntervalMethod
     resamples: int
-    excluded: int = 0
     warnings: tuple[str, ...] = ()
     definitions: Definitions = "standard"
     standard: Evaluation | None = None
@@ -248,14 +257,15 @@ def of_paper(tn: Counts, fp: Counts, fn: Counts, tp: Counts) -> Averages:
 
 # All figures for many weightings of the hips at once.
 #
-# The value of a figure has all weights one, a bootstrap resample has the number of times each hip
-# was drawn, a jackknife has zeros for the patient that is left out.
+# The value of a figure has the hips' own weights, a jackknife has zeros for the subject that is
+# left out.
 
 CALIBRATION_BINS = 10
+_NO_HIPS = 1e-12  # expected rHOA hips, below which their ratio to those observed is undefined
 
 NAMES = (
     *("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "mcc"),
-    *("roc_auc", "pr_auc", "brier", "ece"),
+    *("roc_auc", "pr_auc", "brier", "ece", "oe_ratio"),
     *("paper_precision", "paper_recall", "paper_f1", "paper_pr_auc"),
 )
 
@@ -274,13 +284,14 @@ class WeightedFigures:
         called = scores >= threshold
         cells = [~called & ~labels, called & ~labels, ~called & labels, called & labels]
         self.cells = np.stack(cells, axis=1).astype(np.float64)  # hips x (tn, fp, fn, tp)
-        bins = np.minimum((scores * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+        bins = bin_of(scores, bin_edges(CALIBRATION_BINS))
         error = scores - self.positive
         self.errors = np.zeros((scores.size, 1 + CALIBRATION_BINS))  # squared, then by bin
         self.errors[:, 0] = error**2
         self.errors[np.arange(scores.size), 1 + bins] = error
         first = np.r_[True, scores[1:] != scores[:-1]]
         self.first_of_tie = np.flatnonzero(first)
+        self.scores = scores
 
     def __call__(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Figures ``(rows, NAMES)`` for ``weights`` ``(rows, hips)``."""
@@ -288,10 +299,12 @@ class WeightedFigures:
         plain, standard, paper = rates(*cells), of_positives(*cells), of_paper(*cells)
         roc_auc, pr_auc, paper_pr_auc = self._areas(weights)
         errors, total = weights @ self.errors, weights.sum(axis=1)
+        expected = weights @ self.scores
         columns = [
             *(plain.accuracy, plain.balanced_accuracy, standard.precision, standard.recall),
             *(plain.specificity, standard.f1, plain.mcc, roc_auc, pr_auc),
             *(ratio(errors[:, 0], total), ratio(np.abs(errors[:, 1:]).sum(axis=1), total)),
+            ratio(weights @ self.positive, np.where(expected > _NO_HIPS, expected, 0)),
             *(paper.precision, paper.recall, paper.f1, paper_pr_auc),
         ]
         return np.stack(columns, axis=1)
@@ -300,14 +313,6 @@ class WeightedFigures:
         """Weighted hips ``(tn, fp, fn, tp)``, one column per row of weights."""
         cells: NDArray[np.float64] = (weights @ self.cells).T
         return cells
-
-    def has_every_class(self, weights: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether each row weighs every class that the labels have."""
-        positive, total = weights @ self.positive, weights.sum(axis=1)
-        present = np.ones(len(weights), bool)
-        if self.labels.any():
-            present &= positive > 0
-        return present if self.labels.all() else present & (positive < total)
 
     def _areas(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
         """ROC AUC, average precision and the paper's PR area; equal scores enter together."""
@@ -348,6 +353,128 @@ def values_of(
     return dict(zip(NAMES, values.tolist(), strict=True))
 
 
+# Calibration: bins of the score, regression of labels on log odds, and what chance alone shows.
+
+_LARGEST_LOG_ODDS = 36.0  # beyond this a double is one: scores of 0 and 1 stay finite
+_STEPS = 100
+
+
+def bin_edges(bins: int) -> NDArray[np.float64]:
+    """Edges of ``bins`` equal bins of the score: the doubles that tenths such as .3 are read as."""
+    edges: NDArray[np.float64] = np.arange(bins + 1) / bins
+    return edges
+
+
+def bin_of(scores: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The bin of each score; one on an edge is of the upper bin, 1 of the last."""
+    place: NDArray[np.intp] = np.searchsorted(edges, scores, side="right") - 1
+    return np.clip(place, 0, edges.size - 2)
+
+
+def log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of probabilities; those of 0 and 1 are large but finite."""
+    from scipy.special import logit
+
+    odds: NDArray[np.float64] = logit(scores)
+    return np.clip(odds, -_LARGEST_LOG_ODDS, _LARGEST_LOG_ODDS)
+
+
+def separated(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> bool:
+    """Whether no score of a class lies among those of the other, so that no slope is likeliest."""
+    rhoa, other = scores[labels], scores[~labels]
+    return bool(rhoa.min() >= other.max() or rhoa.max() <= other.min())
+
+
+class Regression(NamedTuple):
+    """A logistic regression: its coefficients, and those with each subject left out in turn."""
+
+    coefficients: NDArray[np.float64]
+    left_out: NDArray[np.float64]
+
+
+def regress(
+    design: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    groups: NDArray[np.intp],
+    weights: NDArray[np.float64],
+    offset: NDArray[np.float64] | float = 0.0,
+) -> Regression:
+    """The likeliest logistic regression of labels on the columns of ``design``, which must exist.
+
+    Each subject is left out by one step of Newton's method from the coefficients of all, whose
+    jackknife is the sandwich estimate that corrects for few clusters (CR3).
+
+    References
+    ----------
+    Bell and McCaffrey 2002, Bias reduction in standard errors for linear regression with
+    multi-stage samples, Surv Methodol 28:169-181.
+    """
+    from scipy.special import expit
+
+    outer = design[:, :, None] * design[:, None, :]
+    signed = np.where(labels, 1, -1)
+
+    def loss(given: NDArray[np.float64]) -> float:
+        return float(weights @ np.logaddexp(0, -signed * (design @ given + offset)))
+
+    beta = np.zeros(design.shape[1])
+    current = loss(beta)
+    for _ in range(_STEPS):
+        chance = expit(design @ beta + offset)
+        slope = weights * (labels - chance)
+        curve = np.einsum("i,ijk->jk", weights * chance * (1 - chance), outer)
+        step = np.linalg.lstsq(curve, slope @ design, rcond=None)[0]
+        while loss(beta + step) > current and np.abs(step).max() > 1e-12:
+            step = step / 2
+        beta, current = beta + step, min(current, loss(beta + step))
+        if np.abs(step).max() < 1e-10 * (1 + np.abs(beta).max()):
+            break
+    chance = expit(design @ beta + offset)
+    pull, bend = weights * (labels - chance), weights * chance * (1 - chance)
+    count = int(groups.max()) + 1
+    of_subjects = np.zeros((count, beta.size))
+    np.add.at(of_subjects, groups, pull[:, None] * design)
+    bends = np.zeros((count, beta.size, beta.size))
+    np.add.at(bends, groups, bend[:, None, None] * outer)
+    with np.errstate(all="ignore"):
+        left = bends.sum(axis=0) - bends
+        moved = np.linalg.pinv(left, hermitian=True) @ of_subjects[:, :, None]
+    return Regression(beta, beta - moved[:, :, 0])
+
+
+def calibrated_labels(
+    labels: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    groups: NDArray[np.intp],
+    draws: int,
+    seed: int,
+) -> Iterator[NDArray[np.bool_]]:
+    """Labels that hips would have if each score were the probability that it says.
+
+    Blocks of rows ``(some, hips)``. Hips of a subject are drawn by one uniform number in a share of
+    pairs that makes labels of a subject depend on each other as much as they do in the data.
+    """
+    # Covariance of errors within subjects, over that of labels drawn by one number: pairs each.
+    count = int(groups.max()) + 1
+    error = labels - scores
+    seen = float((np.bincount(groups, error, count) ** 2).sum() - error @ error) / 2
+    order = np.lexsort((scores, groups))
+    sizes = np.bincount(groups, minlength=count)
+    larger = np.cumsum(sizes)[groups[order]] - 1 - np.arange(scores.size)
+    same = float(scores[order] @ larger)
+    same -= float((np.bincount(groups, scores, count) ** 2).sum() - scores @ scores) / 2
+    shared = min(1.0, max(0.0, seen / same)) if same > 0 else 0.0
+    random = np.random.default_rng(seed)
+    block = max(1, 300_000 // scores.size)
+    for start in range(0, draws, block):
+        rows = min(block, draws - start)
+        drawn = random.random((rows, scores.size))
+        if shared > 0:
+            common = random.random((rows, count))[:, groups]
+            drawn = np.where(random.random(drawn.shape) < math.sqrt(shared), common, drawn)
+        yield drawn < scores
+
+
 # Labels, scores and groups as arrays, or an error that says what is wrong with them.
 
 
@@ -357,7 +484,11 @@ def require_labels(y_true: ArrayLike) -> NDArray[np.bool_]:
     if labels.ndim != 1 or labels.size == 0:
         raise ParameterError(f"y_true must be a list of labels; got shape {labels.shape}.")
     if labels.dtype.kind not in "buif" or not np.isin(labels, (0, 1)).all():
-        raise ParameterError("y_true must hold 0 (no rHOA) and 1 (rHOA) only.")
+        absent = int(np.isnan(labels).sum()) if labels.dtype.kind == "f" else 0
+        said = f"; {absent} of {labels.size} are NaN: leave out hips without a label"
+        raise ParameterError(
+            f"y_true must hold 0 (no rHOA) and 1 (rHOA) only{said if absent else ''}."
+        )
     return labels.astype(bool)
 
 
@@ -373,14 +504,19 @@ def require_both_classes(labels: NDArray[np.bool_], purpose: str) -> None:
 def require_scores(
     y_score: ArrayLike, hips: int | None = None, *, name: str = "y_score"
 ) -> NDArray[np.float64]:
-    """``y_score`` as one probability a hip, of as many hips as there are labels."""
+    """``y_score`` as one probability a hip, of as many hips as there are labels.
+
+    Numbers of 32 or 16 bits are the shortest decimals that they print as, so that a score of .7
+    reaches a threshold of .7, and the bin that begins there, whatever holds it.
+    """
     scores = np.asarray(y_score)
     if scores.ndim != 1 or scores.dtype.kind not in "buif":
         raise ParameterError(
             f"{name} must be a list of numbers, the probability of rHOA of each hip; "
             f"got dtype {scores.dtype}, shape {scores.shape}."
         )
-    scores = scores.astype(np.float64)
+    short = scores.dtype.kind == "f" and scores.dtype.itemsize < 8
+    scores = (scores.astype(str) if short else scores).astype(np.float64)
     if hips is not None and scores.size != hips:
         raise ParameterError(f"y_true and {name} must be as long; got {hips} and {scores.size}.")
     wrong = int((~((scores >= 0) & (scores <= 1))).sum())  # counts NaN too
@@ -401,6 +537,22 @@ def require_groups(groups: ArrayLike | None, hips: int) -> NDArray[np.intp]:
             f"groups must name the patient of each of the {hips} hips; got shape {names.shape}."
         )
     return np.unique(named_groups(names), return_inverse=True)[1]
+
+
+def require_weights(sample_weight: ArrayLike | None, hips: int) -> NDArray[np.float64] | None:
+    """``sample_weight`` as one number >= 0 a hip, not all 0; None where none are given."""
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight)
+    if weights.shape != (hips,) or weights.dtype.kind not in "buif":
+        raise ParameterError(
+            f"sample_weight must be a number for each of the {hips} hips; got dtype "
+            f"{weights.dtype}, shape {weights.shape}."
+        )
+    weights = weights.astype(np.float64)
+    if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
+        raise ParameterError("sample_weight must be finite numbers >= 0, not all 0.")
+    return weights
 
 
 def require_threshold(threshold: object) -> float:
@@ -431,6 +583,7 @@ def require_validation(partition: ArrayLike | None, hips: int, purpose: str) -> 
 
 _FIGURES = tuple(name for name in NAMES if not name.startswith("paper_"))
 _PAPER = ("precision", "recall", "f1", "pr_auc")
+_SCALES: dict[str, Scale] = {"mcc": "Fisher's z", "brier": "log", "oe_ratio": "log"}
 
 
 def evaluate(
@@ -442,8 +595,8 @@ def evaluate(
     resamples: int = 2000,
     seed: int = 0,
     interval: IntervalMethod = "auto",
-    stratified: bool = False,
     definitions: Definitions = "standard",
+    sample_weight: ArrayLike | None = None,
 ) -> Evaluation:
     """How well scores tell rHOA from no rHOA, each figure with a 95 % interval.
 
@@ -452,53 +605,54 @@ def evaluate(
     y_true
         Label of each hip, 0 or 1 (rHOA).
     y_score
-        Probability of rHOA of each hip, in [0, 1].
+        Probability of rHOA of each hip, in [0, 1]. Scores of 32 or 16 bits are taken as the
+        shortest decimals that they print as; equal scores are ties, which no order breaks.
     groups
-        Patient of each hip. A resample draws patients, so hips of one patient stay together;
-        without groups each hip counts as a patient, and intervals are too narrow where patients
-        have several hips.
+        Subject of each hip. Intervals are over subjects, whose hips resemble each other; without
+        groups each hip counts as a subject, and intervals are too narrow where subjects have
+        several hips.
     threshold
         A hip is called rHOA where its score is at least this; choose it on validation hips
         (`rhoa.evaluation.choose_threshold`).
     resamples
-        Number of bootstrap resamples.
+        How often labels of a calibrated model are drawn for ``ece_expected`` and ``ece_p``.
     seed
-        Of the resampling.
+        Of these draws. Nothing else is random.
     interval
-        ``"auto"``: of the ROC AUC by DeLong, with groups by Obuchowski, on the scale of its log
-        odds; of shares and F1 by Wilson, with groups for the effective number of hips; of balanced
-        accuracy from the two Wilson intervals and their covariance; of other figures by the BCa
-        bootstrap. ``"exact"``: the same with Clopper-Pearson for Wilson. ``"bca"`` and
-        ``"percentile"``: all by that bootstrap.
-    stratified
-        Whether a resample keeps the numbers of patients with rHOA hips, without, and with both:
-        right where patients were chosen by their label. Where the cohort decides how many there
-        are, this makes intervals of precision, F1 and MCC too narrow.
+        ``"auto"``: of shares and F1 by Wilson for the effective number of hips; of balanced
+        accuracy from the two Wilson intervals and their covariance; of the ROC AUC by DeLong, with
+        groups by Obuchowski, and Student's t; of other figures by the jackknife of subjects and
+        Student's t. ``Estimate.method`` names it. ``"exact"``: the same with Clopper-Pearson for
+        Wilson.
     definitions
         ``"standard"``, or ``"paper"``: precision, recall, F1 and PR AUC as the tables of Gebre et
         al. 2022 have them, with the standard ones in ``.standard``. Their precision is the macro
         recall, their recall the macro precision, F1 the harmonic mean of both, and the area under
-        the PR curve lacks its first segment. All four by bootstrap.
+        the PR curve lacks its first segment. All four by the jackknife.
+    sample_weight
+        Of each hip in every figure, such as the number of hips of a population that it stands for;
+        hips of weight 0 are left out. Counts (``confusion``, ``hips``) are of hips, unweighted.
 
     Returns
     -------
     Evaluation
         A figure whose definition divides by zero is NaN (``precision`` where no hip is called
         rHOA). With one class only, both AUC, balanced accuracy, MCC and what divides by the absent
-        class are NaN. Resamples without one of the classes are excluded and counted. Intervals are
-        NaN where there is only one group, and where no resample differs from another: a bootstrap
-        learns nothing from hips that are all right.
+        class are NaN. With fewer than five subjects there are no intervals. ``Estimate.note`` gives
+        the reason, also of an interval that has one side only.
 
     Raises
     ------
     ParameterError
-        If nothing is given, lengths differ, a label is not 0 or 1, or a score is NaN or outside
-        [0, 1].
+        If nothing is given, lengths differ, a label is not 0 or 1 (NaN: a hip without a label), a
+        score is NaN or outside [0, 1], or a weight is below 0.
 
     References
     ----------
-    Field and Welsh 2007, Bootstrapping clustered data, J R Stat Soc B 69:369-390, and what
-    ``areas``, ``proportions`` and ``intervals`` of this package name.
+    What `rhoa.evaluation.intervals` names; docs/evaluation.md has the coverage of each interval.
+    Bröcker and Smith 2007, Increasing the reliability of reliability diagrams, Weather Forecast
+    22:651-661 (what a calibrated model shows). Cox 1958, Two further applications of a model for
+    binary regression, Biometrika 45:562-565 (slope and intercept).
 
     Examples
     --------
@@ -506,6 +660,8 @@ def evaluate(
     >>> result = evaluate([0, 0, 1, 1], [0.1, 0.6, 0.4, 0.9])
     >>> result.roc_auc.value, result.confusion
     (0.75, Confusion(tn=1, fp=1, fn=1, tp=1))
+    >>> result.roc_auc.note
+    'no interval: 4 subjects; at least 5 are needed.'
     >>> result.baseline.accuracy, result.warnings
     (0.5, ('2 rHOA and 2 other hips: with fewer than 30 of a class, read intervals, not values.',))
     """
@@ -516,27 +672,32 @@ def evaluate(
     require_count("resamples", resamples)
     require_choice("interval", interval, INTERVAL_METHODS)
     require_choice("definitions", definitions, DEFINITIONS)
-    order = np.argsort(-scores, kind="stable")
-    hips = _Hips(labels[order], scores[order], members[order], cutoff)
-    strata = strata_of(hips.labels, hips.groups) if stratified else None
-    bootstrap = _bootstrap(hips, strata, resamples, seed)
-    values = dict(zip(NAMES, bootstrap.values.tolist(), strict=True))
-    intervals = _intervals(hips, bootstrap, interval)
+    weights = require_weights(sample_weight, labels.size)
+    kept = np.flatnonzero(np.ones(labels.size, bool) if weights is None else weights > 0)
+    order = kept[np.argsort(-scores[kept], kind="stable")]
+    groups = np.unique(members[order], return_inverse=True)[1]
+    hips = _Hips(
+        labels[order], scores[order], groups, cutoff, None if weights is None else weights[order]
+    )
+    found = _estimates(hips, interval)
+    ece, expected, p = _calibration_error_of_chance(hips, resamples, seed)
 
     def by(chosen: Definitions, standard: Evaluation | None) -> Evaluation:
         own = {name: f"paper_{name}" for name in _PAPER} if chosen == "paper" else {}
-        sources = {name: own.get(name, name) for name in _FIGURES}
         return Evaluation(
-            **{name: Estimate(values[key], *intervals[key]) for name, key in sources.items()},
-            confusion=hips.confusion,
-            baseline=Baseline.of(float(labels.mean())),
-            hips=labels.size,
-            groups=int(members.max()) + 1,
+            **{name: found[own.get(name, name)] for name in _FIGURES if name != "ece"},
+            **_calibration(hips),
+            ece=ece,
+            ece_expected=expected,
+            ece_p=p,
+            confusion=Confusion(*hips.figures.cells.sum(axis=0).astype(int).tolist()),
+            baseline=Baseline.of(float(np.average(hips.labels, weights=hips.weights))),
+            hips=hips.labels.size,
+            groups=int(groups.max()) + 1,
             threshold=cutoff,
             interval=interval,
             resamples=resamples,
-            excluded=bootstrap.excluded,
-            warnings=_warnings(hips, values["accuracy"]),
+            warnings=_warnings(hips, found["accuracy"].value),
             definitions=chosen,
             standard=standard,
         )
@@ -605,82 +766,242 @@ class _Hips:
         scores: NDArray[np.float64],
         groups: NDArray[np.intp],
         threshold: float,
+        weights: NDArray[np.float64] | None,
     ) -> None:
         self.labels, self.scores, self.groups = labels, scores, groups
+        self.weights = weights
+        self.weight = np.ones(labels.size) if weights is None else weights
         self.called = scores >= threshold
         self.figures = WeightedFigures(labels, scores, threshold)
-
-    @property
-    def confusion(self) -> Confusion:
-        cells = self.figures.confusion(np.ones((1, self.labels.size)))
-        return Confusion(*cells.astype(int)[:, 0].tolist())
+        self.one_class = bool(labels.all() or not labels.any())
 
 
-class _Bootstrap(NamedTuple):
-    """Figures of the data, of each resample that has every class, of each jackknife part."""
-
-    values: NDArray[np.float64]
-    samples: NDArray[np.float64]
-    left_out: NDArray[np.float64]
-    excluded: int
-
-
-def _bootstrap(
-    hips: _Hips, strata: NDArray[np.intp] | None, resamples: int, seed: int
-) -> _Bootstrap:
-    (values,) = hips.figures(np.ones((1, hips.labels.size)))
-    nothing = np.empty((0, len(NAMES)))
-    if hips.groups.max() == 0:  # one patient says nothing about how patients differ
-        return _Bootstrap(values, nothing, nothing, 0)
-    found = []
-    for weights in resampled_weights(hips.groups, resamples, seed=seed, strata=strata):
-        complete = hips.figures.has_every_class(weights)
-        found.append(hips.figures(weights if complete.all() else weights[complete]))
-    samples = np.concatenate(found)
-    left_out = [hips.figures(weights) for weights in left_out_weights(hips.groups, strata)]
-    return _Bootstrap(
-        values, samples, np.concatenate([nothing, *left_out]), resamples - len(samples)
+def _estimates(hips: _Hips, method: IntervalMethod) -> dict[str, Estimate]:
+    """Each figure of `NAMES` with its interval."""
+    (values,) = hips.figures(hips.weight[None])
+    few = too_few(hips.groups)
+    if few:
+        return {
+            name: Estimate(value, note=_undefined(name, hips) if math.isnan(value) else few)
+            for name, value in zip(NAMES, values.tolist(), strict=True)
+        }
+    left_out = np.concatenate(
+        [hips.figures(weights * hips.weight) for weights in left_out_weights(hips.groups)]
     )
+    found = _closed_forms(hips, "wilson" if method == "auto" else "clopper-pearson")
+    estimates = {}
+    for name, value, left in zip(NAMES, values.tolist(), left_out.T, strict=True):
+        if math.isnan(value):
+            estimates[name] = Estimate(value, note=_undefined(name, hips))
+        elif name in found:
+            estimates[name] = found[name]
+        else:
+            estimates[name] = _at_the_end(name, value, hips) or jackknife(
+                value, left, _SCALES.get(name, "log odds")
+            )
+    return estimates
 
 
-def _intervals(
-    hips: _Hips, bootstrap: _Bootstrap, method: IntervalMethod
-) -> dict[str, tuple[float, float]]:
-    """Interval of each figure; NaN where its value is."""
-    columns = zip(NAMES, bootstrap.values, bootstrap.samples.T, bootstrap.left_out.T, strict=True)
-    intervals = {
-        name: percentile_interval(samples)
-        if method == "percentile"
-        else bca_interval(value, samples, left_out)
-        for name, value, samples, left_out in columns
+def _undefined(name: str, hips: _Hips) -> str:
+    if hips.one_class and name in {"roc_auc", "pr_auc", "balanced_accuracy", "mcc"}:
+        return ONE_CLASS
+    absent = {
+        "recall": "no hip is rHOA",
+        "specificity": "every hip is rHOA",
+        "precision": "no hip is called rHOA",
+        "mcc": "all hips are called alike",
+        "f1": "no hip is rHOA or called so",
+        "oe_ratio": "all scores are 0",
     }
-    if method in {"auto", "exact"} and hips.groups.max() > 0:
-        intervals |= _closed_forms(hips, "wilson" if method == "auto" else "clopper-pearson")
-    defined = np.isfinite(bootstrap.values)
-    return {
-        name: intervals[name] if known else (np.nan, np.nan)
-        for name, known in zip(NAMES, defined, strict=True)
-    }
+    return f"undefined: {absent.get(name, 'it divides by zero')}."
 
 
-def _closed_forms(hips: _Hips, method: ProportionMethod) -> dict[str, tuple[float, float]]:
-    """Intervals that need no resampling."""
+def _at_the_end(name: str, value: float, hips: _Hips) -> Estimate | None:
+    """A figure at the end of its scale, where the jackknife sees no variance; None elsewhere.
+
+    The other bound is the figure that the bounds of shares or of the ROC AUC would give.
+    """
+    labels, groups = hips.labels, hips.groups
+    one_sided = "one-sided: {}."
+    if name == "mcc" and abs(value) > 1 - 1e-12:
+        # The smallest shares of either class that are still compatible with all of it.
+        share = float(np.average(labels, weights=hips.weights))
+        lowest = [
+            clopper_pearson(1.0, float(np.unique(groups[own]).size))[0] for own in (labels, ~labels)
+        ]
+        tp, tn = share * lowest[0], (1 - share) * lowest[1]
+        bound = float(rates(*map(np.array, (tn, 1 - share - tn, share - tp, tp))).mcc)
+        ends = (bound, 1.0) if value > 0 else (-1.0, -bound)
+        note = one_sided.format("all hips are called " + ("right" if value > 0 else "wrong"))
+        return Estimate(value, *ends, note=note, method="Clopper-Pearson, subjects")
+    if name == "pr_auc" and value > 1 - 1e-12:
+        area = bound_of_perfection(*(np.unique(groups[own]).size for own in (labels, ~labels)))
+        bound = binormal_precision(area, float(np.average(labels, weights=hips.weights)))
+        note = one_sided.format("the classes do not overlap")
+        return Estimate(value, bound, 1.0, note=note, method="Newcombe's bound for subjects")
+    if name in {"brier", "oe_ratio"} and value in {0.0, 1.0}:
+        if value == 1 and name == "oe_ratio":
+            return None
+        low, high = clopper_pearson(value, float(np.unique(groups).size))
+        scale = 1.0 if name == "brier" else float(np.average(hips.scores, weights=hips.weights))
+        said = {
+            ("brier", 0.0): "every score is its label",
+            ("brier", 1.0): "every score is the other label",
+            ("oe_ratio", 0.0): "no hip is rHOA",
+        }[name, value]
+        return Estimate(
+            value,
+            low / scale,
+            high / scale,
+            note=one_sided.format(said),
+            method="Clopper-Pearson, subjects",
+        )
+    if name.startswith("paper_") and value in {0.0, 1.0}:
+        return Estimate(value, note="no interval: the figure is at the end of its scale.")
+    return None
+
+
+def binormal_precision(area: float, share: float) -> float:
+    """Average precision where scores of both classes are normal with one spread and this ROC AUC.
+
+    Examples
+    --------
+    >>> round(binormal_precision(0.5, 0.3), 6), round(binormal_precision(0.999999, 0.3), 4)
+    (0.3, 1.0)
+    """
+    from scipy.special import ndtr, ndtri
+
+    recall = (np.arange(2000) + 0.5) / 2000
+    missed = ndtr(ndtri(recall) - math.sqrt(2) * ndtri(area))
+    return float(np.mean(share * recall / (share * recall + (1 - share) * missed)))
+
+
+def _closed_forms(hips: _Hips, method: ProportionMethod) -> dict[str, Estimate]:
+    """Estimates that need no jackknife."""
     labels, called, groups = hips.labels, hips.called, hips.groups
+    named = f"{'Wilson' if method == 'wilson' else 'Clopper-Pearson'}, effective number of hips"
 
-    def share(right: NDArray[np.bool_], among: NDArray[np.bool_]) -> tuple[float, float]:
-        return proportion_interval(right[among], groups[among], method)
+    def bounded(value: float, low: float, high: float, said: str = named) -> Estimate:
+        ends = {0.0: "no hip counts for it", 1.0: "every hip counts for it"}
+        note = f"one-sided: {ends[value]}." if value in ends else ""
+        return Estimate(value, low, high, note=note, method=said)
+
+    def share(right: NDArray[np.bool_], among: NDArray[np.bool_]) -> Estimate:
+        weights = None if hips.weights is None else hips.weights[among]
+        chosen = right[among]
+        if not chosen.size:
+            return Estimate(math.nan)
+        value = (
+            float(chosen[0])
+            if chosen.all() or not chosen.any()
+            else float(np.average(chosen, weights=weights))
+        )
+        return bounded(value, *proportion_interval(chosen, groups[among], method, weights=weights))
 
     # F1 rises with tp / (tp + fp + fn), which is a share: of the hips that are or are called rHOA.
-    low, high = share(labels & called, labels | called)
-    return {
+    found = {
         "accuracy": share(labels == called, np.ones_like(labels)),
-        "precision": share(labels, called),
+        "precision": share(labels & called, called),
         "recall": share(called, labels),
         "specificity": share(~called, ~labels),
-        "f1": (2 * low / (1 + low), 2 * high / (1 + high)),
-        "balanced_accuracy": mean_interval(labels == called, labels, groups, method),
-        "roc_auc": area_interval(labels, hips.scores, groups),
+        "f1": share(labels & called, labels | called),
+        "roc_auc": area_estimate(labels, hips.scores, groups, hips.weights),
     }
+    jaccard = found["f1"]
+    value, low, high = (2 * part / (1 + part) for part in jaccard)
+    found["f1"] = bounded(value, low, high)
+    if not hips.one_class:
+        middle = (found["recall"].value + found["specificity"].value) / 2
+        low, high = mean_interval(labels == called, labels, groups, method, weights=hips.weights)
+        both = f"{named}; means of both classes by Zou and Donner"
+        found["balanced_accuracy"] = bounded(middle, low, high, both)
+    return found
+
+
+def _calibration(hips: _Hips) -> dict[str, Estimate]:
+    """Slope, intercept and debiased error with intervals over subjects."""
+    few = too_few(hips.groups)
+    odds, names = log_odds(hips.scores), ("calibration_slope", "calibration_intercept")
+    slope, intercept = (Estimate(math.nan, note=ONE_CLASS) for _ in names)
+    if not hips.one_class:
+        ones = np.ones(odds.size)
+        shift = regress(ones[:, None], hips.labels, hips.groups, hips.weight, odds)
+        intercept = jackknife(float(shift.coefficients[0]), shift.left_out[:, 0], "plain")
+        if odds.min() == odds.max():
+            slope = Estimate(math.nan, note="undefined: all scores are equal.")
+        elif separated(hips.labels, hips.scores):
+            slope = Estimate(
+                math.nan, note="undefined: the classes do not overlap, so no slope is likeliest."
+            )
+        else:
+            line = regress(np.stack([ones, odds], 1), hips.labels, hips.groups, hips.weight)
+            slope = jackknife(float(line.coefficients[1]), line.left_out[:, 1], "plain")
+    error = _debiased_error(hips)
+    found = {**dict(zip(names, (slope, intercept), strict=True)), "calibration_error": error}
+    if few:
+        return {
+            name: one if math.isnan(one.value) else Estimate(one.value, note=few)
+            for name, one in found.items()
+        }
+    return found
+
+
+def _debiased_error(hips: _Hips) -> Estimate:
+    """Root mean square of mean score less share of rHOA over bins, by products between subjects.
+
+    Hips of different subjects err independently, so products of their errors in a bin have the
+    square of its mean error as their mean: nothing is added by chance. Bins with hips of one
+    subject are left out. Where the mean square is below zero the error is 0.
+    """
+    count = int(hips.groups.max()) + 1
+    shape = count, CALIBRATION_BINS
+    flat = hips.groups * CALIBRATION_BINS + bin_of(hips.scores, bin_edges(CALIBRATION_BINS))
+    sums, sizes = (
+        np.bincount(flat, values, count * CALIBRATION_BINS).reshape(shape).astype(np.float64)
+        for values in (hips.weight * (hips.scores - hips.labels), hips.weight)
+    )
+
+    def square(left: Counts | float, size: Counts | float) -> Counts:
+        total, hips_in = sums.sum(axis=0) - left, sizes.sum(axis=0) - size
+        products = total**2 - ((sums**2).sum(axis=0) - left**2)
+        pairs = hips_in**2 - ((sizes**2).sum(axis=0) - size**2)
+        known = pairs > 1e-9 * np.maximum(hips_in, 1e-300) ** 2
+        mean = np.divide(products, pairs, out=np.zeros_like(products), where=known)
+        weight = np.where(known, hips_in, 0)
+        return ratio((mean * weight).sum(axis=-1), weight.sum(axis=-1))
+
+    value = float(square(0.0, 0.0))
+    if math.isnan(value):
+        return Estimate(value, note="undefined: no bin has hips of two subjects.")
+    found = jackknife(value, square(sums, sizes), "plain")
+    low, high = (math.sqrt(max(0.0, part)) for part in found[1:])
+    root = math.sqrt(max(0.0, value))
+    if math.isnan(found.low):
+        return Estimate(root, note=found.note)
+    note = "one-sided: no error beyond that of chance is seen." if low == 0 else ""
+    method = "jackknife of subjects, Student's t, scale of squares"
+    return Estimate(root, low, high, note=note, method=method)
+
+
+def _calibration_error_of_chance(
+    hips: _Hips, draws: int, seed: int
+) -> tuple[Estimate, float, float]:
+    """The ECE, its mean for a calibrated model, and how often such a one shows as much."""
+    bins = np.zeros((hips.scores.size, CALIBRATION_BINS))
+    bins[np.arange(hips.scores.size), bin_of(hips.scores, bin_edges(CALIBRATION_BINS))] = 1
+    bins *= hips.weight[:, None] / hips.weight.sum()
+
+    def ece(labels: NDArray[np.bool_]) -> NDArray[np.float64]:
+        error: NDArray[np.float64] = np.abs((hips.scores - labels) @ bins).sum(axis=1)
+        return error
+
+    seen = float(ece(hips.labels[None])[0])
+    drawn = np.concatenate(
+        [ece(one) for one in calibrated_labels(hips.labels, hips.scores, hips.groups, draws, seed)]
+    )
+    p = (1 + int((drawn >= seen - 1e-12).sum())) / (1 + draws)
+    note = "no interval: chance alone makes it larger than 0; see ece_expected and ece_p."
+    return Estimate(seen, note=note), float(drawn.mean()), p
 
 
 def _warnings(hips: _Hips, accuracy: float) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""How well two readings agree: kappa, limits, means, with intervals that resample subjects.
+"""How well two readings agree: kappa, limits, means, with intervals over subjects.
 
-Bounds of an interval are NaN where resamples do not define it: of one subject, where the statistic
-is undefined in every resample, and where no two resamples differ, as of readers who agree on every
-hip.
+Intervals are the jackknife's over subjects with Student's t. `Estimate.note` says why one is
+undefined (fewer than five subjects, or all of them alike) or one-sided (readers who agree on every
+hip).
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from rhoa.errors import ParameterError, ReviewError, require_choice, require_count
-from rhoa.evaluation.intervals import percentile_interval, resampled_weights
-from rhoa.evaluation.metrics import Estimate
+from rhoa.errors import ParameterError, ReviewError, require_choice
+from rhoa.evaluation.intervals import (
+    Estimate,
+    clopper_pearson,
+    jackknife,
+    left_out_weights,
+    too_few,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -22,14 +27,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from rhoa.evaluation.intervals import Scale
+
     Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
-# How well two readings agree, with intervals that resample subjects: kappa, limits, means.
+# How well two readings agree, with intervals over subjects: kappa, limits, means.
 
 Weighting = Literal["none", "linear", "quadratic"]
 WEIGHTINGS: tuple[Weighting, ...] = ("none", "linear", "quadratic")
-RESAMPLES = 2000
 LIMIT_SD = 1.96
 """Limits of agreement are the bias plus and minus this many standard deviations."""
 
@@ -49,7 +55,6 @@ def kappa(
     groups: Sequence[Hashable],
     categories: int = 5,
     weighting: Weighting = "none",
-    resamples: int = RESAMPLES,
 ) -> Estimate:
     """Cohen's kappa of two readings: agreement beyond what their marginal shares would give.
 
@@ -58,25 +63,23 @@ def kappa(
     first, second
         Category of each hip, 0 to ``categories - 1``.
     groups
-        Subject of each hip: subjects are resampled, with all their hips.
+        Subject of each hip.
     categories
         How many there are, such as 5 Kellgren-Lawrence grades.
     weighting
         Of a disagreement: ``"none"`` counts each alike, ``"linear"`` by the number of categories
         between, ``"quadratic"`` by its square.
-    resamples
-        Of the percentile bootstrap.
 
     Returns
     -------
     Estimate
-        NaN where both readings use the same single category. Resamples of which this holds are
-        left aside.
+        NaN where both readings use the same single category. Readings that agree on every hip have
+        a lower bound: of as many subjects, that share of hips could disagree by one category.
 
     Raises
     ------
     ParameterError
-        If the lengths differ, a category is out of its range, or ``resamples`` is not at least 1.
+        If the lengths differ, or a category is out of its range.
 
     References
     ----------
@@ -103,7 +106,16 @@ def kappa(
             chance = (expected * cost).sum((1, 2))
             return np.asarray(1 - total * (table * cost).sum((1, 2)) / chance)
 
-    return _estimate(statistic, groups, len(pairs), resamples)
+    found = _estimate(statistic, groups, len(pairs), "Fisher's z")
+    if found.value != 1 or too_few(_numbers(groups)):
+        return found
+    # The largest share of hips that could disagree, by one category: of subjects, 0 did.
+    share = clopper_pearson(0.0, len(set(groups)))[1]
+    table = pairs.mean(0).reshape(categories, categories)
+    chance = float((np.outer(table.sum(1), table.sum(0)) * cost).sum())
+    note = "one-sided: the readings agree on every hip."
+    low = max(-1.0, 1 - share / chance)
+    return Estimate(1.0, low, 1.0, note=note, method="Clopper-Pearson, subjects")
 
 
 def specific_agreement(
@@ -112,7 +124,6 @@ def specific_agreement(
     *,
     groups: Sequence[Hashable],
     category: int,
-    resamples: int = RESAMPLES,
 ) -> Estimate:
     """Of hips that either reading puts into a category, weighted by both: how many the other does.
 
@@ -124,7 +135,13 @@ def specific_agreement(
     """
     one, other = np.asarray(first) == category, np.asarray(second) == category
     _length(one, other)
-    return ratio(2.0 * (one & other), one * 1.0 + other, groups=groups, resamples=resamples)
+    found = ratio(2.0 * (one & other), one * 1.0 + other, groups=groups, scale="log odds")
+    users = {group for group, used in zip(groups, one | other, strict=True) if used}
+    if found.value not in {0.0, 1.0} or too_few(_numbers(groups)):
+        return found
+    bounds = clopper_pearson(found.value, len(users))
+    note = f"one-sided: the readings {'always' if found.value else 'never'} agree on it."
+    return Estimate(found.value, *bounds, note=note, method="Clopper-Pearson, subjects")
 
 
 def ratio(
@@ -132,7 +149,7 @@ def ratio(
     wholes: ArrayLike,
     *,
     groups: Sequence[Hashable],
-    resamples: int = RESAMPLES,
+    scale: Scale = "plain",
 ) -> Estimate:
     """The sum of ``parts`` over the sum of ``wholes``."""
     part, whole = np.asarray(parts, np.float64), np.asarray(wholes, np.float64)
@@ -141,17 +158,15 @@ def ratio(
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray((weights @ part) / (weights @ whole))
 
-    return _estimate(statistic, groups, _length(part, whole), resamples)
+    return _estimate(statistic, groups, _length(part, whole), scale)
 
 
-def mean(values: ArrayLike, *, groups: Sequence[Hashable], resamples: int = RESAMPLES) -> Estimate:
+def mean(values: ArrayLike, *, groups: Sequence[Hashable]) -> Estimate:
     """The mean of ``values``."""
-    return ratio(values, np.ones_like(values, np.float64), groups=groups, resamples=resamples)
+    return ratio(values, np.ones_like(values, np.float64), groups=groups)
 
 
-def bland_altman(
-    differences: ArrayLike, *, groups: Sequence[Hashable], resamples: int = RESAMPLES
-) -> BlandAltman:
+def bland_altman(differences: ArrayLike, *, groups: Sequence[Hashable]) -> BlandAltman:
     """Bias and limits of agreement of paired differences; of one difference no limits (NaN).
 
     References
@@ -178,27 +193,34 @@ def bland_altman(
         return limit
 
     lower, upper = (
-        _estimate(statistic(sds), groups, len(values), resamples) for sds in (-LIMIT_SD, LIMIT_SD)
+        _estimate(statistic(sds), groups, len(values), "plain") for sds in (-LIMIT_SD, LIMIT_SD)
     )
-    return BlandAltman(mean(values, groups=groups, resamples=resamples), lower, upper)
+    return BlandAltman(mean(values, groups=groups), lower, upper)
 
 
 def _estimate(
-    statistic: Statistic, groups: Sequence[Hashable], length: int, resamples: int
+    statistic: Statistic, groups: Sequence[Hashable], length: int, scale: Scale
 ) -> Estimate:
-    """The statistic of all hips, and its percentile interval over resampled subjects."""
-    require_count("resamples", resamples)
+    """The statistic of all hips, and its interval over subjects."""
     if len(groups) != length:
         raise ParameterError(f"groups must be one for each of {length} hips; got {len(groups)}.")
     if not length:
-        return Estimate(np.nan, np.nan, np.nan)
-    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    of = np.array([numbers[group] for group in groups], np.intp)
+        return Estimate(np.nan, note="undefined: there are no hips.")
+    of = _numbers(groups)
     value = float(statistic(np.ones((1, length)))[0])
-    if len(numbers) < 2 or np.isnan(value):
-        return Estimate(value, np.nan, np.nan)
-    drawn = np.concatenate([statistic(w) for w in resampled_weights(of, resamples, seed=0)])
-    return Estimate(value, *percentile_interval(drawn))
+    if np.isnan(value):
+        return Estimate(value, note="undefined: it divides by zero.")
+    if few := too_few(of):
+        return Estimate(value, note=few)
+    if scale != "plain" and abs(value) in {0.0, 1.0}:
+        scale = "plain"
+    return jackknife(value, np.concatenate([statistic(w) for w in left_out_weights(of)]), scale)
+
+
+def _numbers(groups: Sequence[Hashable]) -> NDArray[np.intp]:
+    """Subject of each hip as a whole number."""
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    return np.array([numbers[group] for group in groups], np.intp)
 
 
 def _categories(values: ArrayLike, count: int) -> NDArray[np.intp]:

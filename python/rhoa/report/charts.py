@@ -1,14 +1,15 @@
 """Every chart of the report as a plain function that returns a matplotlib figure, for papers.
 
-charts.roc_curves(curves).savefig("figure-3.pdf")
+charts.rank_curves(curve, others=others).savefig("figure-3.pdf")
 """
 
 from __future__ import annotations
 
+import io
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from rhoa.evaluation.intervals import curve_band
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -28,14 +28,13 @@ if TYPE_CHECKING:
     from rhoa.evaluation.saliency import OcclusionExample
 
 DOTS_PER_INCH = 160
-# Loss of a model that answers 0.5 for every hip; losses above LOSS_TOP leave the frame.
-CHANCE_LOSS = math.log(2)
-LOSS_TOP = 2.0
+CHANCE_LOSS = math.log(2)  # of a model that answers 0.5 for every hip
+FONT = 7.5
 
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Inks of a chart: text, guides, and one colour a model (told apart by the colour-blind)."""
+    """Inks of a chart: text, guides, and colours that the colour-blind can distinguish."""
 
     ink: str
     guide: str
@@ -48,52 +47,86 @@ LIGHT = Palette(
 DARK = Palette(
     "#e4dfd4", "#7d776c", ("#69b6ea", "#ff9b5e", "#45cfa2", "#e59ad4", "#e6c34f", "#aeb8c2")
 )
-DASHES: tuple[Any, ...] = (
-    *("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 1.5, 1, 1.5)), (0, (2, 2))),
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankCurve:
-    """Scores of one model on one set, and what the legend says of them.
+    """Scores of one model on one set, its name, and its areas as they are printed over the panels.
 
     With ``groups``, the patient of each hip as whole numbers without gaps, the curve has a band.
     """
 
-    legend: str
+    name: str
     truth: NDArray[np.int_]
     score: NDArray[np.float64]
     groups: NDArray[np.intp] | None = None
+    roc: str = ""
+    pr: str = ""
 
 
-def roc_curves(curves: Sequence[RankCurve], *, palette: Palette = LIGHT) -> Figure:
-    """ROC curves of all models with bands of 95 % of resampled patients; the paper's Figure 3."""
-    with _blank((3.9, 4.1 + 0.17 * len(curves)), palette) as figure:
-        axes = _square(figure)
-        axes.plot([0, 1], [0, 1], color=palette.guide, linewidth=0.8, linestyle=":")
-        axes.set(xlabel="1 \N{MINUS SIGN} specificity", ylabel="Sensitivity (recall)")
-        _draw_ranks(figure, axes, curves, "roc", palette)
-    return figure
+class ReaderPoint(NamedTuple):
+    """Where a reader, whose answers have no threshold, lies in a curve's panels."""
+
+    name: str
+    specificity: float
+    recall: float
+    precision: float
 
 
-def precision_recall_curves(curves: Sequence[RankCurve], *, palette: Palette = LIGHT) -> Figure:
-    """Precision-recall curves of all models with bands of 95 % of resampled patients."""
-    with _blank((3.9, 4.1 + 0.17 * len(curves)), palette) as figure:
-        axes = _square(figure)
-        if curves:
-            share = curves[0].truth.mean()
-            axes.axhline(share, color=palette.guide, linewidth=0.8, linestyle=":")
-        axes.set(xlabel="Recall (sensitivity)", ylabel="Precision")
-        _draw_ranks(figure, axes, curves, "pr", palette)
+def rank_curves(
+    curve: RankCurve,
+    *,
+    others: Sequence[RankCurve] = (),
+    readers: Sequence[ReaderPoint] = (),
+    palette: Palette = LIGHT,
+) -> Figure:
+    """ROC and precision-recall curve of one model; the paper's Figure 3, one model a panel.
+
+    Its band holds 95 % of the curves of resampled patients. ``others`` are thin grey lines behind
+    it, ``readers`` crosses with their names.
+    """
+    with _blank((3.4, 1.95), palette) as figure:
+        panels = figure.subplots(1, 2)
+        panels[0].plot([0, 1], [0, 1], color=palette.guide, linewidth=0.8, linestyle=":")
+        panels[1].axhline(curve.truth.mean(), color=palette.guide, linewidth=0.8, linestyle=":")
+        labels = ("1 \N{MINUS SIGN} specificity", "Recall"), ("Recall", "Precision")
+        kinds: tuple[Literal["roc", "pr"], ...] = ("roc", "pr")
+        for axes, kind, (across, up) in zip(panels, kinds, labels, strict=True):
+            style: dict[str, Any] = {"drawstyle": "default" if kind == "roc" else "steps-post"}
+            for other in others:
+                points = rank_points(other, kind)
+                axes.plot(*points, color=palette.guide, linewidth=0.5, alpha=0.7, **style)
+            band = None
+            if curve.groups is not None:
+                band = curve_band(curve.truth, curve.score, curve.groups, kind)
+            if band is not None:
+                axes.fill_between(*band, color=palette.series[0], alpha=0.18, linewidth=0)
+            axes.plot(*rank_points(curve, kind), color=palette.series[0], linewidth=1.6, **style)
+            for number, reader in enumerate(readers):
+                x = 1 - reader.specificity if kind == "roc" else reader.recall
+                y = reader.recall if kind == "roc" else reader.precision
+                if math.isfinite(x) and math.isfinite(y):
+                    name = _literal(reader.name)
+                    place = (4, -8 if number % 2 else 3)
+                    axes.plot(x, y, "x", color=palette.series[1], markersize=5)
+                    axes.annotate(name, (x, y), place, textcoords="offset points", fontsize=6.5)
+            axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
+            axes.set(xticks=np.linspace(0, 1, 3), yticks=np.linspace(0, 1, 3))
+            axes.set(xlabel=across, ylabel=up)
+            axes.set_title(_literal(getattr(curve, kind)), fontsize=FONT)
+        figure.suptitle(_literal(curve.name), fontsize=FONT + 1, fontweight="bold")
     return figure
 
 
 def learning_curves(
     history: Mapping[str, NDArray[np.float64]], *, palette: Palette = LIGHT
 ) -> Figure:
-    """Loss and accuracy by iteration, of training batches and of the validation set."""
-    iteration = history["iteration"]
-    with _blank((2.6, 2.9), palette) as figure:
+    """Loss and accuracy by iteration and epoch, of training batches and of the validation set.
+
+    The frame holds every validation loss; losses of single training batches may leave it.
+    """
+    iteration, epoch = history["iteration"], history["epoch"]
+    with _blank((1.7, 2.5), palette) as figure:
         above, below = figure.subplots(2, 1, sharex=True)
         for axes, quantity in ((above, "loss"), (below, "accuracy")):
             seen = np.isfinite(history[f"val_{quantity}"])
@@ -109,17 +142,42 @@ def learning_curves(
             )
             axes.set_ylabel(quantity.capitalize())
         above.axhline(CHANCE_LOSS, color=palette.guide, linewidth=0.8, linestyle=":")
-        above.set_ylim(0, LOSS_TOP)
+        above.set_ylim(0, loss_top(history))
         below.set_ylim(0, 1.03)
         below.set_xlabel("Iteration")
+        if iteration.size and epoch[-1] > 0:
+            a_epoch = iteration[-1] / epoch[-1]
+            second = above.secondary_xaxis(
+                "top", functions=(lambda at: at / a_epoch, lambda at: at * a_epoch)
+            )
+            second.set_xlabel("Epoch")
     return figure
 
 
+def loss_top(history: Mapping[str, NDArray[np.float64]]) -> float:
+    """The top of the frame of losses: above those of validation, and most of training."""
+    val, train = (history[name][np.isfinite(history[name])] for name in ("val_loss", "train_loss"))
+    most = np.quantile(train, 0.95) if train.size else 0.0
+    return 1.05 * float(np.max([CHANCE_LOSS, most, *val]))
+
+
 def reliability_diagram(bins: Sequence[ReliabilityBin], *, palette: Palette = LIGHT) -> Figure:
-    """The share of rHOA over the mean score of each bin, with intervals; hips a bin below."""
-    with _blank((2.6, 3.1), palette) as figure:
+    """The share of rHOA over the mean score of each bin, with intervals; hips a bin below.
+
+    Grey bars are consistency bars: between their ends lies the share of rHOA of 95 % of calibrated
+    models with these scores and patients.
+    """
+    with _blank((1.7, 2.1), palette) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         above.plot([0, 1], [0, 1], color=palette.guide, linewidth=0.8, linestyle=":")
+        expected = [(tenth.expected_low, tenth.expected_high) for tenth in bins]
+        above.vlines(
+            [tenth.score for tenth in bins],
+            *np.array(expected).reshape(-1, 2).T,
+            color=palette.guide,
+            alpha=0.45,
+            linewidth=6,
+        )
         score, share = (
             np.array([getattr(tenth, name) for tenth in bins]) for name in ("score", "share")
         )
@@ -145,42 +203,24 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], *, palette: Palette = LI
 
 
 def decision_curves(
-    curves: Mapping[str, Sequence[NetBenefit]],
-    bands: Mapping[str, Band] | None = None,
-    *,
-    palette: Palette = LIGHT,
+    curve: Sequence[NetBenefit], band: Band | None = None, *, palette: Palette = LIGHT
 ) -> Figure:
-    """Net benefit of each model, of calling every hip rHOA and of calling none, by threshold.
+    """Net benefit of a model, of calling every hip rHOA and of calling none, by threshold.
 
-    ``bands`` are those of `benefit_band`, by the name of the curve.
+    ``band`` is that of `benefit_band`.
     """
-    with _blank((5.2, 3.4), palette) as figure:
+    with _blank((1.7, 1.6), palette) as figure:
         axes = figure.subplots()
-        first = next(iter(curves.values()), ())
-        axes.plot(
-            [point.threshold for point in first],
-            [point.treat_all for point in first],
-            color=palette.guide,
-            linewidth=0.9,
-            label="every hip",
-        )
-        axes.axhline(0, color=palette.guide, linewidth=0.9, linestyle=":", label="no hip")
-        for number, (name, points) in enumerate(curves.items()):
-            color = palette.series[number % len(palette.series)]
-            if bands is not None and name in bands:
-                axes.fill_between(*bands[name], color=color, alpha=0.08, linewidth=0)
-            axes.plot(
-                [point.threshold for point in points],
-                [point.model for point in points],
-                color=color,
-                linestyle=DASHES[number % len(DASHES)],
-                linewidth=1.4,
-                label=_literal(name),
-            )
-        top = max([0.05, *(point.model for points in curves.values() for point in points)])
+        threshold = [point.threshold for point in curve]
+        everyone, model = ([getattr(at, name) for at in curve] for name in ("treat_all", "model"))
+        axes.plot(threshold, everyone, color=palette.guide, linewidth=0.9)
+        axes.axhline(0, color=palette.guide, linewidth=0.9, linestyle=":")
+        if band is not None:
+            axes.fill_between(*band, color=palette.series[0], alpha=0.18, linewidth=0)
+        axes.plot(threshold, model, color=palette.series[0], linewidth=1.4)
+        top = max([0.05, *model])
         axes.set(xlim=(0, 1), ylim=(-0.4 * top, 1.1 * top))
         axes.set(xlabel="Threshold probability", ylabel="Net benefit")
-        figure.legend(loc="outside lower center", frameon=False, ncols=3, handlelength=3.2)
     return figure
 
 
@@ -244,42 +284,18 @@ def rank_points(
     return recall, precision
 
 
-def _draw_ranks(
-    figure: Figure,
-    axes: Axes,
-    curves: Sequence[RankCurve],
-    kind: Literal["roc", "pr"],
-    palette: Palette,
-) -> None:
-    for number, curve in enumerate(curves):
-        color = palette.series[number % len(palette.series)]
-        axes.plot(
-            *rank_points(curve, kind),
-            color=color,
-            linestyle=DASHES[number % len(DASHES)],
-            linewidth=1.5,
-            drawstyle="default" if kind == "roc" else "steps-post",
-            label=_literal(curve.legend),
-        )
-        band = None
-        if curve.groups is not None:
-            band = curve_band(curve.truth, curve.score, curve.groups, kind)
-        if band is not None:
-            axes.fill_between(*band, color=color, alpha=0.08, linewidth=0)
-    figure.legend(loc="outside lower center", frameon=False, handlelength=3.2)
+def as_svg(figure: Figure) -> bytes:
+    """A figure as SVG, its texts as text: the same figure gives the same bytes."""
+    matplotlib = require_extra("matplotlib", extra="report", purpose="a chart")
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "rhoa", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue()
 
 
 def _literal(name: str) -> str:
     """A name as a legend prints it: its dollars open no formula, an underscore does not hide it."""
     return (" " * name.startswith("_") + name).replace("$", r"\$")
-
-
-def _square(figure: Figure) -> Axes:
-    axes = figure.subplots()
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-    axes.set_xticks(np.linspace(0, 1, 6))
-    axes.set_yticks(np.linspace(0, 1, 6))
-    return axes
 
 
 @contextmanager
@@ -293,7 +309,7 @@ def _blank(inches: tuple[float, float], palette: Palette) -> Iterator[Figure]:
         matplotlib.rcParams.update(dict.fromkeys(inks, palette.ink))
         matplotlib.rcParams.update(
             {
-                "font.size": 7.5,
+                "font.size": FONT,
                 "axes.linewidth": 0.6,
                 "axes.spines.top": False,
                 "axes.spines.right": False,

@@ -1,4 +1,4 @@
-"""The numbers of a study: its runs read back and measured, comparisons, calibration, failures."""
+"""The numbers of a study: its runs read back and measured, readers beside them, comparisons."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa.cohort.manifest import describing, sha256_of
+from rhoa.cohort.manifest import describing, plain_row, sha256_of
 from rhoa.cohort.partition import PARTITIONS
 from rhoa.errors import ManifestError, MissingFileError, ParameterError, RhoaWarning
-from rhoa.evaluation.calibration import fit_temperature
-from rhoa.evaluation.comparison import compare
+from rhoa.evaluation.calibration import fit_recalibration, fit_temperature
+from rhoa.evaluation.comparison import compare, holm
 from rhoa.evaluation.decision_curves import choose_threshold
 from rhoa.evaluation.metrics import (
     NOT_STATED,
@@ -27,9 +27,10 @@ from rhoa.evaluation.metrics import (
     evaluate_by,
     finite,
 )
+from rhoa.evaluation.reader_agreement import kappa
 from rhoa.hips.crop_files import crop_label
 from rhoa.learning.recipe import RESNET18
-from rhoa.tables import plain_name, read_rows
+from rhoa.tables import open_table, plain_name, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa.cohort import Hip, Manifest
-    from rhoa.evaluation.metrics import Estimate
+    from rhoa.evaluation.intervals import Estimate
 
     HipKey = tuple[str, str, str, str]
 
@@ -59,9 +60,10 @@ FIGURES = (
     "brier",
     "ece",
 )
+CALIBRATION = ("calibration_slope", "calibration_intercept", "oe_ratio", "calibration_error")
 SAME_ANSWER = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "pr_auc", "roc_auc")
 """Figures of who gives every hip the same answer."""
-HISTORY = ("iteration", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+HISTORY = ("iteration", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "epoch")
 PREDICTIONS = ("subject", "side", "source", "visit", "label", "partition", "score")
 
 
@@ -239,9 +241,18 @@ def _where(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def numbers(manifest: Manifest, runs: Sequence[Run]) -> dict[str, Any]:
+def numbers(
+    manifest: Manifest,
+    runs: Sequence[Run],
+    *,
+    by: Sequence[str] = (),
+    readers: Path | None = None,
+) -> dict[str, Any]:
     """Every number of the tables, for ``metrics.json``: plain types, None where undefined."""
     hips = manifest.labelled.hips
+    subjects = {"start": len({hip.subject for hip in manifest})}
+    subjects["left"] = len({hip.subject for hip in hips})
+    partitions = len({hip.partition for hip in hips})
     return {
         "cohort": _cohort(hips) | {"excluded": dict(manifest.excluded)},
         "models": [_model(run, hips) for run in runs],
@@ -254,15 +265,12 @@ def numbers(manifest: Manifest, runs: Sequence[Run]) -> dict[str, Any]:
         },
         "claims": claims(manifest),
         "participants": participants(hips),
-        "tables": table_numbers(hips),
+        "flow": manifest.flow().as_dict() | {"subjects": subjects, "partitions": partitions},
+        "grades": grades(runs),
+        "subgroups": subgroups(manifest, runs, by),
+        "readers": {"rows": [], "notes": []} if readers is None else beside_readers(runs, readers),
+        "findings": {source: comparisons_and_calibration(runs, source) for source in SOURCES},
     }
-
-
-def table_numbers(hips: Sequence[Hip]) -> dict[str, int]:
-    """The numbers of the tables of results as they are printed: a source without hips has none."""
-    measured = [s for s in SOURCES if _members(hips, [s], ("val", "test"))]
-    numbers = {source: number for number, source in enumerate(measured, 2)}
-    return {"cohort": 1, **numbers, "answers": 2 + len(measured)}
 
 
 def claims(manifest: Manifest) -> dict[str, str]:
@@ -382,6 +390,144 @@ def subgroups(manifest: Manifest, runs: Sequence[Run], by: Sequence[str]) -> lis
     return rows
 
 
+def grades(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The share of test hips of each KL grade that each model calls right."""
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        for source in SOURCES:
+            scores = run.sets.get((source, "test"))
+            if scores is None:
+                continue
+            of_hips = np.array([-1 if hip.kl is None else hip.kl for hip in scores.hips])
+            for kl in sorted({*of_hips.tolist()} - {-1}):
+                own = of_hips == kl
+                found = evaluate(scores.truth[own], scores.score[own], groups=scores.groups[own])
+                rows.append(
+                    {"model": run.name, "source": source, "kl": kl}
+                    | {"hips": found.hips, "subjects": found.groups}
+                    | {"right": _plain(found.accuracy)}
+                )
+    return rows
+
+
+# Readers beside the model, on the test hips that they graded.
+
+READERS_FILE = "grades.csv"
+READER_COLUMNS = ("subject", "side", "reader", "kl")
+RHOA_FROM = 2
+NO_MRMC = (
+    "Each row is of one reader, or of the model on the hips of that reader. No inference to other "
+    "readers and cases (MRMC) is made: differences between readers and the model are not tested."
+)
+
+
+def names_readers(table: Path) -> bool:
+    """Whether a file is a table of grades with the columns that `beside_readers` needs."""
+    return table.is_file() and all(open_table(table).find(name) for name in READER_COLUMNS)
+
+
+def beside_readers(runs: Sequence[Run], table: Path) -> dict[str, Any]:
+    """Each reader's answers against the label and the reference model's, on the same test hips.
+
+    Parameters
+    ----------
+    runs
+        As `read_runs` gives them.
+    table
+        ``grades.csv`` of `rhoa review`, or any table with the columns subject, side, reader and kl;
+        source and visit are compared where it has them, and of several readings (column reading)
+        the first is taken. A grade of 2 and above is the answer rHOA; a hip without a grade is left
+        aside.
+
+    Raises
+    ------
+    ManifestError
+        If a column is missing, a grade is not 0 to 4, or no test hip is graded.
+    """
+    graded = _graded(table)
+    rows: list[dict[str, Any]] = []
+    given = unanimous = 0
+    for source in SOURCES:
+        chosen = reference(runs, source)
+        if chosen is None:
+            continue
+        scores = chosen.sets[source, "test"]
+        votes: dict[int, list[int]] = {}
+        for reader, answers in sorted(graded.items()):
+            of_hips = [_answer(answers, hip) for hip in scores.hips]
+            at = np.flatnonzero([answer is not None for answer in of_hips])
+            if not at.size:
+                continue
+            answer = np.array([int(of_hips[place] or 0) for place in at])
+            for place, one in zip(at.tolist(), answer.tolist(), strict=True):
+                votes.setdefault(place, []).append(one)
+            truth, groups = scores.truth[at], scores.groups[at]
+            called = (scores.score[at] >= 0.5).astype(int)
+            same = kappa(answer, called, groups=groups.tolist(), categories=2)
+            rows.append(
+                {"reader": reader, "source": source, "model": chosen.name}
+                | {"hips": int(at.size), "subjects": len(set(groups.tolist()))}
+                | {"rHOA": int(truth.sum())}
+                | _operating(truth, answer, groups)
+                | {"of_model": _operating(truth, called, groups), "with_model": _plain(same)}
+            )
+        for place, answers_of_hip in votes.items():
+            share = sum(answers_of_hip) / len(answers_of_hip)
+            given += 1
+            unanimous += share != 0.5 and (share > 0.5) == bool(scores.truth[place])
+    if not rows:
+        raise ManifestError(
+            f"{table.name}: grades no test hip of the manifest; name the subjects and sides as the "
+            "manifest has them, or leave the table away."
+        )
+    notes = [NO_MRMC]
+    if given and given == unanimous:
+        notes.append(
+            f"The label of all {given} hips is what most of these readers gave: where it was made "
+            "of their grades, their figures are too good."
+        )
+    return {"rows": rows, "notes": notes}
+
+
+def _graded(table: Path) -> dict[str, dict[tuple[str, ...], int | None]]:
+    """By reader and hip, whose source and visit are empty where the table has none: the grade."""
+    found: dict[str, dict[tuple[str, ...], int | None]] = {}
+    first: dict[tuple[str, ...], float] = {}
+    known = ("source", "visit", "reading")
+    for line, said in read_rows(table, READER_COLUMNS, known=known):
+        row = plain_row({"source": "", "visit": "", **said})
+        kl = _number(row["kl"]) if row["kl"] else math.nan
+        if row["kl"] and kl not in range(5):
+            raise ManifestError(f"{table.name}, line {line}: kl must be 0 to 4, or empty.")
+        hip = (row["subject"], row["side"], row["source"], row["visit"])
+        reading = _number(row.get("reading") or "1")
+        if reading < first.get((row["reader"], *hip), math.inf):
+            first[row["reader"], *hip] = reading
+            grade = None if math.isnan(kl) else int(kl)
+            found.setdefault(row["reader"], {})[hip] = grade
+    return found
+
+
+def _answer(answers: Mapping[tuple[str, ...], int | None], hip: Hip) -> bool | None:
+    for source in (hip.source, ""):
+        for visit in (hip.visit, ""):
+            key = (hip.subject, hip.side, source, visit)
+            if key in answers:
+                grade = answers[key]
+                return None if grade is None else grade >= RHOA_FROM
+    return None
+
+
+def _operating(
+    truth: NDArray[np.int_], answer: NDArray[np.int_], groups: NDArray[np.intp]
+) -> dict[str, Any]:
+    """Recall, specificity, precision and kappa with the label, of answers 0 and 1."""
+    found = evaluate(truth, answer, groups=groups)
+    same = kappa(answer, truth, groups=groups.tolist(), categories=2)
+    named = ("recall", "specificity", "precision")
+    return {name: _plain(getattr(found, name)) for name in named} | {"with_label": _plain(same)}
+
+
 OWN_COLUMNS = ("side", "kl", "visit")
 BY_SUBGROUP = ("roc_auc", "balanced_accuracy", "recall", "specificity", "brier")
 MULTIPLICITY = (
@@ -487,15 +633,18 @@ def _seen(recipe: Mapping[str, Any]) -> list[str]:
 
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    estimates = {
-        name: {key: finite(value) for key, value in getattr(evaluation, name)._asdict().items()}
-        for name in FIGURES
-    }
+    found = {name: getattr(evaluation, name) for name in (*FIGURES, "mcc", *CALIBRATION)}
     return {
         "hips": evaluation.hips,
         "subjects": evaluation.groups,
         "confusion": {key: int(count) for key, count in evaluation.confusion._asdict().items()},
-        **estimates,
+        "ece_expected": finite(evaluation.ece_expected),
+        "ece_p": finite(evaluation.ece_p),
+        **{name: _plain(one) for name, one in found.items()},
+        # Why a figure or its interval is undefined or one-sided, and how each interval was made.
+        "notes": {name: one.note for name, one in found.items() if one.note},
+        "methods": {name: one.method for name, one in found.items() if one.method},
+        "warnings": list(evaluation.warnings),
     }
 
 
@@ -563,23 +712,28 @@ def _comparisons(runs: Sequence[Run], chosen: Run, source: str) -> list[dict[str
     mine = chosen.sets[source, "test"]
     if not mine.has_both_classes:
         return []
-    rows = []
+    rows: list[dict[str, Any]] = []
     for run in runs:
         theirs = run.sets.get((source, "test"))
         if run is chosen or theirs is None:
             continue
-        result = compare(mine.truth, theirs.score, mine.score, groups=mine.groups, resamples=1000)
+        result = compare(mine.truth, theirs.score, mine.score, groups=mine.groups)
         rows.append(
             {
                 "model": run.name,
                 "roc_auc": _plain(result.roc_auc.difference),
                 "roc_auc_p": finite(result.roc_auc.p),
+                "roc_auc_p_normal": finite(result.roc_auc.p_normal),
+                "p_values": {name: finite(result.p_values[name]) for name in COMPARED},
+                "notes": {name: one.note for name, one in result.differences.items() if one.note},
                 **{name: _plain(result.differences[name]) for name in COMPARED},
                 "only_reference_right": result.answers.only_second,
                 "only_model_right": result.answers.only_first,
                 "answers_p": finite(result.answers.p),
             }
         )
+    for row, p in zip(rows, holm([row["roc_auc_p"] for row in rows]), strict=True):
+        row["roc_auc_p_holm"] = finite(p)
     return rows
 
 
@@ -596,16 +750,19 @@ def _calibration(run: Run, source: str) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RhoaWarning)  # an extreme temperature is printed as it is
         temperature = fit_temperature(val.truth, val.score, partition=partition)
+        line = fit_recalibration(val.truth, val.score, partition=partition)
     point = choose_threshold(val.truth, val.score, partition=partition)
     scaled = evaluate(test.truth, temperature.apply(test.score), groups=test.groups)
+    mended = evaluate(test.truth, line.apply(test.score), groups=test.groups)
     moved = evaluate(test.truth, test.score, groups=test.groups, threshold=point.threshold)
     return {
         "model": run.name,
         "temperature": temperature.value,
-        "brier": _plain(test.evaluation.brier),
         "brier_scaled": _plain(scaled.brier),
-        "ece": _plain(test.evaluation.ece),
-        "ece_scaled": _plain(scaled.ece),
+        "slope": line.slope,
+        "intercept": line.intercept,
+        "brier_recalibrated": _plain(mended.brier),
+        "oe_recalibrated": _plain(mended.oe_ratio),
         "threshold": point.threshold,
         "recall": _plain(moved.recall),
         "specificity": _plain(moved.specificity),

@@ -1,36 +1,62 @@
-"""One page that shows a study, as HTML, Markdown and JSON."""
+"""One page that shows a study, its numbers as JSON, its tables and figures as files beside it."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import math
+import re
+from collections import Counter
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from rhoa.cohort.builder import ct_ap_of
 from rhoa.cohort.leakage import leaks
-from rhoa.errors import ManifestError, require_extra
+from rhoa.cohort.manifest import ct_ap_of
+from rhoa.errors import ManifestError, PoseError, ReadError, require_extra
+from rhoa.evaluation.calibration import reliability
+from rhoa.evaluation.decision_curves import decision_curve
 from rhoa.evaluation.grades import grades_of_run
-from rhoa.evaluation.saliency import OcclusionExample, occlusion
+from rhoa.evaluation.intervals import benefit_band
+from rhoa.evaluation.saliency import OcclusionExample, fraction, occlusion, overlay
 from rhoa.files import atomic_write
+from rhoa.hips import boxes
 from rhoa.hips.bounding_boxes import CT_CROP_PIXELS
 from rhoa.hips.crop_files import CROP_REFUSALS, read_crop
 from rhoa.projection import sweep
 from rhoa.radiograph import Radiograph
-from rhoa.report import collect
-from rhoa.report.collect import SOURCES, comparisons_and_calibration
-from rhoa.report.page import content_of, document, page_content, shrunk
+from rhoa.raster import encode_png, resize
+from rhoa.report import charts, collect, tables
+from rhoa.report.charts import DARK, LIGHT
+from rhoa.report.collect import CLASSES, SOURCES, reference
+from rhoa.report.collect import failures as confident_failures
+from rhoa.report.tables import SOURCE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from rhoa.cohort import Manifest
-    from rhoa.report.page import GalleryItem
+    from rhoa._types import Side
+    from rhoa.cohort import Hip, Manifest
+    from rhoa.radiograph import Box
+    from rhoa.report.charts import Palette
+    from rhoa.report.collect import Run, Scores
     from rhoa.volume import Volume
+
+    GalleryItem = tuple[str, Radiograph] | tuple[str, Radiograph, Mapping[Side, Box]]
+
+    class Draw(Protocol):
+        """A chart but for its inks."""
+
+        def __call__(self, *, palette: Palette) -> Figure:
+            """The figure."""
+            ...
 
     Numbers = Mapping[str, Any]
 
@@ -51,13 +77,15 @@ def write_report(
     notes: Sequence[str] = (),
     title: str = TITLE,
     by: Sequence[str] = (),
+    readers: str | PathLike[str] | None = None,
     external: bool = False,
 ) -> Path:
     """The path of ``folder/report.html``: one file that shows a study, without a network.
 
-    Beside it, ``metrics.json`` holds every number of the page, and ``report.md`` its tables for
-    other documents. All depend on the arguments only. Tables 1 to 3 are laid out as in the paper;
-    intervals resample subjects. No subject and no file is named.
+    Beside it, ``metrics.json`` holds every number of the page, ``report.md`` its tables for other
+    documents, ``tables`` each table as CSV and LaTeX, and ``figures`` each chart as SVG. All depend
+    on the arguments only. Intervals take the hips of one subject together. No subject and no file
+    is named.
 
     Parameters
     ----------
@@ -80,6 +108,9 @@ def write_report(
         Of the page.
     by
         Columns of the manifest, such as sex and site: test figures are reported for each subgroup.
+    readers
+        Table of readers' grades of the test hips (columns subject, side, reader, kl), such as the
+        ``grades.csv`` of `rhoa review`: their answers are shown beside the models'.
     external
         Whether the manifest is of another cohort than that of training.
 
@@ -104,37 +135,59 @@ def write_report(
     hips = manifest.labelled.hips
     models = collect.read_runs(runs, hips)
     examples = sorted(occlusions, key=lambda example: not example.misclassified)
+    graded = None if readers is None else Path(readers)
     metrics = {
-        **collect.numbers(manifest, models),
+        **collect.numbers(manifest, models, by=by, readers=graded),
         "external": external,
-        "grades": [
+        "grading": [
             {"model": model.name, **one}
             for run, model in zip(runs, models, strict=True)
             for one in grades_of_run(Path(run))
         ],
-        "subgroups": collect.subgroups(manifest, models, by),
-        "flow": manifest.flow().as_dict(),
         "leaks": leaks(manifest).as_dict(),
-        "findings": {source: comparisons_and_calibration(models, source) for source in SOURCES},
+        "gallery": [_pose(item[1]) for item in gallery],
         "occlusions": [
             {"label": int(example.label), "probability": float(example.probability)}
             for example in examples
         ],
     }
-    common = content_of(title, notes, metrics)
-    shown = page_content(
-        metrics,
-        models=models,
-        hips=hips,
-        gallery=gallery,
-        windows=windows or {},
-        occlusions=examples,
+    found = tables.study_tables(metrics)
+    figures = _Figures()
+    leaking = Counter(pair["kind"] for pair in metrics["leaks"]["leaks"])
+    page = _page(
+        {
+            "title": title,
+            "notes": notes,
+            "metrics": metrics,
+            "tables": found,
+            "text": tables,
+            "inputs": tables.joined(
+                name for source, name in SOURCE_NAMES.items() if tables.hips_in(metrics, [source])
+            ),
+            "leaks": [f"{count} {kind}" for kind, count in sorted(leaking.items())],
+            "gallery": [
+                _gallery_image(*item) | pose
+                for item, pose in zip(gallery, metrics["gallery"], strict=True)
+            ],
+            "windows": figures.windows(windows or {}),
+            "crops": _crops(hips),
+            "training": figures.training(models),
+            "curves": figures.curves(models, metrics),
+            "calibrated": figures.calibrated(models, metrics),
+            "occlusions": [_occlusion(example) for example in examples],
+            "failed": _failed(models),
+        }
     )
-    page = document("report.html.jinja", common | shown)
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    for inner in ("figures", "tables"):
+        (folder / inner).mkdir(parents=True, exist_ok=True)
     atomic_write(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    atomic_write(folder / "report.md", document("report.md.jinja", common))
+    atomic_write(folder / "report.md", _markdown(title, notes, found.values()))
+    for name, svg in figures.svg.items():
+        atomic_write(folder / "figures" / f"{name}.svg", svg)
+    for table in found.values():
+        atomic_write(folder / "tables" / f"{table.name}.csv", table.csv())
+        atomic_write(folder / "tables" / f"{table.name}.tex", table.latex())
     atomic_write(folder / "report.html", page)
     return folder / "report.html"
 
@@ -157,6 +210,7 @@ def write_study_report(
     example: tuple[Path, Manifest] | None = None,
     notes: Sequence[str] = (),
     by: Sequence[str] = (),
+    readers: Path | None = None,
     external: bool = False,
 ) -> Path:
     """The report of ``runs`` with the CT-APs beside the manifest and occlusion maps.
@@ -175,6 +229,7 @@ def write_study_report(
         windows=_windows(manifest),
         notes=notes,
         by=by,
+        readers=readers,
         external=external,
     )
 
@@ -208,7 +263,7 @@ def _windows(manifest: Manifest) -> dict[str, NDArray[np.float32]]:
 
 def _occlusions(run: Path, manifest: Manifest) -> list[OcclusionExample]:
     """Occlusion maps of CT-AP test hips, those first that the model is most surely wrong of."""
-    from rhoa.learning import load_model
+    from rhoa.learning.loading import load_model
 
     model = load_model(run)
     hips = [hip for hip in manifest.labelled if (hip.source, hip.partition) == ("ct", "test")]
@@ -237,3 +292,281 @@ def most_telling(labels: Sequence[int], scores: NDArray[np.float64]) -> list[int
     wrong = (scores >= 0.5) != np.asarray(labels, bool)
     order: list[int] = np.argsort(np.where(wrong, -sureness, 1.0), kind="stable").tolist()
     return order
+
+
+# The page and what is shown in its sections.
+
+GALLERY_ROWS = 420
+CROP_PIXELS = 144
+CROPS_SHOWN = 8
+FAILURES_SHOWN = 8
+
+
+def _page(content: Mapping[str, object]) -> str:
+    """The page as its template, a file beside this one, lays it out; every text is escaped."""
+    import jinja2
+
+    documents = jinja2.Environment(
+        loader=jinja2.PackageLoader("rhoa.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    text: str = documents.get_template("report.html.jinja").render(content)
+    return text
+
+
+def _markdown(title: str, notes: Sequence[str], found: Iterable[tables.ReportTable]) -> str:
+    lines = [f"# {tables.in_markdown(title)}", *(f"> {tables.in_markdown(note)}" for note in notes)]
+    return "\n\n".join([*lines, *(table.markdown() for table in found)]) + "\n"
+
+
+class _Figures:
+    """Charts of the page, each also as SVG by its name.
+
+    Charts are drawn twice, in ink for light and for dark pages; the page picks one.
+    """
+
+    def __init__(self) -> None:
+        self.svg: dict[str, bytes] = {}
+
+    def _chart(self, name: str, draw: Draw, alt: str) -> dict[str, object]:
+        plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
+        plain = plain if plain not in self.svg else f"{plain}-{len(self.svg)}"
+        light, dark = draw(palette=LIGHT), draw(palette=DARK)
+        self.svg[plain] = charts.as_svg(light)
+        width, height = (round(96 * inch) for inch in light.get_size_inches())
+        chart: dict[str, object] = {"alt": alt, "width": width, "height": height}
+        for ink, figure in (("light", light), ("dark", dark)):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
+            chart[ink] = _address(buffer.getvalue())
+        return chart
+
+    def windows(self, windows: Mapping[str, NDArray[np.float32]]) -> dict[str, object]:
+        """Histograms of one scan's CT-APs, where there are some."""
+        names = " and ".join(windows)
+        if not windows:
+            return {}
+        draw = partial(charts.window_histograms, windows)
+        alt = f"Histograms of a CT-AP: {names}"
+        return {"names": names, "chart": self._chart("windows", draw, alt)}
+
+    def training(self, models: Sequence[Run]) -> list[dict[str, object]]:
+        """Learning curves: the paper's supplementary Figures 2 to 6."""
+        return [
+            {
+                "name": run.name,
+                "description": run.recipe.get("description", ""),
+                "chart": self._chart(
+                    f"training-{run.name}",
+                    partial(charts.learning_curves, run.history),
+                    f"{run.name}: loss and accuracy",
+                ),
+            }
+            for run in models
+        ]
+
+    def curves(self, models: Sequence[Run], metrics: Numbers) -> list[tuple[str, Sequence[object]]]:
+        """ROC and precision-recall curves of each source whose test hips have both classes."""
+        found: list[tuple[str, Sequence[object]]] = []
+        for source in SOURCES:
+            drawn = []
+            curves = [
+                charts.RankCurve(
+                    *(run.name, scores.truth, scores.score, scores.groups),
+                    *(
+                        f"{title} {tables.estimate(result[name])}"
+                        for name, title in (("roc_auc", "ROC"), ("pr_auc", "PR"))
+                    ),
+                )
+                for run, model in zip(models, metrics["models"], strict=True)
+                for scores in [run.sets.get((source, "test"))]
+                for result in [model["results"][source]["test"]]
+                if scores is not None and scores.has_both_classes
+            ]
+            readers = [
+                charts.ReaderPoint(row["reader"], *(_value(row[name]) for name in _OPERATING))
+                for row in metrics["readers"]["rows"]
+                if row["source"] == source
+            ]
+            for curve in curves:
+                others = [other for other in curves if other is not curve]
+                draw = partial(charts.rank_curves, curve, others=others, readers=readers)
+                alt = f"{curve.name}: curves on the {SOURCE_NAMES[source]} test dataset"
+                drawn.append(self._chart(f"curves-{source}-{curve.name}", draw, alt))
+            if drawn:
+                found.append((source, drawn))
+        return found
+
+    def calibrated(
+        self, models: Sequence[Run], metrics: Numbers
+    ) -> list[tuple[str, list[tuple[str, object, object]]]]:
+        """Reliability and decision curve of each model on each source with both classes."""
+        found = []
+        for source in tables.tested_sources(metrics):
+            drawn = [
+                (run.name, *self._calibration(source, run, scores))
+                for run in models
+                if (scores := run.sets.get((source, "test"))) is not None
+                and scores.has_both_classes
+            ]
+            if drawn:
+                found.append((source, drawn))
+        return found
+
+    def _calibration(self, source: str, run: Run, scores: Scores) -> tuple[object, object]:
+        known = scores.truth, scores.score
+        bins = reliability(*known, groups=scores.groups)
+        curve = decision_curve(*known)
+        at = np.array([point.threshold for point in curve])
+        band = benefit_band(*known, scores.groups, at)
+        where = f"on the {SOURCE_NAMES[source]} test dataset"
+        name = f"{source}-{run.name}"
+        return (
+            self._chart(
+                f"reliability-{name}",
+                partial(charts.reliability_diagram, bins),
+                f"{run.name}: reliability {where}",
+            ),
+            self._chart(
+                f"decisions-{name}",
+                partial(charts.decision_curves, curve, band),
+                f"{run.name}: decision curve {where}",
+            ),
+        )
+
+
+_OPERATING = ("specificity", "recall", "precision")
+
+
+def _value(numbers: Numbers) -> float:
+    return math.nan if numbers["value"] is None else float(numbers["value"])
+
+
+def _address(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _grey(levels: NDArray[np.float32]) -> str:
+    return _address(encode_png(np.rint(np.clip(levels, 0, 255)).astype(np.uint8)))
+
+
+def read_grey(path: Path, size: int) -> NDArray[np.float32]:
+    """A crop as models see it, no larger than ``size`` rows and columns.
+
+    Whatever training was allowed to take is shown: what is not square is padded.
+    """
+    try:
+        return shrunk(read_crop(path, accept=CROP_REFUSALS), size)
+    except ReadError as error:
+        raise ManifestError(f"{error} The manifest must name crops that exist.") from None
+
+
+def shrunk(grey: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """A square image, no larger than ``size`` rows and columns."""
+    side = min(size, len(grey))
+    return grey if side == len(grey) else resize(grey, side, side)
+
+
+def overlay_png(image: NDArray[np.float32], influence: NDArray[np.float32]) -> bytes:
+    """`rhoa.evaluation.saliency.overlay` as a PNG file."""
+    pictures = require_extra("matplotlib.image", extra="report", purpose="the report")
+    buffer = io.BytesIO()
+    pixels = overlay(image, influence)
+    pictures.imsave(buffer, pixels, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _gallery_image(
+    caption: str, image: Radiograph, found: Mapping[Side, Box] | None = None
+) -> dict[str, object]:
+    """A CT-AP in millimetres: its picture, and boxes of hips over it."""
+    alignment = image.alignment
+    if found is None:
+        known = alignment is not None and alignment.landmarks is not None
+        try:
+            found = boxes(image) if known else {}
+        except PoseError:  # the image ends at a hip: shown without boxes
+            found = {}
+    (rows, columns), (down, across) = image.shape, image.pixel_mm
+    square = image.square()
+    shown = min(square.shape[0], GALLERY_ROWS)
+    grey = square.to_uint8().astype(np.float32)
+    wide = max(1, round(shown * square.shape[1] / square.shape[0]))
+    return {
+        "caption": caption,
+        "picture": _grey(resize(grey, shown, wide)),
+        "size_mm": (columns * across, rows * down),
+        "boxes_mm": [
+            (box.left * across, box.top * down, box.width * across, box.height * down)
+            for box in found.values()
+        ],
+    }
+
+
+def _pose(image: Radiograph) -> dict[str, object]:
+    """Angles and flags of an image's pose; no angles as scanned."""
+    alignment = image.alignment
+    angles = None if alignment is None else alignment.angles._asdict()
+    return {
+        "angles": angles and {name: float(angle) for name, angle in angles.items()},
+        "flags": [] if alignment is None else sorted(alignment.flags),
+    }
+
+
+def _crops(hips: Sequence[Hip]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """A few crops of each source and class, from the lowest grade to the highest."""
+    rows = []
+    for source in reversed(SOURCES):
+        for label, name in enumerate(reversed(CLASSES)):
+            members = [hip for hip in hips if (hip.source, hip.label) == (source, label)]
+            members.sort(key=lambda hip: (hip.kl or 0, hip.subject, hip.side, hip.visit))
+            places = np.linspace(0, len(members) - 1, min(CROPS_SHOWN, len(members)))
+            shown = [
+                (_grade(hip), _grey(read_grey(hip.crop, CROP_PIXELS)))
+                for hip in (members[round(place)] for place in places)
+            ]
+            if shown:
+                rows.append((f"{SOURCE_NAMES[source]}, {name}", shown))
+    return rows
+
+
+def _grade(hip: Hip) -> str:
+    return "ungraded" if hip.kl is None else f"KL {hip.kl}"
+
+
+def _occlusion(example: OcclusionExample) -> dict[str, object]:
+    """A crop beside its occlusion map."""
+    return {
+        "caption": example.caption,
+        "crop": _grey(255 * fraction(example.image)),
+        "map": _address(overlay_png(example.image, example.map)),
+        "truth": CLASSES[not example.label],
+        "probability": example.probability,
+        "misclassified": example.misclassified,
+    }
+
+
+def _failed(models: Sequence[Run]) -> list[dict[str, object]]:
+    """Test hips that the reference model calls wrong, the most confident first."""
+    found = []
+    for source in reversed(SOURCES):
+        chosen = reference(models, source)
+        if chosen is None:
+            continue
+        wrong = confident_failures(chosen, source)
+        shown = [
+            {
+                "picture": _grey(read_grey(hip.crop, CROP_PIXELS)),
+                "truth": CLASSES[not hip.label],
+                "score": score,
+                "side": hip.side,
+                "grade": _grade(hip),
+            }
+            for hip, score in wrong[:FAILURES_SHOWN]
+        ]
+        tested = len(chosen.sets[source, "test"].hips)
+        facts = {"model": chosen.name, "source": source, "hips": tested, "wrong": len(wrong)}
+        found.append({**facts, "shown": shown})
+    return found

@@ -14,7 +14,8 @@ import numpy as np
 
 from rhoa._types import SIDES
 from rhoa.cohort import read
-from rhoa.cohort.builder import ct_ap_of, scan_name
+from rhoa.cohort.builder import scan_name
+from rhoa.cohort.manifest import ct_ap_of
 from rhoa.errors import LandmarkError, ManifestError, ParameterError, ReviewError
 from rhoa.files import atomic_write
 from rhoa.hips import Box

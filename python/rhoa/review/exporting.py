@@ -400,13 +400,14 @@ def _write_grades(cohort: Cohort, states: Mapping[str, State], out: Path) -> Non
     atomic_write(out / GRADES_FILE, csv_text(columns, rows))
 
 
-_HIP_COLUMNS = ("subject", "side", "visit", "case")
+_HIP_COLUMNS = ("subject", "side", "source", "visit", "case")
 """What joins a table of readers with manifests and predictions; ``case`` is the page's number."""
 
 
 def _hip_cells(case: ReviewCase, side: Side) -> list[object]:
     listed = case.hips.get(side) or next(iter(case.hips.values()), None)
-    return [subject_of(case), side, "" if listed is None else listed.visit, case.number]
+    visit = "" if listed is None else listed.visit
+    return [subject_of(case), side, case.source, visit, case.number]
 
 
 def _write_disputed(

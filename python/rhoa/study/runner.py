@@ -21,7 +21,8 @@ from rhoa.cohort.leakage import leaks
 from rhoa.cohort.manifest import sha256_of
 from rhoa.cohort.partition import spellings_of_one_subject
 from rhoa.errors import ManifestError, MissingFileError, ParameterError, require_extra
-from rhoa.evaluation.metrics import Estimate, finite
+from rhoa.evaluation.intervals import Estimate
+from rhoa.evaluation.metrics import finite
 from rhoa.files import atomic_write, csv_text, listed
 from rhoa.hips.crop_files import read_crop
 from rhoa.report.collect import FIGURES, SOURCES, read_runs
@@ -405,12 +406,6 @@ def write_results(results: Sequence[Result], out: Path) -> None:
 
 def is_external(run: Path, manifest: Manifest) -> bool:
     """Whether a manifest lacks hips that a run was trained or measured on: of another cohort."""
-    from rhoa.learning.run_folder import run_hashes
-
-    record = _json_of(run / "run.json")
-    named = record.get("manifest_sha256")
-    if named is not None and named == run_hashes(manifest.labelled)["manifest_sha256"]:
-        return False
     known = {tuple(getattr(hip, name) for name in HIP) for hip in manifest.labelled}
     rows = [row for _, row in read_rows(_predictions_of(run), (*HIP, "label", "partition"))]
     return any(tuple(row[name] for name in HIP) not in known for row in rows if row["label"])
@@ -423,6 +418,7 @@ def evaluate_external(
     *,
     by: Sequence[str] = (),
     notes: Sequence[str] = (),
+    readers: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Report how good trained models are on a cohort that they never saw.
@@ -438,7 +434,7 @@ def evaluate_external(
         The other cohort; its partitions are left aside, as all of it is test.
     out
         Folder for the report.
-    by, notes
+    by, notes, readers
         As of `rhoa.report.write.write_report`.
     progress
         Called as ``progress(done, total, what)``.
@@ -493,6 +489,7 @@ def evaluate_external(
         example=(best, tested),
         notes=[external, *notes],
         by=by,
+        readers=readers,
         external=True,
     )
 
