@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from rhoa.evaluation import evaluate
-from rhoa.evaluation.intervals import jackknife, left_out_weights, resampled_weights
+from rhoa.evaluation.intervals import freedom_of, jackknife, left_out_weights, resampled_weights
 from tests.evaluation.cohorts import Population
 
 
@@ -70,10 +70,24 @@ def test_the_jackknife_of_a_mean_is_students_interval(values: list[float], sprea
     data = np.array([*values, min(values) - spread])
     size = data.size
 
-    found = jackknife(data.mean(), (data.sum() - data) / (size - 1), "plain")
+    left_out = (data.sum() - data) / (size - 1)
+    found = jackknife(data.mean(), left_out, "plain", freedom=size - 1)
 
     expected = t.interval(0.95, size - 1, data.mean(), data.std(ddof=1) / np.sqrt(size))
     assert found[1:] == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("draw", ["normal", "exponential", "uniform"])
+def test_degrees_of_freedom_are_those_that_the_variance_varies_by(draw: str) -> None:
+    """A chi-squared of f degrees over f has the variance 2 / f; so have 20 000 simulated ones."""
+    random = np.random.default_rng(0)
+    samples = getattr(random, draw)(size=(20_000, 50))
+    variances = samples.var(axis=1, ddof=1)
+
+    found = freedom_of(samples.ravel()) / 20_000  # of all of them: of each 50
+
+    assert found == pytest.approx(min(50, 2 / (variances.var() / variances.mean() ** 2)), rel=0.05)
+    assert freedom_of(np.array([0.0] * 30 + [1.0])) == pytest.approx(2, abs=0.1)
 
 
 def test_a_figure_that_rests_on_one_subject_has_no_interval() -> None:
