@@ -1,9 +1,9 @@
-"""How often 95 % intervals hold the truth, by simulation; writes the table of docs/intervals.md.
+"""How often 95 % intervals hold the truth, by simulation; writes the table of docs/evaluation.md.
 
     python benches/intervals.py                    # 1000 cohorts of each population and size
     python benches/intervals.py --quick            # 60 cohorts of two sizes, as the test runs it
-    python benches/intervals.py --write            # the table into docs/intervals.md
     python benches/intervals.py --compare          # p below .05 of models that are equally good
+    python benches/intervals.py --write            # the table into docs/evaluation.md
     python benches/intervals.py --speed            # times alone
 
 Subjects have one to ten hips whose labels and scores share part of their variance. Each figure has
@@ -17,16 +17,14 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import expit, logit, ndtr, ndtri
-from scipy.stats import norm
 
 from rhoa.cli.common import bar
 from rhoa.evaluation import compare, evaluate
@@ -57,6 +55,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (12, 20, 60, 300)
+GOAL = (93.0, 98.0)
+_TRUTH_HIPS = 1_000_000
+_BOOTSTRAPPED = 5  # one in so many cohorts: a bootstrap takes longer than all else
 FIGURES = (
     *("accuracy", "balanced_accuracy", "precision", "recall", "specificity", "f1", "mcc"),
     *("roc_auc", "pr_auc", "brier", "paper_pr_auc"),
@@ -99,9 +100,8 @@ class Population:
     @cached_property
     def truth(self) -> dict[str, float]:
         """The figures of a cohort so large that they hardly vary."""
-        alone = Population(self.name, self.prevalence, self.roc_auc, (1, 1), 0.0, self.extreme)
-        alone = Population(**{**alone.__dict__, "shift": self.shift})
-        labels, scores, groups = alone.cohort(1_000_000, np.random.default_rng(1))
+        alone = replace(self, hips=(1, 1), icc=0.0)
+        labels, scores, _ = alone.cohort(_TRUTH_HIPS, np.random.default_rng(1))
         found = values_of(labels, scores, 0.5)
         odds, ones = log_odds(scores)[:, None], np.ones((labels.size, 1))
         one, nobody = np.ones(labels.size), np.zeros(labels.size, int)
@@ -112,7 +112,6 @@ class Population:
         gaps = np.bincount(place, scores - labels, 10) / np.maximum(hips, 1)
         if (self.extreme, self.shift) == (1, 0):
             gaps = np.zeros(10)
-        del groups
         return found | {
             "calibration_slope": float(line.coefficients[1]),
             "calibration_intercept": float(shift.coefficients[0]),
@@ -140,10 +139,10 @@ class Cohort:
         self.labels, self.scores, self.groups = (part[order] for part in given)
         self.figures = WeightedFigures(self.labels, self.scores, 0.5)
         self.resamples, self.seed = resamples, seed
-        self.result, self.exact = (
-            evaluate(self.labels, self.scores, groups=self.groups, resamples=1, interval=interval)
-            for interval in ("auto", "exact")
-        )
+        given = {"groups": self.groups, "resamples": 1}
+        self.paper = evaluate(self.labels, self.scores, definitions="paper", **given)
+        self.result = self.paper.standard
+        self.exact = evaluate(self.labels, self.scores, interval="exact", **given)
 
     @cached_property
     def values(self) -> NDArray[np.float64]:
@@ -164,9 +163,8 @@ class Cohort:
 
     def candidates(self, name: str) -> Iterator[tuple[str, Bounds]]:
         """Names and bounds; what rhoa takes comes first."""
-        own = self.result if name in FIGURES and not name.startswith("paper_") else None
-        if own is not None:
-            yield "rhoa", getattr(own, name)[1:]
+        own = self.paper if name.startswith("paper_") else self.result
+        yield "rhoa", getattr(own, name.removeprefix("paper_"))[1:]
         if name in SHARES:
             yield "Clopper-Pearson", getattr(self.exact, name)[1:]
         if name in NAMES:
@@ -208,7 +206,7 @@ def bca(value: float, drawn: NDArray[np.float64], left_out: NDArray[np.float64])
 
 
 Cell = dict[str, tuple[float, float, float]]
-"""Of each candidate: share of intervals that hold the truth, mean width, share defined."""
+"""Of each candidate: per cent of intervals that hold the truth, mean width, share defined."""
 
 
 def coverage(
@@ -219,7 +217,8 @@ def coverage(
     progress = bar()
     for number in range(cohorts):
         seed = 1000 * subjects + number
-        cohort = Cohort(population, subjects, seed, resamples=resamples)
+        drawn = resamples if number % _BOOTSTRAPPED == 0 else 0
+        cohort = Cohort(population, subjects, seed, resamples=drawn)
         for name in FIGURES:
             for said, (low, high) in cohort.candidates(name):
                 if np.isfinite(low):
@@ -229,8 +228,154 @@ def coverage(
             progress(number + 1, cohorts, f"population {population.name}, {subjects} subjects")
     return {
         name: {
-            said: (*np.mean(found, axis=0).tolist(), len(found) / cohorts)
+            said: (100 * np.mean(found, 0)[0], np.mean(found, 0)[1], len(found) / cohorts)
             for said, found in ways.items()
         }
         for name, ways in held.items()
     }
+
+
+METHODS = {
+    **dict.fromkeys(SHARES, "Wilson, effective number of hips"),
+    "balanced_accuracy": "both Wilson intervals (Zou and Donner)",
+    "f1": "Wilson of tp / (tp + fp + fn)",
+    "mcc": "jackknife t, Fisher's z",
+    "roc_auc": "Obuchowski, Satterthwaite's t, log odds",
+    "pr_auc": "jackknife t, log odds",
+    "paper_pr_auc": "jackknife t",
+    "brier": "jackknife t, log",
+    "calibration_slope": "sandwich (CR3) t",
+    "calibration_intercept": "sandwich (CR3) t",
+    "oe_ratio": "jackknife t, log",
+    "calibration_error": "jackknife t of its square",
+}
+Found = dict[tuple[str, int], dict[str, Cell]]
+
+
+def table(found: Found, sizes: tuple[int, ...]) -> str:
+    """What rhoa takes: lowest to highest coverage of the populations, and the mean width."""
+    lines = [
+        "| figure | method | " + " | ".join(f"{size} subjects" for size in sizes) + " |",
+        "|---|---|" + "---:|" * len(sizes),
+    ]
+    for name in FIGURES:
+        row = []
+        for size in sizes:
+            of = [cells[name]["rhoa"] for (_, own), cells in found.items() if own == size]
+            held, width = [one[0] for one in of], np.mean([one[1] for one in of])
+            row.append(f"{min(held):.1f} to {max(held):.1f} ({width:.3f})")
+        lines.append(f"| `{name}` | {METHODS[name]} | {' | '.join(row)} |")
+    missed = [
+        f"`{name}` {cells[name]['rhoa'][0]:.1f} ({population}, {size})"
+        for name in FIGURES
+        for (population, size), cells in found.items()
+        if cells[name]["rhoa"][0] < GOAL[0]
+    ]
+    lines += ["", f"Below {GOAL[0]:.0f} %: {', '.join(missed) or 'none'}.", ""]
+    lines += [
+        "| figure | other ways, not taken: lowest to highest coverage (mean width) |",
+        "|---|---|",
+    ]
+    for name in FIGURES:
+        ways: dict[str, list[tuple[float, float, float]]] = {}
+        for cells in found.values():
+            for said, cell in cells[name].items():
+                ways.setdefault(said, []).append(cell)
+        width = np.mean([cell[1] for cell in ways.pop("rhoa")])
+        others = [
+            f"{said} {min(c[0] for c in of):.1f} to {max(c[0] for c in of):.1f} "
+            f"({np.mean([c[1] for c in of]):.3f})"
+            for said, of in ways.items()
+        ]
+        if others:
+            lines.append(f"| `{name}` ({width:.3f}) | {'; '.join(others)} |")
+    return "\n".join(lines)
+
+
+def equally_good(cohorts: int, sizes: tuple[int, ...]) -> str:
+    """Per cent of comparisons with p below .05 of two models that differ by noise alone."""
+    lines = [
+        "| figure | " + " | ".join(f"{size} subjects" for size in sizes) + " |",
+        "|---|" + "---:|" * len(sizes),
+    ]
+    names = ("roc_auc", "balanced_accuracy", "brier", "pr_auc")
+    below: dict[tuple[str, int], list[float]] = {}
+    for population in POPULATIONS:
+        for size in sizes:
+            p_values: dict[str, list[float]] = {name: [] for name in (*names, "normal")}
+            for number in range(cohorts):
+                random = np.random.default_rng(number)
+                labels, scores, groups = population.cohort(size, random)
+                if labels.all() or not labels.any():
+                    continue
+                noise = random.standard_normal((2, size))[:, groups]
+                noise = (noise + random.standard_normal((2, groups.size))) / np.sqrt(2)
+                first, second = expit(logit(scores) + noise)
+                result = compare(labels, first, second, groups=groups)
+                for name in names:
+                    p_values[name].append(result.p_values[name])
+                p_values["normal"].append(result.roc_auc.p_normal)
+            for name, found in p_values.items():
+                known = np.array(found)[np.isfinite(found)]
+                below.setdefault((name, size), []).append(100 * float(np.mean(known < 0.05)))
+    for name in (*names, "normal"):
+        row = [f"{min(below[name, size]):.1f} to {max(below[name, size]):.1f}" for size in sizes]
+        said = "`roc_auc`, normal distribution (DeLong)" if name == "normal" else f"`{name}`"
+        lines.append(f"| {said} | {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def speed() -> None:
+    """Print how long an evaluation takes."""
+    print(f"{platform.machine()}, {os.cpu_count()} threads")
+    for subjects in (12, 300, 1000):
+        population = Population("speed", 0.35, 0.85, (2, 2), 0.5)
+        labels, scores, groups = population.cohort(subjects, np.random.default_rng(0))
+        start = time.perf_counter(), time.process_time()
+        evaluate(labels, scores, groups=groups)
+        wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
+        print(f"evaluate, {labels.size} hips: {wall:.2f} s wall, {cpu:.2f} s CPU")
+
+
+def write(page: Path, mark: str, text: str) -> None:
+    """Put ``text`` between the marks of a page."""
+    begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
+    head, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    tail = rest.partition(end)[2]
+    page.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}", encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> Found:
+    """Simulate, print, and write where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cohorts", type=int, default=1000)
+    parser.add_argument("--resamples", type=int, default=500, help="of the bootstrap beside")
+    parser.add_argument("--quick", action="store_true", help="60 cohorts of 12 and 60 subjects")
+    parser.add_argument("--write", action="store_true", help="into docs/evaluation.md")
+    parser.add_argument("--compare", action="store_true", help="models that are equally good")
+    parser.add_argument("--speed", action="store_true", help="times alone")
+    options = parser.parse_args(arguments)
+    page = ROOT / "docs" / "evaluation.md"
+    found: Found = {}
+    if options.speed:
+        speed()
+        return found
+    if options.compare:
+        text = equally_good(options.cohorts, SIZES[1:])
+        mark = "p values of equally good models"
+    else:
+        sizes, cohorts = ((12, 60), 60) if options.quick else (SIZES, options.cohorts)
+        resamples = 0 if options.quick else options.resamples
+        with np.errstate(all="ignore"):
+            for population in POPULATIONS:
+                for size in sizes:
+                    found[population.name, size] = coverage(population, size, cohorts, resamples)
+        text, mark = table(found, sizes), "coverage"
+    print(text)
+    if options.write:
+        write(page, mark, text)
+    return found
+
+
+if __name__ == "__main__":
+    main()
