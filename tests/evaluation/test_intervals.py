@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -163,3 +167,25 @@ def test_hips_taken_as_independent_are_not_covered() -> None:
 
     assert covered["grouped"] / trials == pytest.approx(0.95, abs=0.038)
     assert covered["naive"] / trials == pytest.approx(0.834, abs=0.064)
+
+
+def test_the_bench_measures_every_figure_of_every_population() -> None:
+    """25 cohorts of 12 and of 60 subjects of the five; bounds are five standard errors wide."""
+    path = Path(__file__).parents[2] / "benches" / "intervals.py"
+    spec = importlib.util.spec_from_file_location("bench_of_intervals", path)
+    bench = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = bench
+    spec.loader.exec_module(bench)
+
+    found = bench.main(["--quick"])
+
+    assert {name for name, _ in found} == set("ABCDE")
+    assert {size for _, size in found} == {12, 60}
+    for (population, size), cells in found.items():
+        assert set(cells) == set(bench.FIGURES)
+        for name, cell in cells.items():
+            held, width, defined = cell["rhoa"]
+            low = 60 if (population, size) == ("C", 12) else 73  # few errors, of few subjects
+            assert held >= low, (population, size, name)
+            assert width > 0
+            assert defined > 0.5, (population, size, name)

@@ -23,6 +23,13 @@ from rhoa.evaluation.metrics import (
     evaluate,
     evaluate_by,
 )
+from rhoa.evaluation.planning import (
+    DevelopmentSize,
+    ExpectedWidths,
+    development_size,
+    sample_size,
+    subjects_needed,
+)
 
 __all__ = [
     "AnswerTest",
@@ -30,8 +37,10 @@ __all__ = [
     "Baseline",
     "Comparison",
     "Confusion",
+    "DevelopmentSize",
     "Estimate",
     "Evaluation",
+    "ExpectedWidths",
     "NetBenefit",
     "OperatingPoint",
     "Recalibration",
@@ -40,10 +49,13 @@ __all__ = [
     "choose_threshold",
     "compare",
     "decision_curve",
+    "development_size",
     "evaluate",
     "evaluate_by",
     "fit_recalibration",
     "fit_temperature",
     "holm",
     "reliability",
+    "sample_size",
+    "subjects_needed",
 ]
