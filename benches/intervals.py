@@ -8,8 +8,8 @@
 
 Subjects have one to ten hips whose labels and scores share part of their variance. Each figure has
 candidates: ways to make its interval, of which rhoa takes the first. A cell is the per cent of
-cohorts whose interval holds the truth, and the mean width; cohorts in which the figure or interval
-is undefined are left out.
+cohorts whose interval holds the truth, and the median width; cohorts in which the figure or its
+interval is undefined are left out.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def bca(value: float, drawn: NDArray[np.float64], left_out: NDArray[np.float64])
 
 
 Cell = dict[str, tuple[float, float, float]]
-"""Of each candidate: per cent of intervals that hold the truth, mean width, share defined."""
+"""Of each candidate: per cent of intervals that hold the truth, median width, share defined."""
 
 
 def coverage(
@@ -228,7 +228,7 @@ def coverage(
             progress(number + 1, cohorts, f"population {population.name}, {subjects} subjects")
     return {
         name: {
-            said: (100 * np.mean(found, 0)[0], np.mean(found, 0)[1], len(found) / cohorts)
+            said: (100 * np.mean(found, 0)[0], np.median(found, 0)[1], len(found) / cohorts)
             for said, found in ways.items()
         }
         for name, ways in held.items()
@@ -253,7 +253,7 @@ Found = dict[tuple[str, int], dict[str, Cell]]
 
 
 def table(found: Found, sizes: tuple[int, ...]) -> str:
-    """What rhoa takes: lowest to highest coverage of the populations, and the mean width."""
+    """Lowest to highest coverage of the populations by what rhoa takes, and the mean width."""
     lines = [
         "| figure | method | " + " | ".join(f"{size} subjects" for size in sizes) + " |",
         "|---|---|" + "---:|" * len(sizes),
@@ -273,7 +273,7 @@ def table(found: Found, sizes: tuple[int, ...]) -> str:
     ]
     lines += ["", f"Below {GOAL[0]:.0f} %: {', '.join(missed) or 'none'}.", ""]
     lines += [
-        "| figure | other ways, not taken: lowest to highest coverage (mean width) |",
+        "| figure | other ways, not taken: lowest to highest coverage (median width) |",
         "|---|---|",
     ]
     for name in FIGURES:

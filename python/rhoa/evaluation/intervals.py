@@ -463,13 +463,13 @@ def roc_areas(
         # What a subject's hips of a class add, beyond what as many average hips would.
         above.append(np.bincount(positives, of_positive * (won - area), subjects))
         below.append(np.bincount(negatives, of_negative * (lost - area), subjects))
-    rhoa, other = np.stack(above), np.stack(below)
+    rhoa, other = np.stack(above).astype(np.float64), np.stack(below).astype(np.float64)
     both = rhoa @ other.T
     of_classes = rhoa[:, np.unique(positives)], other[:, np.unique(negatives)]
     covariance = _unbiased(subjects) * (both + both.T)
     for parts in of_classes:
         covariance += _unbiased(parts.shape[1]) * parts @ parts.T
-    return Areas(np.array(values), covariance, *of_classes, subjects)
+    return Areas(np.array(values), covariance, of_classes[0], of_classes[1], subjects)
 
 
 def _below(others: Values, weights: Values, scores: Values) -> Values:

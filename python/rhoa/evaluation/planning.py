@@ -78,7 +78,7 @@ def sample_size(
     --------
     >>> few, many = sample_size([24, 96])
     >>> round(few.sensitivity, 2), round(many.sensitivity, 2)
-    (0.39, 0.19)
+    (0.43, 0.2)
     """
     counts = [subjects] if isinstance(subjects, int) else list(subjects)
     for count in counts:
