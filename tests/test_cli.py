@@ -27,7 +27,7 @@ from tests.commands import run
 
 VERBS = [
     *("inspect", "ctap", "hips", "xray", "detector", "review", "split", "train", "evaluate"),
-    *("export", "predict", "explain", "study", "audit", "demo", "bench", "info"),
+    *("export", "predict", "explain", "study", "plan-size", "audit", "demo", "bench", "info"),
 ]
 
 

@@ -115,6 +115,32 @@ def test_the_published_ratings_have_the_published_error() -> None:
     assert np.sqrt(variance) == pytest.approx(0.0307, abs=5e-5)
 
 
+# DeLong et al. 1988: albumin, total protein, K-G score, whether surgery helped; 43 patients.
+OVARIAN = """
+3.0 5.8 10 0  3.2 6.3 5 1  3.9 6.8 3 1  2.8 4.8 6 0  3.2 5.8 3 1  0.9 4.0 5 0  2.5 5.7 8 0
+1.6 5.6 5 1  3.8 5.7 5 1  3.7 6.7 6 1  3.2 5.4 4 1  3.8 6.6 6 1  4.1 6.6 5 1  3.6 5.7 5 1
+4.3 7.0 4 1  3.6 6.7 4 0  2.3 4.4 6 1  4.2 7.6 4 0  4.0 6.6 6 0  3.5 5.8 6 1  3.8 6.8 7 1
+3.0 4.7 8 0  4.5 7.4 5 1  3.7 7.4 5 1  3.1 6.6 6 1  4.1 8.2 6 1  4.3 7.0 5 1  4.3 6.5 4 1
+3.2 5.1 5 1  2.6 4.7 6 1  3.3 6.8 6 0  1.7 4.0 7 0  3.7 6.1 5 1  3.3 6.3 7 1  4.2 7.7 6 1
+3.5 6.2 5 1  2.9 5.7 9 0  2.1 4.8 7 1  2.8 6.2 8 0  4.0 7.0 7 1  3.3 5.7 6 1  3.7 6.9 5 1
+3.6 6.6 5 1
+"""
+
+
+def test_areas_of_one_study_and_their_differences_have_the_published_errors() -> None:
+    """As the manual of SAS prints them for this example (PROC LOGISTIC, ROCCONTRAST)."""
+    albumin, protein, score, helped = np.array(OVARIAN.split(), float).reshape(-1, 4).T
+    tests = np.stack([10 - score, albumin, protein])
+
+    found = roc_areas(helped == 1, tests, np.arange(43))
+
+    assert found.values == pytest.approx([0.7258, 0.7366, 0.6478], abs=5e-5)
+    errors = np.sqrt(np.diag(found.covariance))
+    assert errors == pytest.approx([0.1028, 0.0927, 0.1000], abs=5e-5)
+    for contrast, error in (([-1.0, 1.0, 0.0], 0.0953), ([-1.0, 0.0, 1.0], 0.1046)):
+        assert found.error(np.array(contrast))[0] == pytest.approx(error, abs=5e-5)
+
+
 @given(hips(), st.integers(2, 3))
 def test_the_same_hips_again_in_each_patient_tell_nothing_new(data: Hips, times: int) -> None:
     labels, scores, groups = data

@@ -7,12 +7,20 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
+from scipy.stats import t
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from rhoa import RhoaError, RhoaWarning
-from rhoa.evaluation import Temperature, evaluate, fit_temperature, reliability
+from rhoa.evaluation import (
+    Recalibration,
+    Temperature,
+    evaluate,
+    fit_recalibration,
+    fit_temperature,
+    reliability,
+)
 
 
 def overconfident(hips: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
@@ -186,3 +194,179 @@ class TestReliability:
         (grouped,) = reliability(*twice, groups=np.repeat(np.arange(200), 2), bins=1)
 
         assert grouped.high - grouped.low == pytest.approx(alone.high - alone.low, rel=0.02)
+
+    def test_consistency_bars_hold_the_shares_of_a_calibrated_model(self) -> None:
+        """95 % of the bins of 100 cohorts of pairs; those of another model fewer."""
+        inside = {1.0: [], 2.5: []}
+        for seed in range(100):
+            labels, scores, groups = pairs(40, seed)
+            for factor, found in inside.items():
+                bins = reliability(labels, expit(factor * logit(scores)), groups=groups)
+                found += [b.expected_low <= b.share <= b.expected_high for b in bins]
+
+        assert 0.93 < np.mean(inside[1.0]) <= 1
+        assert np.mean(inside[2.5]) < 0.9
+
+    def test_weights_are_hips(self) -> None:
+        labels, scores, weights = [0, 1, 1, 0], [0.12, 0.15, 0.95, 0.91], [1, 3, 2, 0]
+
+        low, high = reliability(labels, scores, sample_weight=weights)
+
+        assert (low.hips, high.hips) == (2, 1)
+        assert low.share == pytest.approx(0.75)
+        assert low.score == pytest.approx((0.12 + 3 * 0.15) / 4)
+
+
+def pairs(subjects: int, seed: int, distance: float = 1.5) -> tuple[np.ndarray, ...]:
+    """Labels, calibrated scores and groups of two hips a subject that share half of it all."""
+    random = np.random.default_rng(seed)
+    common = random.standard_normal((2, subjects)).repeat(2, axis=1)
+    tendency, noise = (common + random.standard_normal((2, 2 * subjects))) / np.sqrt(2)
+    labels = tendency < 0
+    odds = distance * (distance * (labels - 0.5) + noise)
+    return labels, expit(odds), np.arange(subjects).repeat(2)
+
+
+class TestSlopeAndIntercept:
+    @pytest.mark.parametrize("factor", [0.6, 1.0, 2.0])
+    def test_values_are_those_of_logistic_regression(self, factor: float) -> None:
+        labels, scores = overconfident(300, factor)
+        regression = LogisticRegression(C=np.inf, tol=1e-9, max_iter=10_000)
+        regression.fit(logit(scores)[:, None], labels)
+
+        result = evaluate(labels, scores, resamples=1)
+
+        assert result.calibration_slope.value == pytest.approx(regression.coef_[0, 0], rel=1e-4)
+        shifted = expit(logit(scores) + result.calibration_intercept.value)
+        assert shifted.mean() == pytest.approx(labels.mean(), abs=1e-9)
+        assert result.oe_ratio.value == pytest.approx(labels.mean() / scores.mean())
+
+    def test_the_error_is_the_sandwich_of_clusters_left_out(self) -> None:
+        """CR3 with the matrices of Bell and McCaffrey, subject by subject."""
+        labels, scores, groups = pairs(30, 1)
+        design = np.stack([np.ones(60), logit(scores)], axis=1)
+        beta = np.zeros(2)
+        for _ in range(50):
+            chance = expit(design @ beta)
+            bend = design.T * (chance * (1 - chance)) @ design
+            beta += np.linalg.solve(bend, design.T @ (labels - chance))
+        chance = expit(design @ beta)
+        weight, bread = chance * (1 - chance), np.linalg.inv(bend)
+        parts = []
+        for subject in range(30):
+            own = design[groups == subject]
+            hat = own @ bread @ own.T * weight[groups == subject]  # H of the working model
+            left = np.linalg.solve(np.eye(2) - hat, np.diag(1 / weight[groups == subject]))
+            residual = left @ (labels - chance)[groups == subject]
+            parts.append(bread @ (own.T * weight[groups == subject]) @ residual)
+        parts = np.array(parts)[:, 1]
+        error = np.sqrt(29 / 30 * np.sum((parts - parts.mean()) ** 2))
+
+        found = evaluate(labels, scores, groups=groups, resamples=1).calibration_slope
+
+        assert found.value == pytest.approx(beta[1])
+        kurtosis = (
+            30 * np.sum((parts - parts.mean()) ** 4) / np.sum((parts - parts.mean()) ** 2) ** 2
+        )
+        reach = t.ppf(0.975, np.clip(60 / (kurtosis - 1), 2, 29)) * error
+        assert found.high - found.low == pytest.approx(2 * reach, rel=1e-6)
+
+    @pytest.mark.parametrize(
+        ("scores", "note"),
+        [
+            ([0.1, 0.2, 0.3, 0.7, 0.8, 0.9], "do not overlap"),
+            ([0.1, 0.2, 0.5, 0.5, 0.8, 0.9], "do not overlap"),
+            ([0.5] * 6, "all scores are equal"),
+        ],
+    )
+    def test_no_slope_is_likeliest_where_classes_are_apart(
+        self, scores: list[float], note: str
+    ) -> None:
+        result = evaluate([0, 0, 0, 1, 1, 1], scores, resamples=1)
+
+        assert np.isnan(result.calibration_slope).all()
+        assert note in result.calibration_slope.note
+        assert np.isfinite(result.calibration_intercept).all()
+
+    def test_one_class_bounds_the_ratio_of_observed_to_expected(self) -> None:
+        """0 of 6 subjects: at most the share of Clopper-Pearson over the mean score."""
+        result = evaluate([0] * 6, [0.2] * 6, resamples=1)
+
+        assert result.oe_ratio == pytest.approx((0, 0, (1 - 0.025 ** (1 / 6)) / 0.2))
+        assert "one-sided" in result.oe_ratio.note
+        assert np.isnan(result.calibration_intercept.value)
+
+
+class TestCalibrationError:
+    @pytest.mark.parametrize("subjects", [12, 60])
+    def test_chance_adds_nothing_to_its_square(self, subjects: int) -> None:
+        """Its square by products between subjects, in closed form, has the mean 0; the ECE has not.
+
+        The mean of 300 cohorts of its square, which is cut at 0, is below that of the ECE's square.
+        """
+        errors, ece, expected, p = [], [], [], []
+        for seed in range(300):
+            labels, scores, groups = pairs(subjects, seed)
+            result = evaluate(labels, scores, groups=groups, resamples=100)
+            errors.append(result.calibration_error.value)
+            ece.append(result.ece.value)
+            expected.append(result.ece_expected)
+            p.append(result.ece_p)
+
+        assert np.median(errors) < 0.6 * np.median(ece)
+        assert np.mean(expected) == pytest.approx(np.mean(ece), rel=0.1)
+        assert 0.01 < np.mean(np.array(p) < 0.05) < 0.09  # 5 %; three standard errors
+
+    def test_of_two_subjects_a_bin_it_is_the_root_of_a_product(self) -> None:
+        """One bin, one hip a subject: the mean of the products of all pairs of errors."""
+        scores, labels = [0.92, 0.95, 0.98, 0.91, 0.97], [0, 0, 1, 1, 0]
+        error = np.subtract(scores, labels)
+        products = [error[i] * error[j] for i in range(5) for j in range(5) if i != j]
+
+        found = evaluate(labels, scores, resamples=1).calibration_error
+
+        assert found.value == pytest.approx(np.sqrt(np.mean(products)))
+
+    def test_it_finds_the_error_of_many_hips(self) -> None:
+        """Scores .1 too high throughout."""
+        random = np.random.default_rng(0)
+        chance = random.uniform(0.05, 0.85, 20_000)
+        result = evaluate(random.random(20_000) < chance, chance + 0.1, resamples=20)
+
+        assert result.calibration_error.value == pytest.approx(0.1, abs=0.01)
+        assert result.calibration_error.low < 0.1 < result.calibration_error.high
+        assert result.ece_p == pytest.approx(1 / 21)
+
+
+class TestRecalibration:
+    def test_it_is_logistic_regression(self) -> None:
+        labels, scores = overconfident(300, 2.0)
+        regression = LogisticRegression(C=np.inf, tol=1e-9, max_iter=10_000)
+        regression.fit(logit(scores)[:, None], labels)
+
+        found = fit_recalibration(labels, scores)
+
+        assert found.slope == pytest.approx(regression.coef_[0, 0], rel=1e-4)
+        assert found.intercept == pytest.approx(regression.intercept_[0], abs=1e-4)
+
+    def test_it_mends_a_shift_of_prevalence_that_a_temperature_cannot(self) -> None:
+        random = np.random.default_rng(0)
+        odds = 1.5 * random.standard_normal(4000)
+        labels, scores = random.random(4000) < expit(odds + 0.8), expit(odds)
+
+        ratios = {
+            fit: evaluate(labels, fit(labels, scores).apply(scores), resamples=1).oe_ratio
+            for fit in (fit_temperature, fit_recalibration)
+        }
+
+        assert ratios[fit_temperature].low > 1.1
+        assert ratios[fit_recalibration].value == pytest.approx(1, abs=1e-6)
+
+    @pytest.mark.parametrize("scores", [[0.1, 0.2, 0.9], [0.9, 0.3, 0.2], [0.5] * 3])
+    def test_where_none_is_likeliest_scores_stay(self, scores: list[float]) -> None:
+        with pytest.warns(RhoaWarning, match="no recalibration is best"):
+            assert fit_recalibration([0, 1, 1], scores) == Recalibration(1.0, 0.0)
+
+    def test_test_hips_are_refused(self) -> None:
+        with pytest.raises(RhoaError, match="1 of 2 hips are of test"):
+            fit_recalibration([0, 1], [0.4, 0.6], partition=["val", "test"])

@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from scipy.stats import binomtest
 
 from rhoa import RhoaError
-from rhoa.evaluation import compare, evaluate
+from rhoa.evaluation import compare, evaluate, holm
 from rhoa.evaluation.comparison import COMPARED
 from rhoa.evaluation.intervals import roc_areas
 from tests.evaluation.cohorts import Population
@@ -69,25 +69,19 @@ class TestDifferences:
 
 class TestAreas:
     def test_p_is_that_of_the_contrast(self) -> None:
-        """Twice the tail of t at difference over error, with Satterthwaite's degrees of freedom."""
+        """Twice the tail of t at difference over error, with 60 degrees for 60 subjects."""
         from scipy.stats import t
 
         labels, first, second, groups = two_models(60, 4, 0.05)
         areas = roc_areas(labels == 1, np.stack([first, second]), groups)
         values, covariance = areas.values, areas.covariance
         error = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-        parts = [  # of either class: variance, and degrees
-            (matrix[0, 0] + matrix[1, 1] - 2 * matrix[0, 1], len(set(groups[labels == of])) - 1)
-            for matrix, of in ((areas.of_positives, 1), (areas.of_negatives, 0))
-        ]
-        freedom = sum(part for part, _ in parts) ** 2 / sum(part**2 / own for part, own in parts)
-        freedom = min(freedom, 59)  # of 60 subjects
 
         result = compare(labels, first, second, groups=groups).roc_auc
 
-        assert result.p == pytest.approx(2 * t.sf(abs(values[1] - values[0]) / error, freedom))
+        assert result.p == pytest.approx(2 * t.sf(abs(values[1] - values[0]) / error, 60))
         assert result.difference.high - result.difference.low == pytest.approx(
-            2 * t.ppf(0.975, freedom) * error, rel=0.02
+            2 * t.ppf(0.975, 60) * error
         )
 
     @given(
@@ -134,17 +128,42 @@ class TestAreas:
             assert math.isnan(result.differences[name].low)
             assert "no subject tells the models apart" in result.differences[name].note
 
-    def test_p_is_evenly_spread_where_models_are_equally_good(self) -> None:
-        """400 cohorts, both models as good: 5 % of p are below .05; bounds are three errors."""
-        below = 0
-        for seed in range(400):
+    @pytest.mark.parametrize(("subjects", "pairs"), [(20, 800), (60, 800), (300, 200)])
+    def test_p_is_below_05_in_5_of_100_equally_good_models(self, subjects: int, pairs: int) -> None:
+        """The normal distribution's p is below it more often where subjects are few."""
+        p_values = []
+        for seed in range(pairs):
             random = np.random.default_rng(seed)
-            labels, score, groups = Population().cohort(40, random)
+            labels, score, groups = Population(0.35, 0.8).cohort(subjects, random)
             first, second = expit(logit(score) + 0.8 * random.standard_normal((2, labels.size)))
-            result = compare(labels, first, second, groups=groups)
-            below += result.roc_auc.p < 0.05
+            result = compare(labels, first, second, groups=groups).roc_auc
+            p_values.append((result.p, result.p_normal))
 
-        assert below / 400 == pytest.approx(0.05, abs=0.033)
+        student, normal = np.nanmean(np.array(p_values) < 0.05, axis=0)
+        assert student == pytest.approx(0.05, abs=max(0.02, 3 * math.sqrt(0.05 * 0.95 / pairs)))
+        assert student <= normal
+
+    @given(
+        st.integers(0, 10_000), st.integers(5, 30), st.floats(0, 1.5), st.sampled_from([1, 2, 5])
+    )
+    def test_interval_and_p_are_one_answer(
+        self, seed: int, subjects: int, better: float, hips: int
+    ) -> None:
+        random = np.random.default_rng(seed)
+        groups = np.arange(subjects).repeat(hips)
+        labels = random.random(groups.size) < 0.5
+        odds = 2 * (labels - 0.5) + random.standard_normal(groups.size)
+        noise = random.standard_normal((2, groups.size))
+        first, second = expit(odds + noise[0]), expit(odds + better * (labels - 0.5) + noise[1])
+
+        result = compare(labels, first, second, groups=groups)
+
+        for name, (_, low, high) in result.differences.items():
+            p = result.p_values[name]
+            if not math.isnan(low):
+                assert (p < 0.05) == (low > 0 or high < 0)
+            else:
+                assert math.isnan(p) or p == 1
 
     def test_one_class_has_no_areas(self) -> None:
         result = compare([1, 1, 1], [0.1, 0.2, 0.9], [0.3, 0.4, 0.6])
@@ -152,6 +171,26 @@ class TestAreas:
         assert math.isnan(result.roc_auc.p)
         assert math.isnan(result.differences["roc_auc"].value)
         assert not math.isnan(result.differences["accuracy"].value)
+
+
+class TestHolm:
+    @given(st.lists(st.floats(0, 1), max_size=12))
+    def test_it_multiplies_by_how_many_are_left_and_keeps_their_order(
+        self, given_p: list[float]
+    ) -> None:
+        """Step by step: the k-th smallest of n is raised by n - k + 1, and to those before it."""
+        ranked, reached = sorted(given_p), 0.0
+        expected = {}
+        for rank, p in enumerate(ranked):
+            reached = min(1.0, max(reached, p * (len(ranked) - rank)))
+            expected.setdefault(p, reached)
+
+        assert holm(given_p) == pytest.approx([expected[p] for p in given_p])
+
+    def test_what_is_undefined_is_not_counted(self) -> None:
+        assert holm([0.02, math.nan, 0.04])[::2] == [0.04, 0.04]
+        with pytest.raises(RhoaError, match="0 to 1"):
+            holm([1.5])
 
 
 class TestAnswers:

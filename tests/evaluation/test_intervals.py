@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from rhoa.evaluation import evaluate
-from rhoa.evaluation.intervals import jackknife, left_out_weights, resampled_weights
+from rhoa.evaluation.intervals import freedom_of, jackknife, left_out_weights, resampled_weights
 from tests.evaluation.cohorts import Population
 
 
@@ -70,10 +74,25 @@ def test_the_jackknife_of_a_mean_is_students_interval(values: list[float], sprea
     data = np.array([*values, min(values) - spread])
     size = data.size
 
-    found = jackknife(data.mean(), (data.sum() - data) / (size - 1), "plain")
+    left_out = (data.sum() - data) / (size - 1)
+    found = jackknife(data.mean(), left_out, "plain", freedom=size - 1)
 
     expected = t.interval(0.95, size - 1, data.mean(), data.std(ddof=1) / np.sqrt(size))
     assert found[1:] == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("draw", ["normal", "exponential", "uniform"])
+def test_degrees_of_freedom_are_those_that_the_variance_varies_by(draw: str) -> None:
+    """A chi-squared of f degrees over f has the variance 2 / f; so have 20 000 simulated ones."""
+    random = np.random.default_rng(0)
+    samples = getattr(random, draw)(size=(20_000, 50))
+    variances = samples.var(axis=1, ddof=1)
+
+    found = freedom_of(samples.ravel()) / 20_000  # of all of them: of each 50
+
+    assert found == pytest.approx(min(50, 2 / (variances.var() / variances.mean() ** 2)), rel=0.05)
+    # One of 31: the kurtosis of p = 1 / 31 is 1 / (p (1 - p)) - 3.
+    assert freedom_of(np.array([0.0] * 30 + [1.0])) == pytest.approx(62 / (31**2 / 30 - 4))
 
 
 def test_a_figure_that_rests_on_one_subject_has_no_interval() -> None:
@@ -148,3 +167,25 @@ def test_hips_taken_as_independent_are_not_covered() -> None:
 
     assert covered["grouped"] / trials == pytest.approx(0.95, abs=0.038)
     assert covered["naive"] / trials == pytest.approx(0.834, abs=0.064)
+
+
+def test_the_bench_measures_every_figure_of_every_population() -> None:
+    """25 cohorts of 12 and of 60 subjects of the five; bounds are five standard errors wide."""
+    path = Path(__file__).parents[2] / "benches" / "intervals.py"
+    spec = importlib.util.spec_from_file_location("bench_of_intervals", path)
+    bench = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = bench
+    spec.loader.exec_module(bench)
+
+    found = bench.main(["--quick"])
+
+    assert {name for name, _ in found} == set("ABCDE")
+    assert {size for _, size in found} == {12, 60}
+    for (population, size), cells in found.items():
+        assert set(cells) == set(bench.FIGURES)
+        for name, cell in cells.items():
+            held, width, defined = cell["rhoa"]
+            low = 60 if (population, size) == ("C", 12) else 73  # few errors, of few subjects
+            assert held >= low, (population, size, name)
+            assert width > 0
+            assert defined > 0.5, (population, size, name)

@@ -57,6 +57,7 @@ VERBS = {
     "predict": ("prediction", "Probability of hip osteoarthritis for both hips of scans"),
     "explain": ("study", "Show which parts of a crop a model looks at"),
     "study": ("study", "Train, measure and report all that a plan names"),
+    "plan-size": ("study", "Show how many subjects a test set, or a model's development, needs"),
     "audit": ("study", "Find what a published table of figures can come from"),
     "demo": ("demo", "Run everything on a phantom cohort and report"),
     "bench": ("demo", "Time the projections beside a plain read of memory, NumPy and Numba"),
@@ -315,5 +316,7 @@ def parser(words: Sequence[str] | None = None) -> Grammar:
             "--log", metavar="FILE", help="append progress, warnings and errors to this file, too"
         )
         if asked in {None, name}:
-            getattr(importlib.import_module(f"rhoa.cli.{module}"), f"add_{name}")(verb)
+            getattr(importlib.import_module(f"rhoa.cli.{module}"), f"add_{name.replace('-', '_')}")(
+                verb
+            )
     return root

@@ -765,6 +765,77 @@ def add_evaluate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder for report.html")
 
 
+def plan_size(options: Namespace) -> VerbResult:
+    """Expected widths of intervals by number of subjects, and what Riley's criteria ask for."""
+    from rhoa.evaluation.planning import (
+        development_size,
+        sample_size,
+        subjects_needed,
+        width_chart,
+    )
+
+    try:
+        counts = [int(count) for count in options.subjects.split(",")]
+    except ValueError:
+        raise ParameterError("subjects must be numbers with commas between.") from None
+    names = ("hips", "icc", "prevalence", "sensitivity", "specificity", "roc_auc")
+    expected = {name: getattr(options, name) for name in names}
+    rows = sample_size(counts, **expected)
+    lines = []
+    if options.width is not None:
+        needed = subjects_needed(options.width, **expected)
+        said = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in needed.items())
+        lines.append(f"subjects for intervals at most {options.width:g} wide: {said}")
+    if options.parameters is not None:
+        if options.r2 is None:
+            raise ParameterError("parameters needs r2, the R squared (Cox and Snell) expected.")
+        development = development_size(
+            options.parameters,
+            r2=options.r2,
+            **{name: expected[name] for name in ("prevalence", "hips", "icc")},
+        )
+        lines.append(
+            f"development of {options.parameters} parameters needs {development.hips} hips: "
+            f"{development.shrinkage} for a shrinkage of 0.9, {development.optimism} for an "
+            f"optimism of 0.05, {development.prevalence} for the prevalence (Riley et al. 2020)"
+        )
+    if options.out is not None:
+        width_chart(rows).savefig(options.out)
+        lines.append(f"wrote {options.out}")
+    shown = [
+        {name: f"{value:.3f}" if isinstance(value, float) else value for name, value in one.items()}
+        for one in (row._asdict() for row in rows)
+    ]
+    return VerbResult([row._asdict() for row in rows], lines, shown=shown)
+
+
+def add_plan_size(verb: argparse.ArgumentParser) -> None:
+    """Options of `rhoa plan-size`."""
+    verb.set_defaults(run=plan_size)
+    verb.description = (
+        "Expected widths of the 95 % intervals of a test set by its number of subjects."
+    )
+    verb.add_argument(
+        "--subjects", default="12,20,60,100,300", help="numbers of subjects (default: %(default)s)"
+    )
+    for name, default, said in (
+        ("hips", 2, "mean number of hips a subject"),
+        ("icc", 0.5, "correlation within subjects, of labels and of answers"),
+        ("prevalence", 0.35, "share of rHOA hips"),
+        ("sensitivity", 0.85, "sensitivity that is expected"),
+        ("specificity", 0.85, "specificity that is expected"),
+        ("roc-auc", 0.85, "ROC AUC that is expected"),
+    ):
+        verb.add_argument(
+            f"--{name}", type=float, default=default, help=f"{said} (default: %(default)s)"
+        )
+    verb.add_argument("--width", type=float, help="also the subjects for intervals this wide")
+    development = verb.add_argument_group("development (Riley et al. 2020)")
+    development.add_argument("--parameters", type=int, metavar="N", help="of the regression")
+    development.add_argument("--r2", type=float, help="R squared (Cox and Snell) expected")
+    verb.add_argument("-o", "--out", type=Path, help="picture of the widths (png, svg, pdf)")
+
+
 def add_explain(verb: argparse.ArgumentParser) -> None:
     """Options of `rhoa explain`."""
     verb.set_defaults(run=explain)

@@ -29,6 +29,13 @@ from rhoa.evaluation.metrics import (
     evaluate,
     evaluate_by,
 )
+from rhoa.evaluation.planning import (
+    DevelopmentSize,
+    ExpectedWidths,
+    development_size,
+    sample_size,
+    subjects_needed,
+)
 
 __all__ = [
     "AnswerTest",
@@ -36,8 +43,10 @@ __all__ = [
     "Baseline",
     "Comparison",
     "Confusion",
+    "DevelopmentSize",
     "Estimate",
     "Evaluation",
+    "ExpectedWidths",
     "GradeEvaluation",
     "NetBenefit",
     "OperatingPoint",
@@ -48,6 +57,7 @@ __all__ = [
     "choose_threshold",
     "compare",
     "decision_curve",
+    "development_size",
     "evaluate",
     "evaluate_by",
     "evaluate_grades",
@@ -56,4 +66,6 @@ __all__ = [
     "holm",
     "reliability",
     "risk_coverage",
+    "sample_size",
+    "subjects_needed",
 ]

@@ -94,7 +94,8 @@ def compare(
 
     Overlapping intervals of two models do not say that they are equally good: the models err on the
     same hips. The standard error of a difference is that of Obuchowski for the ROC AUC and the
-    jackknife's over subjects for other figures; interval and p are Student's t of it.
+    jackknife's over subjects for other figures; interval and p are Student's t of it, with as many
+    degrees of freedom as there are subjects.
 
     Parameters
     ----------
@@ -206,7 +207,7 @@ def _differences(
 ) -> tuple[dict[str, Estimate], dict[str, float]]:
     weight = np.ones(groups.size) if weights is None else weights
     (values,) = pair(weight[None])
-    few = too_few(groups)
+    few, subjects = too_few(groups), int(groups.max()) + 1
     left = [] if few else [pair(rows * weight) for rows in left_out_weights(groups)]
     left_out = np.concatenate([np.empty((0, len(NAMES))), *left])
     differences, p_values = {}, {}
@@ -217,9 +218,9 @@ def _differences(
         differences[name], p_values[name] = _tested(
             value,
             error,
-            len(left_out) - 1,
+            subjects,
             reason or "no interval: the figure rests on one subject.",
-            "jackknife of subjects, Student's t",
+            f"jackknife of subjects, Student's t of {subjects} degrees",
             most=2.0 if name == "mcc" else 1.0,
         )
     return differences, p_values
@@ -258,14 +259,14 @@ def _area_test(
         return AreaTest(nothing, nothing, Estimate(nothing, note=ONE_CLASS), nothing, nothing)
     areas = roc_areas(labels, scores, groups, weights)
     first, second = areas.values.tolist()
-    error, freedom = areas.error(np.array([-1.0, 1.0]))
+    error, _ = areas.error(np.array([-1.0, 1.0]))
     few = too_few(groups)
     estimate, p = _tested(
         second - first,
         math.nan if few else error,
-        freedom,
+        areas.subjects,
         few or "no interval: the hips of a class are of one subject.",
-        "Obuchowski's variance, Student's t of Satterthwaite's degrees",
+        f"Obuchowski's variance, Student's t of {areas.subjects} degrees",
     )
     normal = 2 * float(ndtr(-abs(estimate.value) / error)) if error > 0 else p
     return AreaTest(first, second, estimate, p, normal)

@@ -154,7 +154,7 @@ def effective_size(
     variance = count / (count - 1) * float(excess @ excess) / total**2
     if variance < _ROUNDING * share * (1 - share):
         return hips
-    few = (Z / student(count - 1)) ** 2
+    few = (Z / student(freedom_of(excess))) ** 2
     return min(hips, few * share * (1 - share) / variance)
 
 
@@ -172,6 +172,27 @@ def student(freedom: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 1 - TAIL))
+
+
+def freedom_of(parts: Values) -> float:
+    """Degrees of freedom of a variance that is the mean square of subjects' ``parts``.
+
+    Those of the chi-squared distribution that varies as such a mean square of parts of this
+    kurtosis does: where few subjects make most of the variance it is known less well than their
+    number says. From 2 to the number of subjects less one.
+
+    References
+    ----------
+    Satterthwaite 1946, An approximate distribution of estimates of variance components, Biometrics
+    Bull 2:110-114; Cramér 1946, Mathematical Methods of Statistics, 27.4 (variance of a variance).
+    """
+    squares = (parts - parts.mean()) ** 2
+    total = float(squares.sum())
+    most = max(1.0, parts.size - 1.0)
+    if total == 0:
+        return most
+    kurtosis = parts.size * float(squares @ squares) / total**2
+    return min(most, max(2.0, 2 * parts.size / max(kurtosis - 1, 1e-9)))
 
 
 def proportion_interval(
@@ -285,7 +306,7 @@ def jackknife(
     scale
         On which the interval is symmetric.
     freedom
-        Degrees of Student's t; the number of subjects less one unless given.
+        Degrees of Student's t; `freedom_of` the parts unless given.
 
     References
     ----------
@@ -310,7 +331,7 @@ def jackknife(
         return Estimate(value, note="no interval: the figure rests on one subject.")
     if error == 0:
         return Estimate(value, note="no interval: it is the same whichever subject is left out.")
-    reach = student(left_out.size - 1 if freedom is None else freedom) * error
+    reach = student(freedom_of(left_out) if freedom is None else freedom) * error
     return Estimate(value, *on_scale(value, reach, scale), method=method)
 
 
@@ -368,31 +389,34 @@ def resampled_weights(groups: NDArray[np.intp], resamples: int, *, seed: int) ->
 
 
 class Areas(NamedTuple):
-    """ROC AUC of each model, the covariance matrix of these estimates, and its degrees of freedom.
+    """ROC AUC of each model, and the covariance matrix of these estimates.
 
-    ``of_positives`` and ``of_negatives`` are the parts of the covariance that subjects with hips of
-    either class bring, ``subjects`` how many these are, and how many there are in all.
+    ``of_positives`` and ``of_negatives`` are what each subject with hips of the class adds to each
+    area, ``(models, subjects)``; ``subjects`` is how many there are in all.
     """
 
     values: Values
     covariance: Values
     of_positives: Values
     of_negatives: Values
-    subjects: tuple[int, int, int]
+    subjects: int
 
     def error(self, contrast: Values) -> tuple[float, float]:
-        """Standard error and Satterthwaite's degrees of freedom of a contrast of the areas."""
-        variance, positives, negatives = (
-            float(contrast @ matrix @ contrast)
-            for matrix in (self.covariance, self.of_positives, self.of_negatives)
-        )
+        """Standard error and Satterthwaite's degrees of freedom of a contrast of the areas.
+
+        The degrees of either class's part are those of its subjects (`freedom_of`).
+        """
+        variance = float(contrast @ self.covariance @ contrast)
         smallest = _ROUNDING * float(np.abs(contrast) @ np.diag(self.covariance))
         if not variance > max(_ROUNDING**2, smallest):
             return (math.nan if math.isnan(variance) else 0.0), math.nan
-        parts = ((positives, self.subjects[0] - 1), (negatives, self.subjects[1] - 1))
-        spread = sum(part**2 / own for part, own in parts if part > 0)
-        freedom = (positives + negatives) ** 2 / spread if spread > 0 else 1.0
-        return math.sqrt(variance), min(freedom, self.subjects[2] - 1)
+        classes = [contrast @ parts for parts in (self.of_positives, self.of_negatives)]
+        variances = [_unbiased(parts.size) * float(parts @ parts) for parts in classes]
+        spread = sum(
+            part**2 / freedom_of(parts) for part, parts in zip(variances, classes, strict=True)
+        )
+        freedom = sum(variances) ** 2 / spread if spread > 0 else 1.0
+        return math.sqrt(variance), min(freedom, self.subjects - 1)
 
 
 def roc_areas(
@@ -439,12 +463,13 @@ def roc_areas(
         # What a subject's hips of a class add, beyond what as many average hips would.
         above.append(np.bincount(positives, of_positive * (won - area), subjects))
         below.append(np.bincount(negatives, of_negative * (lost - area), subjects))
-    rhoa, other = np.stack(above), np.stack(below)
-    counts = np.unique(positives).size, np.unique(negatives).size, subjects
+    rhoa, other = np.stack(above).astype(np.float64), np.stack(below).astype(np.float64)
     both = rhoa @ other.T
-    parts = _unbiased(counts[0]) * rhoa @ rhoa.T, _unbiased(counts[1]) * other @ other.T
-    covariance = parts[0] + parts[1] + _unbiased(subjects) * (both + both.T)
-    return Areas(np.array(values), covariance, *parts, counts)
+    of_classes = rhoa[:, np.unique(positives)], other[:, np.unique(negatives)]
+    covariance = _unbiased(subjects) * (both + both.T)
+    for parts in of_classes:
+        covariance += _unbiased(parts.shape[1]) * parts @ parts.T
+    return Areas(np.array(values), covariance, of_classes[0], of_classes[1], subjects)
 
 
 def _below(others: Values, weights: Values, scores: Values) -> Values:
@@ -480,13 +505,13 @@ def area_estimate(
     if min(area, 1 - area) < _ROUNDING:
         area = float(round(area))
     error, freedom = areas.error(np.ones(1))
-    few = min(areas.subjects[:2])
-    if few < 2:
+    of_classes = areas.of_positives.shape[1], areas.of_negatives.shape[1]
+    if min(of_classes) < 2:
         return Estimate(area, note="no interval: the hips of a class are of one subject.")
     if scores.min() == scores.max():
         return Estimate(area, note="no interval: all scores are equal.")
     if area in {0.0, 1.0}:
-        bound = bound_of_perfection(*areas.subjects[:2])
+        bound = bound_of_perfection(*of_classes)
         return Estimate(
             area,
             *((bound, 1.0) if area == 1 else (0.0, 1 - bound)),

@@ -583,7 +583,12 @@ def require_validation(partition: ArrayLike | None, hips: int, purpose: str) -> 
 
 _FIGURES = tuple(name for name in NAMES if not name.startswith("paper_"))
 _PAPER = ("precision", "recall", "f1", "pr_auc")
-_SCALES: dict[str, Scale] = {"mcc": "Fisher's z", "brier": "log", "oe_ratio": "log"}
+_SCALES: dict[str, Scale] = {
+    "mcc": "Fisher's z",
+    "brier": "log",
+    "oe_ratio": "log",
+    "paper_pr_auc": "plain",
+}
 
 
 def evaluate(
