@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import rhoa
+from rhoa import evaluation
 from rhoa.cohort import Hip, Manifest, leaks, require_no_leaks
 from rhoa.cohort.leakage import DISTANCE, likenesses, sketch, strictness
 from rhoa.errors import ManifestError
@@ -219,3 +221,44 @@ def test_progress_ends_with_all_images(tmp_path: Path) -> None:
     rhoa.cohort.leaks(cohort, progress=lambda *step: seen.append(step))
 
     assert seen == [(0, 2, "looking for leaks"), (2, 2, "looking for leaks")]
+
+
+class TestNothing:
+    """A cohort without hips, or without labels: an empty answer or a `rhoa.RhoaError`."""
+
+    @pytest.mark.parametrize(
+        "hips_of",
+        [(), (Hip(Path("a.png"), "S1", "left", "xray", 1, "", None),)],
+        ids=["no hips", "no labels"],
+    )
+    def test_it_has_no_leaks(self, hips_of: tuple[Hip, ...]) -> None:
+        nothing = Manifest(hips_of)
+
+        assert (len(leaks(nothing)), leaks(nothing).images) == (0, 0)
+        require_no_leaks(nothing)
+        assert nothing.counts() == {}
+        assert len(nothing.labelled) == 0
+
+    @pytest.mark.parametrize("ask", [Manifest.split, Manifest.folds, Manifest.balance])
+    def test_it_cannot_be_split(self, ask: Callable[[Manifest], object]) -> None:
+        with pytest.raises(ManifestError):
+            ask(Manifest(()))
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            evaluation.evaluate,
+            evaluation.choose_threshold,
+            evaluation.decision_curve,
+            evaluation.fit_temperature,
+            evaluation.reliability,
+            lambda labels, scores: evaluation.compare(labels, scores, scores),
+            lambda labels, groups: rhoa.cohort.split(labels, groups=groups),
+            lambda labels, groups: rhoa.cohort.folds(labels, groups=groups),
+        ],
+    )
+    def test_nothing_can_be_measured_on_it(
+        self, ask: Callable[[list[int], list[int]], object]
+    ) -> None:
+        with pytest.raises(rhoa.RhoaError, match=r"labels"):
+            ask([], [])

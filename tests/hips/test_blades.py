@@ -166,6 +166,24 @@ class TestShutters:
         assert read_xray(path, accept="shutter").shape == (70, 90)
         assert read_xray(write(tmp_path, ShutterShape="RECTANGULAR")).shape == (70, 90)
 
+    @pytest.mark.parametrize(("rows", "columns"), [(400, 600), (200, 100), (300, 300)])
+    @pytest.mark.parametrize("radius", [20, 50, 90])
+    @pytest.mark.parametrize("background", [0, 60, 255])
+    def test_something_round_on_an_even_film_is_no_shutter(
+        self, rows: int, columns: int, radius: int, background: int
+    ) -> None:
+        """A femoral head, a ball for the scale, a cup: even, or small."""
+        from rhoa.xray.margins import is_round
+
+        row, column = np.mgrid[:rows, :columns]
+        apart = np.hypot(row - rows / 2, column - 0.6 * columns)
+        even = np.where(apart < radius, 150.0, background)
+        grained = even + (apart < radius) * 40 * np.sin(row / 7) * np.cos(column / 9)
+
+        assert not is_round(even)
+        if radius == 20 and min(rows, columns) > 100:
+            assert not is_round(grained)
+
     def test_films_with_corners_of_air_are_films(self, film: NDArray[np.float64]) -> None:
         from rhoa.xray.margins import is_round
 

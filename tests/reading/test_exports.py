@@ -186,6 +186,54 @@ class TestJoin:
         np.testing.assert_array_equal(listed.hu, volume.hu)
         assert [one.verdict for one in inspect(tmp_path, join=True)] == ["volume"]
 
+    @pytest.mark.parametrize("second", [3, 4])
+    def test_series_of_two_frames_of_reference_are_not_joined(
+        self, second: int, tmp_path: Path
+    ) -> None:
+        paths = write_framed(
+            tmp_path, lambda k: f"1.2.{int(k >= second)}", series=lambda k: k >= second
+        )
+
+        with pytest.raises(errors.GeometryError, match="2 different values of FrameOfReferenceUID"):
+            read_ct(tmp_path, join=True)
+        with pytest.raises(errors.AmbiguousSeriesError) as refused:
+            read_ct(paths)
+        assert "join" not in str(refused.value)
+
+    def test_slices_that_each_have_series_and_frame_of_their_own_are_joined_with_a_warning(
+        self, tmp_path: Path
+    ) -> None:
+        """Some programs that remove names give every file new identifiers."""
+        paths = write_framed(tmp_path, lambda k: f"1.2.{k}", series=lambda k: k)
+
+        with (
+            pytest.warns(errors.RhoaWarning, match="8 series UIDs form one even stack"),
+            pytest.warns(errors.RhoaWarning, match="8 different values of FrameOfReferenceUID"),
+        ):
+            volume = read_ct(paths)
+
+        np.testing.assert_array_equal(volume.hu, ramp(GRID.lps()))
+
+    @pytest.mark.parametrize("frame", [lambda k: k >= 4, lambda k: k % 2, lambda k: k == 3])
+    def test_two_frames_of_reference_in_one_series_are_a_warning_and_strictly_an_error(
+        self, frame: Callable[[int], int], tmp_path: Path
+    ) -> None:
+        write_framed(tmp_path, lambda k: f"1.2.{int(frame(k))}")
+
+        with pytest.warns(errors.RhoaWarning, match="2 different values of FrameOfReferenceUID"):
+            read_ct(tmp_path)
+        with pytest.raises(errors.GeometryError, match="FrameOfReferenceUID"):
+            read_ct(tmp_path, strict=True)
+        assert any("FrameOfReferenceUID" in text for text in inspect(tmp_path)[0].warnings)
+
+    @pytest.mark.parametrize("frame", [lambda _: "1.2.3", lambda _: "", lambda k: "1.2" * (k > 1)])
+    def test_one_frame_of_reference_stated_or_not_is_no_matter(
+        self, frame: Callable[[int], str], tmp_path: Path
+    ) -> None:
+        write_framed(tmp_path, frame)
+
+        np.testing.assert_array_equal(read_ct(tmp_path, strict=True).hu, ramp(GRID.lps()))
+
     def test_a_list_of_two_scans_at_the_same_places_is_not_joined(self, tmp_path: Path) -> None:
         files = write_series(tmp_path, GRID) + write_series(tmp_path, GRID, series="2")
 
@@ -461,3 +509,16 @@ class TestStudy:
 def stored(image: FileDataset, hu: NDArray[np.int64]) -> None:
     set_pixels(image, hu, signed=True)
     image.RescaleIntercept = "0"
+
+
+def write_framed(
+    folder: Path, frame: Callable[[int], str], series: Callable[[int], int] | None = None
+) -> list[Path]:
+    """A series whose slices state frames of reference, and series, of their own."""
+
+    def edit(k: int, image: FileDataset) -> None:
+        image.FrameOfReferenceUID = frame(k)
+        if series is not None:
+            image.SeriesInstanceUID = f"1.2.840.{int(series(k)) + 1}"
+
+    return write_series(folder, GRID, edit=edit)

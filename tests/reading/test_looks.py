@@ -248,6 +248,9 @@ NO_HU = {
     "MR": lambda hu: np.digitize(hu, [-500, -30, 150]) * 200 + np.abs(hu % 37),
     "clipped to soft tissue": lambda hu: np.clip(hu, -160, 240),
     "half the scale": lambda hu: hu / 2,
+    "twice the scale": lambda hu: hu * 2,
+    "twice the scale, air as padding": lambda hu: np.maximum(hu * 2, -1024),
+    "twice the scale, air as it is": lambda hu: np.where(hu > -900, hu * 2, hu),
     **{
         f"stored, {offset} too high": lambda hu, offset=offset: hu + float(offset)
         for offset in (100, 250, 500, 1000, 1024, 2048, 4096, 8192, 32768)

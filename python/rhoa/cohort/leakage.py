@@ -97,6 +97,8 @@ def likenesses(
     first, second
         Numbers of sketches; every one of ``first`` is compared with every one of ``second``.
     """
+    if not first.size or not second.size:
+        return []
     contrast = sketches.reshape(len(sketches), -1).std(axis=1) > LEAST_CONTRAST
     first, second = first[contrast[first]], second[contrast[second]]
     found: list[Likeness] = []

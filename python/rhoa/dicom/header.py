@@ -382,6 +382,7 @@ ELEMENTS: dict[int, tuple[str, Readers]] = {
     0x00200013: ("InstanceNumber", _NUMBER_TEXT),
     0x00200032: ("ImagePositionPatient", _DECIMAL),
     0x00200037: ("ImageOrientationPatient", _DECIMAL),
+    0x00200052: ("FrameOfReferenceUID", _UID),
     0x00200100: ("TemporalPositionIdentifier", _NUMBER_TEXT),
     0x00280002: ("SamplesPerPixel", _UNSIGNED),
     0x00280004: ("PhotometricInterpretation", _CODE),
@@ -511,6 +512,7 @@ class Header:
     """What distinguishes its volume in an enhanced file: stack, time, frame type."""
     patient: tuple[int, int] = (0, 0)
     """Numbers that differ where PatientID, and PatientName, do; 0 where the file states none."""
+    frame_of_reference: str = ""
     acquisition: str = ""
     time_point: str = ""
     number: int | None = None
@@ -804,6 +806,7 @@ def header_of(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  #
         ),
         pixels=pixels,
         patient=(_person(dataset, "PatientID"), _person(dataset, "PatientName")),
+        frame_of_reference=text_of(dataset, "FrameOfReferenceUID"),
         acquisition=text_of(dataset, "AcquisitionNumber"),
         time_point=text_of(dataset, "TemporalPositionIdentifier"),
         body_words=_body_words(dataset),

@@ -139,6 +139,7 @@ _LEAST_MUSCLE = 0.1  # of a body without air around it
 _MOST_SOFT_BONE = 1.0  # of what is soft, the bone and contrast that a body has
 _MOST_ELSEWHERE = 0.12  # of all values, within 60 HU: where no air is, this is air at a wrong place
 _MOST_DENSE = 0.08  # of a body without air around it, above 600 HU
+_LOWEST_FAT_HU, _FARTHEST_FAT_HU = -145, 200  # fat's peak, and muscle's above it: 120 to 160
 _LEAN = 0.4  # of what is soft, bone where no fat is
 _NOISELESS = 0.9  # share of soft tissue that has one of three values: no scanner measures that
 _FEWEST_VALUES, _FEWEST_VOXELS = 1024, 1 << 14
@@ -211,6 +212,17 @@ def _fault(values: NDArray[Any]) -> str:
         )
         if not (has_fat or lean) or share(-30, 150) < _LEAST_MUSCLE or share(600) > _MOST_DENSE:
             return "there is neither air near -1000, nor fat near -100 around soft tissue"
+    middles = edges[: len(peaks)] + 30
+    in_fat = np.flatnonzero((middles >= -300) & (middles <= -30))
+    in_muscle = np.flatnonzero((middles >= 0) & (middles <= 250))
+    fat, muscle = in_fat[peaks[in_fat].argmax()], in_muscle[peaks[in_muscle].argmax()]
+    is_peak = peaks[fat] > max(_LEAST_FAT, 1.2 * peaks[fat - 8], 1.2 * peaks[fat + 8])
+    apart = middles[muscle] - middles[fat]
+    if is_peak and middles[fat] <= _LOWEST_FAT_HU and apart >= _FARTHEST_FAT_HU:
+        return (
+            f"fat lies near {middles[fat]} and muscle {apart} above it, as if a slope had been "
+            "applied twice; check RescaleSlope"
+        )
     tissue = values[(values >= SOFT_SPAN_HU[0]) & (values < SOFT_SPAN_HU[1])]
     if np.sort(np.unique(tissue, return_counts=True)[1])[-3:].sum() > _NOISELESS * tissue.size:
         return "soft tissue has no noise"

@@ -102,6 +102,15 @@ def checked(
                 f"({listed(sorted(set(labels), key=_natural), most=4)}): its slices are of several "
                 "scans, none of which is an even stack by itself; pass the files of one of them."
             )
+    frames = frames_of_reference(headers)
+    if frames:
+        what = (
+            f"{headers[0].name}: slices of one stack state {frames} different values of "
+            "FrameOfReferenceUID: positions in different frames of reference do not compare"
+        )
+        if len({header.series_uid for header in headers}) > 1 and frames < len(headers):
+            raise GeometryError(f"{what}; read the files of one of them, without joining series.")
+        findings.warn(f"{what}; look at the volume where they meet.", GeometryError)
     lossy = sum(h.lossy or (h.pixels is not None and h.pixels.syntax in LOSSY) for h in headers)
     if lossy:
         findings.warn(
@@ -121,6 +130,12 @@ def checked(
             GeometryError,
         )
     return headers
+
+
+def frames_of_reference(headers: Sequence[Header]) -> int:
+    """How many frames of reference the headers state; 0 where they state one, or none."""
+    stated = {header.frame_of_reference for header in headers} - {""}
+    return len(stated) if len(stated) > 1 else 0
 
 
 # Files to series, and why a series is no CT volume at first sight.
@@ -232,7 +247,8 @@ def _joined(series: list[ImageSeries], *, only_even: bool) -> list[ImageSeries]:
     for some in alike.values():
         headers = tuple(header for one in some for header in one.headers)
         whole = replace(some[0], headers=headers, joined=len(some))
-        join = len(some) > 1 and (not only_even or _is_even(whole.slices))
+        own = frames_of_reference(whole.slices) in {0, len(whole.slices)}
+        join = len(some) > 1 and (not only_even or (own and _is_even(whole.slices)))
         found += [whole] if join else some
     return found
 

@@ -20,6 +20,9 @@ _ENDS = (0.5, 99.5)  # percentiles that grey levels range between
 
 ROUND_SHARE = 0.95
 """Of what is shown or in the smallest disc about it: the share in both, where it is a disc."""
+SMALLEST_ROUND, LEAST_VARIED = 0.25, 0.1
+"""Radius of a shutter, of the shorter side of the image, and the range of grey levels in it, of all
+of them: a smaller or an even disc is something dense on a film."""
 
 BLADE_STEP, BLADE_MEDIAN = 0.05, 0.1
 """Of the range of grey levels: how much brighter a blade is than what lies beside its edge, along
@@ -142,7 +145,7 @@ def is_round(image: ArrayLike) -> bool:
     """Whether an image shows a disc alone, with one dark or bright level around it.
 
     So do the circular shutters and image intensifiers of fluoroscopy; the disc may be cut by the
-    borders of the image.
+    borders of the image. A small disc, or one of a single level, is something on a film.
     """
     from scipy.ndimage import binary_fill_holes
 
@@ -167,7 +170,11 @@ def is_round(image: ArrayLike) -> bool:
     middle = [(part.min() + part.max()) / 2 for part in (down, across)]
     row, column = np.indices(small.shape)
     apart = np.hypot(row - middle[0], column - middle[1])
-    disc = apart <= np.percentile(apart[shown], 99.5)
+    radius = np.percentile(apart[shown], 99.5)
+    varied = np.ptp(np.percentile(small[shown], (5, 95))) > LEAST_VARIED * (bright - dark)
+    if radius < SMALLEST_ROUND * min(small.shape) or not varied:
+        return False
+    disc = apart <= radius
     return bool((shown & disc).sum() > ROUND_SHARE * (shown | disc).sum())
 
 
