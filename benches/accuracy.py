@@ -1,4 +1,4 @@
-"""How far posed images are from closed forms: the figures of the README.
+"""How far posed images are from closed forms: the figures of docs/accuracy.md.
 
     python -m benches.accuracy      # from the repository's root; a minute on two cores
 
