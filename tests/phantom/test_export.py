@@ -11,6 +11,7 @@ import pytest
 
 import rhoa
 from rhoa.cohort import build
+from rhoa.errors import ParameterError
 from rhoa.phantom import Anatomy, ct, write_cohort, write_dicom, write_xray, xray
 from rhoa.phantom.export import PROGRESSION, _harder, _later
 
@@ -181,5 +182,5 @@ def test_a_hard_cohort_has_signs_of_its_own_and_readers_who_err(tmp_path: Path) 
 
 
 def test_an_unknown_difficulty_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(rhoa.ParameterError, match="difficulty"):
+    with pytest.raises(ParameterError, match="difficulty"):
         write_cohort(tmp_path, ct_subjects=0, xray_subjects=0, difficulty="harder")
