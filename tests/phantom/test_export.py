@@ -11,8 +11,9 @@ import pytest
 
 import rhoa
 from rhoa.cohort import build
+from rhoa.errors import ParameterError
 from rhoa.phantom import Anatomy, ct, write_cohort, write_dicom, write_xray, xray
-from rhoa.phantom.export import PROGRESSION, _later
+from rhoa.phantom.export import PROGRESSION, _harder, _later
 
 
 def test_landmarks_survive_the_way_through_dicom(tmp_path: Path) -> None:
@@ -155,3 +156,31 @@ def test_the_same_seed_gives_the_same_cohort(tmp_path: Path) -> None:
         )
 
     assert files[0] == files[1]
+
+
+def test_a_hard_cohort_has_signs_of_its_own_and_readers_who_err(tmp_path: Path) -> None:
+    """The same seed is the same cohort; a quarter of the hips is read one grade off."""
+    options = {"ct_subjects": 1, "xray_subjects": 1, "difficulty": "hard"}
+    coarse = {"spacing_mm": (20, 15, 15), "pixel_mm": 4, "voxel_mm": 6}
+    for name in ("one", "two"):
+        write_cohort(tmp_path / name, **options, **coarse)
+    files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
+    assert all(
+        (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+        for file in files
+    )
+
+    subjects = [Anatomy.random(seed, kl_left=2, kl_right=3) for seed in range(400)]
+    off = [
+        abs(read.joint(side).kl - subject.joint(side).kl)
+        for subject in subjects
+        for _, read in [_harder(subject, 0)]
+        for side in ("left", "right")
+    ]
+    assert set(off) == {0, 1}
+    assert 0.18 < np.mean(off) < 0.32
+
+
+def test_an_unknown_difficulty_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="difficulty"):
+        write_cohort(tmp_path, ct_subjects=0, xray_subjects=0, difficulty="harder")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -21,11 +22,12 @@ from rhoa.files import atomic_write, csv_text
 from rhoa.hips.bounding_boxes import boxes
 from rhoa.hips.femoral_heads import joints
 from rhoa.parallel import side_by_side
-from rhoa.phantom.anatomy import Anatomy
-from rhoa.phantom.radiography import VOXEL_MM, xray
+from rhoa.phantom.anatomy import Anatomy, Surroundings
+from rhoa.phantom.radiography import NUMBER_OF_LEVELS, VOXEL_MM, xray
 from rhoa.phantom.voxelize import ct
 from rhoa.pose import from_landmarks
 from rhoa.projection import ctap
+from rhoa.volume import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,9 +37,9 @@ if TYPE_CHECKING:
 
     from rhoa._types import Side
     from rhoa.cohort.manifest import Source
+    from rhoa.phantom.anatomy import JointDisease
     from rhoa.phantom.radiography import XRay
     from rhoa.radiograph import Box, Radiograph
-    from rhoa.volume import Volume
 
     Row = dict[str, object]
 
@@ -53,6 +55,34 @@ SAME_GRADE = 0.5
 PROGRESSION = 0.12
 # Spread of the pose of patients on a CT table, degrees: tilt, obliquity, rotation.
 POSE_SD_DEG = (6.0, 2.0, 3.0)
+
+Difficulty = Literal["plain", "hard"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hard:
+    """What a hard cohort changes; fixed by reasoning, before anything was trained on it."""
+
+    sign_share: float = 0.6  # how much of each sign is left
+    sign_spread: float = 0.5  # and its spread (logarithm), of each sign by itself
+    narrowing_sd_mm: float = 0.5  # spread of joint spaces that has nothing to do with the grade
+    osteophyte_sd_mm: float = 1.0
+    sclerosis_sd: float = 0.12
+    misread: float = 0.25  # share of hips whose reader is a grade off
+    body: tuple[float, float] = (1.0, 1.2)  # more soft tissue
+    pose_sd_deg: tuple[float, float, float] = (9.0, 3.0, 5.0)
+    ct_noise_hu: tuple[float, float] = (20.0, 70.0)
+    ct_blur_mm: tuple[float, float] = (0.3, 1.2)  # from sharp to soft kernels
+    bladder_hu: tuple[float, float] = (0.0, 400.0)
+    xray_pixel: tuple[float, float] = (0.8, 1.4)  # of the size asked for
+    gamma: tuple[float, float] = (0.6, 1.7)
+    edges: tuple[float, float] = (0.0, 1.5)  # enhancement of what is finer than 1.5 mm
+    flattened: tuple[float, float] = (0.3, 0.8)  # share taken from what is coarser than 25 mm
+    xray_noise: tuple[float, float] = (10.0, 60.0)  # grey levels
+    collimated_mm: tuple[float, float] = (0.0, 25.0)
+
+
+_HARD = _Hard()
 
 
 def write_dicom(
@@ -136,6 +166,7 @@ def write_cohort(
     spacing_mm: tuple[float, float, float] = (2.0, 1.5, 1.5),
     pixel_mm: float = 0.2,
     voxel_mm: float = VOXEL_MM,
+    difficulty: Difficulty = "plain",
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Path:
     """Write a cohort of phantoms as a user's own would lie on disk; the path of its table.
@@ -150,14 +181,22 @@ def write_cohort(
     same bones, positioned anew, with grades that rise by one now and then and never fall. CTs are
     taken once.
 
+    ``difficulty="hard"`` makes signs subtler and less tied to the grade, readers who err, and
+    images that differ: CTs in pose, noise, blur and content of the bowel; X-rays in resolution,
+    grey-level curve, edge enhancement, noise, collimation and marker. Bones, boxes and landmarks
+    are true as before. ``write_cohort(folder, ct_subjects=20, xray_subjects=80,
+    difficulty="hard")`` is all that it takes; `rhoa.cohort.build` reads both alike.
+
     Raises
     ------
     ParameterError
-        If a number of subjects is negative, or there is no visit.
+        If a number of subjects is negative, there is no visit, or the difficulty is none.
     """
     folder = Path(folder)
     require_count("seed", seed, least=0)
     require_count("visits", visits)
+    require_choice("difficulty", difficulty, get_args(Difficulty))
+    hard = difficulty == "hard"
     counts: dict[Source, int] = {
         "ct": require_count("ct_subjects", ct_subjects, least=0),
         "xray": require_count("xray_subjects", xray_subjects, least=0),
@@ -172,15 +211,20 @@ def write_cohort(
         bones = int(random.integers(1 << 31))
         anatomy = Anatomy.random(bones, kl_left=left, kl_right=right)
         if source == "ct":
-            scan = _write_ct(folder, subject, anatomy, spacing_mm, random)
-            return _rows(subject, source, anatomy, scan)
+            drawn, read = _harder(anatomy, 0) if hard else (anatomy, anatomy)
+            scan = _write_ct(folder, subject, drawn, spacing_mm, random, hard=hard)
+            return _rows(subject, source, read, scan)
         rows = []
         for visit in range(visits):
             name = f"{subject}_{visit + 1}" if visits > 1 else subject
-            image = xray(anatomy, pixel_mm=pixel_mm, seed=visit, voxel_mm=voxel_mm)
+            drawn, read = _harder(anatomy, visit) if hard else (anatomy, anatomy)
+            taken = np.random.default_rng([bones, 11, visit])
+            size = pixel_mm * (taken.uniform(*_HARD.xray_pixel) if hard else 1)
+            image = xray(drawn, pixel_mm=size, seed=visit, voxel_mm=voxel_mm)
+            image = _processed(image, taken) if hard else image
             scan = _write_xray(folder / "xray" / f"{name}.dcm", image, visit)
             label = f"V{visit + 1}" if visits > 1 else ""
-            rows += _rows(subject, source, anatomy, scan, visit=label)
+            rows += _rows(subject, source, read, scan, visit=label)
             anatomy = _later(anatomy, random)
         return rows
 
@@ -198,6 +242,61 @@ def write_cohort(
     table = folder / "scans.csv"
     atomic_write(table, csv_text(COLUMNS, ([row.get(name) for name in COLUMNS] for row in rows)))
     return table
+
+
+def _harder(anatomy: Anatomy, visit: int) -> tuple[Anatomy, Anatomy]:
+    """The subject with subtle, confounded signs in more soft tissue; and as a reader grades it."""
+    lasting = np.random.default_rng([anatomy.seed, 12])  # the same at every visit
+    reading = np.random.default_rng([anatomy.seed, 13, visit])
+
+    def subtle(joint: JointDisease) -> JointDisease:
+        share = _HARD.sign_share * np.exp(lasting.normal(0, _HARD.sign_spread, 4))
+        wear, spurs, density = np.abs(lasting.standard_normal(3))
+        narrowing = joint.narrowing_mm * share[0] + _HARD.narrowing_sd_mm * wear
+        return replace(
+            joint,
+            narrowing_mm=float(np.clip(narrowing, 0, joint.joint_space_mm - 0.3)),
+            osteophyte_mm=float(joint.osteophyte_mm * share[1] + _HARD.osteophyte_sd_mm * spurs),
+            sclerosis=float(joint.sclerosis * share[2] + _HARD.sclerosis_sd * density),
+            flattening_mm=float(joint.flattening_mm * share[3]),
+        )
+
+    def graded(joint: JointDisease) -> JointDisease:
+        off = int(reading.choice((-1, 1))) if reading.random() < _HARD.misread else 0
+        return replace(joint, kl=min(max(joint.kl + off, 0), 4))
+
+    body = lasting.uniform(*_HARD.body)
+    drawn = replace(
+        anatomy,
+        left=subtle(anatomy.left),
+        right=subtle(anatomy.right),
+        body_width=anatomy.body_width * body,
+        body_depth=anatomy.body_depth * body,
+    )
+    return drawn, replace(drawn, left=graded(drawn.left), right=graded(drawn.right))
+
+
+def _processed(image: XRay, random: np.random.Generator) -> XRay:
+    """An X-ray as one of many vendors' stations shows it; boxes and size stay."""
+    from scipy.ndimage import gaussian_filter
+
+    radiograph = image.radiograph
+    pixel_mm = radiograph.pixel_mm[0]
+    grey = radiograph.pixels / np.float32(NUMBER_OF_LEVELS)
+    coarse = gaussian_filter(grey, 25 / pixel_mm, truncate=2)
+    grey = grey - random.uniform(*_HARD.flattened) * (coarse - coarse.mean())
+    grey += random.uniform(*_HARD.edges) * (grey - gaussian_filter(grey, 1.5 / pixel_mm))
+    grey = np.clip(grey, 0, 1) ** random.uniform(*_HARD.gamma)
+    levels = grey * NUMBER_OF_LEVELS
+    levels += random.uniform(*_HARD.xray_noise) * random.standard_normal(grey.shape)
+    top, left, bottom, right = (random.uniform(*_HARD.collimated_mm, 4) / pixel_mm).astype(int) + 1
+    shown = np.zeros_like(levels)
+    shown[top:-bottom, left:-right] = levels[top:-bottom, left:-right]
+    wide = max(round(12 / pixel_mm), 1)
+    # A marker of lead in the upper corner on the patient's right, outside the hips.
+    shown[top + wide : top + 2 * wide, left + wide : left + 2 * wide] = NUMBER_OF_LEVELS
+    pixels = np.rint(np.clip(shown, 0, NUMBER_OF_LEVELS)).astype(np.float32)
+    return replace(image, radiograph=replace(radiograph, pixels=pixels))
 
 
 def _later(anatomy: Anatomy, random: np.random.Generator) -> Anatomy:
@@ -226,10 +325,34 @@ def _write_ct(
     anatomy: Anatomy,
     spacing_mm: tuple[float, float, float],
     random: np.random.Generator,
+    *,
+    hard: bool,
 ) -> dict[str, Row]:
-    tilt, obliquity, rotation = random.normal(0, POSE_SD_DEG).clip(-18, 18).tolist()
-    phantom = ct(anatomy, spacing_mm=spacing_mm, angles=(tilt, obliquity, rotation))
-    write_dicom(phantom.volume, folder / "ct" / subject, subject=subject, seed=anatomy.seed)
+    from scipy.ndimage import gaussian_filter
+
+    spread = _HARD.pose_sd_deg if hard else POSE_SD_DEG
+    tilt, obliquity, rotation = random.normal(0, spread).clip(-18, 18).tolist()
+    angles = (tilt, obliquity, rotation)
+    if hard:
+        content = Surroundings(
+            gas_bubbles=int(random.integers(3, 15)),
+            contrast_loops=int(random.integers(0, 6)),
+            tagged_stool=tuple(side for side in SIDES if random.random() < 0.3),
+            bladder_hu=float(random.uniform(*_HARD.bladder_hu)),
+        )
+        phantom = ct(
+            anatomy, spacing_mm=spacing_mm, angles=angles, noise_hu=0, surroundings=content
+        )
+        # Kernels blur noise too: what is left of it is the scanner's.
+        blur = random.uniform(*_HARD.ct_blur_mm) / np.array(phantom.volume.spacing_mm)
+        hu = gaussian_filter(phantom.volume.hu.astype(np.float32), blur)
+        hu += random.uniform(*_HARD.ct_noise_hu) * random.standard_normal(hu.shape, np.float32)
+        whole = np.rint(hu).clip(INTERCEPT_HU, 3071).astype(np.int16)
+        volume = Volume(whole, phantom.volume.affine)
+    else:
+        phantom = ct(anatomy, spacing_mm=spacing_mm, angles=angles)
+        volume = phantom.volume
+    write_dicom(volume, folder / "ct" / subject, subject=subject, seed=anatomy.seed)
     phantom.landmarks.to_json(folder / "ct" / f"{subject}.landmarks.json")
     row: Row = {"scan": f"ct/{subject}", "landmarks": f"ct/{subject}.landmarks.json"}
     return dict.fromkeys(SIDES, row)
