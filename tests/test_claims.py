@@ -47,3 +47,35 @@ def test_the_tests_that_the_page_of_accuracy_names_exist() -> None:
     assert len(named) >= 4
     for name in named:
         assert (ROOT / name).is_file()
+
+
+def test_the_page_of_flags_explains_every_flag_and_no_other() -> None:
+    """Flags are texts in the rooms of pose and hips, set by these words or kept in these lists."""
+    from rhoa.pose.alignment import WARNINGS
+    from rhoa.pose.scan_coverage import HIP_REFUSALS, HIP_WARNINGS
+
+    rooms = [
+        file for room in ("pose", "hips") for file in (ROOT / "python/rhoa" / room).glob("*.py")
+    ]
+    source = "\n".join(file.read_text(encoding="utf-8") for file in rooms)
+    set_by_name = re.findall(r'flags(?:\.add\(| \|=? ?\{)"([a-z_]+)"', source)
+    limited = re.findall(r'_Limit\("\w+", \("(\w+)"[^)]*\)(?:, \("(\w+)")?', source)
+    of_numbers = re.findall(r'^        "([a-z_]+)": .*(?:_MM|_DEG)', source, re.MULTILINE)
+    raised = {*set_by_name, *of_numbers, *filter(None, (name for pair in limited for name in pair))}
+    raised |= WARNINGS | HIP_REFUSALS.keys() | HIP_WARNINGS | {"no_body"}
+    raised |= {"hip_left_missing", "hip_right_missing"}
+
+    rows = [
+        line
+        for line in (ROOT / "docs/flags.md").read_text("utf-8").splitlines()
+        if line[:3] == "| `"
+    ]
+    explained = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+    assert explained | {"no_body"} == raised
+    assert all(
+        len(row.split("|")) == 7 and all(map(str.strip, row.split("|")[1:6])) for row in rows
+    )
+    for row in rows:
+        name, kind = re.findall(r"`(\w+)`", row)[0], row.split("|")[2]
+        assert (name in WARNINGS | HIP_WARNINGS) == kind.strip().startswith("warning"), name

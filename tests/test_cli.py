@@ -516,7 +516,7 @@ def test_a_folder_of_ct_slices_is_one_refusal_that_names_the_verb_to_use(
 
     assert (code, out) == (1, "")
     assert len(err.splitlines()) == 1
-    assert "DICOM files are CT, no X-rays; rhoa hips ct finds" in err
+    assert "DICOM files are CT, no X-rays; rhoa hips finds" in err
 
 
 def test_flagged_landmarks_are_used_only_by_force(

@@ -189,7 +189,7 @@ def test_drawn_boxes_of_xrays_are_cropped_without_a_detector(
     assert not (tmp_path / "out" / "IM2" / "hip-left.png").exists()
     page = (tmp_path / "out" / "contact-sheet.html").read_text("utf-8")
     assert "added by hand" in page
-    assert "<h2>1 failed" in page
+    assert "<h2>1 X-ray failed" in page
     assert "CANARY" not in page
 
 
@@ -249,6 +249,6 @@ class TestDetector:
             assert f"IM2: no {side} hip was found; look at it." in err
             assert not (out / f"hip-{side}.png").exists()
         assert [row["left"] for row in rows_of(out / "boxes.csv")] == ["", ""]
-        assert "<h2>1 look" in (out / "contact-sheet.html").read_text("utf-8")
+        assert "<h2>1 X-ray to look at" in (out / "contact-sheet.html").read_text("utf-8")
         assert json.loads((out / "boxes.json").read_text("utf-8")) == []
         assert "no left hip" not in text

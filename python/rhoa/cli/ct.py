@@ -40,7 +40,15 @@ from rhoa.cli.options import (
 )
 from rhoa.errors import ParameterError, PoseError, require_names, warn_user
 from rhoa.files import atomic_write, json_text, without_nan
-from rhoa.hips.contact_sheet import SheetEntry, Verdict, frontal, lateral, sheet, write_card
+from rhoa.hips.contact_sheet import (
+    SheetEntry,
+    Verdict,
+    frontal,
+    lateral,
+    marked,
+    sheet,
+    write_card,
+)
 from rhoa.pose import Alignment, tilted
 from rhoa.pose.alignment import pelvis_angles
 from rhoa.pose.scan_coverage import HIP_REFUSALS
@@ -137,6 +145,8 @@ def not_cropped(hips: Iterable[HipCrop]) -> list[str]:
 
 # A CT-AP of one scan.
 
+PREVIEW = "preview.png"
+"""The CT-AP for people: windowed, with sides, scale and landmarks."""
 IMAGE_SUFFIXES = (".png", ".npz", ".nii", ".nii.gz")
 COLUMNS = (
     *("pixels", "pixel_mm", "tilt_deg", "obliquity_deg", "rotation_deg", "black", "white"),
@@ -218,6 +228,9 @@ def _written(folder: Path, image: Radiograph, found: ExtractedHips | None) -> li
     names = ["ct-ap.png", "ct-ap.npz"]
     for name in names:
         image.save(folder / name)
+    alignment = None if found is None else found.alignment
+    atomic_write(folder / PREVIEW, marked(frontal(image, alignment, {}, {})))
+    names.append(PREVIEW)
     if found is not None:
         names.append("pose.json")
         atomic_write(folder / "pose.json", json_text(found.as_dict()))
@@ -332,7 +345,8 @@ def _described(image: Radiograph, found: ExtractedHips | None) -> dict[str, Any]
 HIP_COLUMNS = (
     *("side", "usable", "refused", "flags", "top", "left", "bottom", "right", "confidence"),
     *("head_radius_mm", "inside_fraction", "joint_fraction", "margin_mm", "metal_cm3", "change"),
-    *("pose_used", "pose_flags"),
+    *("pose_used", "pose_flags", "tilt_deg", "obliquity_deg", "rotation_deg", "pixel_mm"),
+    *("slice_spacing_mm", "kernel"),
 )
 PRINTED = ("side", "usable", "top", "left", "bottom", "right", "confidence", "flags", "change")
 PICTURE = "ct-ap.png"
@@ -475,7 +489,12 @@ def _entry(
         for line in str(replace(found, hips={})).splitlines()
     ]
     facts[1:1] = [(f"{hip.side} hip", str(hip).partition(": ")[2]) for hip in hips]
-    return SheetEntry(name, verdict, facts, flags, [*not_cropped(hips), *warned], views)
+    crops = [
+        (f"{hip.side} hip{', mirrored' if hip.side == 'right' else ''}", f"hip-{hip.side}.png")
+        for hip in hips
+        if hip.crop is not None
+    ]
+    return SheetEntry(name, verdict, facts, flags, [*not_cropped(hips), *warned], views, crops)
 
 
 # The series of a path: what they are, what becomes of them, and what to type next.

@@ -183,9 +183,9 @@ def _of_folder(folder: Path, out: Path, options: Namespace) -> VerbResult:
     modalities = [str(found.get("Modality")) for found in elements_of(files, ["Modality"])]
     if modalities and set(modalities) <= SECTIONAL:
         raise ViewError(
-            f"{shown(folder)}: its {len(modalities)} DICOM files are "
-            f"{', '.join(sorted(set(modalities)))}, no X-rays; rhoa hips {shown(folder)} finds the "
-            "hips of a CT, rhoa inspect says what else is there."
+            f"this folder's {len(modalities)} DICOM files are "
+            f"{', '.join(sorted(set(modalities)))}, no X-rays; rhoa hips finds the hips of a CT, "
+            "rhoa inspect says what else is there."
         )
     names = [file.relative_to(folder).as_posix() for file in files]
     known = [_picture(shown_path(name), options) for name in names]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
@@ -15,8 +16,8 @@ from rhoa.files import atomic_write
 from rhoa.hips.annotations import in_picture
 from rhoa.pose.bone import along_patient
 from rhoa.projection import ctap
-from rhoa.radiograph import Radiograph
-from rhoa.raster import encode_png, resize, stretch
+from rhoa.radiograph import UNKNOWN_SIZE, Radiograph
+from rhoa.raster import encode_png, picture_label, resize, stretch
 from rhoa.xray.preparation import SATURATION_PERCENT
 
 if TYPE_CHECKING:
@@ -37,13 +38,21 @@ if TYPE_CHECKING:
 # A contact sheet: one page on which the eye checks pose and hips of many images.
 
 Verdict = Literal["failed", "not used", "look", "fine"]
-VERDICTS: dict[Verdict, str] = {
-    "failed": "no image or no hips were made; the reason is beside the name",
-    "not used": "the pose found is not to be trusted, and the image is as scanned",
-    "look": "used; something asks for a look",
-    "fine": "nothing was flagged",
+VERDICTS: dict[Verdict, tuple[str, str]] = {
+    "failed": ("failed", "no image or no hips were made; the reason is beside the name"),
+    "not used": (
+        "could not be posed",
+        "the pose that was found is not to be trusted, and the image is as scanned",
+    ),
+    "look": ("to look at", "used, and something was flagged"),
+    "fine": ("without a flag", "nothing asks for a review"),
 }
-"""In the order of the page: what needs a person comes first."""
+"""Headings and what they mean, in the order of the page: what needs a person comes first."""
+FLAGS_PAGE = "docs/flags.md"
+"""Of rhoa's documentation."""
+SCALE_MM = (10, 20, 50, 100)
+SCALE_SHARE = 0.3
+"""Of a picture's width that its scale bar takes, at most."""
 
 OF_SCANS = (
     "The patient's left is on the right of the frontal view; the lateral view looks from the "
@@ -69,6 +78,8 @@ class SheetEntry:
     notes: Sequence[str] = ()
     """Sentences: warnings, or why it failed."""
     views: Sequence[View] = ()
+    crops: Sequence[tuple[str, str]] = ()
+    """Of hips: (title, name of the file in the entry's folder)."""
 
 
 _META = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -108,12 +119,18 @@ def write_card(entry: SheetEntry, folder: str | PathLike[str], *, place: str | N
         file = f"view-{number}.png"
         atomic_write(Path(folder) / file, encode_png(view.grey, pixel_mm=view.pixel_mm))
         views.append(_figure(view, quote(f"{place or entry.name}/{file}")))
+    crops = [
+        tag("figure", tag("img", src=quote(f"{place or entry.name}/{file}"), alt=title, width=300),
+            tag("figcaption", title))
+        for title, file in entry.crops
+    ]  # fmt: skip
     flags = [tag("li", flag.replace("_", " ")) for flag in entry.flags]
     facts = [tag(*cell) for name, text in entry.facts for cell in (("dt", name), ("dd", text))]
     parts = [
         tag("h3", entry.name),
         *([tag("ul", *flags, class_="flags")] if flags else ()),
         *([tag("div", *views, class_="views")] if views else ()),
+        *([tag("div", *crops, class_="crops")] if crops else ()),
         *([tag("dl", *facts)] if facts else ()),
         *(tag("p", note) for note in entry.notes),
     ]
@@ -130,10 +147,21 @@ def sheet(
     for verdict, card in cards:
         groups[verdict].append(Markup(card))
     groups = {verdict: found for verdict, found in groups.items() if found}
-    counts = ", ".join(f"{len(found)} {verdict}" for verdict, found in groups.items())
+    counts = ", ".join(f"{len(found)} {VERDICTS[verdict][0]}" for verdict, found in groups.items())
     parts = [tag("h1", title), tag("p", f"{counts or f'no {what}'}. {legend}")]
     for verdict, found in groups.items():
-        parts += [tag("h2", f"{len(found)} {verdict}", tag("small", VERDICTS[verdict])), *found]
+        heading, meaning = VERDICTS[verdict]
+        unit = what if len(found) != 1 else what.removesuffix("s")
+        parts += [tag("h2", f"{len(found)} {unit} {heading}", tag("small", meaning)), *found]
+    parts.append(
+        tag(
+            "p",
+            "Flags in words: what was measured, why it matters and what to do stands in ",
+            tag("code", FLAGS_PAGE),
+            " of rhoa's documentation. Research use only: not a medical device.",
+            class_="legend",
+        )
+    )
     style = files("rhoa.hips").joinpath("contact_sheet.css").read_text("utf-8")
     head = tag("head", Markup(_META), tag("title", title), tag("style", Markup(style)))
     return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', *parts)), lang='en')}\n"
@@ -143,9 +171,69 @@ def _figure(view: View, source: str) -> Markup:
     rows, columns = view.grey.shape
     picture = tag("image", href=source, width=columns, height=rows)
     marks = [_mark(mark) for mark in view.marks]
+    for end, x, anchor in zip(view.ends, (0.02, 0.98), ("start", "end"), strict=True):
+        place = {"x": f"{x * columns:.1f}", "y": f"{0.5 * rows:.1f}", "text_anchor": anchor}
+        marks.append(tag("text", end, class_="end", font_size=f"{0.045 * columns:.1f}", **place))
+    if view.pixel_mm is not None:
+        mm = scale_mm(columns * view.pixel_mm)
+        right, low = 0.97 * columns, 0.97 * rows
+        line = {"x1": f"{right - mm / view.pixel_mm:.1f}", "x2": f"{right:.1f}"}
+        marks.append(tag("line", class_="scale", y1=f"{low:.1f}", y2=f"{low:.1f}", **line))
+        place = {"x": f"{right:.1f}", "y": f"{low - 0.015 * columns:.1f}", "text_anchor": "end"}
+        size = f"{0.03 * columns:.1f}"
+        marks.append(tag("text", f"{mm} mm", class_="scale", font_size=size, **place))
     box = f"0 0 {columns} {rows}"
     drawing = tag("svg", picture, *marks, viewBox=box, role="img", aria_label=view.title)
     return tag("figure", drawing, tag("figcaption", view.title))
+
+
+def scale_mm(wide_mm: float) -> int:
+    """The length of the scale bar of a picture that shows so many millimetres.
+
+    >>> scale_mm(400), scale_mm(70)
+    (100, 20)
+    """
+    return max((mm for mm in SCALE_MM if mm < SCALE_SHARE * wide_mm), default=SCALE_MM[0])
+
+
+def marked(view: View) -> bytes:
+    """The view as a PNG for people: its marks drawn in, sides, and a scale bar in mm."""
+    from PIL import Image, ImageDraw, ImageFont
+    from PIL.PngImagePlugin import PngInfo
+
+    rows, columns = view.grey.shape
+    enlarged = max(1, round(PREVIEW_PX / columns))
+    picture = Image.fromarray(view.grey).convert("RGB")
+    picture = picture.resize((columns * enlarged, rows * enlarged), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(picture)
+    wide, high = picture.size
+    font = ImageFont.load_default(max(12.0, wide / 40))
+    thick = max(1, wide // 400)
+    for mark in view.marks:
+        at = [enlarged * value for value in mark.at]
+        colour = COLOURS.get(mark.label.partition(" ")[0], LINE_COLOUR)
+        if mark.kind == "line":
+            draw.line(at, LINE_COLOUR, thick)
+        elif mark.kind == "box":
+            draw.rectangle(at, outline=colour, width=2 * thick)
+            draw.text((at[0], at[3] + 2 * thick), mark.label, colour, font)
+        else:
+            x, y = at[:2]
+            radius = at[2] if mark.kind == "circle" else 3 * thick
+            fill = colour if mark.kind == "point" else None
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill, colour, thick)
+    for end, x, anchor in zip(view.ends, (0.02, 0.98), ("lm", "rm"), strict=True):
+        draw.text((x * wide, 0.5 * high), end, "white", font, anchor=anchor)
+    if view.pixel_mm is not None:
+        mm = scale_mm(columns * view.pixel_mm)
+        right, low = 0.97 * wide, 0.97 * high
+        draw.line((right - mm / view.pixel_mm * enlarged, low, right, low), "white", 2 * thick)
+        draw.text((right, low - 3 * thick), f"{mm} mm", "white", font, anchor="rs")
+    content, info = BytesIO(), PngInfo()
+    for name, text in picture_label("picture").items():
+        info.add_text(name, text)
+    picture.save(content, "PNG", pnginfo=info)
+    return content.getvalue()
 
 
 def _mark(mark: Mark) -> Markup:
@@ -176,6 +264,10 @@ NAMES = {
 }
 FILM_PX = 800
 """Of the longer side of an X-ray on a page."""
+PREVIEW_PX = 800
+"""Width that a picture for people is enlarged to, about."""
+COLOURS = {"left": "#7cc4e8", "right": "#f0a6ca"}
+LINE_COLOUR = "#82c991"
 PLANE_BEYOND = 0.35
 """The plane is drawn beyond spines and tubercles by this share of the distance between them."""
 
@@ -197,8 +289,11 @@ class View:
 
     title: str
     grey: NDArray[np.uint8]
-    pixel_mm: float
+    pixel_mm: float | None
+    """None where it is not known."""
     marks: tuple[Mark, ...]
+    ends: tuple[str, str] = ("R", "L")
+    """What lies at the left and at the right edge."""
 
 
 def frontal(
@@ -250,7 +345,8 @@ def film(image: Radiograph, boxes: Mapping[Side, Box], *, most_px: int = FILM_PX
         mark = _boxed(box, "score")
         marks.append(replace(mark, at=tuple(shrunk * edge for edge in mark.at)))
     grey = stretch(resize(square.pixels, rows, columns), saturate_percent=SATURATION_PERCENT)
-    pixel_mm = square.pixel_mm[0] / shrunk
+    known = image.provenance.get("pixel_mm_from") != UNKNOWN_SIZE
+    pixel_mm = square.pixel_mm[0] / shrunk if known else None
     return View("X-ray", grey.astype(np.uint8, copy=False), pixel_mm, tuple(marks))
 
 
@@ -296,7 +392,8 @@ def lateral(volume: Volume, alignment: Alignment | None, joints: Mapping[Side, J
             Mark("point", NAMES[name], place(point))
             for name, point in zip(NAMES, landmarks, strict=True)
         ]
-    return View("from the left, as scanned", square.to_uint8(), square.pixel_mm[0], tuple(marks))
+    grey = square.to_uint8()
+    return View("from the left, as scanned", grey, square.pixel_mm[0], tuple(marks), ("A", "P"))
 
 
 def _boxed(box: Box, certainty: str) -> Mark:

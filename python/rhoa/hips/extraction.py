@@ -17,8 +17,9 @@ import numpy as np
 from rhoa._types import SIDES, Side
 from rhoa.errors import ParameterError, PoseError, require_choice, require_names, warn_user
 from rhoa.files import atomic_write, json_text
-from rhoa.hips.annotations import corrected, in_picture
+from rhoa.hips.annotations import corrected
 from rhoa.hips.bounding_boxes import MOST_OUTSIDE, box_of_joint, model_crop
+from rhoa.hips.contact_sheet import frontal, marked
 from rhoa.hips.crop_files import write_crops
 from rhoa.hips.femoral_heads import Joint, joints, located
 from rhoa.pose import (
@@ -36,7 +37,6 @@ from rhoa.pose.alignment import pelvis_angles
 from rhoa.pose.scan_coverage import HIP_REFUSALS, HIP_WARNINGS, flag_names
 from rhoa.projection import ctap
 from rhoa.radiograph import Box, squared
-from rhoa.raster import draw_box, encode_png, picture_label
 from rhoa.reading import as_volume
 from rhoa.xray.preparation import prepare
 from rhoa.xray.refusals import accepted, require_known, settled
@@ -151,6 +151,8 @@ class ExtractedHips:
     """Flags that a person accepted."""
     changes: tuple[Correction, ...] = ()
     """Boxes that a person changed: see `corrected`."""
+    scan: Mapping[str, object] = field(default_factory=dict)
+    """``slice_spacing_mm`` and, where the files name it, the reconstruction's ``kernel``."""
 
     @property
     def boxes(self) -> dict[Side, Box]:
@@ -161,7 +163,12 @@ class ExtractedHips:
     def rows(self) -> list[dict[str, Any]]:
         """A row for each hip (`HipCrop.as_dict`), and what was made of the pose."""
         flags = [] if self.alignment is None else sorted(self.alignment.flags)
-        pose = {"pose_used": self.pose_used, "pose_flags": flags}
+        pose: dict[str, Any] = {"pose_used": self.pose_used, "pose_flags": flags}
+        if self.alignment is not None:
+            angles = pelvis_angles(self.alignment)._asdict()
+            pose |= {f"{name}_deg": round(float(value), 2) for name, value in angles.items()}
+        pose["pixel_mm"] = round(self.image.pixel_mm[0], 4)
+        pose |= self.scan
         changed = {one.side: one.change for one in self.changes}
         return [
             hip.as_dict() | {"change": changed.get(side, "")} | pose
@@ -230,11 +237,7 @@ class ExtractedHips:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        square = self.image.square()
-        grey = square.to_uint8()
-        for box in in_picture(self.image, self.boxes.values()):
-            grey = draw_box(grey, box.top, box.left, box.bottom, box.right)
-        picture = encode_png(grey, pixel_mm=square.pixel_mm[0], text=picture_label("picture"))
+        picture = marked(frontal(self.image, self.alignment, self.joints, self.boxes))
         self.image.save(folder / "ct-ap.png")
         self.image.save(folder / "ct-ap.npz")
         atomic_write(folder / "pose.json", json_text(self.as_dict()))
@@ -385,7 +388,19 @@ def extract(
         plain = {name: value for name, value in projection.items() if name not in UNPOSED}
         image = ctap(volume, **plain)
     bare = ExtractedHips(
-        alignment, used, covered, image, {}, heads, found.difference, found.note, accepted
+        alignment,
+        used,
+        covered,
+        image,
+        {},
+        heads,
+        found.difference,
+        found.note,
+        accepted,
+        scan={
+            "slice_spacing_mm": round(volume.spacing_mm[covered.slice_axis], 3),
+            "kernel": (volume.report or {}).get("kernel") or "",
+        },
     )
     hips = {side: _hip(bare, side) for side in sides}
     judged = {side: hip.coverage for side, hip in hips.items() if hip.coverage is not None}
