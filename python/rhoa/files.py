@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import errno
 import hashlib
+import html
 import io
 import json
 import math
@@ -189,6 +191,33 @@ def without_nan(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
 def json_text(value: Any) -> str:  # noqa: ANN401  # whatever JSON holds
     """A value as lines of JSON that every reader takes: a number that is not finite is null."""
     return json.dumps(without_nan(value), indent=2, allow_nan=False) + "\n"
+
+
+def html_view(
+    title: str, rows: Iterable[tuple[str, object]], pictures: Mapping[str, bytes] | None = None
+) -> str:
+    """A result as notebooks show it: a table of names and values, and PNG files by their captions.
+
+    Every text is escaped. Pictures are 300 pixels high.
+
+    Examples
+    --------
+    >>> html_view("a < b", [("x", 1)])
+    '<div><strong>a &lt; b</strong><table><tr><th>x</th><td>1</td></tr></table></div>'
+    """
+    shown = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
+        for name, value in rows
+    )
+    figures = "".join(
+        '<figure style="display:inline-block;margin:8px 8px 0 0"><img style="height:300px" '
+        f'alt="{html.escape(caption)}" src="data:image/png;base64,'
+        f'{base64.b64encode(picture).decode("ascii")}"><figcaption>{html.escape(caption)}'
+        "</figcaption></figure>"
+        for caption, picture in (pictures or {}).items()
+    )
+    heading = f"<strong>{html.escape(title)}</strong>"
+    return f"<div>{heading}<table>{shown}</table>{figures}</div>"
 
 
 @contextmanager

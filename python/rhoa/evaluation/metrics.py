@@ -6,7 +6,7 @@ The positive class is rHOA (label 1); a hip whose score reaches the threshold is
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ from rhoa.evaluation.intervals import (
     proportion_interval,
     too_few,
 )
+from rhoa.files import html_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,6 +158,18 @@ class Evaluation:
     def average_precision(self) -> Estimate:
         """Another name of the standard PR AUC, whatever ``definitions`` says."""
         return (self.standard or self).pr_auc
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, object]] = [
+            (name.replace("_", " "), f"{one.value:.3f} (95 % CI {one.low:.3f} to {one.high:.3f})")
+            for name, one in ((each.name, getattr(self, each.name)) for each in fields(self))
+            if isinstance(one, Estimate)
+        ]
+        counts = self.confusion._asdict()
+        rows.append(("confusion", ", ".join(f"{name} {n}" for name, n in counts.items())))
+        rows += [("warning", text) for text in self.warnings]
+        title = f"Evaluation of {self.hips} hips, threshold {self.threshold:g}"
+        return html_view(title, rows)
 
 
 # Figures of a confusion matrix, by every definition that papers use.

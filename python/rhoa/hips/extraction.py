@@ -15,9 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rhoa._types import SIDES, Side
-from rhoa.errors import ParameterError, PoseError, require_choice, require_names, warn_user
-from rhoa.files import atomic_write, json_text
-from rhoa.hips.annotations import corrected
+from rhoa.errors import (
+    ParameterError,
+    PoseError,
+    require_choice,
+    require_extra,
+    require_names,
+    warn_user,
+)
+from rhoa.files import atomic_write, html_view, json_text
+from rhoa.hips.annotations import corrected, in_picture
 from rhoa.hips.bounding_boxes import MOST_OUTSIDE, box_of_joint, model_crop
 from rhoa.hips.contact_sheet import frontal, marked
 from rhoa.hips.crop_files import write_crops
@@ -37,6 +44,7 @@ from rhoa.pose.alignment import pelvis_angles
 from rhoa.pose.scan_coverage import HIP_REFUSALS, HIP_WARNINGS, flag_names
 from rhoa.projection import ctap
 from rhoa.radiograph import Box, squared
+from rhoa.raster import encode_png
 from rhoa.reading import as_volume
 from rhoa.xray.preparation import prepare
 from rhoa.xray.refusals import accepted, require_known, settled
@@ -249,6 +257,43 @@ class ExtractedHips:
             *(folder / name for name in names),
             *write_crops(folder, self.image, self.boxes, crops, source="ct"),
         ]
+
+    def plot(self) -> Any:  # noqa: ANN401  # matplotlib's
+        """A figure of matplotlib: the CT-AP with its boxes, and the crop of each hip.
+
+        Raises
+        ------
+        MissingExtraError
+            If matplotlib is not installed.
+        """
+        figures = require_extra("matplotlib.figure", extra="report", purpose="plotting hips")
+        crops = [hip for hip in self.hips.values() if hip.crop is not None]
+        figure = figures.Figure(figsize=(5 + 3 * len(crops), 4), layout="constrained")
+        axes = figure.subplots(1, 1 + len(crops), squeeze=False)[0]
+        square = self.image.square()
+        axes[0].imshow(square.to_uint8(), cmap="gray")
+        axes[0].set_title("CT-AP (patient's right on the left)")
+        for box in in_picture(self.image, self.boxes.values()):
+            across = [box.left, box.right, box.right, box.left, box.left]
+            down = [box.top, box.top, box.bottom, box.bottom, box.top]
+            # Pixel n is drawn from n - 0.5 to n + 0.5.
+            axes[0].plot(np.array(across) - 0.5, np.array(down) - 0.5)
+            axes[0].text(box.left, box.top - 2, box.side[0].upper(), color="white")
+        for place, hip in zip(axes[1:], crops, strict=True):
+            place.imshow(hip.crop, cmap="gray")
+            place.set_title(f"{hip.side} hip{', mirrored' if hip.side == 'right' else ''}")
+        for place in axes:
+            place.set_axis_off()
+        return figure
+
+    def _repr_html_(self) -> str:
+        parts = [line.partition(": ") for line in str(self).splitlines()]
+        pictures = {"CT-AP": marked(frontal(self.image, self.alignment, self.joints, self.boxes))}
+        for hip in self.hips.values():
+            if hip.crop is not None:
+                turned = ", mirrored" if hip.side == "right" else ""
+                pictures[f"{hip.side} hip{turned}"] = encode_png(hip.crop)
+        return html_view("Hips", [(name, value) for name, _, value in parts], pictures)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, as JSON has them; `rhoa.Landmarks.from_json` reads the landmarks back."""

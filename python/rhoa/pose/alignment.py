@@ -21,7 +21,7 @@ from rhoa.errors import (
     require_point,
     warn_user,
 )
-from rhoa.files import atomic_write
+from rhoa.files import atomic_write, html_view
 from rhoa.pose.population import HIP_CENTRE_MM, measured_centre
 
 if TYPE_CHECKING:
@@ -298,6 +298,13 @@ class Alignment:
         """Patient LPS millimetres of AP-frame points ``(..., 3)``."""
         lps: NDArray[np.float64] = np.asarray(ap_mm, np.float64) @ self.matrix + self.origin
         return lps
+
+    def _repr_html_(self) -> str:
+        angles = self.angles._asdict()
+        rows: list[tuple[str, object]] = [(n, f"{value:+.1f}°") for n, value in angles.items()]
+        rows.append(("flags", ", ".join(sorted(self.flags)).replace("_", " ") or "none"))
+        rows += [(name.replace("_", " "), f"{value:.4g}") for name, value in self.quality.items()]
+        return html_view("Alignment of the pelvis", rows)
 
 
 def from_landmarks(landmarks: Landmarks) -> Alignment:

@@ -12,6 +12,7 @@ import numpy as np
 
 from rhoa._types import SIDES
 from rhoa.errors import ParameterError, PoseError, VolumeError, require_positive
+from rhoa.files import html_view
 from rhoa.pose.alignment import Alignment, Landmarks, from_landmarks, tipped
 from rhoa.pose.bone import Faces
 from rhoa.pose.population import PARTS_MM, hip_centre, measured_centre
@@ -251,6 +252,10 @@ class Coverage:
         odd = self.flags & {"not_hounsfield", "no_body", "values_cut_off"}
         lines += [f"not judged: {flag_names(odd)}"] if odd else []
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        parts = [line.partition(": ") for line in str(self).splitlines()]
+        return html_view("Coverage of the scan", [(name, value) for name, _, value in parts])
 
 
 def flag_names(flags: Collection[str]) -> str:
