@@ -89,7 +89,7 @@ def page_options(verb: ArgumentParser) -> None:
         "--agreement",
         action="store_true",
         help="no page: kappa, limits of agreement and overlaps between and within readers, with "
-        "intervals that resample subjects; also in review/agreement.json",
+        "intervals over subjects; also in review/agreement.json",
     )
     task.add_argument(
         "--export",
