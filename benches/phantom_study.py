@@ -3,6 +3,7 @@
     python benches/phantom_study.py OUT                               # everything; hours on 2 cores
     python benches/phantom_study.py OUT --seeds 3                     # of a study that still runs
     python benches/phantom_study.py OUT --write docs/phantom-study.md # and its tables into the docs
+    python benches/phantom_study.py OUT --hard                        # a harder, smaller cohort
     python benches/phantom_study.py OUT --reduced                     # in a minute, to see it work
 
 Makes a cohort of phantoms (OUT/cohort), its crops (OUT/images), its partitions (OUT/manifest.csv)
@@ -19,7 +20,7 @@ import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rhoa import cohort, phantom
 from rhoa.cli.common import bar
@@ -45,7 +46,7 @@ PLAN = """\
 # The phantom study: benches/phantom_study.py
 manifest = "manifest.csv"
 out = "results"
-recipes = ["model-1", "model-2", "model-3", "model-4", "model-5", "model-6"]
+recipes = ["model-1", "model-2", "model-3", "model-4", "model-5", "model-6"{more}]
 seeds = [{seeds}]
 weights = "none"
 device = "cpu"
@@ -87,11 +88,13 @@ class Size:
     image_size: int = 48
     epochs: int = 20
     ct_epochs: int = 45
+    difficulty: Literal["plain", "hard"] = "plain"
 
     @property
     def plan(self) -> str:
         """The plan's file."""
         return PLAN.format(
+            more=', "domain"' if self.difficulty == "hard" else "",
             seeds=", ".join(str(SEED + number) for number in range(self.seeds)),
             image_size=self.image_size,
             epochs=self.epochs,
@@ -101,6 +104,7 @@ class Size:
         )
 
 
+HARD = Size(ct_subjects=60, xray_subjects=100, difficulty="hard")
 REDUCED = Size(
     ct_subjects=8,
     xray_subjects=8,
@@ -125,6 +129,7 @@ def prepare(out: Path, size: Size) -> Path:
             spacing_mm=size.spacing_mm,
             pixel_mm=size.pixel_mm,
             seed=SEED,
+            difficulty=size.difficulty,
             progress=progress,
         )
     images, manifest = out / "images" / "manifest.csv", out / "manifest.csv"
@@ -167,11 +172,11 @@ def tables(results: Sequence[Result], out: Path) -> str:
     ]
     caption = (
         f"ROC AUC over {runs} seeds, mean +- standard deviation; in brackets the 95 % interval of "
-        "the seeds' mean scores, resampling subjects."
+        "the seeds' mean scores, over subjects."
     )
     pairs = (
         "Differences of ROC AUC on the CT-AP test set between the seeds' mean scores, with paired "
-        "95 % intervals that resample subjects:"
+        "95 % intervals over subjects:"
     )
     parts = [
         caption,
@@ -198,6 +203,8 @@ def differences(out: Path) -> Iterable[list[str]]:
     """Rows: models that saw CT-APs less those that did not, and models 3 and 6 less model 5."""
     pairs = [(other, name) for name in WITH_CT for other in WITHOUT_CT]
     pairs += [("model-5", "model-3"), ("model-5", "model-6")]
+    if (out / "together" / "domain").is_dir():
+        pairs += [("model-3", "domain"), ("model-5", "domain")]
     scores = {name: test_scores(out, name) for pair in pairs for name in pair}
     for first, second in pairs:
         hips = sorted(scores[first])
@@ -268,11 +275,13 @@ def main() -> None:
     lines = str(__doc__).splitlines()
     options = argparse.ArgumentParser(description=lines[0])
     options.add_argument("out", type=Path)
+    options.add_argument("--hard", action="store_true", help="the harder cohort, of 160 subjects")
     options.add_argument("--reduced", action="store_true", help="small, to see it work")
     options.add_argument("--seeds", type=int, help="report the first seeds only")
     options.add_argument("--write", type=Path, metavar="FILE", help="put the tables into it, too")
     chosen = options.parse_args()
-    plan = read_plan(prepare(chosen.out, REDUCED if chosen.reduced else Size()))
+    size = REDUCED if chosen.reduced else HARD if chosen.hard else Size()
+    plan = read_plan(prepare(chosen.out, size))
     if chosen.seeds is not None:
         plan = replace(plan, seeds=plan.seeds[: chosen.seeds])
     found = tables(conduct(plan, progress=bar()).results, plan.out)

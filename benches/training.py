@@ -40,7 +40,7 @@ from torchvision.transforms import v2
 
 from rhoa.learning import recipes
 from rhoa.learning.data import batches, read_crops
-from rhoa.learning.network import build_optimizer
+from rhoa.learning.network import UNGRADED, build_optimizer
 from rhoa.learning.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from rhoa.learning.run_folder import Learner, Step, growing
 from rhoa.learning.trainer import LabelledCrops, TrainingSetup, train_step
@@ -151,7 +151,8 @@ def ours(
     network = network_on(place)
     images = read_crops(crops, image_size=recipe.image_size, xray_size=None).to(place)
     labels = torch.arange(len(crops), device=place) % 2
-    whole = LabelledCrops(images, labels, labels * 3, range(len(crops)))
+    ungraded = torch.full_like(labels, UNGRADED)  # by Crowe
+    whole = LabelledCrops(images, labels, labels * 3, ungraded, range(len(crops)))
     scaler = torch.amp.GradScaler(place.type, enabled=False)
     setup = TrainingSetup(
         learner=Learner(network, build_optimizer(network, recipe), scaler),
@@ -159,6 +160,9 @@ def ours(
         recipe=recipe,
         train_set=whole,
         val_set=whole.between(0, 0),
+        watched_set=whole.between(0, 0),
+        val_sources=(),
+        groups=(),
         seed=0,
         team=Team(),
         autocast=None,

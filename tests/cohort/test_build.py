@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from numpy.typing import NDArray
 
 import rhoa
 from rhoa.cohort import build
@@ -128,6 +131,87 @@ def test_a_ct_without_landmarks_is_posed_by_what_is_found_in_it(tmp_path: Path) 
     reasons = (tmp_path / "out" / "rejected.csv").read_text(encoding="utf-8")
     assert "line 4: left hip: pose not used: the pose found is flagged" in reasons
     assert "thick slices" in reasons
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda hu: np.clip((hu + 160) / 400 * 255, 0, 255),
+        lambda hu: hu + 1024,
+        lambda hu: np.where(hu > -900, hu * 2, hu),
+    ],
+    ids=["8 bit", "stored", "doubled"],
+)
+def test_hips_whose_values_are_no_hounsfield_units_have_no_crop_and_no_label(
+    change: Callable[[NDArray[np.float64]], NDArray[np.float64]], tmp_path: Path
+) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="needs extra nifti")
+    phantom = ct(Anatomy.random(3), spacing_mm=(4, 4, 4))
+    volume = phantom.volume
+    values = change(volume.hu.astype(np.float64)).round().astype(np.int16)
+    ras = (np.diag([-1.0, -1, 1, 1]) @ volume.affine)[:, [2, 1, 0, 3]]
+    nibabel.save(nibabel.Nifti1Image(values.T, ras), tmp_path / "scan.nii.gz")
+    phantom.landmarks.to_json(tmp_path / "landmarks.json")
+    rows = [f"P1,ct,scan.nii.gz,{side},,2,landmarks.json,,,," for side in ("left", "right")]
+    (tmp_path / "scans.csv").write_text("\n".join([",".join(COLUMNS), *rows]) + "\n", "utf-8")
+
+    with pytest.warns(rhoa.RhoaWarning) as warned:
+        manifest = build(tmp_path / "scans.csv", tmp_path / "out")
+
+    assert any("2 hips were refused a crop" in str(one.message) for one in warned)
+    assert [(hip.image, hip.label, hip.exclusion) for hip in manifest] == [
+        (None, None, "quality")
+    ] * 2
+    assert all("not hounsfield" in hip.refused for hip in manifest)
+    assert not list((tmp_path / "out" / "crops").rglob("*.png"))
+    assert len(rhoa.cohort.read(tmp_path / "out" / "manifest.csv").labelled) == 0
+
+
+def test_scans_are_described_from_their_headers_where_asked_and_the_table_is_silent(
+    tmp_path: Path,
+) -> None:
+    phantom = ct(Anatomy.random(3), spacing_mm=(4, 4, 4))
+    phantom.landmarks.to_json(tmp_path / "landmarks.json")
+    write_dicom(phantom.volume, tmp_path / "scan")
+    known = {
+        "Manufacturer": "ACME",
+        "ManufacturerModelName": "ACME One",
+        "ConvolutionKernel": "B30f",
+        "StudyDate": "20190704",
+        "PatientSex": "F",
+        "PatientAge": "063Y",
+    }
+    for file in (tmp_path / "scan").iterdir():
+        slice_ = pydicom.dcmread(file)
+        for name, value in known.items():
+            setattr(slice_, name, value)
+        slice_.save_as(file)
+    names = ("scanner", "kernel", "slice_thickness_mm", "year", "sex", "age")
+    head = ",".join([*COLUMNS, "sex", "site"])
+    rows = [f"P1,ct,scan,{side},,2,landmarks.json,,,,,M,Köln" for side in ("left", "right")]
+    (tmp_path / "scans.csv").write_text("\n".join([head, *rows]) + "\n", "utf-8")
+
+    plain, described = (
+        build(tmp_path / "scans.csv", tmp_path / name, describe=name == "described")
+        for name in ("plain", "described")
+    )
+
+    assert {hip.others for hip in plain} == {(("sex", "M"), ("site", "Köln"))}
+    again = rhoa.cohort.read(tmp_path / "described" / "manifest.csv")
+    for hip in (*described, *again):
+        told = {name: hip.value(name) for name in (*names, "site")}
+        assert told == {
+            "scanner": "ACME One",
+            "kernel": "B30f",
+            "slice_thickness_mm": "4",
+            "year": "2019",
+            "sex": "M",  # the table's own word stands
+            "age": "60-69",
+            "site": "Köln",
+        }
+    text = (tmp_path / "described" / "manifest.csv").read_text("utf-8")
+    assert "20190704" not in text
+    assert "063" not in text
 
 
 def add_column(table: Path, name: str, *cells: str) -> None:

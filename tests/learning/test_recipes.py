@@ -47,7 +47,7 @@ def test_each_model_has_the_options_the_paper_prints(
 
 
 def test_there_are_six_models_and_none_can_be_changed() -> None:
-    assert list(recipes) == [*(f"model-{number}" for number in range(1, 7)), "modern"]
+    assert list(recipes) == [*(f"model-{number}" for number in range(1, 7)), "modern", "domain"]
     with pytest.raises(TypeError):
         recipes["model-1"] = recipes["model-2"]  # type: ignore[index]
     with pytest.raises(FrozenInstanceError):

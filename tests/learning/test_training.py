@@ -217,7 +217,8 @@ class TestRunFolder:
         history = rows(run / "history.csv")
 
         assert ",".join(history[0]) == (
-            "iteration,epoch,learning_rate,train_loss,train_accuracy,val_loss,val_accuracy,val_auc"
+            "iteration,epoch,learning_rate,train_loss,train_accuracy,val_loss,val_accuracy,val_auc,"
+            "val_loss_ct,val_accuracy_ct,val_auc_ct,val_loss_xray,val_accuracy_xray,val_auc_xray"
         )
         assert [row["iteration"] for row in history] == ["1", "2", "3", "4"]
         assert [row["epoch"] for row in history] == ["1", "1", "2", "2"]

@@ -357,6 +357,8 @@ def hips(options: Namespace) -> VerbResult:
     options.scan = _one_or_list(options.scan)
     if Path(str(options.scan)).suffix.lower() in TABLES:
         return _of_table(options)
+    if options.describe:
+        raise ParameterError("--describe fills columns of a table of scans: pass scans.csv.")
     asked = PoseRequest.of(options.pose or AUTO, options.tilt_offset, options.accept)
     if options.each:
         refuse_landmarks(asked)
@@ -440,7 +442,12 @@ def _of_table(options: Namespace) -> VerbResult:
     key = options.pseudonyms
     pseudonyms = None if key is None else cohort.Pseudonyms.load(key)
     manifest = cohort.build(
-        options.scan, options.out, pseudonyms=pseudonyms, pool=pool, progress=bar()
+        options.scan,
+        options.out,
+        pseudonyms=pseudonyms,
+        describe=options.describe,
+        pool=pool,
+        progress=bar(),
     )
     rejected = options.out / "rejected.csv"
     lines = [f"wrote {options.out / 'manifest.csv'}: {len(manifest)} hips"]
@@ -663,6 +670,12 @@ def add_hips(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
     folder_options(verb, "hips.csv", many="--each or scans.csv")
+    verb.add_argument(
+        "--describe",
+        action="store_true",
+        help="with scans.csv: the manifest gets scanner, kernel, slice_thickness_mm, year, sex and "
+        "age (in bands of ten years) from the DICOM header, where the table says nothing",
+    )
     review_options(verb, "the scan's geometry gives")
     scan_options(verb, default=" (default: auto)")
     accept_option(verb)

@@ -27,6 +27,7 @@ from rhoa.cohort.manifest import (
     warn_of_spellings,
 )
 from rhoa.cohort.pseudonyms import patient_of, redact
+from rhoa.dicom.header import elements_of
 from rhoa.errors import (
     ManifestError,
     ParameterError,
@@ -36,7 +37,7 @@ from rhoa.errors import (
     require_names,
     warn_user,
 )
-from rhoa.files import atomic_write, csv_text
+from rhoa.files import atomic_write, csv_text, list_files
 from rhoa.hips import Box, extract, model_crop, read_xray, write_crop
 from rhoa.hips.bounding_boxes import BoxRules, checked_box, fits
 from rhoa.pose import Landmarks
@@ -223,6 +224,35 @@ def _require_row(row: Mapping[str, str], where: str, *, needs_subject: bool) -> 
         raise ManifestError(f"{where}: subject or scan is empty.")
 
 
+_HEADER = (
+    *("Manufacturer", "ManufacturerModelName", "ConvolutionKernel", "SliceThickness"),
+    *("StudyDate", "PatientSex", "PatientAge"),
+)
+_PRINTABLE = re.compile(r"[^\w .,/+-]+")
+
+
+def _described(path: Path) -> dict[str, str]:
+    """What the first DICOM file of a scan says of it, under the names of `DESCRIBING`.
+
+    The year of the study and a band of ten years of age: neither a date nor an age.
+    """
+    found = next(elements_of(list_files(path), _HEADER), None) if path.exists() else None
+    if found is None:
+        return {}
+    maker, model, kernel, thickness, date, sex, age = (
+        _PRINTABLE.sub(" ", str(found.get(word) or "")).strip()[:64] for word in _HEADER
+    )
+    years = int(age[:3]) if re.fullmatch("[0-9]{3}Y", age) else None
+    return {
+        "scanner": " ".join(dict.fromkeys(f"{maker} {model}".split())),
+        "kernel": kernel,
+        "slice_thickness_mm": thickness if re.fullmatch(r"[0-9]+([.][0-9]+)?", thickness) else "",
+        "year": date[:4] if re.fullmatch("[0-9]{8}", date) else "",
+        "sex": sex if sex in {"M", "F", "O"} else "",
+        "age": "" if years is None else f"{years // 10 * 10}-{years // 10 * 10 + 9}",
+    }
+
+
 CASES = "cases"
 
 
@@ -231,6 +261,7 @@ def build(
     out: str | PathLike[str],
     *,
     pseudonyms: Pseudonyms | None = None,
+    describe: bool = False,
     pool: Pool | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Manifest:
@@ -263,6 +294,9 @@ def build(
     pseudonyms
         What to call subjects in all that is written; by default as the table does. A subject that
         the table leaves empty is then the patient whom the DICOM files name (PatientID).
+    describe
+        Whether what describes a scan is taken from its DICOM header where the table says nothing:
+        scanner, kernel, slice thickness, year of the study, sex, and age in a band of ten years.
     pool
         Where to do the scans: `rhoa.cohort.processes`, `rhoa.cohort.dask`; default: this process.
     progress
@@ -281,6 +315,10 @@ def build(
     """
     scans_csv, out = Path(scans_csv), Path(out)
     scans = read_scans(scans_csv, pseudonyms)
+    for scan in scans if describe else ():
+        described = _described(scan.path)
+        for row in scan:
+            row.update({name: text for name, text in described.items() if not row.get(name)})
     cases = [scan.case() for scan in scans]
     _forget_lost(cases, out)
 

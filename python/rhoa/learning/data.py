@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from rhoa.errors import ManifestError, ReadError
+from rhoa.errors import ManifestError, ParameterError, ReadError
 from rhoa.files import shown
 from rhoa.hips.crop_files import read_crop
 from rhoa.learning.preprocessing import IMAGENET_MEAN, IMAGENET_STD, prepare
 from rhoa.parallel import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from torch import Tensor
 
@@ -129,10 +129,13 @@ class Batch(NamedTuple):
         return Batch(self.members[rank::count], self.changes[rank::count])
 
 
-def batches(recipe: Recipe, images: int, *, seed: int, epoch: int) -> list[Batch]:
+def batches(
+    recipe: Recipe, images: int, *, seed: int, epoch: int, groups: Sequence[str] = ()
+) -> list[Batch]:
     """The batches of an epoch over ``images`` images, in order.
 
-    Each shuffle of the images has a table of changes, a row for each image.
+    Each shuffle of the images has a table of changes, a row for each draw; ``groups`` names the
+    group of each image, where the recipe's sampling is not natural.
     """
     sizes = recipe.batch_sizes(images)
     needed = sum(sizes)
@@ -140,10 +143,49 @@ def batches(recipe: Recipe, images: int, *, seed: int, epoch: int) -> list[Batch
     for shuffle in range(math.ceil(needed / images)):
         generator = seeded(seed, epoch, shuffle)
         order = torch.randperm(images, generator=generator)
-        members.append(order)
+        weights = recipe.group_weights
+        members.append(sampled(weights, groups, generator)[order] if weights else order)
         changes.append(draw(recipe.augmentation, images, generator)[order])
     parts = (torch.split(torch.cat(all_of)[:needed], sizes) for all_of in (members, changes))
     return [Batch(*pair) for pair in zip(*parts, strict=True)]
+
+
+def sampled(
+    weights: Mapping[str, float], groups: Sequence[str], generator: torch.Generator
+) -> Tensor:
+    """As many numbers of images as there are ``groups``, each group's share by its weight.
+
+    Weights of groups that have no image count for nothing. Shares are rounded to whole draws, the
+    largest remainders up; a group's images come in shuffles of all of them, the last one cut short.
+
+    Raises
+    ------
+    ParameterError
+        If no image is of a group of a weight above 0.
+    """
+    own = {name: [at for at, one in enumerate(groups) if one == name] for name in weights}
+    own = {name: members for name, members in own.items() if members and weights[name] > 0}
+    if not own:
+        raise ParameterError(
+            f"sampling: no training hip is of a group of a weight above 0 ({', '.join(weights)})."
+        )
+    total = sum(weights[name] for name in own)
+    shares = {name: len(groups) * weights[name] / total for name in own}
+    counts = {name: math.floor(share) for name, share in shares.items()}
+    left = len(groups) - sum(counts.values())
+    tied = torch.randperm(len(own), generator=generator).tolist()  # no group is favoured for ever
+    by_remainder = sorted(
+        zip(own, tied, strict=True), key=lambda one: (counts[one[0]] - shares[one[0]], one[1])
+    )
+    for name, _ in by_remainder[:left]:
+        counts[name] += 1
+    drawn = []
+    for name, members in own.items():
+        rounds = math.ceil(counts[name] / len(members))
+        orders = [torch.randperm(len(members), generator=generator) for _ in range(rounds)]
+        if orders:
+            drawn.append(torch.tensor(members)[torch.cat(orders)[: counts[name]]])
+    return torch.cat(drawn)
 
 
 def seeded(*seeds: int) -> torch.Generator:

@@ -63,7 +63,16 @@ SMALLEST_IMAGE = 32  # ResNet18 halves its input five times
 SMALLEST_BATCH = 2  # batch normalisation compares the images of a batch
 RESNET18, TIMM = "resnet18", "timm/"
 BACKBONE = re.compile(rf"{RESNET18}|{TIMM}[a-z0-9_]+")
+SAMPLINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "by-source": ("ct", "xray"),
+        "by-class": ("0", "1"),
+        "by-source-and-class": ("ct-0", "ct-1", "xray-0", "xray-1"),
+    }
+)
+"""Groups of hips that get the same share of the draws, by the name of the sampling."""
 _CHOICES = {
+    "validate_on": ("all", "ct", "xray"),
     "target": ("rhoa", "kl"),
     "head": ("classes", "ordinal"),
     "optimizer": ("adam", "adamw"),
@@ -116,8 +125,15 @@ class Recipe:
     drop_last
         Whether the images that do not fill a batch sit out the epoch. Where they would be all
         images, the batch shrinks to the set. A single image left over joins the batch before it.
+    sampling
+        How an epoch's hips are drawn; an epoch is always as many draws as there are training hips.
+        ``"natural"``: each hip once. ``"by-source"``, ``"by-class"``, ``"by-source-and-class"``:
+        each source, class, or class of a source gets the same share of the draws, to one draw;
+        within it no hip is drawn twice before all are drawn once. So most hips of a large group sit
+        out an epoch, and those of a small one come several times in it. Or the weight of each
+        group, such as ``{"ct": 3, "xray": 1}``; `SAMPLINGS` has the names of groups.
     epochs
-        How often all images are seen.
+        How often as many images are seen as there are.
     epoch_iterations
         Iterations of an epoch, of full batches, from as many shuffles as that takes; None: as many
         as one shuffle fills.
@@ -139,8 +155,13 @@ class Recipe:
     augment_validation
         Whether validation images are changed too where the run validates itself. Predictions of a
         run are never of changed images.
+    validate_on
+        Whose validation hips choose the best weights and stop the training: those of ``"all"`` of
+        ``sources``, of ``"ct"``, or of ``"xray"``, even where the model is not trained on them.
+        Figures of either source are recorded in any case.
     validation_every
-        Iterations between validations; the last iteration is always validated.
+        Iterations between validations, or, as a float of at most 1, a share of an epoch; the last
+        iteration is always validated.
     best_by
         A validation is the best so far by a lower ``"val_loss"``, or by a higher ``"val_auc"``
         (area under the ROC curve; of equal ones, by the lower loss).
@@ -185,6 +206,7 @@ class Recipe:
     head_bias_factor: float = 1.0
     batch: int = 32
     drop_last: bool = True
+    sampling: str | tuple[tuple[str, float], ...] | Mapping[str, float] = "natural"
     epochs: int
     epoch_iterations: int | None = None
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -196,7 +218,8 @@ class Recipe:
     label_smoothing: float = 0.0
     augmentation: Augmentation = Augmentation()  # frozen
     augment_validation: bool = False
-    validation_every: int
+    validate_on: Literal["all", "ct", "xray"] = "all"
+    validation_every: int | float
     best_by: Literal["val_loss", "val_auc"] = "val_loss"
     keep: Literal["last", "best"] = "last"
     patience: int | None = None
@@ -215,9 +238,30 @@ class Recipe:
             raise ParameterError(
                 f"augmentation must be an Augmentation; got {self.augmentation!r}."
             )
+        self._require_sampling()
         if self.first is not None and not isinstance(self.first, Recipe):
             raise ParameterError(f"first must be a Recipe or None; got {self.first!r}.")
         self._require_backbone()
+
+    def _require_sampling(self) -> None:
+        """Check it; weights of groups become pairs in the order of `SAMPLINGS`."""
+        if isinstance(self.sampling, str):
+            require_choice("sampling", self.sampling, ("natural", *SAMPLINGS))
+            return
+        try:
+            given = {str(name): float(weight) for name, weight in dict(self.sampling).items()}
+        except (TypeError, ValueError):
+            given = {}
+        known = next((groups for groups in SAMPLINGS.values() if given.keys() <= set(groups)), ())
+        fits = all(math.isfinite(weight) and weight >= 0 for weight in given.values())
+        if not (known and fits and sum(given.values()) > 0):
+            every = "; ".join(", ".join(groups) for groups in SAMPLINGS.values())
+            raise ParameterError(
+                f'sampling must be "natural", {", ".join(SAMPLINGS)}, or a weight >= 0 for each '
+                f"of {every}; got {self.sampling!r}."
+            )
+        pairs = tuple((name, given[name]) for name in known if name in given)
+        object.__setattr__(self, "sampling", pairs)
 
     def _require_backbone(self) -> None:
         if not (isinstance(self.backbone, str) and BACKBONE.fullmatch(self.backbone)):
@@ -234,8 +278,11 @@ class Recipe:
             )
 
     def _require_numbers(self) -> None:
-        for name in ("epochs", "validation_every", "drop_period"):
+        for name in ("epochs", "drop_period"):
             require_count(name, getattr(self, name))
+        every = self.validation_every
+        if not (isinstance(every, float) and 0 < every <= 1):
+            require_count("validation_every", every)
         for name in ("xray_size", "epoch_iterations", "patience"):
             if getattr(self, name) is not None:
                 require_count(name, getattr(self, name))
@@ -281,6 +328,26 @@ class Recipe:
     def iterations(self, images: int) -> int:
         """Iterations of a whole run on ``images`` training images; of the last stage alone."""
         return len(self.batch_sizes(images)) * self.epochs
+
+    def validation_interval(self, images: int) -> int:
+        """Iterations between validations of a run on ``images`` training images.
+
+        Examples
+        --------
+        >>> from rhoa.learning import recipes
+        >>> recipes["modern"].validation_interval(3158), recipes["modern"].validation_interval(46)
+        (49, 1)
+        """
+        if isinstance(self.validation_every, float):
+            return max(1, int(self.validation_every * len(self.batch_sizes(images))))
+        return self.validation_every
+
+    @property
+    def group_weights(self) -> Mapping[str, float]:
+        """The weight of each group of hips in the draws of an epoch; empty where it is natural."""
+        if isinstance(self.sampling, str):
+            return dict.fromkeys(SAMPLINGS.get(self.sampling, ()), 1.0)
+        return dict(self.sampling)
 
     def learning_rate_in(self, epoch: int) -> float:
         """Learning rate in ``epoch`` (the first is 1)."""
@@ -412,16 +479,27 @@ _MODERN = Recipe(
     learning_rate=3e-4,
     schedule="cosine",
     label_smoothing=0.1,
-    validation_every=49,
+    validation_every=0.5,
     best_by="val_auc",
     keep="best",
     patience=10,
 )
 
-recipes: Mapping[str, Recipe] = MappingProxyType(
-    {recipe.name: recipe for recipe in (*_MODELS, _MODERN)}
+_DOMAIN = replace(
+    _BOTH,
+    name="domain",
+    description="trained on CT-APs and X-rays drawn equally often, chosen by CT-APs",
+    sampling="by-source-and-class",
+    validate_on="ct",
+    validation_every=0.5,
+    keep="best",
 )
-"""``"model-1"`` to ``"model-5"`` of the paper, ``"model-6"``, which it proposes, ``"modern"``."""
+
+recipes: Mapping[str, Recipe] = MappingProxyType(
+    {recipe.name: recipe for recipe in (*_MODELS, _MODERN, _DOMAIN)}
+)
+"""``"model-1"`` to ``"model-5"`` of the paper, ``"model-6"``, which it proposes, ``"modern"``, and
+``"domain"``, model 3 for cohorts of few CT-APs."""
 
 
 def as_coded(recipe: Recipe) -> Recipe:

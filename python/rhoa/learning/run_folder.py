@@ -192,7 +192,11 @@ HISTORY_CSV, HISTORY_JSONL = "history.csv", "history.jsonl"
 
 
 class Step(NamedTuple):
-    """One iteration: a row of ``history.csv``; validation is None between validations."""
+    """One iteration: a row of ``history.csv``; validation is None between validations.
+
+    ``val_loss`` and so on are of the hips that `Recipe.validate_on` names; those of each source are
+    beside them, None where there are no such hips.
+    """
 
     iteration: int
     epoch: int
@@ -202,6 +206,12 @@ class Step(NamedTuple):
     val_loss: float | None = None
     val_accuracy: float | None = None
     val_auc: float | None = None
+    val_loss_ct: float | None = None
+    val_accuracy_ct: float | None = None
+    val_auc_ct: float | None = None
+    val_loss_xray: float | None = None
+    val_accuracy_xray: float | None = None
+    val_auc_xray: float | None = None
 
 
 def write_curves(folder: Path, history: Sequence[Step]) -> None:

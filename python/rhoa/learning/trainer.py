@@ -107,13 +107,16 @@ class LabelledCrops(NamedTuple):
     def between(self, start: int, stop: int) -> LabelledCrops:
         """Some of them, without a copy."""
         some = slice(start, stop)
-        return LabelledCrops(
-            self.images[some],
-            self.labels[some],
-            self.grades[some],
-            self.crowe[some],
-            self.lines[some],
-        )
+        return self._each(lambda tensor: tensor[some], self.lines[some])
+
+    def at(self, numbers: Sequence[int]) -> LabelledCrops:
+        """Those of these numbers."""
+        chosen = torch.tensor(numbers, dtype=torch.long, device=self.images.device)
+        return self._each(lambda tensor: tensor[chosen], [self.lines[number] for number in numbers])
+
+    def _each(self, some: Callable[[Tensor], Tensor], lines: Sequence[int]) -> LabelledCrops:
+        images, labels, grades, crowe, _ = self
+        return LabelledCrops(some(images), some(labels), some(grades), some(crowe), lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,13 @@ class TrainingSetup:
     recipe: Recipe
     train_set: LabelledCrops
     val_set: LabelledCrops
+    """Of the hips that judge the weights."""
+    watched_set: LabelledCrops
+    """Of the other validation hips, whose figures are recorded and decide nothing."""
+    val_sources: Sequence[str]
+    """Of the hips of both."""
+    groups: Sequence[str]
+    """Of the training hips, as `Recipe.sampling` names them."""
     seed: int
     team: Team
     autocast: torch.dtype | None
@@ -152,13 +162,14 @@ def fit(
         rate = recipe.learning_rate_in(epoch)
         set_learning_rate(learner.optimizer, rate)
         missed = max(0, done - (epoch - 1) * in_epoch)
-        for batch in batches(recipe, images, seed=setup.seed, epoch=epoch)[missed:]:
+        drawn = batches(recipe, images, seed=setup.seed, epoch=epoch, groups=setup.groups)
+        for batch in drawn[missed:]:
             if recipe.patience is not None and state.stale >= recipe.patience:
                 return
             loss, accuracy = train_step(setup, batch)
             step = Step(state.iteration + 1, epoch, rate, loss, accuracy)
             _require_finite(step, batch, setup, total)
-            if step.iteration % recipe.validation_every == 0 or step.iteration == total:
+            if step.iteration % recipe.validation_interval(images) == 0 or step.iteration == total:
                 step = _validated(step, setup, state)
             state.history.append(step)
             record(step)
@@ -218,11 +229,10 @@ def _validated(step: Step, setup: TrainingSetup, state: TrainingState) -> Step:
     val_set, recipe, network = setup.val_set, setup.recipe, setup.learner.network
     if not val_set.lines:
         return step
-    figures = torch.zeros(3, dtype=torch.float64, device=val_set.images.device)
+    figures = torch.zeros(9, dtype=torch.float64, device=val_set.images.device)
     if setup.team.leads:
-        values = validate(network, val_set, recipe, seed=setup.seed)
-        figures.copy_(torch.tensor(values, dtype=torch.float64))
-    loss, accuracy, area = setup.team.broadcast(figures).tolist()
+        figures.copy_(torch.tensor(validate(network, setup), dtype=torch.float64))
+    loss, accuracy, area, *of_sources = setup.team.broadcast(figures).tolist()
     if not math.isfinite(loss):
         raise RhoaError(
             f"{recipe.name}, iteration {step.iteration}: the validation loss is {loss}; use a "
@@ -235,7 +245,8 @@ def _validated(step: Step, setup: TrainingSetup, state: TrainingState) -> Step:
         state.best_weights = {k: v.clone() for k, v in network.state_dict().items()}
     else:
         state.stale += 1
-    return step._replace(val_loss=loss, val_accuracy=accuracy, val_auc=auc)
+    known = [None if math.isnan(value) else value for value in of_sources]
+    return Step(*step[:5], loss, accuracy, auc, *known)
 
 
 def _merit(best: Best, recipe: Recipe) -> tuple[float, float]:
@@ -243,22 +254,48 @@ def _merit(best: Best, recipe: Recipe) -> tuple[float, float]:
     return (best.val_auc or 0.0) if by_auc else 0.0, -best.val_loss
 
 
-def validate(
-    network: nn.Module, val_set: LabelledCrops, recipe: Recipe, *, seed: int
-) -> tuple[float, float, float]:
-    """Loss, accuracy and area under the ROC curve (NaN where a class is absent)."""
-    images = val_set.images
+def validate(network: nn.Module, setup: TrainingSetup) -> list[float]:
+    """Loss, accuracy and area under the ROC curve of the judging hips, of CT-APs, of X-rays.
+
+    NaN where a class, or every hip of a source, is absent.
+    """
+    recipe, judges = setup.recipe, setup.val_set
+    outputs = [_validation_outputs(network, one, setup) for one in (judges, setup.watched_set)]
+    figures = _figures(outputs[0], judges, recipe)
+    for source in ("ct", "xray"):
+        own = [number for number, name in enumerate(setup.val_sources) if name == source]
+        judging = [number for number in own if number < len(judges.lines)]
+        # All hips of a source judge, or none of them does.
+        crops, found, first = (judges, outputs[0], 0) if judging else (
+            setup.watched_set, outputs[1], len(judges.lines)
+        )  # fmt: skip
+        if not own:
+            figures += [math.nan] * 3
+            continue
+        numbers = [number - first for number in own]
+        figures += _figures(found[torch.tensor(numbers)], crops.at(numbers), recipe)
+    return figures
+
+
+def _validation_outputs(network: nn.Module, crops: LabelledCrops, setup: TrainingSetup) -> Tensor:
+    images, recipe = crops.images, setup.recipe
+    if not crops.lines:
+        return torch.zeros((0, 2))
     if recipe.augment_validation:  # the same changes at each validation, so that curves compare
-        changed = augment(images / WHITE, recipe.augmentation, seeded(seed))
+        changed = augment(images / WHITE, recipe.augmentation, seeded(setup.seed))
         images = (changed * WHITE).round().to(torch.uint8)
-    outputs = forward(network, images, images.device)
+    return forward(network, images, images.device)
+
+
+def _figures(outputs: Tensor, crops: LabelledCrops, recipe: Recipe) -> list[float]:
     logits = class_logits(outputs)
-    loss = loss_of(outputs, val_set.labels, val_set.grades, recipe, crowe=val_set.crowe)
-    accuracy = (logits.argmax(dim=1) == val_set.labels).double().mean()
-    labels = val_set.labels.cpu().numpy()
+    loss = loss_of(outputs, crops.labels, crops.grades, recipe, crowe=crops.crowe)
+    accuracy = (logits.argmax(dim=1) == crops.labels).double().mean()
+    labels = crops.labels.cpu().numpy()
     margin = (logits[:, 1] - logits[:, 0]).double().cpu().numpy()
     both = 0 < labels.sum() < len(labels) and bool(torch.isfinite(logits).all())
-    return float(loss), float(accuracy), float(roc_auc_score(labels, margin)) if both else math.nan
+    area = float(roc_auc_score(labels, margin)) if both else math.nan
+    return [float(loss), float(accuracy), area]
 
 
 # The files of a finished run: models, predictions, curves, and the record that seals them.
@@ -446,10 +483,17 @@ def run_stage(
         precision=stage.precision,
         processes=team.size,
     )
+    judges = recipe.sources if recipe.validate_on == "all" else (recipe.validate_on,)
+    used = {"train": recipe.sources, "val": judges}
     chosen: dict[str, list[LabelledHip]] = {"train": [], "val": [], "rest": []}
     for one in hips:
-        seen = one.hip.source in recipe.sources and one.hip.partition in {"train", "val"}
+        seen = one.hip.source in used.get(str(one.hip.partition), ())
         chosen[str(one.hip.partition) if seen else "rest"].append(one)
+    if recipe.validate_on != "all" and not chosen["val"]:
+        raise ManifestError(
+            f"{recipe.name}: validate_on is {recipe.validate_on}, and no validation hip of the "
+            "manifest is of that source; split again, or let all hips judge."
+        )
     total = recipe.iterations(len(chosen["train"]))
 
     def report(done: int, what: str) -> None:
@@ -463,7 +507,7 @@ def run_stage(
     everything = [one for some in chosen.values() for one in some]
     with deterministic(stage.seed, stage.place):
         crops = _labelled_crops(everything, stage)
-        setup = _training_setup(stage, network, crops, {k: len(v) for k, v in chosen.items()})
+        setup = _training_setup(stage, network, crops, chosen)
         state = _train(stage, setup, record, report)
         if state.iteration < total:
             report(total, f"stopped after {state.iteration} iterations")
@@ -494,15 +538,20 @@ def _labelled_crops(hips: Sequence[LabelledHip], stage: StageConfig) -> Labelled
 
 
 def _training_setup(
-    stage: StageConfig, network: nn.Module, crops: LabelledCrops, counts: Mapping[str, int]
+    stage: StageConfig,
+    network: nn.Module,
+    crops: LabelledCrops,
+    chosen: Mapping[str, Sequence[LabelledHip]],
 ) -> TrainingSetup:
     channels_last = stage.place.type == "cuda"
     network.to(stage.place)
     if channels_last:
         network.to(memory_format=torch.channels_last)
     step = stage.team.spread(network)
-    seen = counts["train"] + counts["val"]
-    precision = stage.precision
+    precision, trained = stage.precision, len(chosen["train"])
+    seen = trained + len(chosen["val"])
+    others = [n for n, (_, hip) in enumerate(chosen["rest"]) if hip.partition == "val"]
+    watched = [chosen["rest"][number] for number in others]
     return TrainingSetup(
         learner=Learner(
             network,
@@ -511,8 +560,11 @@ def _training_setup(
         ),
         forward=torch.compile(step) if stage.execution.compile else step,
         recipe=stage.recipe,
-        train_set=crops.between(0, counts["train"]),
-        val_set=crops.between(counts["train"], seen),
+        train_set=crops.between(0, trained),
+        val_set=crops.between(trained, seen),
+        watched_set=crops.at([seen + number for number in others]),
+        val_sources=[hip.source for _, hip in (*chosen["val"], *watched)],
+        groups=[group_of(hip, stage.recipe) for _, hip in chosen["train"]],
         seed=stage.seed,
         team=stage.team,
         autocast=_DTYPES[precision],
@@ -711,6 +763,13 @@ def truth_of(hip: Hip, recipe: Recipe) -> int | None:
     if recipe.target == "rhoa" or hip.kl is None:
         return hip.label
     return int(hip.kl >= RHOA_FROM) if hip.label is not None or is_doubtful(hip) else None
+
+
+def group_of(hip: Hip, recipe: Recipe) -> str:
+    """The group of a training hip that `Recipe.sampling` weighs; empty where it weighs none."""
+    label = truth_of(hip, recipe)
+    names = (hip.source, str(label), f"{hip.source}-{label}")
+    return next((name for name in names if name in recipe.group_weights), "")
 
 
 def _partitioned(manifest: Manifest, stages: Sequence[Recipe]) -> list[LabelledHip]:
