@@ -38,7 +38,7 @@ from rhoa import phantom
 from rhoa.cli import demo
 from rhoa.cli.common import bar
 from rhoa.parallel import thread_count
-from rhoa.projection.grid import projection_grid
+from rhoa.projection.depth_and_grid import projection_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

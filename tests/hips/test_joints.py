@@ -20,7 +20,7 @@ from rhoa.phantom import ABDOMEN, Anatomy, Phantom, Surroundings, ct
 from rhoa.phantom.anatomy import PLAIN
 from rhoa.pose import from_landmarks, from_volume
 from rhoa.pose.population import FEMORAL_HEAD_RADIUS_MM as RADIUS_MM
-from rhoa.projection.grid import HIP_REACH_MM
+from rhoa.projection.depth_and_grid import HIP_REACH_MM
 from tests.pose.painted import painted
 from tests.pose.pelves import experts, heads
 from tests.pose.scans import cut, measured, with_ball

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rhoa
-from rhoa.projection.grid import depth_range_mm
+from rhoa.projection.depth_and_grid import depth_range_mm
 from tests.pose.pelves import experts
 from tests.pose.scans import measured, phantom
 

@@ -19,7 +19,7 @@ from rhoa.errors import (
 )
 from rhoa.parallel import thread_count
 from rhoa.pose import alignment_for
-from rhoa.projection.grid import (
+from rhoa.projection.depth_and_grid import (
     HALF_A_VOXEL,
     Depth,
     ProjectionGrid,

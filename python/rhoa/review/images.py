@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rhoa._types import Side
     from rhoa.hips import ExtractedHips
     from rhoa.pose import Alignment
-    from rhoa.projection.grid import Depth
+    from rhoa.projection.depth_and_grid import Depth
     from rhoa.review.cohort import ReviewCase
     from rhoa.review.events import CaseState, Posed
     from rhoa.volume import Volume
