@@ -115,7 +115,7 @@ def test_intervals_are_over_subjects() -> None:
     for name in ("exact", "within_one", "kappa", "mean_absolute_error", "auc_3"):
         first, second, third = (getattr(one, name) for one in (once, twice, apart))
         width = first.high - first.low
-        assert second.high - second.low == pytest.approx(width, rel=0.05), name
+        assert second.high - second.low == pytest.approx(width, rel=0.1), name
         assert third.high - third.low < 0.8 * width, name
     widths = [one.by_entropy.aurc.high - one.by_entropy.aurc.low for one in (once, twice, apart)]
     assert widths[1] == pytest.approx(widths[0], rel=0.1)

@@ -326,7 +326,7 @@ class TestAbstention:
         words = ("predict", tmp_path / "a.png", "--model", run, "--abstain", 0.1)
         code, _, err = command(capsys, *words)
 
-        assert code == 1
+        assert code == 2
         assert "from which --abstain takes its threshold" in err
 
 

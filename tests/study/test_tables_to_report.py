@@ -140,7 +140,7 @@ def test_a_column_that_is_not_there_is_refused_with_those_that_are(
 ) -> None:
     words = ("--manifest", study / "manifest.csv", "--by", "race", "-o", study / "none")
 
-    assert said("evaluate", study / "run", *words) == 1
+    assert said("evaluate", study / "run", *words) == 2
     assert "'race', and the manifest has age, kl, sex, side, site, visit" in capsys.readouterr().err
 
 
@@ -171,7 +171,7 @@ def test_another_cohort_is_graded_and_a_planted_subject_or_copy_stops_it(
 def test_no_recipe_is_assumed_where_a_source_is_lacking(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert said("train", study / "manifest.csv", "-o", tmp_path / "run") == 1
+    assert said("train", study / "manifest.csv", "-o", tmp_path / "run") == 2
     assert "has no CT-APs to train on, and model-3 is of both" in capsys.readouterr().err
 
 
@@ -190,9 +190,9 @@ def test_partitions_that_exist_are_not_replaced_unless_asked(
     table.write_text("\n".join(map(",".join, [head, *rows])) + "\n", encoding="utf-8")
     before = table.read_bytes()
 
-    assert said("split", table) == 1
+    assert said("split", table) == 2
     assert "published.csv has partitions already; --audit checks" in capsys.readouterr().err
-    assert said("split", table, "-o", tmp_path / "new.csv") == 1
+    assert said("split", table, "-o", tmp_path / "new.csv") == 2
     assert table.read_bytes() == before
     assert not (tmp_path / "new.csv").exists()
     assert said("split", table, "--replace") == 0

@@ -463,9 +463,9 @@ def roc_areas(
         # What a subject's hips of a class add, beyond what as many average hips would.
         above.append(np.bincount(positives, of_positive * (won - area), subjects))
         below.append(np.bincount(negatives, of_negative * (lost - area), subjects))
-    rhoa, other = np.stack(above).astype(np.float64), np.stack(below).astype(np.float64)
-    both = rhoa @ other.T
-    of_classes = rhoa[:, np.unique(positives)], other[:, np.unique(negatives)]
+    positive, other = np.stack(above).astype(np.float64), np.stack(below).astype(np.float64)
+    both = positive @ other.T
+    of_classes = positive[:, np.unique(positives)], other[:, np.unique(negatives)]
     covariance = _unbiased(subjects) * (both + both.T)
     for parts in of_classes:
         covariance += _unbiased(parts.shape[1]) * parts @ parts.T
