@@ -103,6 +103,7 @@ class TestOfCts:
             table = list(csv.DictReader(file))
         assert [row["side"] for row in table] == ["left", "right"]
         assert {"probability", "flags", "pose_flags", "inside_fraction"} <= table[0].keys()
+        assert all((row["subject"], row["visit"]) == (row["scan"], "") for row in table)
 
     def test_a_model_abstains_where_it_is_less_sure_than_of_its_validation_hips(
         self, patients: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -121,7 +122,8 @@ class TestOfCts:
         assert code == 4
         assert told["model"]["abstain"] == {"share": 0.2, "entropy_nats": pytest.approx(sure)}
         assert told["hips"] == [
-            {k: v for k, v in row.items() if k != "scan"} for row in json.loads(printed)
+            {k: v for k, v in row.items() if k not in {"scan", "subject", "visit"}}
+            for row in json.loads(printed)
         ]
         for row in told["hips"]:
             share = expected(levels_of(tmp_path / "out" / f"hip-{row['side']}.png"))

@@ -73,7 +73,7 @@ def study_of(scan: Path, options: Namespace) -> StudyIdentity:
 # Grades of hips: of CTs, of X-rays, or of crops that are ready.
 
 COLUMNS = (
-    *("side", "source", "probability", *KL_COLUMNS, "kl_expected"),
+    *("subject", "side", "visit", "source", "probability", *KL_COLUMNS, "kl_expected"),
     *(*(f"crowe_{grade}" for grade in range(1, 5)), "crowe_expected"),
     *("spread", "disagreement_nats", "entropy_nats", "usable", "refused"),
     *("top", "left", "bottom", "right", "confidence", "head_radius_mm", "flags"),
@@ -140,7 +140,7 @@ def _of_one(scan: Path, options: Namespace) -> VerbResult:
     found, rows, warned = _graded(scan, options, quiet=False)
     for text in warned:
         warn_user(text)
-    named: Rows = [{"scan": called, **row} for row in rows]
+    named: Rows = [{"scan": called, **_whose(called, options), **row} for row in rows]
     lines = []
     if options.out is not None:
         found.save(options.out, rows, model=_described(options), notes=warned)
@@ -186,7 +186,17 @@ def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
         facts.append((f"{row['side']} hip", grade))
     flags = [] if alignment is None else sorted(alignment.flags)
     entry = SheetEntry(options.names[scan], verdict, facts, flags, warned, views)
+    whose = _whose(options.names[scan], options)
+    rows = [whose | row for row in rows]
     return {"verdict": verdict, "rows": rows, "card": write_card(entry, folder)}
+
+
+def _whose(name: str, options: Namespace) -> dict[str, str]:
+    """What joins a scan's rows with a table of labels: by name it is a subject of its own.
+
+    A pseudonym of a scan is that of its patient, and letters for the scan.
+    """
+    return {"subject": name.partition("_")[0] if options.pseudonyms else name, "visit": ""}
 
 
 def _write_dicom(
