@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -271,16 +270,13 @@ KL_COLUMNS = tuple(f"kl_{grade}" for grade in range(5))
 def grades_of_run(folder: Path) -> list[dict[str, Any]]:
     """The figures of a run with target ``"kl"`` on validation and test hips, as plain types.
 
-    One dictionary for each source and partition; none of runs that know no grades.
+    One dictionary for each source and partition.
 
     Raises
     ------
     ManifestError
         If the run's predictions are not numbers.
     """
-    recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
-    if recipe.get("target") != "kl":
-        return []
     columns = ("subject", "source", "partition", "kl", *KL_COLUMNS)
     rows = [row for _, row in read_rows(folder / "predictions.csv", columns)]
     found = []

@@ -142,6 +142,7 @@ def write_report(
         "grading": [
             {"model": model.name, **one}
             for run, model in zip(runs, models, strict=True)
+            if model.recipe.get("target") == "kl"
             for one in grades_of_run(Path(run))
         ],
         "leaks": leaks(manifest).as_dict(),
