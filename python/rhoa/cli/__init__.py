@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if failure is not None:
             if options.verbose:
                 traceback.print_exception(failure, file=sys.stderr)
-            _fail(options.verb, _words_of(failure, options), code)
+            _fail(options.verb, _message_of(failure, options), code)
     return code
 
 
@@ -146,7 +146,7 @@ def _run(options: argparse.Namespace) -> tuple[int, BaseException | None]:
     return FAILED if result.failed else SOME_REJECTED if result.rejected else DONE, None
 
 
-def _words_of(error: BaseException, options: argparse.Namespace) -> str:
+def _message_of(error: BaseException, options: argparse.Namespace) -> str:
     """An error as the shell says it."""
     if isinstance(error, RhoaError):
         return common.in_words_of_shell(error, options)
@@ -181,16 +181,18 @@ class Grammar(argparse.ArgumentParser):
         """Print the usage and the mistake, and leave with code 2."""
         if found := re.match(r"(?:argument [^:]+: )?invalid choice: '(.*?)' \(", message):
             choices = re.findall(r"'([^']+)'", message)[1:]
-            message = f"{found[0][:-2]}{_meant(found[1], choices)}; one of {', '.join(choices)}"
+            message = (
+                f"{found[0][:-2]}{_suggestion(found[1], choices)}; one of {', '.join(choices)}"
+            )
         elif found := re.match(r"unrecognized arguments: (\S+)", message):
             known = [word for action in self._actions for word in action.option_strings]
-            message = f"{message}{_meant(found[1].partition('=')[0], known)}"
+            message = f"{message}{_suggestion(found[1].partition('=')[0], known)}"
         elif message.endswith("VERB"):
             message = f"name a verb: {', '.join(VERBS)}"
         super().error(message)
 
 
-def _meant(word: str, known: Iterable[str]) -> str:
+def _suggestion(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -215,8 +217,8 @@ def _apply_defaults(grammar: Grammar, words: Sequence[str]) -> list[str]:
     unknown = next((name for name in tables if name not in VERBS), None)
     if unknown is not None:
         raise ParameterError(
-            f"{DEFAULTS}: [{unknown}] is no verb{_meant(unknown, VERBS)}; it has tables such as "
-            '[hips] with lines such as pose = "auto".'
+            f"{DEFAULTS}: [{unknown}] is no verb{_suggestion(unknown, VERBS)}; it has tables such "
+            'as [hips] with lines such as pose = "auto".'
         )
     asked = next((word for word in words if not word.startswith("-")), "")
     if asked not in tables:
@@ -234,7 +236,7 @@ def _apply_defaults(grammar: Grammar, words: Sequence[str]) -> list[str]:
         if action is None:
             raise ParameterError(
                 f"{DEFAULTS}: [{asked}] has no option {name}"
-                f"{_meant(name.replace('-', '_'), options)}; rhoa {asked} --help lists them."
+                f"{_suggestion(name.replace('-', '_'), options)}; rhoa {asked} --help lists them."
             )
         verb.set_defaults(**{action.dest: _default(action, value, f"[{asked}] {name}")})
         action.required = False
@@ -302,14 +304,14 @@ def parser(words: Sequence[str] | None = None) -> Grammar:
             name, help=summary[0].lower() + summary[1:], description=f"{summary}."
         )
         verb.add_argument("--json", action="store_true", help="print JSON for programs")
-        much = verb.add_mutually_exclusive_group()
-        much.add_argument(
+        verbosity = verb.add_mutually_exclusive_group()
+        verbosity.add_argument(
             "-v",
             "--verbose",
             action="store_true",
             help="show every warning, also those of one kind, and where an error arose",
         )
-        much.add_argument(
+        verbosity.add_argument(
             "-q", "--quiet", action="store_true", help="no progress and no warnings, only errors"
         )
         verb.add_argument(

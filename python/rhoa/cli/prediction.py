@@ -140,7 +140,7 @@ def _of_one(scan: Path, options: Namespace) -> VerbResult:
     found, rows, warned = _graded(scan, options, quiet=False)
     for text in warned:
         warn_user(text)
-    named: Rows = [{"scan": called, **_whose(called, options), **row} for row in rows]
+    named: Rows = [{"scan": called, **_label_keys(called, options), **row} for row in rows]
     lines = []
     if options.out is not None:
         found.save(options.out, rows, model=_described(options), notes=warned)
@@ -186,12 +186,12 @@ def _case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
         facts.append((f"{row['side']} hip", grade))
     flags = [] if alignment is None else sorted(alignment.flags)
     entry = SheetEntry(options.names[scan], verdict, facts, flags, warned, views)
-    whose = _whose(options.names[scan], options)
-    rows = [whose | row for row in rows]
+    label_keys = _label_keys(options.names[scan], options)
+    rows = [label_keys | row for row in rows]
     return {"verdict": verdict, "rows": rows, "card": write_card(entry, folder)}
 
 
-def _whose(name: str, options: Namespace) -> dict[str, str]:
+def _label_keys(name: str, options: Namespace) -> dict[str, str]:
     """What joins a scan's rows with a table of labels: by name it is a subject of its own.
 
     A pseudonym of a scan is that of its patient, and letters for the scan.

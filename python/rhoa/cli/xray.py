@@ -180,7 +180,12 @@ def _of_folder(folder: Path, out: Path, options: Namespace) -> VerbResult:
         for file in list_files(folder)
         if not file.name.startswith(".") and not file.resolve().is_relative_to(out.resolve())
     ]
-    modalities = [str(found.get("Modality")) for found in elements_of(files, ["Modality"])]
+    # Ends at the first X-ray: only a folder of slices alone is read to its end.
+    modalities: list[str] = []
+    for found in elements_of(files, ["Modality"]):
+        modalities.append(str(found.get("Modality")))
+        if modalities[-1] not in SECTIONAL:
+            break
     if modalities and set(modalities) <= SECTIONAL:
         raise ViewError(
             f"this folder's {len(modalities)} DICOM files are "

@@ -175,7 +175,7 @@ def _figure(view: View, source: str) -> Markup:
         place = {"x": f"{x * columns:.1f}", "y": f"{0.5 * rows:.1f}", "text_anchor": anchor}
         marks.append(tag("text", end, class_="end", font_size=f"{0.045 * columns:.1f}", **place))
     if view.pixel_mm is not None:
-        mm = scale_mm(columns * view.pixel_mm)
+        mm = scale_bar_mm(columns * view.pixel_mm)
         right, low = 0.97 * columns, 0.97 * rows
         line = {"x1": f"{right - mm / view.pixel_mm:.1f}", "x2": f"{right:.1f}"}
         marks.append(tag("line", class_="scale", y1=f"{low:.1f}", y2=f"{low:.1f}", **line))
@@ -187,10 +187,10 @@ def _figure(view: View, source: str) -> Markup:
     return tag("figure", drawing, tag("figcaption", view.title))
 
 
-def scale_mm(wide_mm: float) -> int:
+def scale_bar_mm(wide_mm: float) -> int:
     """The length of the scale bar of a picture that shows so many millimetres.
 
-    >>> scale_mm(400), scale_mm(70)
+    >>> scale_bar_mm(400), scale_bar_mm(70)
     (100, 20)
     """
     return max((mm for mm in SCALE_MM if mm < SCALE_SHARE * wide_mm), default=SCALE_MM[0])
@@ -225,7 +225,7 @@ def marked(view: View) -> bytes:
     for end, x, anchor in zip(view.ends, (0.02, 0.98), ("lm", "rm"), strict=True):
         draw.text((x * wide, 0.5 * high), end, "white", font, anchor=anchor)
     if view.pixel_mm is not None:
-        mm = scale_mm(columns * view.pixel_mm)
+        mm = scale_bar_mm(columns * view.pixel_mm)
         right, low = 0.97 * wide, 0.97 * high
         draw.line((right - mm / view.pixel_mm * enlarged, low, right, low), "white", 2 * thick)
         draw.text((right, low - 3 * thick), f"{mm} mm", "white", font, anchor="rs")

@@ -33,7 +33,7 @@ from rhoa.learning.recipe import RESNET18
 from rhoa.tables import open_table, plain_name, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -371,42 +371,43 @@ def subgroups(manifest: Manifest, runs: Sequence[Run], by: Sequence[str]) -> lis
                 "of these, with commas between."
             )
     rows: list[dict[str, Any]] = []
+    for run, source, scores in _on_test_sets(runs):
+        for column in by:
+            values = _banded([hip.value(plain_name(column)) for hip in scores.hips])
+            found = evaluate_by(scores.truth, scores.score, values, groups=scores.groups)
+            for name, one in found.items():
+                positives = one.confusion.tp + one.confusion.fn
+                rows.append(
+                    {"model": run.name, "source": source, "by": column, "subgroup": name}
+                    | {"hips": one.hips, "subjects": one.groups, "rHOA": int(positives)}
+                    | {figure: _plain(getattr(one, figure)) for figure in BY_SUBGROUP}
+                    | {"warnings": list(one.warnings)}
+                )
+    return rows
+
+
+def _on_test_sets(runs: Sequence[Run]) -> Iterator[tuple[Run, str, Scores]]:
+    """Each model on each kind of image that has test hips."""
     for run in runs:
         for source in SOURCES:
             scores = run.sets.get((source, "test"))
-            if scores is None:
-                continue
-            for column in by:
-                values = _banded([hip.value(plain_name(column)) for hip in scores.hips])
-                found = evaluate_by(scores.truth, scores.score, values, groups=scores.groups)
-                for name, one in found.items():
-                    positives = one.confusion.tp + one.confusion.fn
-                    rows.append(
-                        {"model": run.name, "source": source, "by": column, "subgroup": name}
-                        | {"hips": one.hips, "subjects": one.groups, "rHOA": int(positives)}
-                        | {figure: _plain(getattr(one, figure)) for figure in BY_SUBGROUP}
-                        | {"warnings": list(one.warnings)}
-                    )
-    return rows
+            if scores is not None:
+                yield run, source, scores
 
 
 def grades(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The share of test hips of each KL grade that each model calls right."""
     rows: list[dict[str, Any]] = []
-    for run in runs:
-        for source in SOURCES:
-            scores = run.sets.get((source, "test"))
-            if scores is None:
-                continue
-            of_hips = np.array([-1 if hip.kl is None else hip.kl for hip in scores.hips])
-            for kl in sorted({*of_hips.tolist()} - {-1}):
-                own = of_hips == kl
-                found = evaluate(scores.truth[own], scores.score[own], groups=scores.groups[own])
-                rows.append(
-                    {"model": run.name, "source": source, "kl": kl}
-                    | {"hips": found.hips, "subjects": found.groups}
-                    | {"right": _plain(found.accuracy)}
-                )
+    for run, source, scores in _on_test_sets(runs):
+        of_hips = np.array([-1 if hip.kl is None else hip.kl for hip in scores.hips])
+        for kl in sorted({*of_hips.tolist()} - {-1}):
+            own = of_hips == kl
+            found = evaluate(scores.truth[own], scores.score[own], groups=scores.groups[own])
+            rows.append(
+                {"model": run.name, "source": source, "kl": kl}
+                | {"hips": found.hips, "subjects": found.groups}
+                | {"right": _plain(found.accuracy)}
+            )
     return rows
 
 
