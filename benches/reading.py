@@ -3,12 +3,13 @@
     python benches/reading.py                        # 600 slices of 512 x 512, about 3 minutes
     python benches/reading.py --folder patient/ct    # a series of your own
     python benches/reading.py --out docs/reading     # also writes reading.md
-    python benches/reading.py --jpeg-2000            # compressed, decoding beside OpenJPEG's
+    python benches/reading.py --compressed rle       # or jpeg-2000, jpeg-lossless: also decoding
 
 The series is made anew in a temporary folder (0.3 GB), uncompressed, with 184 elements in a header.
 It is read once before anything is timed, so that it lies in the page cache. All ways take turns,
 round after round; ratios are those of one round. Memory is the peak of a process of its own above
-what it takes once everything is imported. HU are compared with SimpleITK's.
+what it takes once everything is imported. HU are compared with SimpleITK's. Decoders of compressed
+frames are timed beside those that the package imagecodecs brings, a frame at a time on one thread.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydicom
 import scanner
-from pydicom.encaps import generate_frames
-from pydicom.uid import JPEG2000Lossless
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLossless, RLELossless
 from readers import DICOM_READERS
 
 import rhoa
 from rhoa import _core
 from rhoa.cli.common import bar
+from rhoa.dicom.codecs import IN_PROCESS
 from rhoa.errors import WarningCollector
 from rhoa.parallel import thread_count
 from rhoa.reading.geometry import sort_slices
@@ -79,8 +81,14 @@ TAIL = """
 Uncompressed and deflated slices need no decoder. A stream's own header is compared with that of
 the file before it is decoded; one that ends early, lacks a tile or contradicts the file is an error
 that names the file. A syntax whose decoder is not installed is an error that names the package.
-`python benches/reading.py --jpeg-2000` times the decoder beside OpenJPEG's.
+`python benches/reading.py --compressed CODEC` times a decoder beside another of its kind.
 """
+PEERS = {
+    "jpeg-2000": (JPEG2000Lossless, "OpenJPEG", "jpeg2k_decode"),
+    "jpeg-lossless": (JPEGLossless, "jpegsof3 (dcm2niix)", "jpegsof3_decode"),
+    "rle": (RLELossless, "imagecodecs", "dicomrle_decode"),
+}
+"""Transfer syntax, and the decoder beside rhoa's: its name and its function in imagecodecs."""
 MEMORY = {
     READ: "rhoa.read_ct({0!r})",
     STREAM: "rhoa.ctap({0!r})",
@@ -220,34 +228,64 @@ def report(times: Times, memory: dict[str, tuple[int, int]], found: list[Bar]) -
     return lines
 
 
-def jpeg_2000(folder: Path, rounds: int) -> str:
-    """Processor time of decoding a slice, by rhoa and by OpenJPEG, of the same frames in turn."""
-    openjpeg = import_module("openjpeg.utils")
+def compress(folder: Path, syntax: UID) -> None:
+    """Write the slices of a folder anew, compressed."""
+    for path in folder.rglob("IM*"):
+        image = pydicom.dcmread(path)
+        if syntax == JPEGLossless:
+            coded = import_module("imagecodecs").ljpeg_encode(image.pixel_array, bitspersample=16)
+            image.PixelData = encapsulate([coded])
+            image["PixelData"].VR = "OB"
+            image.file_meta.TransferSyntaxUID = syntax
+        else:
+            image.compress(syntax, generate_instance_uid=False)
+        image.save_as(path)
+
+
+def decoding(folder: Path, rounds: int) -> str:
+    """Processor time of decoding a slice, by rhoa and by a peer, of the same frames in turn."""
     images = [pydicom.dcmread(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    syntax = images[0].file_meta.TransferSyntaxUID
+    peer, function = next(
+        (name, function)
+        for uid, name, function in PEERS.values()
+        if IN_PROCESS[uid] == IN_PROCESS[syntax]
+    )
+    try:
+        decoder = getattr(import_module("imagecodecs"), function)
+    except ImportError as error:
+        return f"Decoding beside {peer} left out: {error}"
     frames = [
-        (next(generate_frames(image.PixelData, number_of_frames=1)), image.Rows, image.Columns)
+        next(generate_frames(image.PixelData, number_of_frames=1))
         for image in images[:: max(1, len(images) // 50)]
     ]
+    rows, columns = images[0].Rows, images[0].Columns
 
-    def ours(stream: bytes, rows: int, columns: int) -> NDArray[np.generic]:
-        return _core.decoded(stream, codec="JPEG 2000", rows=rows, columns=columns, bits=16)
+    def ours(stream: bytes) -> NDArray[np.generic]:
+        return _core.decoded(stream, codec=IN_PROCESS[syntax], rows=rows, columns=columns, bits=16)
 
-    def theirs(stream: bytes, *_: int) -> NDArray[np.generic]:
-        return openjpeg.decode(stream)
+    def theirs(stream: bytes) -> NDArray[np.generic]:
+        if syntax != RLELossless:
+            return decoder(stream)
+        planes = np.frombuffer(decoder(stream, dtype="<u2"), "<u2")
+        return planes[: rows * columns]
 
-    same = all(np.array_equal(ours(*one), theirs(*one).ravel()) for one in frames)
-    taken: dict[str, list[float]] = {"rhoa": [], "OpenJPEG": []}
+    same = all(
+        np.array_equal(ours(one).view(np.uint16).ravel(), theirs(one).view(np.uint16).ravel())
+        for one in frames
+    )
+    taken: dict[str, list[float]] = {"rhoa": [], peer: []}
     for _ in range(rounds):
-        for name, decode in (("rhoa", ours), ("OpenJPEG", theirs)):
+        for name, decode in (("rhoa", ours), (peer, theirs)):
             start = time.process_time()
             for one in frames:
-                decode(*one)
+                decode(one)
             taken[name].append(1e3 * (time.process_time() - start) / len(frames))
-    ratio = _bar("", taken["rhoa"], taken["OpenJPEG"], "")
-    each = ", ".join(f"{name} {statistics.median(ms):.1f} ms" for name, ms in taken.items())
+    ratio = _bar("", taken["rhoa"], taken[peer], "")
+    each = ", ".join(f"{name} {statistics.median(ms):.2f} ms" for name, ms in taken.items())
     return (
-        f"Decoding a slice takes {each} of processor time; ratio {ratio.least:.2f} to "
-        f"{ratio.most:.2f}, median {ratio.median:.2f} (wanted <= 1.25). "
+        f"{syntax.name}: decoding a slice takes {each} of processor time; ratio {ratio.least:.2f} "
+        f"to {ratio.most:.2f}, median {ratio.median:.2f} (wanted <= 1.25). "
         f"Samples equal: {'yes' if same else 'NO'}."
     )
 
@@ -257,8 +295,9 @@ def compare(folder: Path, shape: tuple[int, ...], rounds: int) -> str:
     what, hu = ways(folder)
     sitk = next(reader for reader in DICOM_READERS if reader.name == "SimpleITK")
     notes, volume_bytes = [], hu.nbytes
-    if rhoa.read_ct(folder).report["transfer_syntaxes"] == [JPEG2000Lossless.name]:
-        notes.append(jpeg_2000(folder, rounds))
+    first = next(path for path in folder.rglob("*") if path.is_file())
+    if pydicom.dcmread(first, stop_before_pixels=True).file_meta.TransferSyntaxUID in IN_PROCESS:
+        notes.append(decoding(folder, rounds))
     if sitk.missing:
         notes.append(f"SimpleITK left out: {sitk.missing}")
     else:
@@ -280,7 +319,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--shape", nargs=3, type=int, default=(600, 512, 512))
     parser.add_argument("--folder", type=Path, help="a series to read instead of a made one")
-    parser.add_argument("--jpeg-2000", action="store_true", help="compress the made series")
+    parser.add_argument("--compressed", choices=PEERS, help="compress the made series")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, help="path without suffix, for a .md")
     options = parser.parse_args()
@@ -290,10 +329,8 @@ def main() -> None:
     else:
         with TemporaryDirectory() as folder:
             scanner.write(Path(folder), tuple(options.shape), bar())
-            for path in Path(folder).rglob("IM*") if options.jpeg_2000 else ():
-                image = pydicom.dcmread(path)
-                image.compress(JPEG2000Lossless, generate_instance_uid=False)
-                image.save_as(path)
+            if options.compressed:
+                compress(Path(folder), PEERS[options.compressed][0])
             text = compare(Path(folder), options.shape, options.rounds)
     print(text)
     if options.out:

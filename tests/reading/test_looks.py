@@ -15,7 +15,7 @@ from scipy.ndimage import binary_fill_holes
 
 from rhoa.dicom.pixels import fill_padding
 from rhoa.errors import PixelDataError, RhoaError, RhoaWarning, WarningCollector
-from rhoa.phantom import Anatomy, Phantom, Surroundings, ct
+from rhoa.phantom import Anatomy, Phantom, Surroundings, ct, write_dicom
 from rhoa.pose import coverage
 from rhoa.reading import inspect, read_ct
 from rhoa.reading.quality import (
@@ -25,6 +25,7 @@ from rhoa.reading.quality import (
     volume_quality_report,
 )
 from rhoa.volume import Volume
+from tests.commands import run
 from tests.reading.series import VoxelGrid, set_pixels, write_series
 
 SPACING = (3.0, 2.0, 2.0)
@@ -341,6 +342,32 @@ class TestHounsfield:
 
         assert report["plausible_hu"] is None
         assert warnings == []
+
+    @pytest.mark.parametrize(
+        "part", [(slice(0, 4),), (slice(None), slice(0, 60), slice(0, 70)), (slice(None),)]
+    )
+    @pytest.mark.parametrize("suffix", ["dicom", "nii.gz"])
+    def test_the_command_line_says_once_that_a_scan_is_too_small_to_judge(
+        self,
+        body: NDArray[np.int16],
+        part: tuple[slice, ...],
+        suffix: str,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        small = Volume.from_array(np.ascontiguousarray(body[part]), SPACING)
+        scan = tmp_path / f"scan.{suffix}"
+        if suffix == "dicom":
+            write_dicom(small, scan)
+        else:
+            nibabel = pytest.importorskip("nibabel")
+            affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ small.affine[:, [2, 1, 0, 3]]
+            nibabel.save(nibabel.Nifti1Image(small.hu.transpose(2, 1, 0), affine), scan)
+
+        code, _, err = run(capsys, "ctap", scan, "-o", tmp_path / "out")
+
+        assert code == 0
+        assert err.count("Unit of values: not judged") == (len(part) > 1 or part[0].stop == 4)
 
 
 class TestBackground:

@@ -53,6 +53,7 @@ from rhoa.pose import Alignment, tilted
 from rhoa.pose.alignment import pelvis_angles
 from rhoa.pose.scan_coverage import HIP_REFUSALS
 from rhoa.reading.decoding import MONO
+from rhoa.reading.quality import FEWEST_JUDGED_SLICES, SMALLEST_JUDGED_MM, can_be_judged
 from rhoa.tables import TABLES
 
 if TYPE_CHECKING:
@@ -212,7 +213,11 @@ def _made(
         progress = None if quiet else bar()
         slices = open_scan(scan, **_reading(options), progress=progress)
         if isinstance(slices, SliceSource):
-            _say_choice(slices.choice, quiet=quiet)
+            still = slices.outline
+            judged = can_be_judged(still.shape, still.spacing_mm)
+            _say_reading(slices.choice, judged=judged, quiet=quiet)
+        else:
+            _say_reading("", judged=_unit_judged(slices), quiet=quiet)
         image: Radiograph = projection.ctap(
             slices, window=_window(options), threads=options.threads, **style
         )
@@ -259,7 +264,8 @@ def volume_of(options: Namespace, scan: str | Path | list[str], *, quiet: bool =
     """The volume of a scan, read as the options say."""
     progress = None if quiet else bar()
     volume = rhoa.read_ct(scan, **_reading(options), progress=progress)
-    _say_choice((volume.report or {}).get("chosen", {}).get("what", ""), quiet=quiet)
+    choice = (volume.report or {}).get("chosen", {}).get("what", "")
+    _say_reading(choice, judged=_unit_judged(volume), quiet=quiet)
     return volume
 
 
@@ -271,10 +277,21 @@ def _reading(options: Namespace) -> dict[str, Any]:
     return given | ({"accept": accepted} if accepted else {})
 
 
-def _say_choice(choice: str, *, quiet: bool) -> None:
-    """Which series ``--series auto`` took, on stderr."""
+def _unit_judged(volume: Volume) -> bool:
+    """Whether the reader could tell if values are Hounsfield units."""
+    return (volume.report or {}).get("plausible_hu") is not None
+
+
+def _say_reading(choice: str, *, judged: bool, quiet: bool) -> None:
+    """On stderr: which series ``--series auto`` took, and that the unit of values is not judged."""
     if choice and not quiet:
         sys.stderr.write(f"--series auto took {choice}\n")
+    if not judged and not quiet:
+        sys.stderr.write(
+            "Unit of values: not judged. The scan is too small to tell (fewer than "
+            f"{FEWEST_JUDGED_SLICES} slices, or less than {SMALLEST_JUDGED_MM:g} mm across): check "
+            "that its values are Hounsfield units.\n"
+        )
 
 
 def names_in(words: str | Collection[str]) -> frozenset[str]:
