@@ -46,7 +46,7 @@ PLAN = """\
 # The phantom study: benches/phantom_study.py
 manifest = "manifest.csv"
 out = "results"
-recipes = ["model-1", "model-2", "model-3", "model-4", "model-5", "model-6"{more}]
+recipes = [{recipes}]
 seeds = [{seeds}]
 weights = "none"
 device = "cpu"
@@ -90,11 +90,12 @@ class Size:
     ct_epochs: int = 45
     difficulty: Literal["plain", "hard"] = "plain"
 
-    @property
-    def plan(self) -> str:
-        """The plan's file."""
+    def plan(self, recipes: Sequence[str] = ()) -> str:
+        """The plan's file: of these recipes, or of models 1 to 6 and, for the harder, `domain`."""
+        more = ("domain",) if self.difficulty == "hard" else ()
+        names = recipes or (*(f"model-{number}" for number in range(1, 7)), *more)
         return PLAN.format(
-            more=', "domain"' if self.difficulty == "hard" else "",
+            recipes=", ".join(f'"{name}"' for name in names),
             seeds=", ".join(str(SEED + number) for number in range(self.seeds)),
             image_size=self.image_size,
             epochs=self.epochs,
@@ -119,6 +120,17 @@ REDUCED = Size(
 
 def prepare(out: Path, size: Size) -> Path:
     """The plan of the study, with everything that it names."""
+    images = crops(out, size)
+    manifest, plan = out / "manifest.csv", out / "study.toml"
+    if not manifest.is_file():
+        parted(cohort.read(images)).write(manifest)
+    if not plan.is_file():
+        plan.write_text(size.plan(), encoding="utf-8")
+    return plan
+
+
+def crops(out: Path, size: Size) -> Path:
+    """The manifest of all crops of the cohort, which are made unless they are there."""
     progress = bar()
     scans = out / "cohort" / "scans.csv"
     if not scans.is_file():
@@ -132,25 +144,22 @@ def prepare(out: Path, size: Size) -> Path:
             difficulty=size.difficulty,
             progress=progress,
         )
-    images, manifest = out / "images" / "manifest.csv", out / "manifest.csv"
+    images = out / "images" / "manifest.csv"
     if not images.is_file():
         cohort.build(scans, images.parent, progress=progress)
-    if not manifest.is_file():
-        parted(cohort.read(images)).write(manifest)
-    plan = out / "study.toml"
-    if not plan.is_file():
-        plan.write_text(size.plan, encoding="utf-8")
-    return plan
+    return images
 
 
-def parted(manifest: Manifest) -> Manifest:
-    """The manifest in partitions of subjects, as `FRACTIONS` has them."""
+def parted(
+    manifest: Manifest, fractions: Mapping[str, tuple[float, float, float]] = FRACTIONS
+) -> Manifest:
+    """The manifest in partitions of subjects."""
     hips = manifest.labelled.hips
     parts = cohort.split(
         [str(hip.label) for hip in hips],
         groups=[hip.subject for hip in hips],
         strata=[hip.source for hip in hips],
-        fractions=FRACTIONS,
+        fractions=fractions,
         seed=SEED,
     )
     of_subject = dict(zip((hip.subject for hip in hips), parts.tolist(), strict=True))
