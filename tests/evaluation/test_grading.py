@@ -59,6 +59,8 @@ def test_figures_are_those_of_scikit_learn_and_of_counting(seed: int) -> None:
         assert area.value == pytest.approx(expected)
     for one in (found.exact, found.within_one, found.kappa, found.auc_2, found.by_entropy.aurc):
         assert one.low <= one.value <= one.high
+    error = found.mean_absolute_error
+    assert 0 <= error.low <= error.value <= error.high <= 4
 
 
 @given(seed=SEEDS, hips=st.integers(1, 40))

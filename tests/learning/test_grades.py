@@ -18,6 +18,7 @@ from rhoa.errors import ManifestError, ParameterError, RhoaWarning, WeightsError
 from rhoa.evaluation import evaluate_grades, risk_coverage
 from rhoa.hips.crop_files import encode_crop
 from rhoa.learning import Augmentation, Ensemble, load_ensemble, load_model, monte_carlo_dropout
+from rhoa.report import write_report
 from tests.commands import run as command
 from tests.learning.brightnesses import BRIGHT, CROWE, brief, bright, brightnesses
 
@@ -462,6 +463,37 @@ def test_evaluate_prints_and_stores_the_grades(
         ("ct", "test", 10),
     ]
     assert np.array(stored[0]["confusion"]).sum(axis=1).tolist() == [8] * 5
+
+
+def test_the_report_shows_grades_answered_and_how_uncertainty_ranks_errors(
+    cohort: Manifest, trained: Path, tmp_path: Path
+) -> None:
+    report = write_report(tmp_path, manifest=cohort, runs=[trained])
+
+    metrics = json.loads((tmp_path / "metrics.json").read_text("utf-8"))
+    (test,) = (one for one in metrics["grading"] if one["partition"] == "test")
+    (row,) = table_of(tmp_path / "tables" / "grading.csv")
+    for head, name in (("Exact", "exact"), ("Quadratic kappa", "kappa"), ("AURC", "aurc")):
+        assert row[head] == f"{test[name]['value']:.2f}"
+        ends = [test[name][end] for end in ("low", "high")]
+        given = [row.get(f"{head}, {end}", "") for end in ("low", "high")]
+        assert given == ["" if end is None else f"{end:.2f}" for end in ends]
+    answered = table_of(tmp_path / "tables" / "answered-grades.csv")
+    counts = [[int(row[f"Answered KL {kl}"]) for kl in range(5)] for row in answered]
+    assert counts == test["confusion"]
+    assert sum(map(sum, counts)) == test["hips"]
+    assert len(list((tmp_path / "figures").glob("risk-ct-*.svg"))) == 1
+    page = report.read_text("utf-8")
+    assert "share of grades that are not exact among the surest hips" in page
+
+
+def test_a_report_of_classes_has_no_grades(cohort: Manifest, tmp_path: Path) -> None:
+    run = rhoa.train(cohort, brief(target="rhoa"), tmp_path / "run", weights="none", device="cpu")
+
+    write_report(tmp_path / "out", manifest=cohort, runs=[run])
+
+    assert not list((tmp_path / "out" / "tables").glob("*grading*"))
+    assert not list((tmp_path / "out" / "figures").glob("risk-*"))
 
 
 def test_another_cohort_is_graded_with_its_hips_of_kl_1(

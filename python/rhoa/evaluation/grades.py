@@ -249,12 +249,15 @@ def evaluate_grades(
         Estimate(float(right.mean()), *proportion_interval(right, members))
         for right in (apart == 0, apart <= 1)
     )
+    error = mean(apart, groups=subjects)
     return GradeEvaluation(
         confusion=confusion,
         exact=exact,
         within_one=within,
         kappa=kappa(truth, answered, groups=subjects, weighting="quadratic"),
-        mean_absolute_error=mean(apart, groups=subjects),
+        mean_absolute_error=Estimate(
+            error.value, *np.clip(error[1:], 0, 4), note=error.note, method=error.method
+        ),
         by_entropy=risk_coverage(apart > 0, uncertainty, groups=members),
         hips=truth.size,
         groups=int(members.max()) + 1,

@@ -224,6 +224,18 @@ def decision_curves(
     return figure
 
 
+def risk_curve(wrong_at: Mapping[float, float], *, palette: Palette = LIGHT) -> Figure:
+    """The share of wrong answers among the surest hips, by the share that is answered."""
+    with _blank((1.7, 1.6), palette) as figure:
+        axes = figure.subplots()
+        coverage, wrong = list(wrong_at), list(wrong_at.values())
+        axes.axhline(wrong_at[max(coverage)], color=palette.guide, linewidth=0.9, linestyle=":")
+        axes.plot(coverage, wrong, color=palette.series[0], linewidth=1.4, marker="o", markersize=2)
+        axes.set(xlim=(0, 1.03), ylim=(0, max(0.1, 1.1 * max(wrong))))
+        axes.set(xlabel="Share of hips answered", ylabel="Wrong grades")
+    return figure
+
+
 def window_histograms(
     images: Mapping[str, NDArray[np.float32]], *, palette: Palette = LIGHT
 ) -> Figure:

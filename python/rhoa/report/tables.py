@@ -44,6 +44,17 @@ CALIBRATION = {
     "calibration_error": "RMS error",
     "brier": "Brier score",
 }
+GRADING = {
+    "exact": "Exact",
+    "within_one": "Within one",
+    "kappa": "Quadratic kappa",
+    "mean_absolute_error": "Mean error",
+    "auc_2": "AUC, KL\N{NO-BREAK SPACE}\N{GREATER-THAN OR EQUAL TO}\N{NO-BREAK SPACE}2",
+    "auc_3": "AUC, KL\N{NO-BREAK SPACE}\N{GREATER-THAN OR EQUAL TO}\N{NO-BREAK SPACE}3",
+    "auc_4": "AUC, KL\N{NO-BREAK SPACE}4",
+    "aurc": "AURC",
+    "error_auc": "Error AUC",
+}
 COUNTS = {
     "tp": "True positive",
     "fn": "False negative",
@@ -257,6 +268,7 @@ def study_tables(metrics: Numbers) -> dict[str, ReportTable]:
         ]
         found.append(_answers(metrics))
         found += [_grades(metrics, source) for source in tested_sources(metrics)]
+        found += [_grading(metrics), _answered_grades(metrics)]
         found += [_subgroups(metrics)] if metrics["subgroups"] else []
         found += [_readers(metrics)] if metrics["readers"]["rows"] else []
         found += [_compared(metrics, source) for source in tested_sources(metrics)]
@@ -421,6 +433,59 @@ def _grades(metrics: Numbers, source: str) -> ReportTable:
         ["Trained models", *(f"KL {kl}: {size}" for kl, size in grades.items())],
         [("", body)] if body else [],
     )
+
+
+def _grading(metrics: Numbers) -> ReportTable:
+    blocks = [
+        (title, _rows([one["model"], *_figures(one, GRADING)] for one in found))
+        for title, found in _graded(metrics)
+    ]
+    least = "; ".join(
+        f"{one['model']} on {SOURCE_NAMES[one['source']]}s {number(one['aurc_best'])}"
+        for _, found in _graded(metrics)
+        for one in found
+    )
+    note = (
+        "The answer is the most probable grade. AURC: mean share of answers that are not exact "
+        f"among the surest hips, over all numbers of hips (at best: {least}). Error AUC: how often "
+        "a wrong answer is less sure, by the entropy of its probabilities, than a right one."
+    )
+    return ReportTable(
+        "grading",
+        "Kellgren-Lawrence grades 0 to 4 on the test datasets, against those of the labels "
+        "[95% interval]. The mean error is in grades; all else are fractions and areas.",
+        ["Trained models", *GRADING.values()],
+        blocks,
+        [note],
+    )
+
+
+def _answered_grades(metrics: Numbers) -> ReportTable:
+    blocks = [
+        (f"{one['model']}: {title}", _rows([f"KL {kl}", *hips] for kl, hips in answered))
+        for title, found in _graded(metrics)
+        for one in found
+        for answered in [enumerate(one["confusion"])]
+    ]
+    heads = ["Grade of the label", *(f"Answered KL {kl}" for kl in range(5))]
+    return ReportTable(
+        "answered-grades", "Grades answered on the test datasets, hips.", heads, blocks
+    )
+
+
+def _graded(metrics: Numbers) -> list[tuple[str, list[Numbers]]]:
+    """Figures of grades by test dataset, whose title says how many hips are graded."""
+    found = []
+    for source in SOURCES:
+        own = [
+            one
+            for one in metrics["grading"]
+            if (one["source"], one["partition"]) == (source, "test")
+        ]
+        if own:
+            size = counted(own[0]["hips"], own[0]["subjects"])
+            found.append((f"{SOURCE_NAMES[source]} images of the test dataset, {size}", own))
+    return found
 
 
 def _subgroups(metrics: Numbers) -> ReportTable:

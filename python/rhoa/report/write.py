@@ -175,6 +175,7 @@ def write_report(
             "training": figures.training(models),
             "curves": figures.curves(models, metrics),
             "calibrated": figures.calibrated(models, metrics),
+            "risks": figures.risks(metrics),
             "occlusions": [_occlusion(example) for example in examples],
             "failed": _failed(models),
         }
@@ -399,6 +400,19 @@ class _Figures:
             if drawn:
                 found.append((source, drawn))
         return found
+
+    def risks(self, metrics: Numbers) -> list[tuple[str, list[tuple[str, object]]]]:
+        """Risk-coverage curve of each model of grades on each source with graded test hips."""
+        found: dict[str, list[tuple[str, object]]] = {}
+        for one in metrics["grading"]:
+            if one["partition"] == "test":
+                name, source = one["model"], one["source"]
+                points = {float(at): wrong for at, wrong in one["risk_at_coverage"].items()}
+                draw = partial(charts.risk_curve, points)
+                alt = f"{name}: wrong grades by share answered, {SOURCE_NAMES[source]}"
+                chart = self._chart(f"risk-{source}-{name}", draw, alt)
+                found.setdefault(source, []).append((name, chart))
+        return list(found.items())
 
     def calibrated(
         self, models: Sequence[Run], metrics: Numbers
