@@ -125,13 +125,14 @@ def test_two_processes_train_the_model_of_one(
 @pytest.mark.slow
 def test_a_team_looks_for_leaks_once_and_ends_together(tmp_path: Path) -> None:
     (tmp_path / "crops").mkdir()
-    cohort = squares(tmp_path / "crops", size=32).change(subject="one")
+    cohort = squares(tmp_path / "crops", size=32)
+    cohort.hips[-1].image.write_bytes(cohort.hips[0].image.read_bytes())
     write_manifest(cohort, tmp_path / "manifest.csv")
 
     started = two_processes(tmp_path / "manifest.csv", tmp_path / "run")
 
     assert started.returncode != 0
-    assert started.stderr.count("(train and val)") == 1
+    assert started.stderr.count("lines 2 and 17 (train and test)") == 1
     assert not (tmp_path / "run").exists()
 
 

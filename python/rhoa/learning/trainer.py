@@ -683,7 +683,8 @@ def train(
     as many threads to the same bits as if nothing had happened; a run that is finished is left as
     it is, and one of other arguments is written over only where ``execution`` says
     ``resume=False``. A lock keeps a second process out of the folder. Started by
-    ``torchrun``, its processes train one model together: each takes its part of every batch.
+    ``torchrun``, its processes train one model together: each takes its part of every batch, and
+    gradients and batch normalisation are of the whole.
 
     Parameters
     ----------
