@@ -1,7 +1,8 @@
 """Time a training step beside the bare step and the usual PyTorch loop.
 
     python benches/training.py                      # 224 px, batch 32, on the CPU or GPU there is
-    python benches/training.py --size 96 --rounds 9
+    python benches/training.py --device cuda --rounds 30 --steps 20
+    python benches/training.py --size 32 --batch 4 --crops 8 --rounds 1 --steps 1   # does it run?
 
 Needs ``pip install '.[train]'``. Three loops train the same ResNet18 with Adam on the same
 crops, in turns, a few steps each, in this process:
@@ -9,19 +10,25 @@ crops, in turns, a few steps each, in this process:
 bare    forward, loss, backward and optimizer on tensors that are ready: the bound;
 usual   ImageFolder, DataLoader (a worker for each processor), transforms.v2 with the same random
         rotation, shift and scale, resize and ImageNet normalisation, and the loss read every step;
-rhoa    the step of `rhoa.train`: augmentation on the device, loss and accuracy read and written to
-        the learning curves every step.
+rhoa    the step of `rhoa.train`: augmentation on the device; loss and accuracy are read and written
+        to the learning curves after the steps of a round, as `rhoa.train` does at validations.
 
-Prints images a second and the ratio of step times, of medians over all steps and of the fastest
-steps; and, of bare and rhoa on a CPU, of the processor time of all threads: on a machine that
-others use too, that says most. The usual loop's workers are other processes, so it has none.
+All compute in the precision that `rhoa.train` takes by itself: bfloat16 on GPUs that have it, else
+float16 without scaled losses, float32 on a CPU (``--precision``), in channels-last on GPUs.
+
+Prints a Markdown table: under the device, its driver and the versions, of each loop images a second
+(the median round) and the ratios of rhoa's time to it, of medians and of fastest rounds; and, on a
+CPU, of the processor time of all threads: on a machine that others use too, that says most. The
+usual loop's workers are other processes, so it has none. A GPU is waited for once a round.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
+import shutil
 import statistics
+import subprocess
 import tempfile
 import time
 from dataclasses import replace
@@ -45,7 +52,7 @@ from rhoa.learning.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from rhoa.learning.run_folder import Learner, Step, growing
 from rhoa.learning.trainer import LabelledCrops, TrainingSetup, train_step
 from rhoa.raster import encode_png
-from rhoa.torch_runtime import Team, deterministic
+from rhoa.torch_runtime import Team, choose_device, deterministic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,7 +66,7 @@ class Crop:
     """What reading asks of a hip."""
 
     def __init__(self, image: Path) -> None:
-        self.image = image
+        self.crop, self.side = image, "left"
 
 
 def write_crops(folder: Path, count: int, random: np.random.Generator) -> list[Crop]:
@@ -80,7 +87,17 @@ def network_on(place: torch.device) -> nn.Module:
     return network.to(memory_format=torch.channels_last) if place.type == "cuda" else network
 
 
-def bare(place: torch.device, recipe: Recipe) -> Callable[[], None]:
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def precision_of(place: torch.device) -> str:
+    """What `rhoa.train` takes by itself."""
+    if place.type != "cuda":
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
+def bare(place: torch.device, recipe: Recipe, kind: torch.dtype | None) -> Callable[[], None]:
     """Inputs that are ready."""
     network = network_on(place)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
@@ -91,14 +108,16 @@ def bare(place: torch.device, recipe: Recipe) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        functional.cross_entropy(network(inputs), labels).backward()
+        with torch.autocast(place.type, dtype=kind, enabled=kind is not None):
+            outputs = network(inputs)
+        functional.cross_entropy(outputs.float(), labels).backward()
         optimizer.step()
 
     return step
 
 
 def usual(
-    place: torch.device, recipe: Recipe, folder: Path, workers: int
+    place: torch.device, recipe: Recipe, folder: Path, workers: int, kind: torch.dtype | None
 ) -> tuple[Callable[[], None], Iterator[object]]:
     """Files decoded and changed one by one in worker processes, for each step anew."""
     change = recipe.augmentation
@@ -125,6 +144,7 @@ def usual(
         drop_last=True,
         num_workers=workers,
         persistent_workers=workers > 0,
+        pin_memory=place.type == "cuda",
     )
     batch = chain.from_iterable(repeat(loader))
     network = network_on(place)
@@ -133,9 +153,13 @@ def usual(
     def step() -> None:
         images, labels = next(batch)
         optimizer.zero_grad()
-        outputs = network(images.to(place))
-        labels = labels.to(place)
-        loss = functional.cross_entropy(outputs, labels)
+        images = images.to(place, non_blocking=True)
+        if place.type == "cuda":
+            images = images.contiguous(memory_format=torch.channels_last)
+        labels = labels.to(place, non_blocking=True)
+        with torch.autocast(place.type, dtype=kind, enabled=kind is not None):
+            outputs = network(images)
+        loss = functional.cross_entropy(outputs.float(), labels)
         loss.backward()
         optimizer.step()
         loss.item()
@@ -145,9 +169,13 @@ def usual(
 
 
 def ours(
-    place: torch.device, recipe: Recipe, crops: list[Crop], add: Callable[[Step], None]
-) -> Callable[[], None]:
-    """The step of `rhoa.train`, in its own settings."""
+    place: torch.device,
+    recipe: Recipe,
+    crops: list[Crop],
+    kind: torch.dtype | None,
+    add: Callable[[Step], None],
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """The step of `rhoa.train`, in its own settings; and what reads and writes its figures."""
     network = network_on(place)
     images = read_crops(crops, image_size=recipe.image_size, xray_size=None).to(place)
     labels = torch.arange(len(crops), device=place) % 2
@@ -165,7 +193,7 @@ def ours(
         groups=(),
         seed=0,
         team=Team(),
-        autocast=None,
+        autocast=kind,
         channels_last=place.type == "cuda",
     )
 
@@ -177,31 +205,60 @@ def ours(
 
     batch = endless()
 
-    def step() -> None:
-        add(Step(1, 1, recipe.learning_rate, *train_step(setup, next(batch))))
+    unread: list[torch.Tensor] = []
 
-    return step
+    def step() -> None:
+        unread.append(train_step(setup, next(batch)))
+
+    def read() -> None:
+        for figures in torch.stack(unread).tolist():
+            add(Step(1, 1, recipe.learning_rate, *figures))
+        unread.clear()
+
+    return step, read
 
 
 class Taken(NamedTuple):
-    """What a step takes: seconds, and seconds of this process on all processors."""
+    """What a step of a round takes: seconds, and seconds of this process on all processors."""
 
     seconds: float
     processor: float
 
 
-def timed(step: Callable[[], None], count: int, place: torch.device) -> list[Taken]:
-    """What each step takes."""
-    taken = []
+def timed(
+    step: Callable[[], None], read: Callable[[], None], count: int, place: torch.device
+) -> Taken:
+    """What a step takes, of so many without a wait."""
+    if place.type == "cuda":
+        torch.cuda.synchronize()
+    begun, worked = time.perf_counter(), time.process_time()
     for _ in range(count):
-        if place.type == "cuda":
-            torch.cuda.synchronize()
-        begun, worked = time.perf_counter(), time.process_time()
         step()
-        if place.type == "cuda":
-            torch.cuda.synchronize()
-        taken.append(Taken(time.perf_counter() - begun, time.process_time() - worked))
-    return taken
+    read()
+    if place.type == "cuda":
+        torch.cuda.synchronize()
+    return Taken((time.perf_counter() - begun) / count, (time.process_time() - worked) / count)
+
+
+def machine(place: torch.device) -> str:
+    """The device by name, its driver, versions."""
+    said = [f"torch {torch.__version__}", platform.platform(terse=True)]
+    if place.type == "cuda":
+        said.insert(0, torch.cuda.get_device_name(place))
+        said.insert(1, f"driver {driver()}, CUDA {torch.version.cuda}")
+    else:
+        said.insert(0, f"{place}, {platform.machine()}, {torch.get_num_threads()} threads")
+    return "; ".join(said)
+
+
+def driver() -> str:
+    """The version of NVIDIA's driver, as its own program says it."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return "unknown (no nvidia-smi)"
+    asked = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603  # fixed words
+    return said.stdout.partition("\n")[0].strip() or "unknown"
 
 
 def main() -> None:
@@ -214,9 +271,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2, help="of each loop in a round")
     parser.add_argument("--workers", type=int, default=torch.get_num_threads())
     parser.add_argument("--threads", type=int, help="of torch; default: its own")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--precision", choices=PRECISIONS, help="default: that of rhoa.train")
     options = parser.parse_args()
-    place = torch.device(options.device)
+    place = choose_device(options.device)
+    precision = options.precision or precision_of(place)
+    kind = PRECISIONS[precision]
     if options.threads:
         torch.set_num_threads(options.threads)
     recipe = replace(recipes["model-3"], image_size=options.size, batch=options.batch)
@@ -228,40 +288,43 @@ def main() -> None:
         growing(Path(out), [], tensorboard=None) as add,
     ):
         crops = write_crops(Path(name), options.crops, np.random.default_rng(0))
-        usual_step, loader = usual(place, recipe, Path(name), options.workers)
+        usual_step, loader = usual(place, recipe, Path(name), options.workers, kind)
+
+        def nothing() -> None:
+            """Their figures are read already, or never."""
+
         loops = {
-            "bare": bare(place, recipe),
-            "usual": usual_step,
-            "rhoa": ours(place, recipe, crops, add),
+            "bare": (bare(place, recipe, kind), nothing),
+            "usual": (usual_step, nothing),
+            "rhoa": ours(place, recipe, crops, kind, add),
         }
-        for step in loops.values():
-            timed(step, 1, place)
+        for loop in loops.values():
+            timed(*loop, 1, place)
         taken: dict[str, list[Taken]] = {name: [] for name in loops}
         for turn in range(options.rounds):
             names = list(loops)
             for which in names[turn % 3 :] + names[: turn % 3]:
-                taken[which] += timed(loops[which], options.steps, place)
-        del usual_step, loader
+                taken[which].append(timed(*loops[which], options.steps, place))
+        del usual_step, loader, loops
 
-    print(f"{platform.machine()}, {place}, {torch.get_num_threads()} threads, torch", end=" ")
-    print(f"{torch.__version__}; ResNet18, {options.size} px, batch {options.batch}")
-    seconds = {name: [one.seconds for one in steps] for name, steps in taken.items()}
-    worked = {name: [one.processor for one in steps] for name, steps in taken.items()}
+    print(
+        f"{machine(place)}; ResNet18, {options.size} px, batch {options.batch}, {precision}; "
+        f"{options.rounds} rounds of {options.steps} steps\n"
+    )
+    print("| Loop | Images a second | Time of rhoa's step / its | Fastest / fastest | Processor |")
+    print("|---|---:|---:|---:|---:|")
+    seconds = {name: [one.seconds for one in rounds] for name, rounds in taken.items()}
+    worked = {name: [one.processor for one in rounds] for name, rounds in taken.items()}
     for name, values in seconds.items():
-        middle = statistics.median(values)
-        print(
-            f"{name:6} {len(values):3} steps: fastest {min(values) * 1e3:7.0f} ms, median "
-            f"{middle * 1e3:7.0f} ms, {options.batch / middle:7.1f} images/s"
-        )
-    for name in ("bare", "usual"):
-        told = [ratio(kind, seconds["rhoa"], seconds[name]) for kind in (min, statistics.median)]
-        print(f"time of a step, rhoa / {name}: fastest {told[0]}, median {told[1]}")
-    told = [ratio(kind, worked["rhoa"], worked["bare"]) for kind in (min, statistics.median)]
-    print(f"processor time of a step, rhoa / bare: least {told[0]}, median {told[1]}")
+        cells = [f"{options.batch / statistics.median(values):.1f}"]
+        cells += [ratio(of, seconds["rhoa"], values) for of in (statistics.median, min)]
+        known = place.type == "cpu" and name != "usual"
+        cells.append(ratio(statistics.median, worked["rhoa"], worked[name]) if known else "-")
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 def ratio(kind: Callable[[list[float]], float], ours: list[float], theirs: list[float]) -> str:
-    """Of the least or the middle ones."""
+    """Of the least or the middle ones; 1 for rhoa itself."""
     return f"{kind(ours) / kind(theirs):.3f}"
 
 

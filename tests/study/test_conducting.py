@@ -7,16 +7,20 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import rhoa
 from rhoa import cli, cohort
+from rhoa.cli.study import WITHIN_FOLDS
+from rhoa.cli.study import _areas as study_lines
 from rhoa.cohort import Hip, Manifest
 from rhoa.errors import ParameterError
+from rhoa.files import csv_text
 from rhoa.study import Plan, conduct
-from rhoa.study.runner import prepare, require_trainable, train_all
+from rhoa.study.runner import StudyOutcome, pool_scores, prepare, require_trainable, train_all
 from tests.learning.squares import QUICK, squares
 
 pytestmark = pytest.mark.torch
@@ -215,20 +219,27 @@ def test_folders_that_no_study_wrote_are_never_replaced(plan: Plan, tmp_path: Pa
     assert mine.read_text() == "mine"
 
 
-def test_in_folds_each_hip_is_tested_once_by_a_model_that_did_not_see_its_subject(
-    plan: Plan, tmp_path: Path
-) -> None:
-    folded = replace(plan, out=tmp_path, seeds=(1,), folds=4, recipes=(BOTH,))
+@pytest.fixture(scope="module")
+def folded(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, StudyOutcome]:
+    """A cross-validation of four folds."""
+    out = tmp_path_factory.mktemp("folded")
+    plan = replace(plan, out=out, seeds=(1,), folds=4, recipes=(BOTH,))
+    return plan, conduct(plan)
 
-    results = conduct(folded).results
+
+def test_in_folds_each_hip_is_tested_once_by_a_model_that_did_not_see_its_subject(
+    folded: tuple[Plan, StudyOutcome],
+) -> None:
+    plan, (_, results) = folded[0], (folded[1].report, folded[1].results)
+    folder = plan.out
 
     hips = cohort.read(plan.manifest).labelled
-    together = rows(tmp_path / "together" / "both" / "predictions.csv")
+    together = rows(folder / "together" / "both" / "predictions.csv")
     assert len(together) == len(hips)
     by_hip = {}
     for fold in range(1, 5):
-        parts = {hip.subject: hip.partition for hip in prepare(folded)[fold - 1].manifest}
-        for row in rows(tmp_path / "runs" / "both" / f"fold-{fold}" / "predictions.csv"):
+        parts = {hip.subject: hip.partition for hip in prepare(plan)[fold - 1].manifest}
+        for row in rows(folder / "runs" / "both" / f"fold-{fold}" / "predictions.csv"):
             if row["partition"] == "test":
                 assert parts[row["subject"]] == "test"
                 by_hip[row["subject"], row["side"]] = float(row["score"])
@@ -240,6 +251,103 @@ def test_in_folds_each_hip_is_tested_once_by_a_model_that_did_not_see_its_subjec
     errors = [(float(row["score"]) - int(row["label"])) ** 2 for row in ct]
     assert area.together.value == pytest.approx(np.mean(errors))
     assert area.hips == len(ct)
+
+
+def test_the_headline_of_folds_is_the_mean_of_the_areas_within_them(
+    folded: tuple[Plan, StudyOutcome],
+) -> None:
+    """Where a fold has hips of one class, it has no area."""
+    plan, outcome = folded
+    (found,) = [
+        one
+        for one in outcome.results
+        if (one.source, one.partition, one.figure) == ("ct", "test", "roc_auc")
+    ]
+    each = [scores(plan.out / "runs" / "both" / f"fold-{n}", "ct", "test") for n in range(1, 5)]
+    areas = [rhoa.evaluate(*one[:2]).roc_auc.value for one in each if len(set(one[0])) == 2]
+    pooled = rhoa.evaluate(*([value for one in each for value in one[at]] for at in (0, 1)))
+
+    assert found.within is not None
+    assert found.within.value == pytest.approx(np.mean(areas))
+    assert found.mean == pytest.approx(np.mean(areas))
+    assert found.together.value == pytest.approx(pooled.roc_auc.value)
+    metrics = json.loads((plan.out / "metrics.json").read_text())
+    (row,) = [one for one in metrics["cross_validation"] if one["source"] == "ct"]
+    assert (row["folds"], row["model"]) == (4, "Both")
+    assert row["roc_auc"]["value"] == found.within.value
+    assert row["pooled"]["roc_auc"]["value"] == found.together.value
+    assert "ROC AUC within folds" in outcome.report.read_text(encoding="utf-8")
+    (line,) = [
+        one
+        for one in rows(plan.out / "results.csv")
+        if (one["source"], one["partition"], one["figure"]) == ("ct", "test", "roc_auc")
+    ]
+    assert float(line["within"]) == found.within.value
+
+
+def test_the_verb_prints_areas_within_folds_and_says_what_pooled_ones_are(
+    folded: tuple[Plan, StudyOutcome],
+) -> None:
+    (row,) = study_lines(folded[1].results)
+    (area,) = [
+        one
+        for one in folded[1].results
+        if (one.source, one.partition, one.figure) == ("xray", "test", "roc_auc")
+    ]
+
+    printed = row["X-ray test"]
+    assert printed.startswith(f"{area.mean:.3f}")
+    assert f"pooled {area.together.value:.3f}" in printed
+    assert "against another's" in WITHIN_FOLDS
+
+
+def prediction_row(subject: str, partition: str, label: int, score: float) -> list[object]:
+    """A CT-AP hip of `COLUMNS`."""
+    return ["a.png", subject, "left", "ct", "", partition, 3 * label, label, score]
+
+
+COLUMNS = ("image", "subject", "side", "source", "visit", "partition", "kl", "label", "score")
+
+
+def test_the_threshold_of_a_fold_comes_from_its_own_validation_hips(tmp_path: Path) -> None:
+    """Validation hips of fold 1 are apart at .65, its test hips at .25; of fold 2 at .3 and .75.
+
+    Whatever is changed of the test hips, the thresholds stay.
+    """
+    val = ([(0, 0.6), (1, 0.7)], [(0, 0.2), (1, 0.4)])
+    test = ([(0, 0.2), (1, 0.3)], [(0, 0.7), (1, 0.8)])
+
+    def thresholds(folder: Path, tested: tuple[list[tuple[int, float]], ...]) -> dict[str, str]:
+        jobs = []
+        for number in (1, 2):
+            run = folder / f"fold-{number}"
+            run.mkdir(parents=True)
+            table = [
+                prediction_row(f"{part}-{number}-{label}", part, label, score)
+                for part, hips in (("val", val), ("test", tested))
+                for label, score in hips[number - 1]
+            ]
+            (run / "predictions.csv").write_text(csv_text(COLUMNS, table), "utf-8")
+            for name in ("recipe.json", "history.csv"):
+                (run / name).write_text("{}")
+            job = SimpleNamespace(recipe=SimpleNamespace(name="m"), name=run.name, folder=run)
+            job.manifest = Manifest(())
+            jobs.append(job)
+        (pooled,), _ = pool_scores(jobs, folder / "together")  # type: ignore[arg-type]  # like jobs
+        return {
+            row["subject"]: (row["fold"], row["fold_threshold"])
+            for row in rows(pooled / "predictions.csv")
+        }
+
+    found = thresholds(tmp_path / "one", test)
+    other = thresholds(tmp_path / "other", ([(1, 0.1), (0, 0.9)], [(1, 0.0), (0, 1.0)]))
+
+    assert set(found) == {"test-1-0", "test-1-1", "test-2-0", "test-2-1"}  # and no validation hip
+    assert [found[f"test-{n}-0"][0] for n in (1, 2)] == ["1", "2"]
+    assert [float(found[f"test-{n}-{c}"][1]) for n in (1, 2) for c in (0, 1)] == pytest.approx(
+        [0.65, 0.65, 0.3, 0.3]
+    )
+    assert other == found
 
 
 def test_progress_counts_images_over_all_runs_and_never_goes_back(

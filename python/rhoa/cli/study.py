@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from rhoa.audit import Audit, PublishedRow, TableAudit
     from rhoa.cli.common import Rows
+    from rhoa.evaluation import Estimate
     from rhoa.learning import Model
     from rhoa.study.runner import Result as Figure
 
@@ -450,7 +451,8 @@ A plan names images, recipes, and the seeds or folds of each:
   rhoa study study.toml                        all of it; started again, what is not done
 
 Its folder gets report.html (each hip measured with the mean of its scores), results.csv (each
-figure's mean and spread over runs, and its interval), and a run folder for each model."""
+figure's mean and spread over runs, and its interval), and a run folder for each model. Of
+folds, the headline is the mean of the areas within folds; pooled areas stand beside it."""
 
 
 def study(options: argparse.Namespace) -> VerbResult:
@@ -474,24 +476,41 @@ def study(options: argparse.Namespace) -> VerbResult:
         ]
         return VerbResult(rows, rejected=rejected.is_file())
     findings = conduct(plan, redo=options.redo, progress=bar())
-    lines = ["ROC AUC: mean over runs +- standard deviation, [95 % interval of their mean scores]"]
+    folds = any(figure.within is not None for figure in findings.results)
+    lines = [WITHIN_FOLDS if folds else OVER_SEEDS]
     lines += [f"every figure is in {plan.out / 'results.csv'}", f"open {findings.report}"]
     shown = _areas(findings.results)
     rows = [figure.as_dict() for figure in findings.results]
     return VerbResult(rows, lines, rejected=rejected.is_file(), shown=shown)
 
 
+OVER_SEEDS = "ROC AUC: mean over runs +- standard deviation, [95 % interval of their mean scores]"
+WITHIN_FOLDS = (
+    "ROC AUC of test hips: mean within folds [95 % interval]; pooled: of the scores of all folds, "
+    "which also ranks hips of one model against another's"
+)
+
+
 def _areas(figures: tuple[Figure, ...]) -> Rows:
-    """One line a recipe: its ROC AUC on each set of hips, ``0.912 +- 0.013 [0.85-0.96]``."""
+    """One line a recipe: its ROC AUC on each set of hips, ``0.912 +- 0.013 [0.85-0.96]``.
+
+    Over folds, that of test hips is ``0.910 [0.85-0.95], pooled 0.842 [0.77-0.90]``.
+    """
+
+    def bounds(estimate: Estimate) -> str:
+        low, high = estimate[1:3]
+        return f" [{low:.2f}-{high:.2f}]" if math.isfinite(low) else ""
+
     rows: dict[str, dict[str, Any]] = {}
     for figure in figures:
         if figure.figure == "roc_auc":
             column = f"{dict(SETS)[figure.source]} {dict(PARTITIONS)[figure.partition]}"
             spread = "" if figure.spread is None else f" +- {figure.spread:.3f}"
-            low, high = figure.together[1:3]
-            interval = f" [{low:.2f}-{high:.2f}]" if math.isfinite(low) else ""
             row = rows.setdefault(figure.recipe, {"recipe": figure.recipe})
-            row[column] = f"{figure.mean:.3f}{spread}{interval}"
+            row[column] = f"{figure.mean:.3f}{spread}{bounds(figure.together)}"
+            if figure.within is not None:
+                pooled = f"{figure.together.value:.3f}{bounds(figure.together)}"
+                row[column] = f"{figure.mean:.3f}{bounds(figure.within)}, pooled {pooled}"
     return list(rows.values())
 
 

@@ -25,9 +25,11 @@ from rhoa.evaluation.intervals import Estimate
 from rhoa.evaluation.metrics import (
     Baseline,
     Confusion,
+    CrossValidation,
     Evaluation,
     evaluate,
     evaluate_by,
+    evaluate_folds,
 )
 from rhoa.evaluation.planning import (
     DevelopmentSize,
@@ -43,6 +45,7 @@ __all__ = [
     "Baseline",
     "Comparison",
     "Confusion",
+    "CrossValidation",
     "DevelopmentSize",
     "Estimate",
     "Evaluation",
@@ -60,6 +63,7 @@ __all__ = [
     "development_size",
     "evaluate",
     "evaluate_by",
+    "evaluate_folds",
     "evaluate_grades",
     "fit_recalibration",
     "fit_temperature",

@@ -14,6 +14,7 @@ from rhoa.files import shown
 from rhoa.hips.crop_files import read_crop
 from rhoa.learning.preprocessing import IMAGENET_MEAN, IMAGENET_STD, prepare
 from rhoa.parallel import side_by_side
+from rhoa.torch_runtime import sent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -63,7 +64,10 @@ def read_crops(
 
 def as_input(images: Tensor) -> Tensor:
     """Network input ``(n, 3, rows, columns)`` of grey ``images`` in 0 to 1: ImageNet's colours."""
-    mean, std = (images.new_tensor(c).view(1, 3, 1, 1) for c in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (
+        sent(torch.tensor(c, dtype=images.dtype), images.device).view(1, 3, 1, 1)
+        for c in (IMAGENET_MEAN, IMAGENET_STD)
+    )
     return (images[:, None] - mean) / std
 
 
@@ -96,7 +100,7 @@ def warp(images: Tensor, changes: Tensor) -> Tensor:
     A row of ``changes`` is (angle in degrees, anticlockwise as seen; pixels down; across; scale).
     """
     rows, columns = images.shape[1:]
-    angle, down, across, scale = changes.to(images.device).unbind(1)
+    angle, down, across, scale = sent(changes, images.device).unbind(1)
     cosine, sine = (turn / scale for turn in (angle.deg2rad().cos(), angle.deg2rad().sin()))
     # The grid maps each output pixel to the input, x before y, from -1 to 1 between outer edges:
     # undo the shift, then turn and scale back.

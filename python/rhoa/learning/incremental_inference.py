@@ -20,6 +20,7 @@ from torchvision.models.resnet import BasicBlock, ResNet
 from rhoa.learning.data import as_input
 from rhoa.learning.preprocessing import WHITE
 from rhoa.learning.torch_model import Model, as_probabilities
+from rhoa.torch_runtime import sent, whole_float32
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +84,8 @@ class VariantsModel(Model):
 
     def compute(self, levels: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Probabilities of grey levels, see `SingleModel.compute`."""
-        return as_probabilities(self.network(torch.from_numpy(levels).to(self.device)))
+        with whole_float32():
+            return as_probabilities(self.network(sent(torch.from_numpy(levels), self.device)))
 
 
 class Incremental(nn.Module):

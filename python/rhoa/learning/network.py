@@ -218,7 +218,7 @@ def loss_of(
         return torch.stack(losses).sum() / len(outputs)
     if recipe.head == "classes":
         return functional.cross_entropy(outputs, labels, label_smoothing=smoothing)
-    thresholds = torch.tensor(ORDINAL_GRADES, device=grades.device)
+    thresholds = torch.arange(ORDINAL_GRADES[0], ORDINAL_GRADES[-1] + 1, device=grades.device)
     ungraded = grades[:, None] == UNGRADED
     passed = torch.where(ungraded, labels[:, None] == 1, grades[:, None] >= thresholds)
     known = ~ungraded | (thresholds == ORDINAL_GRADES[0])

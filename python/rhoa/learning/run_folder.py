@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 RUN_FILE = "run.json"
 FILES = "files_sha256"
 """Entry of ``run.json``: the SHA-256 of other files of its folder."""
-OF_THE_MACHINE = ("versions", "threads", FILES)
+OF_THE_MACHINE = ("versions", "threads", "devices", FILES)
 """Entries that say with what a run was made, not what was asked for."""
 HIP_COLUMNS = ("image", "subject", "side", "source", "visit", "partition", "kl", "label")
 _LIBRARIES = ("torch", "torchvision", "numpy", "safetensors")
@@ -52,13 +52,13 @@ def run_record(
     weights_sha256: str,
     seed: int,
     device: torch.device,
+    devices: Sequence[str],
     precision: str,
-    processes: int,
 ) -> dict[str, Any]:
     """What ``run.json`` holds: two runs with the same record compute the same, to the bit.
 
     On one machine's CPU with as many threads; a GPU's last digits may differ. Names of patients
-    are in no part of it.
+    are in no part of it. ``devices`` are what each process of the team computed on, by name.
     """
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for hip in hips:
@@ -77,7 +77,8 @@ def run_record(
         "weights_sha256": weights_sha256,
         "device": device.type,
         "precision": precision,
-        "processes": processes,
+        "processes": len(devices),
+        "devices": list(devices),
         "threads": torch.get_num_threads(),
         **run_hashes(hips),
         **also,
@@ -398,7 +399,7 @@ def _require_same(there: Mapping[str, Any], here: Mapping[str, Any], path: Path)
         )
     different = sorted(
         name
-        for name in {*there, *here} - {"threads"}
+        for name in {*there, *here} - {"threads", "devices"}
         if there.get(name, ...) != here.get(name, ...)
     )
     if different:

@@ -30,7 +30,7 @@ from rhoa.learning.grader import (
 )
 from rhoa.learning.network import build_network, grade_logits, load_into
 from rhoa.learning.preprocessing import WHITE, preprocessing
-from rhoa.torch_runtime import choose_device
+from rhoa.torch_runtime import choose_device, sent, whole_float32
 from rhoa.weights import read_safetensors
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def probabilities(network: nn.Module, crops: Tensor, device: torch.device) -> ND
 
 def as_probabilities(outputs: Tensor) -> NDArray[np.float64]:
     """Probabilities of a saved network's outputs, as of `SingleModel.compute`."""
-    wide = outputs.double()
+    wide = outputs.cpu().double()  # not every GPU has float64
     parts = (wide,) if wide.shape[1] == len(CLASSES) else grade_logits(wide)
-    result: NDArray[np.float64] = torch.cat([p.softmax(dim=1) for p in parts], dim=1).cpu().numpy()
+    result: NDArray[np.float64] = torch.cat([p.softmax(dim=1) for p in parts], dim=1).numpy()
     return result
 
 
@@ -83,9 +83,9 @@ def forward(network: nn.Module, crops: Tensor, device: torch.device) -> Tensor:
     """Outputs of ``network`` in evaluation mode, a few crops at a time, without grad."""
     training = network.training
     network.train(mode=False)
-    with torch.inference_mode():
+    with torch.inference_mode(), whole_float32():
         outputs = [
-            network(as_input(some.to(device).float() / WHITE))
+            network(as_input(sent(some, device).float() / WHITE))
             for some in torch.split(crops, IMAGES_AT_ONCE)
         ]
     network.train(mode=training)

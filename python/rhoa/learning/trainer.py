@@ -72,7 +72,7 @@ from rhoa.learning.run_folder import (
     write_curves,
 )
 from rhoa.learning.torch_model import forward, probabilities, save_model
-from rhoa.torch_runtime import deterministic, gathered
+from rhoa.torch_runtime import deterministic, device_name, gathered, sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -149,15 +149,21 @@ def fit(
     state: TrainingState,
     *,
     record: Callable[[Step], None],
+    report: Callable[[int, str], None],
     save: Callable[[], None],
     save_every_s: float,
 ) -> None:
-    """Train from ``state`` to the end of the recipe, or until its patience is over."""
+    """Train from ``state`` to the end of the recipe, or until its patience is over.
+
+    ``report`` is called after each iteration. ``record`` gets each step too, but only at the next
+    validation, checkpoint or end of an epoch: to read a loss is to wait for the GPU.
+    """
     recipe, learner = setup.recipe, setup.learner
     images = len(setup.train_set.lines)
     total = recipe.iterations(images)
     in_epoch = total // recipe.epochs
     done, saved = state.iteration, time.monotonic()
+    unread: list[tuple[Step, Batch, Tensor]] = []
     for epoch in range(1 + done // in_epoch, recipe.epochs + 1):
         rate = recipe.learning_rate_in(epoch)
         set_learning_rate(learner.optimizer, rate)
@@ -166,25 +172,41 @@ def fit(
         for batch in drawn[missed:]:
             if recipe.patience is not None and state.stale >= recipe.patience:
                 return
-            loss, accuracy = train_step(setup, batch)
-            step = Step(state.iteration + 1, epoch, rate, loss, accuracy)
-            _require_finite(step, batch, setup, total)
-            if step.iteration % recipe.validation_interval(images) == 0 or step.iteration == total:
-                step = _validated(step, setup, state)
-            state.history.append(step)
-            record(step)
-            if setup.team.leads and time.monotonic() - saved >= save_every_s:
+            done += 1
+            step = Step(done, epoch, rate, math.nan, math.nan)
+            unread.append((step, batch, train_step(setup, batch)))
+            validates = done % recipe.validation_interval(images) == 0 or done == total
+            saves = setup.team.leads and time.monotonic() - saved >= save_every_s
+            if validates or saves or batch is drawn[-1]:
+                for one in _read(unread, setup, total):
+                    known = one.iteration < done or not validates
+                    state.history.append(one if known else _validated(one, setup, state))
+                    record(state.history[-1])
+                unread.clear()
+            report(done, f"epoch {epoch} of {recipe.epochs}")
+            if saves:
                 save()
                 saved = time.monotonic()
 
 
-def train_step(setup: TrainingSetup, batch: Batch) -> tuple[float, float]:
-    """One step of the optimizer; loss and accuracy of the batch as they were before it."""
+def _read(
+    unread: Sequence[tuple[Step, Batch, Tensor]], setup: TrainingSetup, total: int
+) -> Iterator[Step]:
+    """The steps with their loss and accuracy, up to the first whose loss is not finite."""
+    figures = torch.stack([figures for _, _, figures in unread]).tolist()
+    for (step, batch, _), (loss, accuracy) in zip(unread, figures, strict=True):
+        read = step._replace(train_loss=loss, train_accuracy=accuracy)
+        _require_finite(read, batch, setup, total)
+        yield read
+
+
+def train_step(setup: TrainingSetup, batch: Batch) -> Tensor:
+    """One step of the optimizer; loss and accuracy of the batch before it, ``(2,)``, unread."""
     recipe, (network, optimizer, scaler) = setup.recipe, setup.learner
     team, whole = setup.team, setup.train_set
     members, changes = batch.part(team.rank, team.size)
     place = whole.images.device
-    members = members.to(place)
+    members = sent(members, place)
     images = whole.images[members] / WHITE
     if not recipe.augmentation.changes_nothing:
         images = warp(images, changes)
@@ -206,9 +228,7 @@ def train_step(setup: TrainingSetup, batch: Batch) -> tuple[float, float]:
     scaler.update()
     with torch.no_grad():
         hits = (class_logits(outputs).argmax(dim=1) == labels).float().mean()
-        figures = team.summed(torch.stack([loss.detach(), hits]) * share)
-    mean_loss, accuracy = figures.tolist()
-    return mean_loss, accuracy
+        return team.summed(torch.stack([loss.detach(), hits]) * share)
 
 
 def _require_finite(step: Step, batch: Batch, setup: TrainingSetup, total: int) -> None:
@@ -229,10 +249,9 @@ def _validated(step: Step, setup: TrainingSetup, state: TrainingState) -> Step:
     val_set, recipe, network = setup.val_set, setup.recipe, setup.learner.network
     if not val_set.lines:
         return step
-    figures = torch.zeros(9, dtype=torch.float64, device=val_set.images.device)
-    if setup.team.leads:
-        figures.copy_(torch.tensor(validate(network, setup), dtype=torch.float64))
-    loss, accuracy, area, *of_sources = setup.team.broadcast(figures).tolist()
+    figures = validate(network, setup) if setup.team.leads else [math.nan] * 9
+    place = val_set.images.device
+    loss, accuracy, area, *of_sources = setup.team.broadcast(figures, place)
     if not math.isfinite(loss):
         raise RhoaError(
             f"{recipe.name}, iteration {step.iteration}: the validation loss is {loss}; use a "
@@ -284,17 +303,18 @@ def _validation_outputs(network: nn.Module, crops: LabelledCrops, setup: Trainin
     if recipe.augment_validation:  # the same changes at each validation, so that curves compare
         changed = augment(images / WHITE, recipe.augmentation, seeded(setup.seed))
         images = (changed * WHITE).round().to(torch.uint8)
-    return forward(network, images, images.device)
+    return forward(network, images, images.device).cpu()
 
 
 def _figures(outputs: Tensor, crops: LabelledCrops, recipe: Recipe) -> list[float]:
+    """Of outputs on the CPU, as figures are of float64, which not every GPU has."""
     logits = class_logits(outputs)
-    loss = loss_of(outputs, crops.labels, crops.grades, recipe, crowe=crops.crowe)
-    accuracy = (logits.argmax(dim=1) == crops.labels).double().mean()
-    labels = crops.labels.cpu().numpy()
-    margin = (logits[:, 1] - logits[:, 0]).double().cpu().numpy()
+    labels, grades, crowe = (one.cpu() for one in (crops.labels, crops.grades, crops.crowe))
+    loss = loss_of(outputs, labels, grades, recipe, crowe=crowe)
+    accuracy = (logits.argmax(dim=1) == labels).double().mean()
+    margin = (logits[:, 1] - logits[:, 0]).double().numpy()
     both = 0 < labels.sum() < len(labels) and bool(torch.isfinite(logits).all())
-    area = float(roc_auc_score(labels, margin)) if both else math.nan
+    area = float(roc_auc_score(labels.numpy(), margin)) if both else math.nan
     return [float(loss), float(accuracy), area]
 
 
@@ -480,8 +500,8 @@ def run_stage(
         weights_sha256=tensors_sha256(network.state_dict()),
         seed=stage.seed,
         device=stage.place,
+        devices=team.everyone(device_name(stage.place)),
         precision=stage.precision,
-        processes=team.size,
     )
     judges = recipe.sources if recipe.validate_on == "all" else (recipe.validate_on,)
     used = {"train": recipe.sources, "val": judges}
@@ -581,7 +601,7 @@ def _train(
     """The state after the last iteration, from the checkpoint if there is one."""
     folder = stage.folder / UNFINISHED
     checkpoint = folder / CHECKPOINT_FILE
-    learner, recipe = setup.learner, stage.recipe
+    learner = setup.learner
     state = TrainingState()
     if stage.execution.resume and (checkpoint.exists() or checkpoint.is_symlink()):
         state = load_checkpoint(checkpoint, learner, identity=record)
@@ -593,15 +613,11 @@ def _train(
         save_checkpoint(checkpoint, learner, state, identity=record)
 
     with _curves(stage, folder, state) as add:
-
-        def show(step: Step) -> None:
-            add(step)
-            report(step.iteration, f"epoch {step.epoch} of {recipe.epochs}")
-
         fit(
             setup,
             state,
-            record=show,
+            record=add,
+            report=report,
             save=save,
             save_every_s=60 * stage.execution.checkpoint_minutes,
         )
@@ -667,7 +683,8 @@ def train(
     as many threads to the same bits as if nothing had happened; a run that is finished is left as
     it is, and one of other arguments is written over only where ``execution`` says
     ``resume=False``. A lock keeps a second process out of the folder. Started by
-    ``torchrun``, its processes train one model together: each takes its part of every batch.
+    ``torchrun``, its processes train one model together: each takes its part of every batch, and
+    gradients and batch normalisation are of the whole.
 
     Parameters
     ----------
@@ -745,16 +762,14 @@ def train(
         own = [hip for _, hip in hips if truth_of(hip, recipe) is not None]
         record = {"recipe": recipe.as_dict(), "seed": seed, **run_hashes(own)}
         _require_asked_the_same(folder, there, record)
-    with (
-        gathered(device) as (team, place),
-        writing(folder.name),
-        locked(folder) if team.leads else nullcontext(),
-    ):
-        for number, one in enumerate(stages, start=1):
-            inner = folder.joinpath(*["first"] * (len(stages) - number))
-            run = StageConfig(one, inner, seed, team, place, execution, overruled)
-            run_stage(run, hips, start, progress)
-            start = inner
+    with gathered(device) as (team, place), writing(folder.name):
+        team.once(lambda: _require_no_leaks(manifest, hips), place)
+        with locked(folder) if team.leads else nullcontext():
+            for number, one in enumerate(stages, start=1):
+                inner = folder.joinpath(*["first"] * (len(stages) - number))
+                run = StageConfig(one, inner, seed, team, place, execution, overruled)
+                run_stage(run, hips, start, progress)
+                start = inner
     return folder
 
 
@@ -773,7 +788,7 @@ def group_of(hip: Hip, recipe: Recipe) -> str:
 
 
 def _partitioned(manifest: Manifest, stages: Sequence[Recipe]) -> list[LabelledHip]:
-    """The hips that a stage can use, all of which have a partition that nothing leaks into."""
+    """The hips that a stage can use, all of which have a partition."""
     hips = [
         LabelledHip(line, hip)
         for line, hip in enumerate(manifest.hips, start=2)
@@ -798,7 +813,10 @@ def _partitioned(manifest: Manifest, stages: Sequence[Recipe]) -> list[LabelledH
     if sources:
         for line, hip in hips:
             crowe_of(hip, f"line {line} of the manifest")
-    graded = {hip for _, hip in hips if hip.label is None}  # of KL 1, audited as the others are
+    return hips
+
+
+def _require_no_leaks(manifest: Manifest, used: Sequence[LabelledHip]) -> None:
+    graded = {hip for _, hip in used if hip.label is None}  # of KL 1, audited as the others are
     audited = (replace(hip, label=0) if hip in graded else hip for hip in manifest.hips)
     require_no_leaks(replace(manifest, hips=tuple(audited)) if graded else manifest)
-    return hips

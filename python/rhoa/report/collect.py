@@ -22,9 +22,11 @@ from rhoa.evaluation.decision_curves import choose_threshold
 from rhoa.evaluation.metrics import (
     NOT_STATED,
     Baseline,
+    CrossValidation,
     Evaluation,
     evaluate,
     evaluate_by,
+    evaluate_folds,
     finite,
 )
 from rhoa.evaluation.reader_agreement import kappa
@@ -60,11 +62,15 @@ FIGURES = (
     "brier",
     "ece",
 )
+AREAS = ("roc_auc", "pr_auc")
 CALIBRATION = ("calibration_slope", "calibration_intercept", "oe_ratio", "calibration_error")
 SAME_ANSWER = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "pr_auc", "roc_auc")
 """Figures of who gives every hip the same answer."""
 HISTORY = ("iteration", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "epoch")
 PREDICTIONS = ("subject", "side", "source", "visit", "label", "partition", "score")
+FOLD, FOLD_THRESHOLD = "fold", "fold_threshold"
+"""Columns of predictions of a cross-validation: the fold a hip was tested in, and the threshold
+chosen on that fold's validation hips."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +83,8 @@ class Scores:
     groups: NDArray[np.intp]
     """Subject of each hip, as whole numbers 0, 1, ... without gaps."""
     evaluation: Evaluation
+    folds: CrossValidation | None = None
+    """Of a cross-validation, whose hips are all test."""
 
     @property
     def has_both_classes(self) -> bool:
@@ -168,7 +176,7 @@ def _read_sets(folder: Path, hips: Sequence[Hip]) -> dict[tuple[str, str], Score
             f"{_where(path)}: is not the file that the training wrote (sha256 differs); restore "
             "it, or train again."
         )
-    said = _read_predictions(path)
+    said, folds = _read_predictions(path), _read_folds(path)
     known = {_key(hip): hip for hip in hips}
     strange = sum(
         key not in known or (str(known[key].label), known[key].partition) != (label, partition)
@@ -194,7 +202,12 @@ def _read_sets(folder: Path, hips: Sequence[Hip]) -> dict[tuple[str, str], Score
         score = np.array([said[_key(hip)][2] for hip in present], np.float64)
         groups = np.unique([hip.subject for hip in present], return_inverse=True)[1]
         measured = evaluate(truth, score, groups=groups)
-        sets[source, partition] = Scores(present, truth, score, groups, measured)
+        marks = [folds[_key(hip)] for hip in present if _key(hip) in folds]
+        folded = None
+        if len(marks) == len(present) and len({fold for fold, _ in marks}) > 1:
+            names, cutoffs = zip(*marks, strict=True)
+            folded = evaluate_folds(truth, score, names, groups=groups, thresholds=cutoffs)
+        sets[source, partition] = Scores(present, truth, score, groups, measured, folded)
     return sets
 
 
@@ -216,6 +229,21 @@ def _read_predictions(path: Path) -> dict[HipKey, tuple[str, str, float]]:
     if len(said) < len(rows):
         raise ManifestError(f"{_where(path)}: {len(rows) - len(said)} hips are listed twice.")
     return said
+
+
+def _read_folds(path: Path) -> dict[HipKey, tuple[int, float]]:
+    """Fold and threshold by hip, where the scores of a cross-validation were put together."""
+    try:
+        return {
+            (row["subject"], row["side"], row["source"], row["visit"]): (
+                int(row[FOLD]),
+                float(row[FOLD_THRESHOLD] or "nan"),
+            )
+            for row in _read_csv(path, PREDICTIONS)
+            if row.get(FOLD) and FOLD_THRESHOLD in row
+        }
+    except ValueError as error:
+        raise ManifestError(f"{_where(path)}: a fold is no whole number ({error}).") from None
 
 
 def _key(hip: Hip) -> HipKey:
@@ -256,6 +284,11 @@ def numbers(
     return {
         "cohort": _cohort(hips) | {"excluded": dict(manifest.excluded)},
         "models": [_model(run, hips) for run in runs],
+        "cross_validation": [
+            _cross_validation(run, source, scores.folds)
+            for run, source, scores in _on_test_sets(runs)
+            if scores.folds is not None
+        ],
         "baselines": {
             source: {
                 partition: _baseline(_members(hips, [source], [partition]))
@@ -631,6 +664,23 @@ def _seen(recipe: Mapping[str, Any]) -> list[str]:
     """The kinds of image that a model was trained on, in any stage, in their order."""
     first = recipe.get("first")
     return list(dict.fromkeys([*(_seen(first) if first else ()), *recipe["sources"]]))
+
+
+def _cross_validation(run: Run, source: str, found: CrossValidation) -> dict[str, Any]:
+    """Areas within folds, which are the headline, and those of all scores pooled."""
+    areas = {name: getattr(found, name) for name in AREAS}
+    return {
+        "model": run.name,
+        "source": source,
+        "folds": len(found.by_fold),
+        **{name: _plain(one) for name, one in areas.items()},
+        "roc_auc_by_fold": [finite(area) for area in found.by_fold],
+        "pooled": {name: _plain(getattr(found.pooled, name)) for name in AREAS},
+        "thresholds": [finite(threshold) for threshold in found.thresholds],
+        "at_thresholds": {name: _plain(one) for name, one in found.at_thresholds.items()},
+        "notes": {name: one.note for name, one in areas.items() if one.note},
+        "methods": {name: one.method for name, one in areas.items() if one.method},
+    }
 
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:

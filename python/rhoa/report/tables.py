@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rhoa.cohort.partition import PARTITIONS
 from rhoa.evaluation.metrics import SMALL_CLASS
 from rhoa.files import csv_text
-from rhoa.report.collect import CLASSES, MULTIPLICITY, SOURCES
+from rhoa.report.collect import AREAS, CLASSES, MULTIPLICITY, SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -261,6 +261,7 @@ def study_tables(metrics: Numbers) -> dict[str, ReportTable]:
     if metrics["participants"]:
         found.append(_participants(metrics))
     if metrics["models"]:
+        found.append(_cross_validation(metrics))
         found += [
             _results(metrics, source)
             for source in SOURCES
@@ -337,6 +338,53 @@ def _participants(metrics: Numbers) -> ReportTable:
     return ReportTable("participants", caption, ["Of subjects", *heads], [("", _rows(rows))])
 
 
+WITHIN_FOLDS = (
+    "Within folds, the headline: the mean over folds of the area among a fold's test hips, which "
+    "one model ranks. Pooled, as in the other tables and the curves: the area of all scores "
+    "together, which also ranks hips of one fold's model against those of another's; where their "
+    "scores differ in scale it is lower, though each model may rank well. Thresholds: of each "
+    "fold, that of the largest sensitivity + specificity on the validation hips of its own "
+    "training part. Intervals are of these models, not of what other training hips would give."
+)
+
+
+def _cross_validation(metrics: Numbers) -> ReportTable:
+    blocks = []
+    for source in tested_sources(metrics):
+        own = [one for one in metrics["cross_validation"] if one["source"] == source]
+        rows = [
+            [
+                one["model"],
+                *(estimate(one[area]) for area in AREAS),
+                *(estimate(one["pooled"][area]) for area in AREAS),
+                _span(one["thresholds"]),
+                *_figures(one["at_thresholds"], ("balanced_accuracy", "recall", "specificity")),
+            ]
+            for one in own
+        ]
+        if own:
+            title = f"{own[0]['folds']} folds, {_set(metrics, source, 'test')}"
+            blocks.append((title, _rows(rows)))
+    areas = [RESULTS[area] for area in AREAS]
+    return ReportTable(
+        "cross-validation",
+        "Cross-validation: areas within folds, areas of pooled scores, and answers at each fold's "
+        "own threshold, as fractions [95% interval].",
+        [
+            *("Trained models", *(f"{area} within folds" for area in areas)),
+            *(f"{area}, pooled" for area in areas),
+            *("Thresholds", "Balanced accuracy at them", "Recall at them", "Specificity at them"),
+        ],
+        blocks,
+        [WITHIN_FOLDS],
+    )
+
+
+def _span(values: Iterable[float | None]) -> str:
+    known = sorted(value for value in values if value is not None)
+    return f"{number(known[0])} to {number(known[-1])}" if known else DASH
+
+
 def _results(metrics: Numbers, source: str) -> ReportTable:
     """The figures of the paper's Tables 2 and 3, and specificity."""
     blocks = []
@@ -366,6 +414,8 @@ def _results(metrics: Numbers, source: str) -> ReportTable:
     )
     notes = [f"X-rays are seen as cropped, except downsampled by {resized}."] if resized else []
     notes = notes if source == "xray" else []
+    if metrics["cross_validation"]:
+        notes = ["Scores of all folds are pooled; areas within folds are above.", *notes]
     reasons = _reasons(metrics, source)
     return ReportTable(
         f"results-{source}",

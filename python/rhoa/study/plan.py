@@ -235,7 +235,8 @@ recipes = ["model-1", "model-2", "model-3", "model-4", "model-5", "model-6"]
 
 # Each recipe is trained once for each seed ...
 seeds = [2020, 2021, 2022]
-# ... or once for each fold of a cross-validation, with the one seed there is then:
+# ... or once for each fold of a cross-validation, with the one seed there is then; the headline is
+# the mean of the areas within folds, and each fold's threshold is of its own validation hips:
 # folds = 5
 
 # "imagenet", "none" (random), or a file of weights.

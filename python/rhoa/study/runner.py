@@ -21,11 +21,12 @@ from rhoa.cohort.leakage import leaks
 from rhoa.cohort.manifest import sha256_of
 from rhoa.cohort.partition import spellings_of_one_subject
 from rhoa.errors import ManifestError, MissingFileError, ParameterError, require_extra
+from rhoa.evaluation.decision_curves import choose_threshold
 from rhoa.evaluation.intervals import Estimate
 from rhoa.evaluation.metrics import finite
 from rhoa.files import atomic_write, csv_text, listed
 from rhoa.hips.crop_files import read_crop
-from rhoa.report.collect import FIGURES, SOURCES, read_runs
+from rhoa.report.collect import AREAS, FIGURES, FOLD, FOLD_THRESHOLD, SOURCES, read_runs
 from rhoa.report.write import explained, write_study_report
 from rhoa.tables import read_rows
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from rhoa.cohort.manifest import Source
     from rhoa.evaluation.metrics import Evaluation
     from rhoa.learning import Recipe
-    from rhoa.report.collect import Run
+    from rhoa.report.collect import Run, Scores
     from rhoa.study.plan import Plan
 
     State = Literal["new", "begun", "done", "changed", "foreign"]
@@ -257,9 +258,10 @@ class Result:
     """One figure of one recipe on one set of hips.
 
     ``values`` are those of the runs, ``mean`` and ``spread`` (standard deviation; None of a single
-    run) are over them. ``together`` is the figure of each hip's mean score over seeds, or, of
-    folds, of the scores that each hip got in the fold in which it was tested; its interval
-    resamples subjects.
+    run) are over those that are defined. ``together`` is the figure of each hip's mean score over
+    seeds, or, of folds, of the scores that each hip got in the fold in which it was tested, pooled
+    over folds; its interval is over subjects. ``within`` is None but for the areas of test hips
+    over folds: their mean within folds, which is the headline, with its interval over subjects.
     """
 
     recipe: str
@@ -270,28 +272,36 @@ class Result:
     subjects: int
     values: tuple[float, ...]
     together: Estimate
+    within: Estimate | None = None
+
+    @property
+    def known(self) -> tuple[float, ...]:
+        """The values that are defined: an area is not where a fold has one class."""
+        return tuple(value for value in self.values if math.isfinite(value))
 
     @property
     def mean(self) -> float:
         """Over runs."""
-        return float(np.mean(self.values))
+        return float(np.mean(self.known)) if self.known else math.nan
 
     @property
     def spread(self) -> float | None:
         """Standard deviation over runs."""
-        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
+        return float(np.std(self.known, ddof=1)) if len(self.known) > 1 else None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, None where undefined."""
         numbers = {
             "mean": self.mean,
             "spread": self.spread,
-            "least": min(self.values),
-            "most": max(self.values),
+            "least": min(self.known, default=math.nan),
+            "most": max(self.known, default=math.nan),
             "together": self.together.value,
             "low": self.together.low,
             "high": self.together.high,
         }
+        within = self.within or Estimate(math.nan)
+        numbers |= dict(zip(("within", "within_low", "within_high"), within, strict=True))
         named = ("recipe", "source", "partition", "figure", "hips", "subjects")
         return (
             {name: getattr(self, name) for name in named}
@@ -305,8 +315,8 @@ def pool_scores(jobs: Sequence[Job], out: Path) -> tuple[list[Path], Manifest]:
     """One run folder a recipe, ``out/NAME``, with scores of all its runs; and their manifest.
 
     Over seeds, the score of a hip is the mean of its scores. Over folds, it is the score of the
-    fold in which the hip was tested: all hips of the manifest are test then. Recipe and history are
-    those of the first run.
+    fold in which the hip was tested: all hips of the manifest are test then, and beside each stand
+    its fold and the threshold that was chosen there. Recipe and history are those of the first run.
     """
     by_recipe: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
@@ -336,10 +346,17 @@ def _merged(jobs: Sequence[Job]) -> str:
     folds = _over_folds(jobs)
     scores: dict[HipKey, list[dict[str, float]]] = defaultdict(list)
     rows: dict[HipKey, dict[str, Any]] = {}
-    for job in jobs:
-        for _, row in read_rows(job.folder / PREDICTIONS, (*HIP, "partition", "score")):
-            if folds and row["partition"] != "test":
-                continue
+    for number, job in enumerate(jobs, start=1):
+        table = read_rows(job.folder / PREDICTIONS, (*HIP, "label", "partition", "score"))
+        of_run: list[dict[str, Any]] = [row for _, row in table]
+        if folds:
+            chosen = {source: fold_threshold(of_run, source) for source in SOURCES}
+            of_run = [
+                row | {FOLD: number, FOLD_THRESHOLD: chosen[row["source"]]}
+                for row in of_run
+                if row["partition"] == "test"
+            ]
+        for row in of_run:
             key = (row["subject"], row["side"], row["source"], row["visit"])
             scores[key].append({name: float(row[name]) for name in row if PROBABILITY(name)})
             rows.setdefault(key, row)
@@ -349,6 +366,22 @@ def _merged(jobs: Sequence[Job]) -> str:
         for key, row in rows.items()
     ]
     return csv_text(columns, ([row[name] for name in columns] for row in merged))
+
+
+def fold_threshold(rows: Sequence[Mapping[str, str]], source: str) -> float | None:
+    """The threshold of a fold's model for one kind of image, from the predictions of its run.
+
+    That of the largest sensitivity + specificity on the fold's validation hips, which are of its
+    training part; None where they lack a class. The hips that it tests have no say.
+    """
+    val = [
+        row for row in rows if (row["source"], row["partition"]) == (source, "val") and row["label"]
+    ]
+    labels = [int(row["label"]) for row in val]
+    if len(set(labels)) < 2:
+        return None
+    scores, partition = ([row[name] for row in val] for name in ("score", "partition"))
+    return choose_threshold(labels, list(map(float, scores)), partition=partition).threshold
 
 
 def measure(jobs: Sequence[Job], together: Sequence[Run]) -> list[Result]:
@@ -368,15 +401,16 @@ def measure(jobs: Sequence[Job], together: Sequence[Run]) -> list[Result]:
                 ]
                 if each:
                     pooled = whole.sets.get((source, partition))
-                    best = None if pooled is None else pooled.evaluation
-                    found += _results((name, source, partition), each, best)
+                    found += _results((name, source, partition), each, pooled)
     return found
 
 
 def _results(
-    where: tuple[str, str, str], each: Sequence[Evaluation], together: Evaluation | None
+    where: tuple[str, str, str], each: Sequence[Evaluation], pooled: Scores | None
 ) -> list[Result]:
     nothing = Estimate(math.nan, math.nan, math.nan)
+    together = None if pooled is None else pooled.evaluation
+    folds = None if pooled is None else pooled.folds
     size = together or each[0]
     return [
         Result(
@@ -386,6 +420,7 @@ def _results(
             size.groups,
             tuple(getattr(evaluation, figure).value for evaluation in each),
             nothing if together is None else getattr(together, figure),
+            getattr(folds, figure) if folds is not None and figure in AREAS else None,
         )
         for figure in FIGURES
     ]
@@ -649,8 +684,10 @@ def _report(plan: Plan, jobs: list[Job]) -> StudyOutcome:
     if plan.folds is not None:
         notes.append(
             f"Cross-validation with {plan.folds} folds of subjects: each hip is measured with the "
-            "score of the model that saw none of its subject, and counts as test. Curves of "
-            "training are those of the first fold; results.csv has each figure over folds."
+            "score of the model that saw none of its subject, and counts as test. The table of "
+            "cross-validation has the areas within folds, which are the headline; other tables, "
+            "curves and comparisons pool the scores of all folds. Curves of training are those of "
+            "the first fold; results.csv has each figure over folds."
         )
     elif len(plan.seeds) > 1:
         notes.append(
