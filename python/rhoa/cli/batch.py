@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE = frozenset(
     {"run", "verb", "json", "out", "scan", "scans", "each", "workers", "scheduler", "shard"}
-    | {"threads", "review", "boxes", "pseudonyms", "names"}
+    | {"threads", "review", "boxes", "pseudonyms", "names", "cache"}
 )
 """Options that do not change what is computed of a scan."""
 SHEET = "contact-sheet.html"

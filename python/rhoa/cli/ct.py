@@ -208,13 +208,16 @@ def _made(
             raise ParameterError(
                 "--depth, --pixel-mm and --tilt-offset are measured in the AP frame: pass --pose."
             )
-        # Slices are projected while they are read.
-        progress = None if quiet else bar()
-        slices = open_scan(scan, **_reading(options), progress=progress)
-        if isinstance(slices, SliceSource):
-            _say_choice(slices.choice, quiet=quiet)
+        source: Volume | SliceSource
+        if options.cache is not None:
+            source = volume_of(options, scan, quiet=quiet)
+        else:  # slices are projected while they are read
+            progress = None if quiet else bar()
+            source = open_scan(scan, **_reading(options), progress=progress)
+            if isinstance(source, SliceSource):
+                _say_choice(source.choice, quiet=quiet)
         image: Radiograph = projection.ctap(
-            slices, window=_window(options), threads=options.threads, **style
+            source, window=_window(options), threads=options.threads, **style
         )
         return image, None, None
     volume = volume_of(options, scan, quiet=quiet)
@@ -258,7 +261,7 @@ def _ctap_case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
 def volume_of(options: Namespace, scan: str | Path | list[str], *, quiet: bool = False) -> Volume:
     """The volume of a scan, read as the options say."""
     progress = None if quiet else bar()
-    volume = rhoa.read_ct(scan, **_reading(options), progress=progress)
+    volume = rhoa.read_ct(scan, **_reading(options), cache=options.cache, progress=progress)
     _say_choice((volume.report or {}).get("chosen", {}).get("what", ""), quiet=quiet)
     return volume
 
@@ -446,6 +449,7 @@ def _of_table(options: Namespace) -> VerbResult:
         options.out,
         pseudonyms=pseudonyms,
         describe=options.describe,
+        cache=options.cache,
         pool=pool,
         progress=bar(),
     )
