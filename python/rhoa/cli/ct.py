@@ -349,7 +349,7 @@ HIP_COLUMNS = (
     *("side", "usable", "refused", "flags", "top", "left", "bottom", "right", "confidence"),
     *("head_radius_mm", "inside_fraction", "joint_fraction", "margin_mm", "metal_cm3", "change"),
     *("pose_used", "pose_flags", "tilt_deg", "obliquity_deg", "rotation_deg", "pixel_mm"),
-    *("slice_spacing_mm", "kernel"),
+    *("slice_spacing_mm", "kernel", "scanner"),
 )
 PRINTED = ("side", "usable", "top", "left", "bottom", "right", "confidence", "flags", "change")
 PICTURE = "ct-ap.png"
@@ -367,16 +367,33 @@ def hips(options: Namespace) -> VerbResult:
         refuse_landmarks(asked)
         return _of_folder(options)
     drawn = drawn_boxes(options, [PICTURE]).get(PICTURE)
-    volume = volume_of(options, options.scan)
-    found = cropped(volume, asked, options, drawn)
+    first = options.scan[0] if isinstance(options.scan, list) else options.scan
+    scan = Path(first).resolve()
+    (called,) = name_scans({scan.name: scan}, options)
+    warned: list[str] = []
+    try:
+        with captured_warnings(redactor(scan, options)) as warned:
+            volume = volume_of(options, options.scan)
+            found = cropped(volume, asked, options, drawn)
+    finally:
+        for text in warned:
+            warn_user(text)
     files = found.save(options.out)
     refused = not_cropped(found.hips.values())
     lines = ["", *str(found).splitlines(), ""]
     lines += [*refused, *(f"wrote {file}" for file in files)]
     if wants_review(options):
-        lines += _review_of_one(volume, found, options)
+        lines += _review_of_one(called, volume, found, options)
     shown = [{name: row.get(name) for name in PRINTED} for row in found.rows]
-    return VerbResult(found.rows, lines, rejected=bool(refused), shown=shown)
+    described = [{"scan": called, "failure": "", **_described_hips(found, warned)}]
+    return VerbResult(described, lines, rejected=bool(refused), shown=shown)
+
+
+def _described_hips(found: ExtractedHips, warned: Sequence[str]) -> dict[str, Any]:
+    """What JSON says of a scan: its verdict, warnings, pose (`pose.json`) and hips (`hips.csv`)."""
+    said = {"verdict": _verdict(found), "warnings": list(warned), "pose": found.as_dict()}
+    described: dict[str, Any] = without_nan(said | {"hips": found.rows})
+    return described
 
 
 def cropped(
@@ -414,15 +431,15 @@ def _of_folder(options: Namespace) -> VerbResult:
         columns=HIP_COLUMNS,
         settings={name: repr(labelled.boxes) for name, labelled in by_scan.items()},
         review=review if wants_review(options) else None,
+        by_scan=True,
     )
 
 
-def _review_of_one(volume: Volume, found: ExtractedHips, options: Namespace) -> list[str]:
+def _review_of_one(
+    called: str, volume: Volume, found: ExtractedHips, options: Namespace
+) -> list[str]:
     """The page of one scan, and its boxes to correct."""
     out: Path = options.out
-    first = options.scan[0] if isinstance(options.scan, list) else options.scan
-    scan = Path(first).resolve()
-    (called,) = name_scans({scan.name: scan}, options)
     entry = _entry(called, volume, found)
     card = write_card(entry, out, place=".")
     atomic_write(out / SHEET, sheet([(entry.verdict, card)], title=f"Hips of {entry.name}"))
@@ -476,8 +493,19 @@ def _hips_case(
         "picture": picture.as_dict(),
         "verdict": entry.verdict,
         "rows": without_nan(found.rows),
+        "described": _described_hips(found, warned),
         "card": write_card(entry, folder),
     }
+
+
+def _verdict(found: ExtractedHips) -> Verdict:
+    """Whether a person is needed."""
+    if not found.pose_used:
+        return "not used"
+    of_pose = frozenset() if found.alignment is None else found.alignment.flags
+    hips = found.hips.values()
+    flagged = any(hip.flags or not hip.usable for hip in hips)
+    return "look" if of_pose or found.coverage.flags or flagged else "fine"
 
 
 def _entry(
@@ -486,11 +514,6 @@ def _entry(
     """What the page shows of a scan."""
     flags = [] if found.alignment is None else sorted(found.alignment.flags)
     hips = list(found.hips.values())
-    verdict: Verdict = "fine"
-    if not found.pose_used:
-        verdict = "not used"
-    elif flags or found.coverage.flags or any(hip.flags or not hip.usable for hip in hips):
-        verdict = "look"
     views = (
         frontal(found.image, found.alignment, found.joints, found.boxes),
         lateral(volume, found.alignment, found.joints),
@@ -505,7 +528,9 @@ def _entry(
         for hip in hips
         if hip.crop is not None
     ]
-    return SheetEntry(name, verdict, facts, flags, [*not_cropped(hips), *warned], views, crops)
+    return SheetEntry(
+        name, _verdict(found), facts, flags, [*not_cropped(hips), *warned], views, crops
+    )
 
 
 # The series of a path: what they are, what becomes of them, and what to type next.

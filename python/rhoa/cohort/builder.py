@@ -28,7 +28,7 @@ from rhoa.cohort.manifest import (
     warn_of_spellings,
 )
 from rhoa.cohort.pseudonyms import patient_of, redact
-from rhoa.dicom.header import elements_of
+from rhoa.dicom.header import elements_of, scanner_name
 from rhoa.errors import (
     ManifestError,
     ParameterError,
@@ -245,7 +245,7 @@ def _described(path: Path) -> dict[str, str]:
     )
     years = int(age[:3]) if re.fullmatch("[0-9]{3}Y", age) else None
     return {
-        "scanner": " ".join(dict.fromkeys(f"{maker} {model}".split())),
+        "scanner": scanner_name(maker, model),
         "kernel": kernel,
         "slice_thickness_mm": thickness if re.fullmatch(r"[0-9]+([.][0-9]+)?", thickness) else "",
         "year": date[:4] if re.fullmatch("[0-9]{8}", date) else "",

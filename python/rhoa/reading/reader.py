@@ -612,6 +612,7 @@ def read_series(
         "spacing_mm": list(volume.spacing_mm),
         "orientation": orientation_name(first.plane),
         "kernel": first.kernel,
+        "scanner": first.scanner,
         "transfer_syntaxes": syntax_names(ordered.headers),
         "rescale_varies": len({(h.format.slope, h.format.intercept) for h in ordered.headers}) > 1,
         "padding_voxels": decoded.padding_voxels,
