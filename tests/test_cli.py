@@ -124,8 +124,15 @@ def test_boxes_tell_how_sure_they_are_and_whether_a_hip_can_be_used(
     code, out, _ = run(capsys, "hips", patient / "ct", "-o", tmp_path, "--json")
 
     assert code == 0
-    rows = json.loads(out)
+    (told,) = json.loads(out)
+    rows = told["hips"]
     assert rows == json.loads((tmp_path / "boxes.json").read_text())
+    assert told["pose"] == json.loads((tmp_path / "pose.json").read_text())
+    assert (told["scan"], told["verdict"], told["failure"]) == ("ct", "look", "")
+    assert told["pose"]["flags"] == ["coarse_voxels"]
+    assert [text.partition(";")[0] for text in told["warnings"]] == [
+        "the alignment is flagged: coarse_voxels"
+    ]
     assert {row["side"]: row["usable"] for row in rows} == {"left": True, "right": True}
     assert all(row["confidence"] > 0.5 and row["flags"] == [] for row in rows)
 
@@ -194,6 +201,28 @@ def test_each_scan_of_a_folder_is_on_one_page(
     assert "mr: " in out
     assert "1 other files beside the scans were not looked at" in out
     assert "CANARY" not in page + out + err
+
+    _, printed, _ = run(capsys, "hips", patients, "-o", tmp_path, "--each", "--json")
+    told = {one["scan"]: one for one in json.loads(printed)}
+    assert sorted(told) == ["damaged.nii", "implant", "mr", "sound & well", "thick"]
+    assert {name for name, one in told.items() if one["failure"]} == {"damaged.nii", "mr"}
+    verdicts = {name: one["verdict"] for name, one in told.items() if not one["failure"]}
+    assert verdicts == {"implant": "look", "sound & well": "look", "thick": "not used"}
+    for name in verdicts:
+        pose = json.loads((tmp_path / name / "pose.json").read_text("utf-8"))
+        assert told[name]["pose"] == pose
+        for hip in told[name]["hips"]:
+            row = found[name, hip["side"]]
+            assert {k: _in_table(hip.get(k)) for k in row if k != "scan"} == {
+                k: text for k, text in row.items() if k != "scan"
+            }
+            assert hip["scanner"] == "rhoa"
+
+
+def _in_table(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def test_one_scan_is_the_same_alone_and_in_a_folder(
@@ -604,7 +633,7 @@ def test_hips_are_cropped_where_the_spines_were_not_scanned(
     code, out, _ = run(capsys, "hips", tmp_path / "ct", "-o", tmp_path / "out", "--json")
 
     assert code == 0
-    assert [row["usable"] for row in json.loads(out)] == [True, True]
+    assert [row["usable"] for row in json.loads(out)[0]["hips"]] == [True, True]
     image = rhoa.Radiograph.load(tmp_path / "out" / "ct-ap.npz")
     assert "landmarks_outside" in image.provenance["pose_flags"]
     assert image.provenance["expected_error_deg"] > 1

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
+import pytest
+from PIL import Image
 
-from rhoa.hips.contact_sheet import Mark, SheetEntry, View, sheet, write_card
+from rhoa.hips.contact_sheet import Mark, SheetEntry, View, marked, sheet, write_card
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4)
 MARKS = (
@@ -94,6 +97,31 @@ def test_marks_are_drawn_over_the_picture_at_their_pixels(tmp_path: Path) -> Non
     assert (shapes["line"]["x2"], shapes["line"]["y2"]) == ("3.0", "3.0")
     assert (shapes["circle"]["r"], shapes["circle"]["class"]) == ("1.5", "circle assumed")
     assert shapes["path"]["d"] == "M1.0 2.0h0"
+
+
+def test_sides_and_scale_bar_lie_at_one_place_on_the_page_and_in_the_picture(
+    tmp_path: Path,
+) -> None:
+    view = View("CT-AP", np.zeros((200, 400), np.uint8), 0.8, ())
+    text = write_card(SheetEntry("a", "fine", views=[view]), tmp_path)
+    picture = Image.open(BytesIO(marked(view)))
+    bright = np.asarray(picture.convert("L")) > 128
+    enlarged = picture.width // 400
+
+    bar = re.search(
+        r'<line x1="([0-9.]+)" y1="([0-9.]+)" x2="([0-9.]+)" y2="[0-9.]+" class="scale">', text
+    )
+    assert bar is not None
+    left, low, right = map(float, bar.groups())
+    assert (right - left) * 0.8 == pytest.approx(50, abs=0.1)
+    drawn = np.flatnonzero(bright[round(low * enlarged)])
+    assert drawn[0] / enlarged == pytest.approx(left, abs=1)
+    assert drawn[-1] / enlarged == pytest.approx(right, abs=1)
+    sides = re.findall(r'<text x="([0-9.]+)" y="([0-9.]+)"[^>]*>([RL])</text>', text)
+    assert [side for *_, side in sides] == ["R", "L"]
+    for x, y, _ in sides:
+        row, column = round(float(y) * enlarged), round(float(x) * enlarged)
+        assert bright[row - 12 : row + 12, max(0, column - 30) : column + 30].any()
 
 
 def test_pictures_are_found_from_the_page_whatever_a_scan_is_called(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import html
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import rhoa
 from rhoa.hips.extraction import ExtractedHips
@@ -45,6 +47,20 @@ def test_hips_show_their_picture_and_each_crop(found: ExtractedHips) -> None:
     assert view.count("data:image/png;base64,") == 1 + len(found.hips)
     assert "right hip, mirrored" in view
     assert cells(found.coverage._repr_html_())["slices"].startswith(str(found.coverage.slice_count))
+
+
+def test_the_picture_with_boxes_has_the_size_of_the_radiograph(
+    found: ExtractedHips, tmp_path: Path
+) -> None:
+    found.save(tmp_path)
+    square = found.image.square()
+    wide_mm = square.shape[1] * square.pixel_mm[1]
+
+    for name in ("boxes.png", "ct-ap.png"):
+        with Image.open(tmp_path / name) as picture:
+            across, down = picture.info["dpi"]
+            assert picture.width / across * 25.4 == pytest.approx(wide_mm, rel=1e-3)
+            assert down == across
 
 
 def test_an_evaluation_shows_each_figure_with_its_interval() -> None:

@@ -138,8 +138,8 @@ def _run(options: argparse.Namespace) -> tuple[int, BaseException | None]:
         return MISSING_EXTRA, error
     except KeyboardInterrupt as error:
         return INTERRUPTED, error
-    if result.rows or options.json:
-        shown = result.rows if result.shown is None else result.shown
+    shown = result.rows if result.shown is None else result.shown
+    if shown or options.json:
         print(json.dumps(result.rows, indent=2) if options.json else common.table(shown))
     for line in result.lines:
         print(line, file=sys.stderr if options.json else sys.stdout)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE = frozenset(
     {"run", "verb", "json", "out", "scan", "scans", "each", "workers", "scheduler", "shard"}
-    | {"threads", "review", "boxes", "pseudonyms", "names"}
+    | {"threads", "review", "boxes", "pseudonyms", "names", "cache"}
 )
 """Options that do not change what is computed of a scan."""
 SHEET = "contact-sheet.html"
@@ -64,17 +64,21 @@ def each(
     columns: Sequence[str],
     settings: Mapping[str, object] = MappingProxyType({}),
     review: Review | None = None,
+    by_scan: bool = False,
 ) -> VerbResult:
     """Do every scan of a folder; write a table of their rows and a page to look at.
 
     ``work`` returns ``{"verdict": ..., "rows": [...], "card": ...}`` of one scan. ``settings`` are
     those of single scans, by their names; ``review`` writes what else belongs beside the page and
-    returns lines to print.
+    returns lines to print. With ``by_scan`` JSON has an object a scan, with what ``work`` returned
+    as ``"described"``; without it, one a row.
     """
     scans, loose = scans_in(Path(options.scan))
     named = name_scans({path.name: path for path in scans}, options)
     jobs = {name: ScanJob(path, settings.get(name)) for name, path in named.items()}
-    result = each_of(jobs, options, work, table=table, columns=columns, review=review)
+    result = each_of(
+        jobs, options, work, table=table, columns=columns, review=review, by_scan=by_scan
+    )
     lines = [f"{loose} other files beside the scans were not looked at"] if loose else []
     return replace(result, lines=[*result.lines, *lines])
 
@@ -87,6 +91,7 @@ def each_of(
     table: str,
     columns: Sequence[str],
     review: Review | None = None,
+    by_scan: bool = False,
 ) -> VerbResult:
     """Do every one of these scans, each in a folder of its name; see `each`."""
     out = Path(options.out)
@@ -110,7 +115,7 @@ def each_of(
     rows = [{"scan": one.name, **row} for one in found for row in one.record.get("rows", ())]
     failures = [one for one in found if one.failure]
     shard = "" if options.shard is None else "-{}-of-{}".format(*options.shard)
-    table_file, page, rejected = (
+    table_file, page, rejected_file = (
         out / f"{Path(name).stem}{shard}{Path(name).suffix}"
         for name in (table, SHEET, "rejected.csv")
     )
@@ -125,9 +130,9 @@ def each_of(
     atomic_write(page, sheet(panels, title=f"{len(found)} scans"))
     if failures:
         reasons = [{"scan": one.name, "reason": one.failure} for one in failures]
-        write_table(rejected, ("scan", "reason"), reasons)
+        write_table(rejected_file, ("scan", "reason"), reasons)
     else:
-        rejected.unlink(missing_ok=True)
+        rejected_file.unlink(missing_ok=True)
     lines = [f"wrote {table_file}: {len(rows)} rows", f"wrote {page}"]
     lines += review(found, shard) if review is not None else []
     verdicts = Counter(str(one.record.get("verdict", "failed")) for one in found)
@@ -137,7 +142,14 @@ def each_of(
     lines += [f"{one.name}: {one.failure}" for one in failures]
     refused = [row for row in rows if row.get("refused")]
     lines += [f"{row['scan']}: {row['side']} hip has no crop: {row['refused']}" for row in refused]
-    return VerbResult(rows, lines, rejected=bool(failures or refused))
+    rejected = bool(failures or refused)
+    if not by_scan:
+        return VerbResult(rows, lines, rejected)
+    described = [
+        {"scan": one.name, "failure": one.failure, **one.record.get("described", {})}
+        for one in found
+    ]
+    return VerbResult(described, lines, rejected, shown=rows)
 
 
 def name_scans(scans: Mapping[str, Path], options: Namespace) -> dict[str, Path]:
@@ -197,8 +209,10 @@ def captured_warnings(redact: Callable[[str], str] = str) -> Iterator[list[str]]
     texts: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RhoaWarning)
-        yield texts
-        texts += dict.fromkeys(redact(str(one.message)) for one in caught)
+        try:
+            yield texts
+        finally:
+            texts += dict.fromkeys(redact(str(one.message)) for one in caught)
 
 
 def scans_in(folder: Path) -> tuple[list[Path], int]:

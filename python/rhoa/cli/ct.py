@@ -209,17 +209,20 @@ def _made(
             raise ParameterError(
                 "--depth, --pixel-mm and --tilt-offset are measured in the AP frame: pass --pose."
             )
-        # Slices are projected while they are read.
-        progress = None if quiet else bar()
-        slices = open_scan(scan, **_reading(options), progress=progress)
-        if isinstance(slices, SliceSource):
-            still = slices.outline
-            judged = can_be_judged(still.shape, still.spacing_mm)
-            _say_reading(slices.choice, judged=judged, quiet=quiet)
-        else:
-            _say_reading("", judged=_unit_judged(slices), quiet=quiet)
+        source: Volume | SliceSource
+        if options.cache is not None:
+            source = volume_of(options, scan, quiet=quiet)
+        else:  # slices are projected while they are read
+            progress = None if quiet else bar()
+            source = open_scan(scan, **_reading(options), progress=progress)
+            if isinstance(source, SliceSource):
+                still = source.outline
+                judged = can_be_judged(still.shape, still.spacing_mm)
+                _say_reading(source.choice, judged=judged, quiet=quiet)
+            else:
+                _say_reading("", judged=_unit_judged(source), quiet=quiet)
         image: Radiograph = projection.ctap(
-            slices, window=_window(options), threads=options.threads, **style
+            source, window=_window(options), threads=options.threads, **style
         )
         return image, None, None
     volume = volume_of(options, scan, quiet=quiet)
@@ -263,7 +266,7 @@ def _ctap_case(options: Namespace, scan: Path, folder: Path) -> dict[str, Any]:
 def volume_of(options: Namespace, scan: str | Path | list[str], *, quiet: bool = False) -> Volume:
     """The volume of a scan, read as the options say."""
     progress = None if quiet else bar()
-    volume = rhoa.read_ct(scan, **_reading(options), progress=progress)
+    volume = rhoa.read_ct(scan, **_reading(options), cache=options.cache, progress=progress)
     choice = (volume.report or {}).get("chosen", {}).get("what", "")
     _say_reading(choice, judged=_unit_judged(volume), quiet=quiet)
     return volume
@@ -363,7 +366,7 @@ HIP_COLUMNS = (
     *("side", "usable", "refused", "flags", "top", "left", "bottom", "right", "confidence"),
     *("head_radius_mm", "inside_fraction", "joint_fraction", "margin_mm", "metal_cm3", "change"),
     *("pose_used", "pose_flags", "tilt_deg", "obliquity_deg", "rotation_deg", "pixel_mm"),
-    *("slice_spacing_mm", "kernel"),
+    *("slice_spacing_mm", "kernel", "scanner"),
 )
 PRINTED = ("side", "usable", "top", "left", "bottom", "right", "confidence", "flags", "change")
 PICTURE = "ct-ap.png"
@@ -381,16 +384,33 @@ def hips(options: Namespace) -> VerbResult:
         refuse_landmarks(asked)
         return _of_folder(options)
     drawn = drawn_boxes(options, [PICTURE]).get(PICTURE)
-    volume = volume_of(options, options.scan)
-    found = cropped(volume, asked, options, drawn)
+    first = options.scan[0] if isinstance(options.scan, list) else options.scan
+    scan = Path(first).resolve()
+    (called,) = name_scans({scan.name: scan}, options)
+    warned: list[str] = []
+    try:
+        with captured_warnings(redactor(scan, options)) as warned:
+            volume = volume_of(options, options.scan)
+            found = cropped(volume, asked, options, drawn)
+    finally:
+        for text in warned:
+            warn_user(text)
     files = found.save(options.out)
     refused = not_cropped(found.hips.values())
     lines = ["", *str(found).splitlines(), ""]
     lines += [*refused, *(f"wrote {file}" for file in files)]
     if wants_review(options):
-        lines += _review_of_one(volume, found, options)
+        lines += _review_of_one(called, volume, found, options)
     shown = [{name: row.get(name) for name in PRINTED} for row in found.rows]
-    return VerbResult(found.rows, lines, rejected=bool(refused), shown=shown)
+    described = [{"scan": called, "failure": "", **_described_hips(found, warned)}]
+    return VerbResult(described, lines, rejected=bool(refused), shown=shown)
+
+
+def _described_hips(found: ExtractedHips, warned: Sequence[str]) -> dict[str, Any]:
+    """What JSON says of a scan: its verdict, warnings, pose (`pose.json`) and hips (`hips.csv`)."""
+    said = {"verdict": _verdict(found), "warnings": list(warned), "pose": found.as_dict()}
+    described: dict[str, Any] = without_nan(said | {"hips": found.rows})
+    return described
 
 
 def cropped(
@@ -428,15 +448,15 @@ def _of_folder(options: Namespace) -> VerbResult:
         columns=HIP_COLUMNS,
         settings={name: repr(labelled.boxes) for name, labelled in by_scan.items()},
         review=review if wants_review(options) else None,
+        by_scan=True,
     )
 
 
-def _review_of_one(volume: Volume, found: ExtractedHips, options: Namespace) -> list[str]:
+def _review_of_one(
+    called: str, volume: Volume, found: ExtractedHips, options: Namespace
+) -> list[str]:
     """The page of one scan, and its boxes to correct."""
     out: Path = options.out
-    first = options.scan[0] if isinstance(options.scan, list) else options.scan
-    scan = Path(first).resolve()
-    (called,) = name_scans({scan.name: scan}, options)
     entry = _entry(called, volume, found)
     card = write_card(entry, out, place=".")
     atomic_write(out / SHEET, sheet([(entry.verdict, card)], title=f"Hips of {entry.name}"))
@@ -463,6 +483,7 @@ def _of_table(options: Namespace) -> VerbResult:
         options.out,
         pseudonyms=pseudonyms,
         describe=options.describe,
+        cache=options.cache,
         pool=pool,
         progress=bar(),
     )
@@ -489,8 +510,19 @@ def _hips_case(
         "picture": picture.as_dict(),
         "verdict": entry.verdict,
         "rows": without_nan(found.rows),
+        "described": _described_hips(found, warned),
         "card": write_card(entry, folder),
     }
+
+
+def _verdict(found: ExtractedHips) -> Verdict:
+    """Whether a person is needed."""
+    if not found.pose_used:
+        return "not used"
+    of_pose = frozenset() if found.alignment is None else found.alignment.flags
+    hips = found.hips.values()
+    flagged = any(hip.flags or not hip.usable for hip in hips)
+    return "look" if of_pose or found.coverage.flags or flagged else "fine"
 
 
 def _entry(
@@ -499,11 +531,6 @@ def _entry(
     """What the page shows of a scan."""
     flags = [] if found.alignment is None else sorted(found.alignment.flags)
     hips = list(found.hips.values())
-    verdict: Verdict = "fine"
-    if not found.pose_used:
-        verdict = "not used"
-    elif flags or found.coverage.flags or any(hip.flags or not hip.usable for hip in hips):
-        verdict = "look"
     views = (
         frontal(found.image, found.alignment, found.joints, found.boxes),
         lateral(volume, found.alignment, found.joints),
@@ -518,7 +545,9 @@ def _entry(
         for hip in hips
         if hip.crop is not None
     ]
-    return SheetEntry(name, verdict, facts, flags, [*not_cropped(hips), *warned], views, crops)
+    return SheetEntry(
+        name, _verdict(found), facts, flags, [*not_cropped(hips), *warned], views, crops
+    )
 
 
 # The series of a path: what they are, what becomes of them, and what to type next.

@@ -227,6 +227,7 @@ def _graded(scan: Path, options: Namespace, *, quiet: bool) -> tuple[FoundHips, 
             threads=options.threads,
             series=options.series,
             repair=options.repair,
+            cache=options.cache,
             progress=None if quiet else bar(),
         )
     warned = [in_words_of_shell(text, options) for text in warned]

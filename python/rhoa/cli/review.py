@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rhoa.cli.common import VerbResult
+from rhoa.cli.options import cache_option
 from rhoa.errors import ParameterError, ReviewError, require_extra
 from rhoa.files import atomic_write
 
@@ -39,6 +40,7 @@ def page_options(verb: ArgumentParser) -> None:
         metavar="FOLDER|CSV",
         help="the CTs (what --each was given, or the table of scans): landmarks can be moved then",
     )
+    cache_option(verb, also="; with --scans")
     verb.add_argument(
         "--reader", help="who is at work; each reader has a journal (default: your login name)"
     )
@@ -130,6 +132,7 @@ def review(options: Namespace) -> VerbResult:
         adjudicates=options.adjudicate,
         training=options.training,
         predictions=_predictions(options.predictions) if options.predictions else None,
+        cache=options.cache,
     )
     with closing(Session(cohort, sitting)) as session:
         hips = len(session.order())

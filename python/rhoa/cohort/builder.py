@@ -7,6 +7,7 @@ import json
 import re
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +28,7 @@ from rhoa.cohort.manifest import (
     warn_of_spellings,
 )
 from rhoa.cohort.pseudonyms import patient_of, redact
-from rhoa.dicom.header import elements_of
+from rhoa.dicom.header import elements_of, scanner_name
 from rhoa.errors import (
     ManifestError,
     ParameterError,
@@ -244,7 +245,7 @@ def _described(path: Path) -> dict[str, str]:
     )
     years = int(age[:3]) if re.fullmatch("[0-9]{3}Y", age) else None
     return {
-        "scanner": " ".join(dict.fromkeys(f"{maker} {model}".split())),
+        "scanner": scanner_name(maker, model),
         "kernel": kernel,
         "slice_thickness_mm": thickness if re.fullmatch(r"[0-9]+([.][0-9]+)?", thickness) else "",
         "year": date[:4] if re.fullmatch("[0-9]{8}", date) else "",
@@ -262,6 +263,7 @@ def build(
     *,
     pseudonyms: Pseudonyms | None = None,
     describe: bool = False,
+    cache: str | PathLike[str] | None = None,
     pool: Pool | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Manifest:
@@ -297,6 +299,8 @@ def build(
     describe
         Whether what describes a scan is taken from its DICOM header where the table says nothing:
         scanner, kernel, slice thickness, year of the study, sex, and age in a band of ten years.
+    cache
+        A folder for decoded volumes, as `rhoa.read_ct` takes it.
     pool
         Where to do the scans: `rhoa.cohort.processes`, `rhoa.cohort.dask`; default: this process.
     progress
@@ -326,7 +330,8 @@ def build(
         if progress is not None:
             progress(done, total, "making crops")
 
-    outcomes = run_cases(_crop_scan, cases, out / CASES, pool=pool, progress=show)
+    crop = partial(_crop_scan, cache=cache)
+    outcomes = run_cases(crop, cases, out / CASES, pool=pool, progress=show)
     done = [(s, one) for s, one in zip(scans, outcomes, strict=True) if not one.failure]
     hips = [hip for scan, one in done for hip in _placed(scan, one, out)]
     _report_rejected(scans, outcomes, out)
@@ -340,7 +345,9 @@ def build(
     return manifest
 
 
-def _crop_scan(scan: ScanRows, folder: Path) -> dict[str, Any]:
+def _crop_scan(
+    scan: ScanRows, folder: Path, *, cache: str | PathLike[str] | None
+) -> dict[str, Any]:
     """Write the crops of a scan, and its CT-AP, into a folder; their hashes."""
     crops: dict[Side, tuple[NDArray[np.uint8], Box]] = {}
     refused: dict[Side, dict[str, str]] = {}
@@ -349,7 +356,7 @@ def _crop_scan(scan: ScanRows, folder: Path) -> dict[str, Any]:
         if scan.source == "ct":
             landmarks = None if scan.landmarks is None else Landmarks.from_json(scan.landmarks)
             found = extract(
-                read_ct(scan.path, repair=scan.value("repair")),
+                read_ct(scan.path, repair=scan.value("repair"), cache=cache),
                 pose="auto" if landmarks is None else landmarks,
                 sides=[cast("Side", row["side"]) for row in scan],
                 accept={cast("Side", row["side"]): row.get("accept", "") for row in scan},

@@ -371,7 +371,9 @@ ELEMENTS: dict[int, tuple[str, Readers]] = {
     0x00080032: ("AcquisitionTime", _TIME),
     0x00080033: ("ContentTime", _TIME),
     0x00080060: ("Modality", _CODE),
+    0x00080070: ("Manufacturer", {b"LO": _text}),
     0x0008103E: ("SeriesDescription", {b"LO": _raw}),
+    0x00081090: ("ManufacturerModelName", {b"LO": _text}),
     0x00100010: ("PatientName", {b"PN": _raw}),
     0x00100020: ("PatientID", {b"LO": _raw}),
     0x00180015: ("BodyPartExamined", _CODE),
@@ -521,6 +523,8 @@ class Header:
     """AcquisitionTime and ContentTime, in seconds of the day."""
     body_words: frozenset[str] = frozenset()
     """`BODY_WORDS` in BodyPartExamined and SeriesDescription."""
+    scanner: str = ""
+    """Manufacturer and model, each word once."""
 
     @property
     def name(self) -> str:
@@ -810,8 +814,20 @@ def header_of(path: Path, dataset: Any, pixels: PixelPlace | None) -> Header:  #
         acquisition=text_of(dataset, "AcquisitionNumber"),
         time_point=text_of(dataset, "TemporalPositionIdentifier"),
         body_words=_body_words(dataset),
+        scanner=scanner_name(
+            text_of(dataset, "Manufacturer"), text_of(dataset, "ManufacturerModelName")
+        ),
         **_own(dataset),
     )
+
+
+def scanner_name(maker: str, model: str) -> str:
+    """Manufacturer and model, a word that both hold once.
+
+    >>> scanner_name("SIEMENS", "SIEMENS Force")
+    'SIEMENS Force'
+    """
+    return " ".join(dict.fromkeys(f"{maker} {model}".split()))
 
 
 def _person(dataset: Any, name: str) -> int:  # noqa: ANN401  # untyped in pydicom

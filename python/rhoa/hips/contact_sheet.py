@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
@@ -51,6 +50,8 @@ VERDICTS: dict[Verdict, tuple[str, str]] = {
 FLAGS_PAGE = "docs/flags.md"
 """Of rhoa's documentation."""
 SCALE_MM = (10, 20, 50, 100)
+TEXT_SHARE = 0.035
+"""Of a picture's width that its sides and scale are high."""
 SCALE_SHARE = 0.3
 """Of a picture's width that its scale bar takes, at most."""
 
@@ -170,18 +171,7 @@ def sheet(
 def _figure(view: View, source: str) -> Markup:
     rows, columns = view.grey.shape
     picture = tag("image", href=source, width=columns, height=rows)
-    marks = [_mark(mark) for mark in view.marks]
-    for end, x, anchor in zip(view.ends, (0.02, 0.98), ("start", "end"), strict=True):
-        place = {"x": f"{x * columns:.1f}", "y": f"{0.5 * rows:.1f}", "text_anchor": anchor}
-        marks.append(tag("text", end, class_="end", font_size=f"{0.045 * columns:.1f}", **place))
-    if view.pixel_mm is not None:
-        mm = scale_bar_mm(columns * view.pixel_mm)
-        right, low = 0.97 * columns, 0.97 * rows
-        line = {"x1": f"{right - mm / view.pixel_mm:.1f}", "x2": f"{right:.1f}"}
-        marks.append(tag("line", class_="scale", y1=f"{low:.1f}", y2=f"{low:.1f}", **line))
-        place = {"x": f"{right:.1f}", "y": f"{low - 0.015 * columns:.1f}", "text_anchor": "end"}
-        size = f"{0.03 * columns:.1f}"
-        marks.append(tag("text", f"{mm} mm", class_="scale", font_size=size, **place))
+    marks = [_mark(mark, columns) for mark in (*view.marks, *view.sides_and_scale)]
     box = f"0 0 {columns} {rows}"
     drawing = tag("svg", picture, *marks, viewBox=box, role="img", aria_label=view.title)
     return tag("figure", drawing, tag("figcaption", view.title))
@@ -197,47 +187,41 @@ def scale_bar_mm(wide_mm: float) -> int:
 
 
 def marked(view: View) -> bytes:
-    """The view as a PNG for people: its marks drawn in, sides, and a scale bar in mm."""
+    """The view as a PNG for people, enlarged: its marks drawn in, sides, and a scale bar in mm."""
     from PIL import Image, ImageDraw, ImageFont
-    from PIL.PngImagePlugin import PngInfo
 
     rows, columns = view.grey.shape
     enlarged = max(1, round(PREVIEW_PX / columns))
     picture = Image.fromarray(view.grey).convert("RGB")
     picture = picture.resize((columns * enlarged, rows * enlarged), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
-    wide, high = picture.size
-    font = ImageFont.load_default(max(12.0, wide / 40))
+    wide = picture.width
+    font = ImageFont.load_default(max(12.0, TEXT_SHARE * wide))
     thick = max(1, wide // 400)
-    for mark in view.marks:
+    for mark in (*view.marks, *view.sides_and_scale):
         at = [enlarged * value for value in mark.at]
         colour = COLOURS.get(mark.label.partition(" ")[0], LINE_COLOUR)
-        if mark.kind == "line":
-            draw.line(at, LINE_COLOUR, thick)
-        elif mark.kind == "box":
-            draw.rectangle(at, outline=colour, width=2 * thick)
-            draw.text((at[0], at[3] + 2 * thick), mark.label, colour, font)
-        else:
-            x, y = at[:2]
-            radius = at[2] if mark.kind == "circle" else 3 * thick
-            fill = colour if mark.kind == "point" else None
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill, colour, thick)
-    for end, x, anchor in zip(view.ends, (0.02, 0.98), ("lm", "rm"), strict=True):
-        draw.text((x * wide, 0.5 * high), end, "white", font, anchor=anchor)
-    if view.pixel_mm is not None:
-        mm = scale_bar_mm(columns * view.pixel_mm)
-        right, low = 0.97 * wide, 0.97 * high
-        draw.line((right - mm / view.pixel_mm * enlarged, low, right, low), "white", 2 * thick)
-        draw.text((right, low - 3 * thick), f"{mm} mm", "white", font, anchor="rs")
-    content, info = BytesIO(), PngInfo()
-    for name, text in picture_label("picture").items():
-        info.add_text(name, text)
-    picture.save(content, "PNG", pnginfo=info)
-    return content.getvalue()
+        match mark.kind:
+            case "line":
+                draw.line(at, LINE_COLOUR, thick)
+            case "box":
+                draw.rectangle(at, outline=colour, width=2 * thick)
+                draw.text((at[0], at[3] + 2 * thick), mark.label, colour, font)
+            case "side":
+                draw.text(at, mark.label, "white", font, anchor="lm" if at[0] < wide / 2 else "rm")
+            case "scale":
+                draw.line(at, "white", 2 * thick)
+                draw.text((at[2], at[1] - 3 * thick), mark.label, "white", font, anchor="rs")
+            case "point" | "circle":
+                x, y, radius = (*at, 3.0 * thick)[:3]
+                fill = colour if mark.kind == "point" else None
+                draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill, colour, thick)
+    pixel_mm = None if view.pixel_mm is None else view.pixel_mm / enlarged
+    return encode_png(np.asarray(picture), pixel_mm=pixel_mm, text=picture_label("picture"))
 
 
-def _mark(mark: Mark) -> Markup:
-    """A shape with its name, which the browser shows under the pointer."""
+def _mark(mark: Mark, columns: int) -> Markup:
+    """A shape with its name, which the browser shows under the pointer; or a side, or the scale."""
     at = [f"{value:.1f}" for value in mark.at]
     match mark.kind:
         case "point":
@@ -250,6 +234,15 @@ def _mark(mark: Mark) -> Markup:
             left, top, right, bottom = mark.at
             size = {"width": f"{right - left:.1f}", "height": f"{bottom - top:.1f}"}
             shape, place = "rect", {"x": at[0], "y": at[1], **size}
+        case "side" | "scale":
+            size = {"font_size": f"{TEXT_SHARE * columns:.1f}", "class_": mark.kind}
+            if mark.kind == "side":
+                anchor = "start" if mark.at[0] < columns / 2 else "end"
+                return tag("text", mark.label, x=at[0], y=at[1], text_anchor=anchor, **size)
+            bar = tag("line", x1=at[0], y1=at[1], x2=at[2], y2=at[3], class_="scale")
+            above = f"{mark.at[1] - TEXT_SHARE * columns / 3:.1f}"
+            name = tag("text", mark.label, x=at[2], y=above, text_anchor="end", **size)
+            return Markup(bar + name)
     kind = mark.kind if mark.sure else f"{mark.kind} assumed"
     return tag(shape, tag("title", mark.label), class_=kind, **place)
 
@@ -276,10 +269,12 @@ PLANE_BEYOND = 0.35
 class Mark:
     """Something found, to be drawn over a picture; in pixel edges, column before row."""
 
-    kind: Literal["point", "line", "circle", "box"]
+    kind: Literal["point", "line", "circle", "box", "side", "scale"]
     label: str
     at: tuple[float, ...]
-    """Point (x, y); line (x, y, x, y); circle (x, y, radius); box (left, top, right, bottom)."""
+    """Point and side (x, y); line and scale (x, y, x, y); circle (x, y, radius); box (left, top,
+    right, bottom).
+    """
     sure: bool = True
 
 
@@ -294,6 +289,20 @@ class View:
     marks: tuple[Mark, ...]
     ends: tuple[str, str] = ("R", "L")
     """What lies at the left and at the right edge."""
+
+    @property
+    def sides_and_scale(self) -> tuple[Mark, ...]:
+        """What lies at either edge, and a bar of so many mm where the pixel size is known."""
+        rows, columns = self.grey.shape
+        first, last = self.ends
+        sides = [Mark("side", first, (0.02 * columns, 0.5 * rows))]
+        sides += [Mark("side", last, (0.98 * columns, 0.5 * rows))]
+        if self.pixel_mm is None:
+            return tuple(sides)
+        mm = scale_bar_mm(columns * self.pixel_mm)
+        right, low = 0.97 * columns, 0.97 * rows
+        scale = Mark("scale", f"{mm} mm", (right - mm / self.pixel_mm, low, right, low))
+        return (*sides, scale)
 
 
 def frontal(

@@ -160,7 +160,7 @@ class ExtractedHips:
     changes: tuple[Correction, ...] = ()
     """Boxes that a person changed: see `corrected`."""
     scan: Mapping[str, object] = field(default_factory=dict)
-    """``slice_spacing_mm`` and, where the files name it, the reconstruction's ``kernel``."""
+    """``slice_spacing_mm`` and, where the files name them, ``kernel`` and ``scanner``."""
 
     @property
     def boxes(self) -> dict[Side, Box]:
@@ -444,7 +444,7 @@ def extract(
         accepted,
         scan={
             "slice_spacing_mm": round(volume.spacing_mm[covered.slice_axis], 3),
-            "kernel": (volume.report or {}).get("kernel") or "",
+            **{name: (volume.report or {}).get(name) or "" for name in ("kernel", "scanner")},
         },
     )
     hips = {side: _hip(bare, side) for side in sides}

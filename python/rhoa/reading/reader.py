@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from rhoa import _core
 from rhoa.dicom.pixels import TooLargeForInt16Error
 from rhoa.errors import (
     GeometryError,
     ParameterError,
     PixelDataError,
     WarningCollector,
+    WriteError,
     require_count,
     require_names,
     warn_user,
 )
-from rhoa.files import listed
+from rhoa.files import list_files, listed, replacing, shown
 from rhoa.reading.decoding import (
     MONO,
     decode,
@@ -52,7 +57,7 @@ from rhoa.reading.series_index import (
 from rhoa.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from os import PathLike
 
     from numpy.typing import ArrayLike, NDArray
@@ -82,6 +87,7 @@ def read_ct(
     progress: Callable[[int, int, str], object] | None = None,
     join: bool = False,
     accept: str | Collection[str] = (),
+    cache: str | PathLike[str] | None = None,
 ) -> Volume:
     """Read one CT volume.
 
@@ -132,6 +138,13 @@ def read_ct(
     accept
         ``"mono"``: virtual mono-energetic Hounsfield units are read, too. Maps (iodine, perfusion,
         effective atomic number and the like) never are.
+    cache
+        A folder for decoded volumes, made if need be: a scan that was read with it before, with the
+        same options, is not decoded again, and its voxels are memory-mapped. Voxels, affine,
+        report and warnings are the same. A file that was changed, added or removed, another option
+        and another version of rhoa are read anew. A volume takes about two bytes a voxel (300
+        slices of 512 x 512: 157 MB), and nothing is ever removed: delete the folder to empty it.
+        It holds the patients' voxels under names that say nothing: protect it like the scans.
 
     Returns
     -------
@@ -159,33 +172,129 @@ def read_ct(
     ...         print(type(error).__name__)
     NoSeriesError
     """
-    from rhoa.files import shown
-
     max_bytes = require_count("max_bytes", max_bytes)
     repairs = repair_names(repair)
     findings = WarningCollector(strict)
-    file = whole_volume(path)
-    if file is not None:
-        from rhoa.reading.volume_files import read_itk, read_nifti
+    if isinstance(path, Iterator):
+        path = list(path)
+    place, volume = None, None
+    if cache is not None:
+        accepted = require_names("accept", accept, [MONO], kind="values")
+        names = sorted(repairs), sorted(accepted)
+        asked = [str(series), *names, bool(strict), max_bytes, bool(join)]
+        place = _place_in_cache(path, cache, asked)
+        volume = _from_cache(place)
+    if volume is None:
+        file = whole_volume(path)
+        if file is not None:
+            from rhoa.reading.volume_files import read_itk, read_nifti
 
-        if series is not None:
-            raise ParameterError(f"series= is for DICOM; {shown(file)} is one volume.")
-        read = read_nifti if is_nifti(file) else read_itk
-        volume = read(file, max_bytes=max_bytes, findings=findings, progress=progress)
-    else:
-        plan = plan_series(
-            path,
-            series=series,
-            repairs=repairs,
-            findings=findings,
-            progress=progress,
-            join=join,
-            accept=accept,
-        )
-        volume = read_series(plan, max_bytes=max_bytes, findings=findings, progress=progress)
-    for message in findings.warnings:
+            if series is not None:
+                raise ParameterError(f"series= is for DICOM; {shown(file)} is one volume.")
+            read = read_nifti if is_nifti(file) else read_itk
+            volume = read(file, max_bytes=max_bytes, findings=findings, progress=progress)
+        else:
+            plan = plan_series(
+                path,
+                series=series,
+                repairs=repairs,
+                findings=findings,
+                progress=progress,
+                join=join,
+                accept=accept,
+            )
+            volume = read_series(plan, max_bytes=max_bytes, findings=findings, progress=progress)
+        # Files that were changed while they were read have another place by now.
+        if cache is not None and place == _place_in_cache(path, cache, asked):
+            _into_cache(place, volume)
+    for message in (volume.report or {})["warnings"]:
         warn_user(message)
     return volume
+
+
+# Decoded volumes in a folder of the user's, one file each.
+#
+# A file is a sign, the SHA-256 of all that follows, the length of a JSON text, that text, and from
+# the next multiple of 64 bytes on the voxels. Its name is the hash of whatever decides the volume,
+# so that no file ever changes: it is there whole, or it is as if it were not there.
+
+CACHE_SIGN = b"rhoa volume 1\n"
+_CACHE_HASHED = len(CACHE_SIGN) + hashlib.sha256().digest_size
+"""Where what the SHA-256 is of begins."""
+
+
+def _place_in_cache(path: Paths, cache: str | PathLike[str], asked: Sequence[object]) -> Path:
+    """Where the volume of these files, read with what is ``asked`` for, is or would be."""
+    folder = Path(cache)
+    files = list_files(path)
+    roots = [path] if isinstance(path, str | os.PathLike) else path
+    if any(folder.resolve().is_relative_to(Path(root).resolve()) for root in roots):
+        raise ParameterError(
+            f"{shown(folder)}: lies among the files of the scan, which would change with it; pass "
+            "another folder as cache=."
+        )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ParameterError(
+            f"{shown(folder)}: cannot be a folder of decoded volumes ({error.strerror}); pass "
+            "another as cache=."
+        ) from None
+    file = whole_volume(path)
+    if file is not None and not is_nifti(file):
+        from rhoa.reading.volume_files import read_text_header
+
+        files.append(read_text_header(file).data)
+    # A checkout of rhoa may change and keep its version.
+    room = Path(__file__).parent
+    files += sorted([*room.glob("*.py"), *(room.parent / "dicom").glob("*.py")])
+    files.append(Path(_core.__file__))
+    states = [(os.path.abspath(one), one.stat()) for one in files]  # noqa: PTH100  # links keep their names
+    listing = [(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in states]
+    key = json.dumps([_core.__version__, asked, listing])
+    return folder / hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _from_cache(place: Path) -> Volume | None:
+    """The volume of a file; None where there is none that is whole."""
+    try:
+        content = np.asarray(np.memmap(place, np.uint8, mode="c"))
+    except (OSError, ValueError):  # absent; empty
+        return None
+    digest = hashlib.sha256(content[_CACHE_HASHED:].data).digest()
+    if content[:_CACHE_HASHED].tobytes() != CACHE_SIGN + digest:
+        return None
+    begin = _CACHE_HASHED + 8
+    end = begin + int.from_bytes(content[_CACHE_HASHED:begin].tobytes())
+    facts = json.loads(content[begin:end].tobytes())
+    voxels = content[end + -end % 64 :].view(facts["dtype"])
+    hu = voxels.reshape(facts["shape"], order=facts["order"])
+    return Volume(hu, np.array(facts["affine"]), facts["report"])
+
+
+def _into_cache(place: Path, volume: Volume) -> None:
+    """Write the volume into a file; a warning where that fails."""
+    hu = volume.hu
+    order: Literal["F", "C"] = "F" if hu.flags.f_contiguous else "C"
+    facts = {
+        "dtype": hu.dtype.str,
+        "shape": hu.shape,
+        "order": order,
+        "affine": volume.affine.tolist(),
+        "report": dict(volume.report or {}),
+    }
+    text = json.dumps(facts).encode()
+    head = len(text).to_bytes(8) + text
+    head += b"\0" * (-(_CACHE_HASHED + len(head)) % 64)
+    voxels = hu.ravel(order).view(np.uint8).data
+    digest = hashlib.sha256(head)
+    digest.update(voxels)
+    try:
+        with replacing(place) as partial, partial.open("wb") as file:
+            file.write(CACHE_SIGN + digest.digest() + head)
+            file.write(voxels)
+    except WriteError as error:
+        warn_user(f"the decoded volume was not kept: {error}")
 
 
 def inspect(
@@ -503,6 +612,7 @@ def read_series(
         "spacing_mm": list(volume.spacing_mm),
         "orientation": orientation_name(first.plane),
         "kernel": first.kernel,
+        "scanner": first.scanner,
         "transfer_syntaxes": syntax_names(ordered.headers),
         "rescale_varies": len({(h.format.slope, h.format.intercept) for h in ordered.headers}) > 1,
         "padding_voxels": decoded.padding_voxels,

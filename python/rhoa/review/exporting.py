@@ -385,7 +385,6 @@ def _write_landmarks(case: ReviewCase, state: CaseState, pictures: Pictures, out
 def _write_grades(cohort: Cohort, states: Mapping[str, State], out: Path) -> None:
     """Every grade, note and feature of every reader, repeated readings too, as it was given."""
     cases = {case.key: case for case in cohort}
-    columns = [*_HIP_COLUMNS, "reader", "reading", "kl", "reason", "seconds", *FEATURES, "notes"]
     rows: list[list[object]] = []
     for reader, state in sorted(states.items()):
         known = [at for at in {**state.grades, **state.notes} if at.case in cases]
@@ -397,11 +396,13 @@ def _write_grades(cohort: Cohort, states: Mapping[str, State], out: Path) -> Non
             notes = noted.notes if noted else ""
             hip = _hip_cells(cases[at.case], at.side)
             rows.append([*hip, reader, at.reading, *given, *scores, notes])
-    atomic_write(out / GRADES_FILE, csv_text(columns, rows))
+    atomic_write(out / GRADES_FILE, csv_text(_GRADE_COLUMNS, rows))
 
 
 _HIP_COLUMNS = ("subject", "side", "source", "visit", "case")
 """What joins a table of readers with manifests and predictions; ``case`` is the page's number."""
+_GIVEN_COLUMNS = ("reader", "reading", "kl", "reason", "seconds")
+_GRADE_COLUMNS = (*_HIP_COLUMNS, *_GIVEN_COLUMNS, *FEATURES, "notes")
 
 
 def _hip_cells(case: ReviewCase, side: Side) -> list[object]:

@@ -105,9 +105,16 @@ class Lateral:
 
 
 class Volumes:
-    """Scans by case, read when first asked for; safe to ask from several threads."""
+    """Scans by case, read when first asked for; safe to ask from several threads.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    cache
+        As `rhoa.read_ct` takes it.
+    """
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._folder = cache
         self._cache = LRUCache["Volume"](most=SCANS_CACHED)
 
     def of(self, case: ReviewCase) -> Volume:
@@ -124,7 +131,7 @@ class Volumes:
                 f"the CT of case {case.number} is not known; start rhoa review with --scans."
             )
         try:
-            return self._cache.get(case.key, lambda: read_ct(scan))
+            return self._cache.get(case.key, lambda: read_ct(scan, cache=self._folder))
         except RhoaError:  # its text names files, which patients' names may be in
             raise ReviewError(
                 f"the CT of case {case.number} cannot be read; rhoa inspect tells why."
@@ -216,9 +223,9 @@ class Projected:
 class Pictures:
     """The images of a cohort; safe to ask from several threads."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, cache: Path | None = None) -> None:
         self._folder = folder / REMADE
-        self._volumes = Volumes()
+        self._volumes = Volumes(cache)
         self._images = LRUCache["Projected"](most=PICTURES_CACHED)
         self._laterals = LRUCache["Lateral"](most=PICTURES_CACHED)
 

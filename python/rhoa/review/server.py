@@ -205,7 +205,7 @@ PAGE = {
     **dict.fromkeys(
         (
             *("main.js", "server.js", "canvas.js", "marks.js", "keys.js", "overview.js"),
-            *("grading.js", "boxes.js", "pose.js"),
+            *("grading.js", "schematic.js", "boxes.js", "pose.js"),
         ),
         "text/javascript",
     ),

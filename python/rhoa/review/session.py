@@ -39,6 +39,7 @@ from rhoa.review.images import Pictures, from_shown, to_shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from rhoa._types import Side
     from rhoa.radiograph import Radiograph
@@ -66,6 +67,8 @@ class Sitting:
     predictions: Mapping[tuple[str, Side], float] | None = None
     """A model's probabilities by name of the case and side; shown to a reader who is not blinded.
     """
+    cache: Path | None = None
+    """A folder for decoded volumes, as `rhoa.read_ct` takes it."""
 
 
 class Session:
@@ -92,7 +95,7 @@ class Session:
                 )
         self.cohort, self.blinded, self.reader = cohort, sitting.blinded, sitting.reader
         self.predictions = sitting.predictions or {}
-        self.pictures = Pictures(cohort.journals)
+        self.pictures = Pictures(cohort.journals, cache=sitting.cache)
         self._lock = threading.RLock()
         self._journal = Journal(cohort.journals, sitting.reader)
         self._state = fold(self._journal.entries)

@@ -3,6 +3,7 @@
 import { element, rectangle, SIDES, words } from "./marks.js";
 import { ask, inView } from "./keys.js";
 import { Picture, pictureTools } from "./canvas.js";
+import { schematicHip } from "./schematic.js";
 import { get } from "./server.js";
 
 const GRADES = {
@@ -38,8 +39,14 @@ export function grading(app, root, number) {
   const { bar: tools, keys: toolKeys, shown: toolsShown } = pictureTools([hip, other, whole]);
   const meaning = element("details", { class: "meaning" },
     element("summary", {}, element("kbd", {}, "k"), " What grades and features mean"),
+    element("div", { class: "atlas" },
+      ...Object.entries(MEANING).map(([kl, text]) => element("figure", {},
+        schematicHip(kl, `KL ${kl}: ${text}`),
+        element("figcaption", {}, element("b", {}, `KL ${kl} ${GRADES[kl]}`), `: ${text}`)))),
+    element("p", { class: "legend" },
+      "Schematic, medial on the left, as crops are: ",
+      ...["osteophyte", "sclerosis", "cyst"].map((sign) => element("span", { class: sign }, sign))),
     element("dl", {},
-      ...Object.entries(MEANING).flatMap(([kl, text]) => [element("dt", {}, `KL ${kl}`), element("dd", {}, text)]),
       element("dt", {}, "features"), element("dd", {}, "narrowing and osteophytes 0 none, 1 mild, 2 moderate, 3 severe; sclerosis and cysts 0 absent, 1 present")));
   const scores = element("div", { class: "features" });
   const undo = element("button", { type: "button", onclick: takeBack }, element("kbd", {}, "u"), " Undo");
