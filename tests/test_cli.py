@@ -22,6 +22,7 @@ from rhoa.errors import warn_user
 from rhoa.phantom import Anatomy, Surroundings, ct, write_dicom
 from rhoa.raster import encode_png
 from rhoa.testing import make_series
+from rhoa.testing.synthetic import CATALOGUE
 from tests.cohort.copies import texture
 from tests.commands import run
 
@@ -382,7 +383,7 @@ def test_repairs_are_named_after_repair(
         (["ctap", "CT"], 2, "required: -o/--out"),
         (["ctap", "CT", "-o", "out", "--window", "high", "low"], 2, "invalid float value"),
         (["demo", "--out", "out", "--ct-subjects", "0"], 2, "ct_subjects must be a whole number"),
-        (["sing"], 2, "invalid choice: 'sing'; one of inspect, ctap, hips"),
+        (["sing"], 2, "invalid choice: 'sing' (one of inspect, ctap, hips"),
         (["hip", "CT", "-o", "out"], 2, "invalid choice: 'hip'; did you mean hips?"),
         (["ctap", "CT", "-o", "out", "--windw", "0", "1"], 2, "--windw 0 1; did you mean --window"),
         (["ctap", "CT", "-o", "out", "-q", "-v"], 2, "not allowed with argument"),
@@ -416,6 +417,108 @@ def test_a_mistake_is_one_clear_line(
     lines = [text for text in err.splitlines() if text.startswith("rhoa")]
     assert len(lines) == 1
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+PYTHON_WORDS = re.compile(r"\b[a-z_]+=|\bread_(?:ct|xray)\b|rhoa\.\w|in the shell|max_bytes")
+"""What no message of the shell has: arguments and functions of Python."""
+
+
+class TestWordsOfTheShell:
+    """Remedies are options that can be typed."""
+
+    @pytest.mark.parametrize(
+        "defect", [name for name, made in CATALOGUE.items() if made.repair or made.error]
+    )
+    def test_a_refused_series_is_told_with_options(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], defect: str
+    ) -> None:
+        series = make_series(tmp_path / "ct", defect=defect)
+
+        code, _, err = run(capsys, "ctap", tmp_path / "ct", "-o", tmp_path / "out")
+        listed = run(capsys, "inspect", tmp_path / "ct")[1]
+
+        assert code == 1
+        assert not PYTHON_WORDS.search(err)
+        assert not PYTHON_WORDS.search(listed)
+        if series.repair:
+            assert f"--repair {series.repair[0]}" in err
+        if series.repair and "refused: " in listed:  # what headers tell
+            assert f"--repair {series.repair[0]}" in " ".join(listed.split())
+
+    @pytest.mark.parametrize("defect", ["two-series", "missing-slice"])
+    def test_a_folder_of_patients_is_to_be_read_with_each(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], defect: str
+    ) -> None:
+        """Of their own series UIDs, and of one, as some programs that anonymise write them."""
+        series = make_series(tmp_path / "all", defect=defect)
+        for n, path in enumerate(sorted(series.path.iterdir())):
+            uid = str(pydicom.dcmread(path, stop_before_pixels=True).SeriesInstanceUID)
+            patient = uid[-1] if defect == "two-series" else "ab"[n > 5]
+            (tmp_path / "patients" / patient).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / "patients" / patient)
+
+        code, _, err = run(capsys, "hips", tmp_path / "patients", "-o", tmp_path / "out")
+
+        assert code == 1
+        assert "lie in 2 folders (" in err
+        assert "if each is a scan of its own, pass one of them, or --each." in err
+
+    def test_a_volume_file_beside_slices_is_named(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        series = make_series(tmp_path / "ct")
+        (series.path / "bones.nii.gz").write_bytes(b"")
+
+        code, _, err = run(capsys, "ctap", series.path, "-o", tmp_path / "out")
+
+        assert code == 0
+        assert "warning: bones.nii.gz beside the DICOM files: not read; pass a volume file" in err
+
+    def test_an_image_that_is_refused_names_what_overrules_it(
+        self, patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "a.png").write_bytes(encode_png(texture(0)))
+        slice_of_ct = min((patient / "ct").iterdir())
+
+        unknown = run(capsys, "xray", tmp_path / "a.png", "-o", tmp_path / "out")[2]
+        modality = run(capsys, "xray", slice_of_ct, "-o", tmp_path / "out")[2]
+        large = run(capsys, "hips", patient / "ct", "-o", tmp_path / "out", "--max-bytes", "9")[2]
+
+        assert "pass --pixel-mm with its size, or --pixel-mm file to trust its" in unknown
+        assert "rhoa needs a frontal X-ray" in modality
+        assert "pass --accept modality to read it" in modality
+        assert "more than --max-bytes 9; pass a larger --max-bytes if" in large
+
+    def test_a_folder_of_ct_is_one_refusal(
+        self, patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        code, out, err = run(capsys, "xray", patient / "ct", "-o", tmp_path / "out")
+
+        assert (code, out) == (1, "")
+        assert len(err.splitlines()) == 1
+        assert "DICOM files are CT, no X-rays; rhoa hips finds the hips of a CT" in err
+
+    @pytest.mark.parametrize("slices", [3, pytest.param(30, marks=pytest.mark.slow)])
+    def test_a_scan_without_a_pelvis_says_the_same_in_the_table_and_below(
+        self, patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], slices: int
+    ) -> None:
+        """The upper end of a scan: three slices, and the lumbar spine."""
+        files = {
+            float(pydicom.dcmread(path, stop_before_pixels=True).ImagePositionPatient[2]): path
+            for path in (patient / "ct").iterdir()
+        }
+        (tmp_path / "ct").mkdir()
+        for place in sorted(files)[-slices:]:
+            shutil.copy(files[place], tmp_path / "ct")
+
+        code, out, _ = run(capsys, "hips", tmp_path / "ct", "-o", tmp_path / "out")
+
+        assert code == 4
+        assert re.search(r"^left +False ", out, re.MULTILINE)
+        assert "left hip: not usable: no pelvis found: " in out
+        assert f"{slices * 4} mm from top to bottom; the scan must hold both hips" in out
+        assert "pass a scan that holds the pelvis, or its landmarks with --pose" in out
+        assert "points_lps" not in out
 
 
 def test_without_a_verb_the_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -245,6 +245,23 @@ class TestVisits:
         assert len({path.name for path in (tmp_path / "out" / "cases").iterdir()}) == 4
 
 
+def test_a_warning_says_of_which_scan_it_is(tmp_path: Path) -> None:
+    """Films of a pelvis that name one side: not believed, as a pelvis has no side."""
+    sides = {"BodyPartExamined": "PELVIS", "Laterality": "L"}
+    names = [placed(tmp_path, f"{n}.dcm", "both", **sides) for n in range(3)]
+    rows = [row(name, "left", box_in("both", "left")) for name in names]
+    for n, one in enumerate(rows):
+        one[0] = f"P{n}"
+
+    with pytest.warns(rhoa.RhoaWarning) as caught:
+        build(table(tmp_path, *rows), tmp_path / "out")
+
+    warned = [str(one.message) for one in caught if "a pelvis has no side" in str(one.message)]
+    assert [text.partition(": ")[0] for text in warned] == [
+        f"scans.csv, line {n}" for n in (2, 3, 4)
+    ]
+
+
 @pytest.mark.real
 @pytest.mark.filterwarnings("ignore:.*patient's left:rhoa.RhoaWarning")
 def test_the_real_film_is_of_the_side_of_its_row(real_data: Path, tmp_path: Path) -> None:

@@ -490,6 +490,50 @@ def test_the_checklist_names_tables_that_hold_what_it_says(study: Study) -> None
     assert "on the CT-AP images" in captions[last]
     (tuned,) = re.findall(r"Table (\d+)", rows["Results of updating"])
     assert "chosen on the validation dataset" in captions[tuned]
-    items = [name for name, row in rows_of(study.page) if len(row) == 3 and row[1] in rows]
-    numbers = [n for item in items for n in re.findall(r"\d+", item)]
-    assert {int(n) for n in numbers} >= set(range(1, 28))
+
+
+TRIPOD_AI = """1 2 3a 3b 3c 4 5a 5b 6a 6b 6c 7 8a 8b 8c 9a 9b 9c 10 11 12a 12b 12c 12d 12e 12f 12g
+13 14 15 16 17 18a 18b 18c 18d 18e 18f 19 20a 20b 20c 21 22 23a 23b 24 25 26 27a 27b 27c"""
+"""The items that Collins et al. 2024 print, letters included: 52."""
+
+
+@pytest.mark.parametrize(
+    ("item", "tripod", "claim"),
+    [
+        ("Sample size", "10", "21"),
+        ("Missing data", "11", "12"),
+        ("Class imbalance", "13", "19, 38"),
+        ("Fairness", "14", ""),
+        ("Flow of participants", "20a", "35"),
+        ("Performance in subgroups", "23a", "37"),
+        ("Performance by hospital, scanner", "23b", "30"),
+        ("Explanation of answers", "", "31"),
+        ("Failure analysis", "23a", "39"),
+        ("Limitations that numbers show", "26", "40"),
+    ],
+)
+def test_the_checklist_has_the_published_numbers(
+    study: Study, item: str, tripod: str, claim: str
+) -> None:
+    """By the lists of Collins et al. 2024 and of Tejani et al. 2024."""
+    assert (tripod, claim) in {(name, row[0]) for name, row in _checked(study) if row[1] == item}
+
+
+def test_the_checklist_has_every_item_of_both_lists(study: Study) -> None:
+    """Letters from to letters, as 6a-c, and numbers from to numbers, as 24-27, are written out."""
+    tripod, claim = set(), set()
+    for name, row in _checked(study):
+        for first, end, letter, last in re.findall(r"(\d+)(?:-(\d+))?([a-g])?(?:-([a-g]))?", name):
+            assert not end
+            letters = range(ord(letter), ord(last or letter) + 1) if letter else ()
+            tripod |= {f"{first}{chr(one)}" for one in letters} or {first}
+        for first, last in re.findall(r"(\d+)(?:-(\d+))?", row[0]):
+            claim |= set(range(int(first), int(last or first) + 1))
+
+    assert tripod == set(TRIPOD_AI.split())
+    assert claim == set(range(1, 45))
+
+
+def _checked(study: Study) -> list[tuple[str, list[str]]]:
+    (start,) = (n for n, (_, row) in enumerate(rows_of(study.page)) if row[1:2] == ["Title"])
+    return [(name, row) for name, row in rows_of(study.page)[start:] if len(row) == 3]

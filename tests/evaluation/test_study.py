@@ -58,6 +58,16 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, name: str) -> None:
         read_runs([run], manifest.hips)
 
 
+def test_a_folder_of_runs_is_refused_and_a_run_in_it_named(tmp_path: Path) -> None:
+    manifest = Manifest(tuple(hips_of(NO_IMAGE, "ct", "test", 2, 2)))
+    write_scores(tmp_path / "runs" / "model-3", manifest, [0.5] * 4)
+
+    with pytest.raises(MissingFileError, match="runs: no .* in it; .* such as runs/model-3"):
+        read_runs([tmp_path / "runs"], manifest.hips)
+    with pytest.raises(MissingFileError, match="none: no such folder"):
+        read_runs([tmp_path / "none"], manifest.hips)
+
+
 @pytest.mark.parametrize("field", ["partition", "label", "subject"])
 def test_predictions_of_another_manifest_are_refused(tmp_path: Path, field: str) -> None:
     manifest = Manifest(tuple(hips_of(NO_IMAGE, "ct", "test", 2, 2)))

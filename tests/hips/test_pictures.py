@@ -174,7 +174,8 @@ class TestSize:
     def test_a_picture_needs_its_pixel_size(self, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_bytes(encode_png(GREY))
 
-        for size, remedy in ((None, r'pass pixel_mm=, or "file"'), ("file", "pass pixel_mm=")):
+        either = 'pass pixel_mm= with its size, or pixel_mm="file"'
+        for size, remedy in ((None, either), ("file", "pass pixel_mm=")):
             with pytest.raises(ReadError, match=rf"a\.png: its pixel size is unknown; {remedy}"):
                 read_xray(tmp_path / "a.png", pixel_mm=size)
 

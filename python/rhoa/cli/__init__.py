@@ -182,7 +182,7 @@ class Grammar(argparse.ArgumentParser):
         if found := re.match(r"(?:argument [^:]+: )?invalid choice: '(.*?)' \(", message):
             choices = re.findall(r"'([^']+)'", message)[1:]
             message = (
-                f"{found[0][:-2]}{_suggestion(found[1], choices)}; one of {', '.join(choices)}"
+                f"{found[0][:-2]}{_suggestion(found[1], choices)} (one of {', '.join(choices)})"
             )
         elif found := re.match(r"unrecognized arguments: (\S+)", message):
             known = [word for action in self._actions for word in action.option_strings]

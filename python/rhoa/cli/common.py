@@ -58,14 +58,20 @@ def in_words_of_shell(error: object, options: Namespace) -> str:
     >>> options = Namespace(accept="", pixel_mm=None)
     >>> in_words_of_shell('pass accept="colour", or pixel_mm=; side="left".', options)
     'pass --accept colour, or --pixel-mm; side="left".'
+    >>> in_words_of_shell("read_ct needs more than pixel_mm = 2.", options)
+    'rhoa needs more than --pixel-mm 2.'
     """
 
     def option(found: re.Match[str]) -> str:
-        name, value = found.groups(default="")
-        words = f"--{name.replace('_', '-')} {value}".rstrip()
+        name, text, number = found.groups(default="")
+        words = f"--{name.replace('_', '-')} {text}{number}".rstrip()
         return words if hasattr(options, name) else found[0]
 
-    return re.sub(r'\b([a-z_]+)=(?:"([\w,-]+)")?(?=[\s,;.]|$)', option, str(error))
+    words = re.sub(
+        r'\b([a-z_]+) ?= ?(?:"([\w,-]+)"|True|([0-9]+))?(?=[\s,;.]|$)', option, str(error)
+    )
+    words = re.sub(r"\bread_(ct|xray) (?=needs|reads)", "rhoa ", words)
+    return words.replace("rhoa.train", "`rhoa train`").replace(" in the shell", "")
 
 
 def write_table(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

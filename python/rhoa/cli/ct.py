@@ -6,6 +6,7 @@ import dataclasses
 import shlex
 import sys
 import textwrap
+from argparse import Namespace
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from rhoa.cli.batch import (
     wants_review,
     write_review,
 )
-from rhoa.cli.common import VerbResult, bar
+from rhoa.cli.common import VerbResult, bar, in_words_of_shell
 from rhoa.cli.options import (
     accept_option,
     folder_options,
@@ -58,7 +59,6 @@ from rhoa.tables import TABLES
 
 if TYPE_CHECKING:
     import argparse
-    from argparse import Namespace
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from rhoa import Radiograph, Volume
@@ -572,6 +572,15 @@ def inspect(options: Namespace) -> VerbResult:
 
     options.scan = _one_or_list(options.scan)
     series = list_series(options.scan, repair=options.repair, join=options.join, progress=bar())
+    ctap_options = Namespace(**vars(options), accept=None, series=None)
+    series = [
+        dataclasses.replace(
+            summary,
+            reason=in_words_of_shell(summary.reason, ctap_options),
+            warnings=tuple(in_words_of_shell(text, ctap_options) for text in summary.warnings),
+        )
+        for summary in series
+    ]
     rows = [dataclasses.asdict(summary) for summary in series]
     lines = ["", *(line for summary in series for line in _remarks(summary))]
     lines += [""] * (len(lines) > 1) + [_next_step(series, options.scan)]

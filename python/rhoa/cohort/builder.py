@@ -335,11 +335,15 @@ def build(
     done = [(s, one) for s, one in zip(scans, outcomes, strict=True) if not one.failure]
     hips = [hip for scan, one in done for hip in _placed(scan, one, out)]
     _report_rejected(scans, outcomes, out)
-    for text in dict.fromkeys(text for _, one in done for text in one.record["warnings"]):
-        warn_user(text)
+    warned: dict[str, list[str]] = {}
+    for scan, one in done:
+        for text in one.record["warnings"]:
+            warned.setdefault(text, []).append(scan.where)
+    for text, (first, *more) in warned.items():
+        warn_user(f"{first}{f' and {len(more)} more scans' * bool(more)}: {text}")
     if not hips:
-        first = _said(scans[0], outcomes[0].failure)
-        raise ManifestError(f"{scans_csv.name}: every scan failed; the first: {first}")
+        reason = _said(scans[0], outcomes[0].failure)
+        raise ManifestError(f"{scans_csv.name}: every scan failed; the first: {reason}")
     manifest = Manifest(tuple(hips))
     manifest.write(out / "manifest.csv")
     return manifest

@@ -50,6 +50,7 @@ from rhoa.reading.series_index import (
     choose,
     describe_choice,
     find,
+    in_several_folders,
     note_left_out,
     summarise,
     syntax_names,
@@ -558,7 +559,10 @@ def plan_series(
         findings.warnings.append(
             f"slices with {chosen.joined} series UIDs form one even stack: they were joined."
         )
-    ordered = sort_slices(chosen, repairs)
+    try:
+        ordered = sort_slices(chosen, repairs)
+    except GeometryError as error:
+        raise GeometryError(f"{error}{in_several_folders([chosen])}") from None
     left_out = note_left_out(chosen.headers, findings)
     of_it = [one for one in found.series if one.uid == chosen.uid and one is not chosen]
     beside = [one for one in of_it if chosen.part and not one.headers[0].frame]
@@ -571,8 +575,8 @@ def plan_series(
         )
     if found.other_volumes:
         findings.warnings.append(
-            f"{listed(found.other_volumes, most=_MOST_NAMED)} beside the DICOM files: a volume of "
-            "its own, which is read by its own name."
+            f"{listed(found.other_volumes, most=_MOST_NAMED)} beside the DICOM files: not read; "
+            "pass a volume file by its own name to read it."
         )
     headers = checked(ordered.headers, findings, accepted)
     return SeriesPlan(found, chosen, ordered, headers, left_out, repairs, series == AUTO)

@@ -259,8 +259,8 @@ def can_be_joined(series: Sequence[ImageSeries]) -> str:
     if whole is None or whole.joined < 2:
         return ""
     return (
-        f" The slices of {whole.joined} series form one even stack: pass join=True (--join in the "
-        "shell), or the list of their files, to read it."
+        f" The slices of {whole.joined} series form one even stack: pass join=True, or "
+        "the list of their files, to read it."
     )
 
 
@@ -491,7 +491,8 @@ def summarise(
         if (words := re.fullmatch(r"DICOM without an image \((.*)\)", reason))
     ]
     others += [
-        ("-", f"{name}: a volume of its own, read by its name", 1) for name in found.other_volumes
+        ("-", f"{name}: a volume file, which is read by its own name", 1)
+        for name in found.other_volumes
     ]
     return rows + [
         replace(
@@ -536,7 +537,7 @@ def _best(candidates: list[ImageSeries], repairs: Collection[str], *, auto: bool
         raise AmbiguousSeriesError(
             f"{len(candidates)} CT volumes in the given files; read_ct reads one; pass series= "
             'with an index, the start or end of a UID, or "auto" '
-            f"({AUTO_RULE}).{can_be_joined(candidates)}{_several_scans(candidates)}"
+            f"({AUTO_RULE}).{can_be_joined(candidates)}{in_several_folders(candidates)}"
             f"\n{_table(candidates, repairs)}"
         )
     pelvis_mm, ranks = {}, dict[tuple[float, ...], list[ImageSeries]]()
@@ -654,14 +655,20 @@ def folders_of(series: Sequence[ImageSeries]) -> list[str]:
     return [printable(os.path.relpath(place, top), most=60) for place in places]
 
 
-def _several_scans(candidates: Sequence[ImageSeries]) -> str:
-    """What a message says where every volume is in a folder of its own."""
-    folders = {(*Path(name).parts, ".")[0] for name in folders_of(candidates)}
-    if not 2 <= len(folders) <= len({one.uid for one in candidates}) or "." in folders:
+def in_several_folders(candidates: Sequence[ImageSeries]) -> str:
+    """What a message says where each volume, or each part of one, lies in a folder of its own."""
+    places = folders_of(
+        [replace(one, headers=(h,)) for one in candidates for h in one.headers]
+        if len(candidates) == 1
+        else candidates
+    )
+    folders = {(*Path(name).parts, ".")[0] for name in places}
+    own = len(candidates) == 1 or len(folders) <= len({one.uid for one in candidates})
+    if len(folders) < 2 or not own or "." in folders:
         return ""
     return (
-        f" They lie in {len(folders)} folders ({listed(sorted(folders), most=3)}): if each is a "
-        "scan of its own, pass one of them, or --each in the shell."
+        f" The files lie in {len(folders)} folders ({listed(sorted(folders), most=3)}): if each is "
+        "a scan of its own, pass one of them, or --each in the shell."
     )
 
 

@@ -137,7 +137,7 @@ def read_runs(folders: Iterable[str | PathLike[str]], hips: Sequence[Hip]) -> li
 
 
 def _read_recipe(folder: Path) -> dict[str, Any]:
-    path = _require_file(folder / "recipe.json")
+    path = file_of_run(folder, "recipe.json")
     recipe = _read_json(path)
     if not {"name", "sources"} <= recipe.keys():
         raise ManifestError(f"{_where(path)}: no recipe; pass folders written by rhoa.train.")
@@ -169,7 +169,7 @@ def _read_history(folder: Path) -> dict[str, NDArray[np.float64]]:
 
 def _read_sets(folder: Path, hips: Sequence[Hip]) -> dict[tuple[str, str], Scores]:
     """Scores by (source, partition), in the manifest's order of hips."""
-    path = _require_file(folder / "predictions.csv")
+    path = file_of_run(folder, "predictions.csv")
     sealed = _read_json(folder / "run.json").get("files_sha256")
     if isinstance(sealed, dict) and sealed.get(path.name) not in {None, sha256_of(path)}:
         raise ManifestError(
@@ -252,16 +252,26 @@ def _key(hip: Hip) -> HipKey:
 
 def _read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     try:
-        return [row for _, row in read_rows(_require_file(path), columns)]
+        return [row for _, row in read_rows(file_of_run(path.parent, path.name), columns)]
     except ManifestError as error:
         raise ManifestError(f"{path.parent.name}/{error}") from None
 
 
-def _require_file(path: Path) -> Path:
+def file_of_run(folder: Path, name: str) -> Path:
+    """A file that every folder of a finished run has.
+
+    Raises
+    ------
+    MissingFileError
+        If there is none; the message names runs in the folder, where it holds some.
+    """
+    path = folder / name
     if not path.is_file():
-        raise MissingFileError(
-            f"{path.parent.name}: no {path.name} in it; pass folders written by rhoa.train."
-        )
+        runs = [*folder.glob(f"*/{name}"), *folder.glob(f"*/*/{name}")]
+        inside = sorted(run.parent.relative_to(folder.parent).as_posix() for run in runs)
+        found = f"no {name} in it" if folder.is_dir() else "no such folder"
+        such = f", such as {inside[0]}" if inside else ""
+        raise MissingFileError(f"{folder.name}: {found}; pass folders written by rhoa.train{such}.")
     return path
 
 

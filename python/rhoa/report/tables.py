@@ -695,7 +695,8 @@ def _versions(metrics: Numbers) -> ReportTable:
 
 # What reporting guidelines ask for: filled where the run knows it, and open where it does not.
 #
-# Numbers are those of TRIPOD+AI (Collins et al. 2024) and of CLAIM (Tejani et al. 2024).
+# Numbers are those of TRIPOD+AI (Collins et al. 2024, doi 10.1136/bmj-2023-078378) and of the 2024
+# update of CLAIM (Tejani et al. 2024, doi 10.1148/ryai.240300).
 
 OPEN = ""
 ASKED = "What TRIPOD+AI (2024) and CLAIM (2024) ask for, filled in where this run knows it"
@@ -743,8 +744,10 @@ def checklist(metrics: Numbers, numbers: Mapping[str, int]) -> list[tuple[str, s
         for part, count in counts.items()
         if count
     )
-    by = joined(dict.fromkeys(row["by"] for row in metrics["subgroups"]))
-    fair = where([f"results by {by}"] if by else [], "subgroups")
+    by = dict.fromkeys(row["by"] for row in metrics["subgroups"])
+    fair = where([f"results by {joined(by)}"] if by else [], "subgroups")
+    clusters = joined(name for name in ("site", "scanner") if name in by)
+    clustered = where([f"results by {clusters}"] if clusters else [], "subgroups")
     updated = where(["temperature, slope and intercept fitted on validation hips"], "tuned")
     updated = updated if see("tuned") else "none" * bool(models)
     described = ("site", "scanner", "kernel", "year", "slice_thickness_mm")
@@ -768,6 +771,8 @@ def checklist(metrics: Numbers, numbers: Mapping[str, int]) -> list[tuple[str, s
     predictors = "grey levels of one crop of one hip; nothing else is used"
     readers = where((row["reader"] for row in metrics["readers"]["rows"]), "readers")
     demography = where([sets], "cohort", "participants")
+    maps = metrics["occlusions"]
+    explained = f"occlusion maps of {len(maps)} test hips, not validated" if maps else OPEN
     return [
         ("1", "1", "Title", OPEN),
         ("2", "2", "Abstract", OPEN),
@@ -776,18 +781,18 @@ def checklist(metrics: Numbers, numbers: Mapping[str, int]) -> list[tuple[str, s
         ("3c", "", "Known health inequalities", OPEN),
         ("4", "4-6", "Objectives, design", OPEN),
         ("5a", "7, 13", "Sources of data; scanners and protocols", sources),
-        ("5b", "7", "Dates of the data", OPEN),
+        ("5b", "7, 8", "Dates of the data", OPEN),
         ("6a-c", "7, 8", "Setting, eligibility, treatments", OPEN),
         ("7", "9, 10", "Preparation of images", f"{claims['crops']}; grey levels 0 to 255{size}"),
         ("8a", "14, 15", "Outcome", f"{claims['outcome']}; {claims['kl1']}"),
         ("8b, 8c", "16-18", "Who graded, blinded to what; agreement", OPEN),
-        ("9a, 9b", "9", "Predictors", predictors),
+        ("9a, 9b", "22", "Predictors", predictors),
         ("9c", "", "Who measured predictors", OPEN),
         ("10", "21", "Sample size", f"{sets}; not planned beforehand as far as the run knows"),
         ("11", "12", "Missing data", missing),
         ("12a", "19, 20", "Partitions; no person in two", _separation(metrics)),
         ("12b, 12c", "22, 24-27", "Model, training, tuning", _training(metrics)),
-        ("12d", "30", "Heterogeneity between clusters", fair),
+        ("12d", "30", "Heterogeneity between hospitals, scanners", clustered),
         ("12e", "28, 29", "Measures of performance", measures),
         ("12f", "", "Updating of the model", updated),
         (
@@ -796,9 +801,9 @@ def checklist(metrics: Numbers, numbers: Mapping[str, int]) -> list[tuple[str, s
             "How predictions are made",
             f"rhoa.load_model; {libraries}" * bool(libraries),
         ),
-        ("13", "25", "Class imbalance", imbalance),
+        ("13", "19, 38", "Class imbalance", imbalance),
         ("14", "", "Fairness", fair),
-        ("15", "", "Output and threshold", output),
+        ("15", "22", "Output and threshold", output),
         ("16", "32, 33", "Training against evaluation data", evaluated),
         ("17", "11", "Ethical approval, consent, de-identification", OPEN),
         ("18a-d", "34, 42, 44", "Funding, conflicts, protocol, registration", OPEN),
@@ -811,7 +816,9 @@ def checklist(metrics: Numbers, numbers: Mapping[str, int]) -> list[tuple[str, s
         ("23a", "37, 38", "Performance with intervals", see("results-xray", "results-ct")),
         ("23a", "39", "Failure analysis", f"test hips called wrong: {failures}" * bool(failures)),
         ("23a", "18", "Readers beside the model", readers),
-        ("23b", "30", "Performance in subgroups", subgroups),
+        ("23a", "37", "Performance in subgroups", subgroups),
+        ("23b", "30", "Performance by hospital, scanner", clustered),
+        ("", "31", "Explanation of answers", explained),
         ("24", "", "Results of updating", updated),
         ("25", "41", "Interpretation; the study among others", OPEN),
         ("26", "40", "Limitations that numbers show", _limits(metrics)),

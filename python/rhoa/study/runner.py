@@ -26,7 +26,15 @@ from rhoa.evaluation.intervals import Estimate
 from rhoa.evaluation.metrics import finite
 from rhoa.files import atomic_write, csv_text, listed
 from rhoa.hips.crop_files import read_crop
-from rhoa.report.collect import AREAS, FIGURES, FOLD, FOLD_THRESHOLD, SOURCES, read_runs
+from rhoa.report.collect import (
+    AREAS,
+    FIGURES,
+    FOLD,
+    FOLD_THRESHOLD,
+    SOURCES,
+    file_of_run,
+    read_runs,
+)
 from rhoa.report.write import explained, write_study_report
 from rhoa.tables import read_rows
 
@@ -501,7 +509,7 @@ def evaluate_external(
         folder = out / "external" / run.name
         folder.mkdir(parents=True, exist_ok=True)
         for file in (*COPIED, "model.json"):
-            atomic_write(folder / file, _require_file(run / file).read_bytes())
+            atomic_write(folder / file, file_of_run(run, file).read_bytes())
         record = {k: v for k, v in _json_of(run / "run.json").items() if k != "files_sha256"}
         atomic_write(folder / "run.json", json.dumps(record, indent=2) + "\n")
         atomic_write(folder / PREDICTIONS, predictions_table(graded, model.draws(crops, views=1)))
@@ -571,15 +579,7 @@ def _require_apart(run: Path, trained: Sequence[Hip], tested: Manifest) -> None:
 
 
 def _predictions_of(run: Path) -> Path:
-    return _require_file(run / PREDICTIONS)
-
-
-def _require_file(path: Path) -> Path:
-    if not path.is_file():
-        raise MissingFileError(
-            f"{path.parent.name}: no {path.name} in it; pass folders written by rhoa.train."
-        )
-    return path
+    return file_of_run(run, PREDICTIONS)
 
 
 def _json_of(path: Path) -> dict[str, Any]:

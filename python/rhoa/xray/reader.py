@@ -343,7 +343,9 @@ def read_xray(
     for message in findings.warnings:
         warn_user(message)
     if size is None:
-        remedy = "pass pixel_mm=" + (', or "file" to trust its resolution' if kind else "")
+        remedy = "pass pixel_mm=" + (
+            ' with its size, or pixel_mm="file" to trust its resolution' if kind else ""
+        )
         raise ReadError(f"{shown(path)}: its pixel size is unknown; {remedy}.")
     facts |= {"hip": "" if hips.shows == "both" else hips.shows, "hip_from": hips.source}
     facts |= {"accepted": sorted(overruled), "content_px": list(inner)}
