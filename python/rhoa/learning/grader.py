@@ -15,6 +15,7 @@ from rhoa.errors import ParameterError, WeightsError, require_count
 from rhoa.files import printable, read_card, shown
 from rhoa.learning.preprocessing import (
     draw_changes,
+    normalisation_of,
     prepare,
     preprocessing,
     require_grey,
@@ -428,8 +429,10 @@ def read_model_card(folder: Path) -> dict[str, Any]:
             f"{printable(card['architecture'], most=40)!r}, image_size "
             f"{printable(str(size), most=20)}, xray_size {printable(str(xray_size), most=20)}."
         )
-    applied = preprocessing(image_size=size, xray_size=xray_size)
-    if card.get("preprocessing", applied) != applied:
+    stated = card.get("preprocessing")
+    normalisation = normalisation_of(stated)
+    applied = preprocessing(image_size=size, xray_size=xray_size, normalisation=normalisation)
+    if stated not in (None, applied):
         raise WeightsError(f"{where}: its preprocessing is not the one that rhoa applies.")
     outputs = card.get("outputs", len(CLASSES))
     if not (type(outputs) is int and outputs in OUTPUTS):
