@@ -359,6 +359,8 @@ def hips(options: Namespace) -> VerbResult:
         return _of_table(options)
     if options.describe:
         raise ParameterError("--describe fills columns of a table of scans: pass scans.csv.")
+    if options.variants:
+        raise ParameterError("--variants go into a manifest, of a table of scans: pass scans.csv.")
     asked = PoseRequest.of(options.pose or AUTO, options.tilt_offset, options.accept)
     if options.each:
         refuse_landmarks(asked)
@@ -446,6 +448,7 @@ def _of_table(options: Namespace) -> VerbResult:
         options.out,
         pseudonyms=pseudonyms,
         describe=options.describe,
+        variants=options.variants,
         pool=pool,
         progress=bar(),
     )
@@ -675,6 +678,13 @@ def add_hips(verb: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with scans.csv: the manifest gets scanner, kernel, slice_thickness_mm, year, sex and "
         "age (in bands of ten years) from the DICOM header, where the table says nothing",
+    )
+    verb.add_argument(
+        "--variants",
+        action="store_true",
+        help="with scans.csv: crop each hip of a CT five more times (window of bone, attenuation, "
+        "depth of the hips, tilted 5 deg either way), for training alone to see (rhoa train --set "
+        "appearance.variants=0.5)",
     )
     review_options(verb, "the scan's geometry gives")
     scan_options(verb, default=" (default: auto)")

@@ -21,7 +21,7 @@ from rhoa.cohort.partition import (
     split,
 )
 from rhoa.errors import ManifestError, require_count, warn_user
-from rhoa.files import atomic_write, csv_text, listed
+from rhoa.files import atomic_write, csv_text, listed, shown
 from rhoa.tables import plain_name, read_rows, side_in_table, whole
 
 if TYPE_CHECKING:
@@ -517,9 +517,21 @@ def variants_of(hip: Hip) -> list[Path]:
     """The files of the hip's variants, whose names its column ``variants`` has with blanks between.
 
     `rhoa.cohort.build` keeps them in a folder of that name beside the crop.
+
+    Raises
+    ------
+    ManifestError
+        If one does not exist.
     """
     names = hip.value(VARIANTS).split()
-    return [hip.crop.parent / VARIANTS / f"{hip.crop.stem}_{name}.png" for name in names]
+    files = [hip.crop.parent / VARIANTS / f"{hip.crop.stem}_{name}.png" for name in names]
+    for file in files:
+        if not file.is_file():
+            raise ManifestError(
+                f"{shown(file)}: no such variant; make it again (rhoa hips --variants), or take it "
+                "out of the column variants of the manifest."
+            )
+    return files
 
 
 def exclusion_of(text: str, where: str) -> Exclusion | None:

@@ -50,7 +50,7 @@ from rhoa.xray.preparation import prepare
 from rhoa.xray.refusals import accepted, require_known, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -72,6 +72,20 @@ PLACE = frozenset({"not_found", "box_outside_image", "low_confidence"})
 NOT_USED = "the CT-AP is as scanned, and no hip is cropped: {}."
 UNPOSED = frozenset({"depth", "pixel_mm", "method", "order"})
 """Options of a projection that are measured in the AP frame."""
+
+VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "bone": {"window": (100.0, 1500.0)},
+        "attenuation": {"transform": "attenuation"},
+        "joint": {"depth": "hip"},
+        "tilted-forward": {"tilt_offset_deg": 5.0},
+        "tilted-back": {"tilt_offset_deg": -5.0},
+    }
+)
+"""How else a CT's hip may look, by name: options of `rhoa.ctap`, and a tilt from the image's own.
+
+One thing at a time: other HU, attenuation instead of HU, the depth of the hips alone, other tilts.
+"""
 
 PoseOption = Literal["auto", "standing"] | Landmarks | Alignment
 
@@ -226,6 +240,21 @@ class ExtractedHips:
         remaining = {side: hip for side, hip in self.hips.items() if by_side.get(side) != "removed"}
         moved = {side: box for side, box in boxes.items() if side in by_side}
         return replace(self, hips=remaining, changes=tuple(changes)).with_boxes(moved)
+
+    def variants(self, volume: Volume) -> Iterator[tuple[str, Radiograph, dict[Side, Box]]]:
+        """`VARIANTS` of the CT-AP of this ``volume``: name, image, boxes of the usable hips.
+
+        `rhoa.cohort.build` crops them; models may be shown them in training, and never else.
+        """
+        usable = [side for side, hip in self.hips.items() if hip.usable]
+        if self.alignment is None or not usable:
+            return
+        for name, options in VARIANTS.items():
+            projected = dict(options)
+            offset_deg = projected.pop("tilt_offset_deg", 0.0)
+            pose = tilted(self.alignment, offset_deg) if offset_deg else self.alignment
+            image = ctap(volume, pose=pose, **projected)
+            yield name, image, {side: box_of_joint(image, self.joints[side]) for side in usable}
 
     def save(self, folder: str | PathLike[str]) -> list[Path]:
         """Write image, pose, boxes and crops into a folder, and return the files.

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from rhoa._core import __version__
-from rhoa.cohort.manifest import describing, sha256_of
+from rhoa.cohort.manifest import describing, sha256_of, variants_of
 from rhoa.errors import ManifestError, WeightsError, WriteError, require_extra, warn_user
 from rhoa.files import atomic_write, csv_text, printable, replacing, writing
 from rhoa.learning.recipe import RESNET18
@@ -69,6 +69,10 @@ def run_record(
     if recipe.target == "kl":
         crowe = json.dumps([crowe_of(hip) for hip in hips])
         also["crowe_sha256"] = hashlib.sha256(crowe.encode()).hexdigest()
+    if recipe.appearance.variants:
+        files = [one for hip in hips if hip.partition == "train" for one in variants_of(hip)]
+        variants = json.dumps([sha256_of(file) for file in files])
+        also["variants_sha256"] = hashlib.sha256(variants.encode()).hexdigest()
     libraries = _LIBRARIES if recipe.backbone == RESNET18 else (*_LIBRARIES, "timm")
     return {
         "recipe": recipe.as_dict(),
@@ -140,6 +144,7 @@ _NAMES = {
     "manifest_sha256": "the hips of the manifest",
     "crowe_sha256": "the hips of the manifest",
     "split_sha256": "the partitions",
+    "variants_sha256": "the variants of its crops",
     "weights_sha256": "the first weights",
     "hips": "the hips of the manifest",
 }

@@ -601,6 +601,11 @@ def _appearance_tables(
     shown = [
         replace(hip, image=file) for (_, hip), own in zip(hips, files, strict=True) for file in own
     ]
+    if recipe.appearance.variants and not shown:
+        warn_user(
+            f"{recipe.name}: appearance.variants is set, and no training hip has variants; "
+            "rhoa hips scans.csv --variants makes them."
+        )
     variants = read_crops(
         shown, image_size=recipe.image_size, xray_size=recipe.xray_size, accept=stage.accept
     )
