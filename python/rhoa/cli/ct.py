@@ -40,6 +40,7 @@ from rhoa.cli.options import (
 )
 from rhoa.errors import ParameterError, PoseError, require_names, warn_user
 from rhoa.files import atomic_write, json_text, without_nan
+from rhoa.hips.bounding_boxes import SCALINGS
 from rhoa.hips.contact_sheet import (
     SheetEntry,
     Verdict,
@@ -299,6 +300,7 @@ def extracted(
         depth=_depth(options.depth),
         pixel_mm=options.pixel_mm,
         threads=options.threads,
+        scaling=getattr(options, "scaling", "stretched"),
         **style,
     )
     if not found.pose_used and _measured(options):
@@ -448,6 +450,7 @@ def _of_table(options: Namespace) -> VerbResult:
         options.out,
         pseudonyms=pseudonyms,
         describe=options.describe,
+        scaling=options.scaling,
         variants=options.variants,
         pool=pool,
         progress=bar(),
@@ -678,6 +681,13 @@ def add_hips(verb: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with scans.csv: the manifest gets scanner, kernel, slice_thickness_mm, year, sex and "
         "age (in bands of ten years) from the DICOM header, where the table says nothing",
+    )
+    verb.add_argument(
+        "--scaling",
+        choices=SCALINGS,
+        default="stretched",
+        help="of crops of CTs: each stretched from its smallest to its largest value (default), or "
+        "fixed, of X-ray attenuation with the same black and white in every crop",
     )
     verb.add_argument(
         "--variants",

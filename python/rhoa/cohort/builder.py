@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from rhoa.cohort.batch import Outcome, Pool
     from rhoa.cohort.manifest import Source
     from rhoa.cohort.pseudonyms import Pseudonyms
+    from rhoa.hips.bounding_boxes import Scaling
     from rhoa.radiograph import Radiograph
 
 
@@ -84,6 +85,8 @@ class ScanRows:
     """Whether its subject is called by a pseudonym, so that nothing else may name it."""
     shares_visit: bool = False
     """Whether another film of the same visit is listed: then each must be of one hip."""
+    scaling: Scaling = "stretched"
+    """Of crops of a CT, as of `rhoa.hips.extract`."""
     variants: bool = False
     """Whether crops of `rhoa.hips.extraction.VARIANTS` are made, too."""
 
@@ -117,7 +120,8 @@ class ScanRows:
         rows = [{name: row.get(name, "") for name in names} for row in self]
         files = [self.path] if self.landmarks is None else [self.path, self.landmarks]
         source = f"{self.source}_{self.value('side')}" if self.shares_visit else self.source
-        asked = [__version__, rows, *([VARIANTS] if self.variants else [])]
+        options = [VARIANTS] * self.variants + [self.scaling] * (self.scaling != "stretched")
+        asked = [__version__, rows, *options]
         return Case(f"{source}-{self.name}", self, key_of(asked, *files))
 
     def __iter__(self) -> Iterator[dict[str, str]]:
@@ -266,6 +270,7 @@ def build(
     *,
     pseudonyms: Pseudonyms | None = None,
     describe: bool = False,
+    scaling: Scaling = "stretched",
     variants: bool = False,
     pool: Pool | None = None,
     progress: Callable[[int, int, str], None] | None = None,
@@ -302,6 +307,8 @@ def build(
     describe
         Whether what describes a scan is taken from its DICOM header where the table says nothing:
         scanner, kernel, slice thickness, year of the study, sex, and age in a band of ten years.
+    scaling
+        Of crops of CTs, as of `rhoa.hips.extract`.
     variants
         Whether each hip of a CT is also cropped as `rhoa.hips.extraction.VARIANTS` say (other HU,
         attenuation, depth, tilt), into ``crops/ct/variants/NAME_SIDE_VARIANT.png``; the manifest's
@@ -328,8 +335,10 @@ def build(
         described = _described(scan.path)
         for row in scan:
             row.update({name: text for name, text in described.items() if not row.get(name)})
-    if variants:
-        scans = [replace(scan, variants=scan.source == "ct") for scan in scans]
+    scans = [
+        replace(scan, scaling=scaling, variants=variants) if scan.source == "ct" else scan
+        for scan in scans
+    ]
     cases = [scan.case() for scan in scans]
     _forget_lost(cases, out)
 
@@ -365,6 +374,7 @@ def _crop_scan(scan: ScanRows, folder: Path) -> dict[str, Any]:
                 pose="auto" if landmarks is None else landmarks,
                 sides=[cast("Side", row["side"]) for row in scan],
                 accept={cast("Side", row["side"]): row.get("accept", "") for row in scan},
+                scaling=scan.scaling,
             )
             image = found.image
             for name in ("ct-ap.png", "ct-ap.npz"):

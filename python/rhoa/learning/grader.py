@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from rhoa.errors import ParameterError, WeightsError, require_count
 from rhoa.files import printable, read_card, shown
+from rhoa.hips.bounding_boxes import SCALING, SCALINGS
 from rhoa.learning.preprocessing import (
     draw_changes,
     normalisation_of,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
+
+    from rhoa.hips.bounding_boxes import Scaling
 
     Levels = NDArray[np.uint8]
     Probabilities = NDArray[np.float64]
@@ -192,6 +195,23 @@ class Grader(ABC):
             )
         mean: Probabilities = found.mean(axis=0)
         return mean
+
+    @property
+    def ct_scaling(self) -> Scaling:
+        """How CT-APs were scaled to the crops of the models' training, see `rhoa.hips.extract`.
+
+        Raises
+        ------
+        ParameterError
+            If the models differ.
+        """
+        known = {member.card[SCALING] for member in self.members if member.card.get(SCALING)}
+        if len(known) > 1:
+            raise ParameterError(
+                "the models were trained on CT-AP crops of both scalings, stretched and fixed; let "
+                "those of one scaling grade together."
+            )
+        return cast("Scaling", next(iter(known), SCALINGS[0]))
 
     def abstention_threshold(self, share: float) -> float:
         """The entropy above which at most ``share`` of the validation hips lie, in nats.
@@ -440,6 +460,8 @@ def read_model_card(folder: Path) -> dict[str, Any]:
             f"{where}: outputs must be one of {', '.join(map(str, OUTPUTS))}; got "
             f"{printable(str(outputs), most=20)}."
         )
+    if card.get(SCALING) not in (None, *SCALINGS):
+        raise WeightsError(f"{where}: {SCALING} must be one of {', '.join(SCALINGS)}.")
     if VALIDATION in card:
         _validated_probabilities(card, where)
     return card

@@ -18,6 +18,8 @@ from rhoa._core import __version__
 from rhoa.cohort.manifest import describing, sha256_of, variants_of
 from rhoa.errors import ManifestError, WeightsError, WriteError, require_extra, warn_user
 from rhoa.files import atomic_write, csv_text, printable, replacing, writing
+from rhoa.hips.bounding_boxes import SCALING, SCALINGS
+from rhoa.hips.crop_files import crop_label
 from rhoa.learning.recipe import RESNET18
 from rhoa.tables import plain_name, whole
 
@@ -65,7 +67,15 @@ def run_record(
         labels = counts.setdefault(str(hip.partition), {}).setdefault(hip.source, {})
         name = "KL 1" if hip.label is None else str(hip.label)
         labels[name] = labels.get(name, 0) + 1
-    also = {}
+    also: dict[str, Any] = {}
+    labels = [crop_label(hip.crop) for hip in hips if hip.source == "ct"]
+    if scalings := {label.get(SCALING, SCALINGS[0]) for label in labels}:
+        if len(scalings) > 1:
+            raise ManifestError(
+                "the manifest has CT-AP crops of both scalings, stretched and fixed; make all of "
+                "them with one (rhoa hips scans.csv --scaling)."
+            )
+        also[SCALING] = next(iter(scalings))
     if recipe.target == "kl":
         crowe = json.dumps([crowe_of(hip) for hip in hips])
         also["crowe_sha256"] = hashlib.sha256(crowe.encode()).hexdigest()

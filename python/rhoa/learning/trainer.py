@@ -27,6 +27,7 @@ from rhoa.errors import (
     warn_user,
 )
 from rhoa.files import atomic_write, listed, locked, writing
+from rhoa.hips.bounding_boxes import SCALING
 from rhoa.hips.crop_files import CROP_REFUSALS
 from rhoa.learning.data import (
     AppearanceTables,
@@ -372,6 +373,7 @@ def finish(
         shutil.rmtree(folder / name, ignore_errors=True)
     notes = {
         "pretrained": record["weights"],
+        SCALING: record.get(SCALING),
         "trained_hips": len(setup.train_set.lines),
         "iterations": state.iteration,
         "best_iteration": None if state.best is None else state.best.iteration,
