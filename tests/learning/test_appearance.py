@@ -33,7 +33,7 @@ def restyled(
     """Each of ``images``, which are training hips of these sources, by its own draws."""
     import torch
 
-    from rhoa.learning.data import AppearanceTables, mean_histogram, restyle
+    from rhoa.learning.data import AppearanceTables, Batch, mean_histogram, restyle
 
     source = torch.tensor(is_ct)
     tables = AppearanceTables(
@@ -42,8 +42,8 @@ def restyled(
         torch.empty(0),
         torch.zeros((len(images), 2), dtype=torch.long),
     )
-    members = torch.arange(len(images))
-    return restyle(images, members, torch.tensor(draws), tables, appearance)
+    batch = Batch(torch.arange(len(images)), torch.empty(0), torch.tensor(draws))
+    return restyle(images, batch, tables, appearance)
 
 
 def contrast(image: np.ndarray, per_mm: float) -> float:
@@ -199,7 +199,7 @@ class TestVariants:
     def test_hips_are_seen_as_any_of_their_own_and_those_without_as_they_are(self) -> None:
         import torch
 
-        from rhoa.learning.data import AppearanceTables, restyle
+        from rhoa.learning.data import AppearanceTables, Batch, restyle
 
         images = torch.tensor([1, 2, 3], dtype=torch.uint8).view(3, 1, 1)
         tables = AppearanceTables(
@@ -211,7 +211,8 @@ class TestVariants:
         draws = torch.rand((3000, 6), generator=torch.Generator().manual_seed(1))
         members = torch.arange(3000) % 3
 
-        found = restyle(images, members, draws, tables, Appearance(variants=0.5))
+        batch = Batch(members, torch.empty(0), draws)
+        found = restyle(images, batch, tables, Appearance(variants=0.5))
 
         seen = (found[:, 0, 0] * 255).round().long()
         assert [sorted(set(seen[n::3].tolist())) for n in range(3)] == [

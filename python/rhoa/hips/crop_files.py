@@ -1,8 +1,9 @@
 """Crops of hips as picture files: what rhoa writes beside the pixels, and what it refuses to read.
 
 A crop that rhoa writes says in text fields of its PNG that it is one (``kind``), of what
-(``source``), of which ``side``, whether it is ``mirrored``, its ``pixel_mm`` where that is known, and
-its ``crop_scaling`` where that is not "stretched". Other pictures of rhoa say what they are, too (`rhoa.raster.picture_label`).
+(``source``), of which ``side``, whether it is ``mirrored``, its ``pixel_mm`` where that is known,
+and its ``crop_scaling`` where that is ``fixed``. Other pictures of rhoa say what they are, too
+(`rhoa.raster.picture_label`).
 """
 
 from __future__ import annotations

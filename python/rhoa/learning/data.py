@@ -84,11 +84,7 @@ def augment(
     generator: torch.Generator,
     enlarged: Tensor | None = None,
 ) -> Tensor:
-    """Float ``images`` ``(n, rows, columns)``, each turned, shifted and scaled by its own draw.
-
-    All of it is one bilinear resampling; what enters from outside the picture is black (0). Shifts
-    are in pixels of the images, or of crops that were ``enlarged`` ``(n,)`` times to these images.
-    """
+    """Float ``images`` ``(n, rows, columns)``, each changed by its own draw, see `warp`."""
     if augmentation.changes_nothing:
         return images
     return warp(images, draw(augmentation, len(images), generator), enlarged)
@@ -107,8 +103,9 @@ def draw(augmentation: Augmentation, count: int, generator: torch.Generator) -> 
 def warp(images: Tensor, changes: Tensor, enlarged: Tensor | None = None) -> Tensor:
     """``images`` ``(n, rows, columns)`` scaled and turned about their centre, then shifted.
 
-    A row of ``changes`` is (angle in degrees, anticlockwise as seen; pixels down; across; scale);
-    pixels are those of crops that were ``enlarged`` ``(n,)`` times, where that is given.
+    All of it is one bilinear resampling; what enters from outside is black (0). A row of
+    ``changes`` is (angle in degrees, anticlockwise as seen; pixels down; across; scale); pixels are
+    those of crops that were ``enlarged`` ``(n,)`` times, where that is given.
     """
     rows, columns = images.shape[1:]
     angle, down, across, scale = changes.to(images.device).unbind(1)
@@ -132,7 +129,7 @@ def warp(images: Tensor, changes: Tensor, enlarged: Tensor | None = None) -> Ten
 # Random changes of grey levels and sharpness: `rhoa.learning.Appearance`.
 
 APPEARANCE_DRAWS = 6
-"""Of an image: whether it is a variant, and which; whether matched; gamma; pixel size; blur."""
+"""Whether a variant, and which; whether matched; gamma; pixel size; blur."""
 
 
 class AppearanceTables(NamedTuple):
@@ -158,17 +155,10 @@ def mean_histogram(images: Tensor) -> Tensor:
 
 
 def restyle(
-    images: Tensor,
-    members: Tensor,
-    draws: Tensor,
-    tables: AppearanceTables,
-    appearance: Appearance,
+    images: Tensor, batch: Batch, tables: AppearanceTables, appearance: Appearance
 ) -> Tensor:
-    """Levels 0 to 1 of the uint8 training ``images`` numbered ``members`` ``(n,)``, changed anew.
-
-    ``draws`` ``(n, 6)`` are of 0 to 1, see `APPEARANCE_DRAWS`.
-    """
-    place, size = images.device, images.shape[1]
+    """Levels 0 to 1 of the ``batch`` of the uint8 training ``images``, changed by its draws."""
+    place, (members, _, draws) = images.device, batch
     is_ct, (first, count) = tables.is_ct[members], tables.variants_of[members].unbind(1)
     some = images[members.to(place)]
     varied = ((draws[:, 0] < appearance.variants) & (count > 0)).nonzero()[:, 0]
@@ -185,11 +175,9 @@ def restyle(
         powers = (least + (most - least) * draws[:, 3]).exp()
         levels = levels ** powers.to(place)[:, None, None]
     if appearance.xray_pixel_mm[1] > 0 or appearance.blur_mm[1] > 0:
-        (pixel_mm, sigma_mm) = (
-            least + (most - least) * draws[:, column]
-            for column, (least, most) in ((4, appearance.xray_pixel_mm), (5, appearance.blur_mm))
-        )
-        matrices = sharpness(size, torch.where(is_ct, 0, pixel_mm), sigma_mm).to(place)
+        low, high = torch.tensor([appearance.xray_pixel_mm, appearance.blur_mm]).unbind(1)
+        pixel_mm, sigma_mm = (low + (high - low) * draws[:, 4:]).unbind(1)
+        matrices = sharpness(images.shape[1], pixel_mm * ~is_ct, sigma_mm).to(place)
         levels = matrices @ levels @ matrices.mT
     return levels
 
@@ -202,8 +190,7 @@ def matched(images: Tensor, targets: Tensor) -> Tensor:
     """
     flat = images.flatten(1)
     ascending = flat.sort(dim=1).values
-    levels = torch.arange(WHITE + 1, dtype=torch.uint8, device=images.device)
-    every = levels.expand(len(flat), -1).contiguous()
+    every = torch.arange(WHITE + 1, dtype=torch.uint8, device=images.device).repeat(len(flat), 1)
     below, up_to = (torch.searchsorted(ascending, every, right=right) for right in (False, True))
     middle = (below + up_to).double() / (2 * flat.shape[1])
     table = torch.searchsorted(targets, middle).clamp(max=WHITE)
@@ -237,14 +224,11 @@ def sharpness(size: int, pixel_mm: Tensor, sigma_mm: Tensor) -> Tensor:
 
 
 class Batch(NamedTuple):
-    """Numbers of images ``(n,)``; the changes of each ``(n, 4)``, as `warp` takes them.
-
-    And the draws of each ``(n, 6)``, as `restyle` takes them.
-    """
+    """Numbers of images ``(n,)``, and what `warp` and `restyle` take of each."""
 
     members: Tensor
-    changes: Tensor
-    draws: Tensor
+    changes: Tensor  # (n, 4)
+    draws: Tensor  # (n, 6), of 0 to 1
 
     def part(self, rank: int, count: int) -> Batch:
         """The images that process ``rank`` of ``count`` takes."""

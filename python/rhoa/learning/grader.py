@@ -198,18 +198,12 @@ class Grader(ABC):
 
     @property
     def ct_scaling(self) -> Scaling:
-        """How CT-APs were scaled to the crops of the models' training, see `rhoa.hips.extract`.
-
-        Raises
-        ------
-        ParameterError
-            If the models differ.
-        """
+        """How crops of CT-APs were scaled in training, see `rhoa.hips.extract`; of all models."""
         known = {member.card[SCALING] for member in self.members if member.card.get(SCALING)}
         if len(known) > 1:
             raise ParameterError(
-                "the models were trained on CT-AP crops of both scalings, stretched and fixed; let "
-                "those of one scaling grade together."
+                "the models know CT-AP crops of both scalings, stretched and fixed; let those of "
+                "one grade together."
             )
         return cast("Scaling", next(iter(known), SCALINGS[0]))
 

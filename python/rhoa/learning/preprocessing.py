@@ -80,11 +80,8 @@ def preprocessing(
 
     ``normalisation``: mean and spread of the training crops, where they are not ImageNet's.
     """
-    mean, std = (
-        (IMAGENET_MEAN, IMAGENET_STD)
-        if normalisation is None
-        else ((own,) * len(IMAGENET_MEAN) for own in normalisation)
-    )
+    imagenet = (IMAGENET_MEAN, IMAGENET_STD)
+    mean, std = imagenet if normalisation is None else ((own,) * 3 for own in normalisation)
     return {
         "input": "one square grey crop of a hip, levels 0 (black) to 255; right hips mirrored",
         "seen_through_px": xray_size,

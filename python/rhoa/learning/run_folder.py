@@ -68,14 +68,14 @@ def run_record(
         name = "KL 1" if hip.label is None else str(hip.label)
         labels[name] = labels.get(name, 0) + 1
     also: dict[str, Any] = {}
-    labels = [crop_label(hip.crop) for hip in hips if hip.source == "ct"]
-    if scalings := {label.get(SCALING, SCALINGS[0]) for label in labels}:
-        if len(scalings) > 1:
-            raise ManifestError(
-                "the manifest has CT-AP crops of both scalings, stretched and fixed; make all of "
-                "them with one (rhoa hips scans.csv --scaling)."
-            )
-        also[SCALING] = next(iter(scalings))
+    crops = [crop_label(hip.crop) for hip in hips if hip.source == "ct"]
+    scalings = {label.get(SCALING, SCALINGS[0]) for label in crops}
+    if len(scalings) > 1:
+        raise ManifestError(
+            "the manifest has CT-AP crops of both scalings, stretched and fixed; make all of them "
+            "with one (rhoa hips scans.csv --scaling)."
+        )
+    also[SCALING] = next(iter(scalings), None)
     if recipe.target == "kl":
         crowe = json.dumps([crowe_of(hip) for hip in hips])
         also["crowe_sha256"] = hashlib.sha256(crowe.encode()).hexdigest()

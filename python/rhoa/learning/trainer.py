@@ -233,9 +233,7 @@ def training_images(setup: TrainingSetup, batch: Batch) -> Tensor:
     if setup.appearance is None:
         images = crops.images[members] / WHITE
     else:
-        images = restyle(
-            crops.images, batch.members, batch.draws, setup.appearance, recipe.appearance
-        )
+        images = restyle(crops.images, batch, setup.appearance, recipe.appearance)
     if recipe.augmentation.changes_nothing:
         return images
     return warp(images, batch.changes, None if crops.enlarged is None else crops.enlarged[members])
@@ -315,8 +313,7 @@ def _validation_outputs(
     if not crops.lines:
         return torch.zeros((0, 2))
     if recipe.augment_validation:
-        anew = (iteration,) if recipe.augment_validation == "anew" else ()
-        generator = seeded(setup.seed, *anew)
+        generator = seeded(setup.seed, *[iteration] * (recipe.augment_validation == "anew"))
         changed = augment(images / WHITE, recipe.augmentation, generator, crops.enlarged)
         images = (changed * WHITE).round().to(torch.uint8)
     return forward(network, images, images.device)
@@ -515,16 +512,11 @@ def run_stage(
     hips = [one for one in hips if truth_of(one.hip, recipe) is not None]
     taught = [hip for _, hip in hips if hip.partition == "train"] if recipe.target == "kl" else []
     outputs = outputs_of(recipe, with_crowe=any(crowe_of(hip) for hip in taught))
-    network = with_head(
-        build_network(
-            weights,
-            seed=stage.seed,
-            backbone=recipe.backbone,
-            outputs=outputs,
-            head_start=recipe.head_start,
-        ),
-        recipe,
+    backbone, start = recipe.backbone, recipe.head_start
+    network = build_network(
+        weights, seed=stage.seed, backbone=backbone, outputs=outputs, head_start=start
     )
+    with_head(network, recipe)
     named = str(weights) if weights in {"imagenet", "none"} else Path(weights).name
     record = run_record(
         recipe,
@@ -599,17 +591,18 @@ def _appearance_tables(
     recipe = stage.recipe
     if recipe.appearance.changes_nothing:
         return None
-    files = [variants_of(hip) if recipe.appearance.variants else [] for _, hip in hips]
-    shown = [
-        replace(hip, image=file) for (_, hip), own in zip(hips, files, strict=True) for file in own
-    ]
-    if recipe.appearance.variants and not shown:
+    asked = recipe.appearance.variants > 0
+    files = [variants_of(hip) if asked else [] for _, hip in hips]
+    if asked and not any(files):
         warn_user(
             f"{recipe.name}: appearance.variants is set, and no training hip has variants; "
             "rhoa hips scans.csv --variants makes them."
         )
     variants = read_crops(
-        shown, image_size=recipe.image_size, xray_size=recipe.xray_size, accept=stage.accept
+        [replace(hip, image=one) for (_, hip), own in zip(hips, files, strict=True) for one in own],
+        image_size=recipe.image_size,
+        xray_size=recipe.xray_size,
+        accept=stage.accept,
     )
     is_ct = torch.tensor([hip.source == "ct" for _, hip in hips])
     targets = []
