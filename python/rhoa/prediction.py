@@ -12,7 +12,13 @@ from rhoa._core import __version__
 from rhoa._types import SIDES
 from rhoa.dicom.header import SkippedFileError, read_header
 from rhoa.dicom.secondary_capture import write_dicom
-from rhoa.errors import MissingFileError, ParameterError, RhoaError, require_names
+from rhoa.errors import (
+    MissingFileError,
+    ParameterError,
+    RhoaError,
+    ViewError,
+    require_names,
+)
 from rhoa.files import atomic_write, json_text, shown
 from rhoa.hips import (
     ExtractedHips,
@@ -22,7 +28,8 @@ from rhoa.hips import (
     read_xray,
     structured_report,
 )
-from rhoa.hips.crop_files import CROP_REFUSALS, read_crop, write_crops
+from rhoa.hips.bounding_boxes import SCALING, SCALINGS
+from rhoa.hips.crop_files import CROP_REFUSALS, crop_label, read_crop, write_crops
 from rhoa.hips.dicom_report import HipFinding
 from rhoa.pose.scan_coverage import HIP_REFUSALS
 from rhoa.radiograph import Radiograph
@@ -40,6 +47,7 @@ if TYPE_CHECKING:
     from rhoa._types import Side
     from rhoa.dicom.secondary_capture import StudyIdentity
     from rhoa.hips import Box, HipDetector
+    from rhoa.hips.bounding_boxes import Scaling
     from rhoa.hips.extraction import PoseOption
     from rhoa.learning import Grader
     from rhoa.xray.refusals import Hips
@@ -264,6 +272,7 @@ def predict(
                 detector=detector,
                 accept=named if len(every) == 1 else fitting,
                 side=side,
+                scaling=grader.ct_scaling,
                 **reading,
             )
         except RhoaError as error:
@@ -306,14 +315,26 @@ def hips_in(
     detector: HipDetector | None = None,
     accept: Collection[str] = (),
     side: Hips | None = None,
+    scaling: Scaling = "stretched",
     threads: int | None = None,
     **reading: Any,  # noqa: ANN401  # as rhoa.read_ct checks them
 ) -> FoundHips:
-    """The hips of one scan, X-ray or crop, as models see them; options as in `predict`."""
+    """The hips of one scan, X-ray or crop, as models see them; options as in `predict`.
+
+    ``scaling`` is the models' `Grader.ct_scaling`.
+    """
     kind = _kind_of(scan, detector)
     accepted = require_names("accept", accept, KNOWN_REFUSALS[kind], kind="refusals")
     if kind == "crop":
         crop = read_crop(scan, accept=accepted)  # type: ignore[arg-type]  # a path
+        label = crop_label(scan)  # type: ignore[arg-type]
+        own = label.get(SCALING, SCALINGS[0])
+        if label.get("source") == "ct" and own != scaling and "label" not in accepted:
+            raise ViewError(
+                f"{_name(scan)}: rhoa wrote it as a crop of {own} scaling, and the model knows "
+                f'{scaling} ones; crop it anew with scaling="{scaling}" (--scaling {scaling}), or '
+                'pass accept="label" to take it all the same.'
+            )
         return FoundHips("crop", [{"usable": True, "refused": "", "flags": []}], [crop])
     if kind == "xray":
         if detector is None:
@@ -326,7 +347,7 @@ def hips_in(
             image = read_xray(image, pixel_mm="optional", side=side, accept=accepted)  # type: ignore[arg-type]
         return _hips_of_xray(image, detector, _name(scan))
     volume = scan if isinstance(scan, Volume) else read_ct(scan, **reading)  # type: ignore[arg-type]
-    found = extract(volume, pose=pose, accept=accepted, threads=threads)
+    found = extract(volume, pose=pose, accept=accepted, scaling=scaling, threads=threads)
     crops = [hip.crop for hip in found.hips.values()]
     return FoundHips("ct", found.rows, crops, found.image, found.boxes, found)
 

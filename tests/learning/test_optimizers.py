@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rhoa.learning import as_coded, recipes
@@ -26,9 +28,25 @@ def test_the_head_learns_as_much_faster_as_the_code_says() -> None:
     assert rates[id(network.fc.weight)] == pytest.approx((0.192, 1e-4))
     assert rates[id(network.fc.bias)] == pytest.approx((0.1, 0))
     assert rates[id(network.layer1[0].conv1.weight)] == pytest.approx((1e-4, 1e-4))
-    assert rates[id(network.layer1[0].bn1.weight)] == pytest.approx((1e-4, 0))
+    for scale in network.layer1[0].bn1.parameters():  # and offset: MATLAB decays both
+        assert rates[id(scale)] == pytest.approx((1e-4, 1e-4))
     assert id(network.conv1.weight) not in rates
     assert len(rates) == sum(p.requires_grad for p in network.parameters())
+
+
+def test_batch_normalisation_decays_only_where_the_recipe_says_so() -> None:
+    from rhoa.learning.network import build_network, build_optimizer
+
+    network = build_network()
+    optimizer = build_optimizer(network, replace(recipes["model-1"], weight_decay=0.01))
+
+    decays = {
+        id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]
+    }
+    found = {name: decays[id(parameter)] for name, parameter in network.named_parameters()}
+    assert {name for name, decay in found.items() if decay == 0} == {
+        name for name, parameter in network.named_parameters() if parameter.ndim == 1
+    }
 
 
 @pytest.mark.parametrize(("name", "kind"), [("model-1", "Adam"), ("modern", "AdamW")])

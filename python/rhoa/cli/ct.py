@@ -41,6 +41,7 @@ from rhoa.cli.options import (
 )
 from rhoa.errors import ParameterError, PoseError, require_names, warn_user
 from rhoa.files import atomic_write, json_text, without_nan
+from rhoa.hips.bounding_boxes import SCALINGS
 from rhoa.hips.contact_sheet import (
     SheetEntry,
     Verdict,
@@ -319,6 +320,7 @@ def extracted(
         depth=_depth(options.depth),
         pixel_mm=options.pixel_mm,
         threads=options.threads,
+        scaling=getattr(options, "scaling", "stretched"),
         **style,
     )
     if not found.pose_used and _measured(options):
@@ -379,6 +381,8 @@ def hips(options: Namespace) -> VerbResult:
         return _of_table(options)
     if options.describe:
         raise ParameterError("--describe fills columns of a table of scans: pass scans.csv.")
+    if options.variants:
+        raise ParameterError("--variants go into a manifest, of a table of scans: pass scans.csv.")
     asked = PoseRequest.of(options.pose or AUTO, options.tilt_offset, options.accept)
     if options.each:
         refuse_landmarks(asked)
@@ -484,6 +488,8 @@ def _of_table(options: Namespace) -> VerbResult:
         pseudonyms=pseudonyms,
         describe=options.describe,
         cache=options.cache,
+        scaling=options.scaling,
+        variants=options.variants,
         pool=pool,
         progress=bar(),
     )
@@ -730,6 +736,20 @@ def add_hips(verb: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with scans.csv: the manifest gets scanner, kernel, slice_thickness_mm, year, sex and "
         "age (in bands of ten years) from the DICOM header, where the table says nothing",
+    )
+    verb.add_argument(
+        "--scaling",
+        choices=SCALINGS,
+        default="stretched",
+        help="of crops of CTs: each stretched from its smallest to its largest value (default), or "
+        "fixed, of X-ray attenuation with the same black and white in every crop",
+    )
+    verb.add_argument(
+        "--variants",
+        action="store_true",
+        help="with scans.csv: crop each hip of a CT five more times (window of bone, attenuation, "
+        "depth of the hips, tilted 5 deg either way), for training alone to see (rhoa train --set "
+        "appearance.variants=0.5)",
     )
     review_options(verb, "the scan's geometry gives")
     scan_options(verb, default=" (default: auto)")

@@ -18,6 +18,7 @@ from rhoa.cohort import leakage
 from rhoa.errors import ParameterError, require_extra, warn_user
 from rhoa.files import atomic_write
 from rhoa.learning import Execution, Recipe, as_coded
+from rhoa.learning.recipe import GROUPED
 from rhoa.study import TEMPLATE, conduct, read_plan
 from rhoa.study.runner import prepare
 from rhoa.tables import open_table, read_rows
@@ -399,20 +400,21 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         recipe = as_coded(recipe)
     changes: dict[str, Any] = {"epochs": options.epochs, "image_size": options.image_size}
     changes = {name: value for name, value in changes.items() if value is not None}
-    augmentation = {}
+    grouped: dict[str, dict[str, Any]] = {name: {} for name in GROUPED}
     for name, value in options.set:
         group, _, field = name.partition(".")
-        if group == "augmentation" and field in recipe.as_dict()[group]:
-            augmentation[field] = value
-        elif name in recipe.as_dict() and name not in {"first", "augmentation"}:
+        if group in GROUPED and field in recipe.as_dict()[group]:
+            grouped[group][field] = value
+        elif name in recipe.as_dict() and name not in {"first", *GROUPED}:
             changes[name] = value
         else:
             raise ParameterError(
                 f"{name!r} is no field of a recipe that can be set; rhoa.learning.Recipe has "
                 f"{', '.join(recipe.as_dict())}."
             )
-    if augmentation:
-        changes["augmentation"] = replace(recipe.augmentation, **augmentation)
+    for group, fields in grouped.items():
+        if fields:
+            changes[group] = replace(getattr(recipe, group), **fields)
     return recipe.varied(**changes)
 
 

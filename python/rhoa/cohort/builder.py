@@ -17,6 +17,7 @@ from rhoa.cohort.batch import RECORD, Case, key_of, run_cases
 from rhoa.cohort.manifest import (
     DESCRIBING,
     SOURCES,
+    VARIANTS,
     Hip,
     Manifest,
     choice,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from rhoa.cohort.batch import Outcome, Pool
     from rhoa.cohort.manifest import Source
     from rhoa.cohort.pseudonyms import Pseudonyms
+    from rhoa.hips.bounding_boxes import Scaling
     from rhoa.radiograph import Radiograph
 
 
@@ -84,6 +86,10 @@ class ScanRows:
     """Whether its subject is called by a pseudonym, so that nothing else may name it."""
     shares_visit: bool = False
     """Whether another film of the same visit is listed: then each must be of one hip."""
+    scaling: Scaling = "stretched"
+    """Of crops of a CT, as of `rhoa.hips.extract`."""
+    variants: bool = False
+    """Whether crops of `rhoa.hips.extraction.VARIANTS` are made, too."""
 
     def value(self, column: str) -> str:
         """The value of a column that all rows of the scan share."""
@@ -115,7 +121,9 @@ class ScanRows:
         rows = [{name: row.get(name, "") for name in names} for row in self]
         files = [self.path] if self.landmarks is None else [self.path, self.landmarks]
         source = f"{self.source}_{self.value('side')}" if self.shares_visit else self.source
-        return Case(f"{source}-{self.name}", self, key_of([__version__, rows], *files))
+        options = [VARIANTS] * self.variants + [self.scaling] * (self.scaling != "stretched")
+        asked = [__version__, rows, *options]
+        return Case(f"{source}-{self.name}", self, key_of(asked, *files))
 
     def __iter__(self) -> Iterator[dict[str, str]]:
         return (row for _, row in self.rows)
@@ -264,6 +272,8 @@ def build(
     pseudonyms: Pseudonyms | None = None,
     describe: bool = False,
     cache: str | PathLike[str] | None = None,
+    scaling: Scaling = "stretched",
+    variants: bool = False,
     pool: Pool | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Manifest:
@@ -301,6 +311,12 @@ def build(
         scanner, kernel, slice thickness, year of the study, sex, and age in a band of ten years.
     cache
         A folder for decoded volumes, as `rhoa.read_ct` takes it.
+    scaling
+        Of crops of CTs, as of `rhoa.hips.extract`.
+    variants
+        Whether each hip of a CT is also cropped as `rhoa.hips.extraction.VARIANTS` say (other HU,
+        attenuation, depth, tilt), into ``crops/ct/variants/NAME_SIDE_VARIANT.png``; the manifest's
+        column ``variants`` names them. Training alone may be shown them (`Appearance.variants`).
     pool
         Where to do the scans: `rhoa.cohort.processes`, `rhoa.cohort.dask`; default: this process.
     progress
@@ -323,6 +339,10 @@ def build(
         described = _described(scan.path)
         for row in scan:
             row.update({name: text for name, text in described.items() if not row.get(name)})
+    scans = [
+        replace(scan, scaling=scaling, variants=variants) if scan.source == "ct" else scan
+        for scan in scans
+    ]
     cases = [scan.case() for scan in scans]
     _forget_lost(cases, out)
 
@@ -353,36 +373,41 @@ def _crop_scan(
     scan: ScanRows, folder: Path, *, cache: str | PathLike[str] | None
 ) -> dict[str, Any]:
     """Write the crops of a scan, and its CT-AP, into a folder; their hashes."""
-    crops: dict[Side, tuple[NDArray[np.uint8], Box]] = {}
+    crops: dict[str, tuple[NDArray[np.uint8], Box, Radiograph]] = {}
     refused: dict[Side, dict[str, str]] = {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RhoaWarning)
         if scan.source == "ct":
             landmarks = None if scan.landmarks is None else Landmarks.from_json(scan.landmarks)
+            volume = read_ct(scan.path, repair=scan.value("repair"), cache=cache)
             found = extract(
-                read_ct(scan.path, repair=scan.value("repair"), cache=cache),
+                volume,
                 pose="auto" if landmarks is None else landmarks,
                 sides=[cast("Side", row["side"]) for row in scan],
                 accept={cast("Side", row["side"]): row.get("accept", "") for row in scan},
+                scaling=scan.scaling,
             )
             image = found.image
             for name in ("ct-ap.png", "ct-ap.npz"):
                 image.save(folder / name)
             for side, hip in found.hips.items():
                 if hip.crop is not None and hip.box is not None:
-                    crops[side] = hip.crop, hip.box
+                    crops[side] = hip.crop, hip.box, image
                 else:
                     why = _said(scan, "; ".join(hip.refusals))
                     refused[side] = {"refused": why, "exclusion": str(hip.exclusion)}
+            for name, other, boxes in found.variants(volume) if scan.variants else ():
+                for side, box in boxes.items():
+                    crops[f"{side}_{name}"] = model_crop(other, box, source="ct"), box, other
         else:
             image, hip_boxes = _xray(scan)
             for side, box in hip_boxes.items():
-                crops[side] = model_crop(image, box, source="xray"), box
+                crops[side] = model_crop(image, box, source="xray"), box, image
     hashes = {}
-    for side, (pixels, box) in crops.items():
-        file = folder / f"{side}.png"
-        write_crop(file, pixels, box, image, source=scan.source)
-        hashes[side] = sha256_of(file)
+    for name, (pixels, box, shown) in crops.items():
+        file = folder / f"{name}.png"
+        write_crop(file, pixels, box, shown, source=scan.source)
+        hashes[name] = sha256_of(file)
     warned = [
         _said(scan, str(one.message)) for one in caught if issubclass(one.category, RhoaWarning)
     ]
@@ -396,8 +421,10 @@ def _said(scan: ScanRows, message: str) -> str:
 
 def _place(scan: ScanRows, file: str, out: Path) -> Path:
     """Where a file of a scan belongs."""
-    if Path(file).stem in SIDES:
-        return out / "crops" / scan.source / f"{scan.name}_{file}"
+    side, _, variant = Path(file).stem.partition("_")
+    if side in SIDES:
+        folder = out / "crops" / scan.source
+        return (folder / VARIANTS if variant else folder) / f"{scan.name}_{file}"
     return out / "ct-ap" / f"{scan.name}{Path(file).suffix}"
 
 
@@ -436,6 +463,14 @@ def _placed(scan: ScanRows, one: Outcome, out: Path) -> list[Hip]:
         if refused is not None and crop is not None:
             crop.unlink(missing_ok=True)  # of an earlier run
             crop, exclusion = None, exclusion or refused["exclusion"]
+        described = [
+            (name, text)
+            for name, text in row.items()
+            if name in DESCRIBING or plain_name(name).startswith("x_")
+        ]
+        other = [name.partition("_") for name in one.record["sha256"]]
+        if names := " ".join(name for own, _, name in other if name and own == side):
+            described.append((VARIANTS, names))
         hips.append(
             Hip(
                 *(crop, row["subject"], side, scan.source, kl, row["visit"]),
@@ -443,11 +478,7 @@ def _placed(scan: ScanRows, one: Outcome, out: Path) -> list[Hip]:
                 exclusion=exclusion,
                 sha256=one.record["sha256"].get(side),
                 refused="" if refused is None else refused["refused"],
-                others=tuple(
-                    (name, text)
-                    for name, text in row.items()
-                    if name in DESCRIBING or plain_name(name).startswith("x_")
-                ),
+                others=tuple(described),
             )
         )
     return hips

@@ -21,7 +21,7 @@ from rhoa.cohort.partition import (
     split,
 )
 from rhoa.errors import ManifestError, require_count, warn_user
-from rhoa.files import atomic_write, csv_text, listed
+from rhoa.files import atomic_write, csv_text, listed, shown
 from rhoa.tables import plain_name, read_rows, side_in_table, whole
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ PARTITION_WORDS = {"training": "train", "validation": "val", "valid": "val", "te
 REQUIRED = ("image", "subject", "side", "source", "kl", "visit", "label")
 COLUMNS = (*REQUIRED, "partition", "exclusion", "refused", "sha256", "distinct")
 
+VARIANTS = "variants"
+"""Column, and folder, of other crops of the same hip, which training may be shown."""
 DESCRIBING = ("age", "sex", "site", "scanner", "kernel", "reader", "year", "slice_thickness_mm")
 """Columns that describe hips, and any whose name begins with x_: they go wherever the hips go."""
 
@@ -509,6 +511,27 @@ def ct_ap_of(hip: Hip) -> Path:
     """Where `rhoa.cohort.build` keeps the CT-AP that the crop of ``hip`` was taken from."""
     name = hip.crop.stem.removesuffix(f"_{hip.side}")
     return hip.crop.parents[2] / "ct-ap" / f"{name}.npz"
+
+
+def variants_of(hip: Hip) -> list[Path]:
+    """The files of the hip's variants, whose names its column ``variants`` has with blanks between.
+
+    `rhoa.cohort.build` keeps them in a folder of that name beside the crop.
+
+    Raises
+    ------
+    ManifestError
+        If one does not exist.
+    """
+    names = hip.value(VARIANTS).split()
+    files = [hip.crop.parent / VARIANTS / f"{hip.crop.stem}_{name}.png" for name in names]
+    for file in files:
+        if not file.is_file():
+            raise ManifestError(
+                f"{shown(file)}: no such variant; make it again (rhoa hips --variants), or take it "
+                "out of the column variants of the manifest."
+            )
+    return files
 
 
 def exclusion_of(text: str, where: str) -> Exclusion | None:

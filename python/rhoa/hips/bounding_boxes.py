@@ -126,14 +126,22 @@ CT_CROP_PIXELS = 100
 # Gebre et al. 2022, "contrast adjustment was done on the CHECK X-rays by saturating the bottom and
 # the top 1% of the pixel values"; CT-APs were left as they are.
 XRAY_SATURATION_PERCENT = 1.0
+Scaling = Literal["stretched", "fixed"]
+SCALINGS: tuple[Scaling, Scaling] = ("stretched", "fixed")
+SCALING = "crop_scaling"
+"""Of a CT-AP's ``provenance``, a crop's text fields and a model's card: how crops are scaled."""
+FIXED_ATTENUATION = (2.0, 8.0)
+"""Black and white of a crop of fixed scaling: the attenuation, at 70 keV, of 104 and of 415 mm of
+water. Hips of two patients and two phantoms lie between 3 and 5.5."""
 
 
 def model_crop(image: Radiograph | ArrayLike, box: Box, *, source: Source) -> NDArray[np.uint8]:
     """Grey levels of a hip as models see it: square, right hips mirrored.
 
     `rhoa.cohort.build` writes these crops, and ``rhoa predict`` grades them. Those of a CT-AP have
-    100 x 100 pixels and their whole range of values; those of an X-ray have its own pixels, with
-    1 % saturated at either end.
+    100 x 100 pixels and are stretched from their smallest value to their largest, or, where the
+    CT-AP's provenance says so (`rhoa.hips.extract`), over `FIXED_ATTENUATION`; those of an X-ray
+    have its own pixels, with 1 % saturated at either end.
 
     Parameters
     ----------
@@ -163,7 +171,14 @@ def model_crop(image: Radiograph | ArrayLike, box: Box, *, source: Source) -> ND
     is_ct = source == "ct"
     pixels = crop(image, box, size=CT_CROP_PIXELS if is_ct else None)
     saturate = 0.0 if is_ct else XRAY_SATURATION_PERCENT
-    return stretch(pixels, saturate_percent=saturate).astype(np.uint8, copy=False)
+    ends = FIXED_ATTENUATION if is_ct and scaling_of(image) == "fixed" else None
+    return stretch(pixels, saturate_percent=saturate, ends=ends).astype(np.uint8, copy=False)
+
+
+def scaling_of(image: Radiograph | ArrayLike) -> str:
+    """How `model_crop` scales crops of this CT-AP."""
+    provenance = image.provenance if isinstance(image, Radiograph) else {}
+    return str(provenance.get(SCALING, SCALINGS[0]))
 
 
 # Boxes that people gave, against the image: the half of their side, its borders, a hip's size.

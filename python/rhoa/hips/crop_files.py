@@ -1,8 +1,9 @@
 """Crops of hips as picture files: what rhoa writes beside the pixels, and what it refuses to read.
 
 A crop that rhoa writes says in text fields of its PNG that it is one (``kind``), of what
-(``source``), of which ``side``, whether it is ``mirrored``, and, where that is known, its
-``pixel_mm``. Other pictures of rhoa say what they are, too (`rhoa.raster.picture_label`).
+(``source``), of which ``side``, whether it is ``mirrored``, its ``pixel_mm`` where that is known,
+and its ``crop_scaling`` where that is ``fixed``. Other pictures of rhoa say what they are, too
+(`rhoa.raster.picture_label`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from rhoa._types import SIDES
 from rhoa.errors import PixelDataError, ViewError, require_choice, require_names
 from rhoa.files import atomic_write, shown
-from rhoa.hips.bounding_boxes import XRAY_SATURATION_PERCENT
+from rhoa.hips.bounding_boxes import SCALING, SCALINGS, XRAY_SATURATION_PERCENT, scaling_of
 from rhoa.radiograph import UNKNOWN_SIZE, squared
 from rhoa.raster import KIND, SOFTWARE, encode_png, picture_label, stretch
 from rhoa.xray.reader import DisplayedImage, read_picture, read_xray
@@ -47,7 +48,7 @@ MOST_CROP_PIXELS = 1600
 WHITE = 255.0
 _CROP = "crop"
 _KINDS = {"ct-ap": "a whole CT-AP", "xray": "an X-ray or half of one", "picture": "a picture"}
-_FIELDS = (SOFTWARE, KIND, "source", "side", "mirrored", "pixel_mm")
+_FIELDS = (SOFTWARE, KIND, "source", "side", "mirrored", "pixel_mm", SCALING)
 _YES, _NO = "yes", "no"
 
 
@@ -58,6 +59,7 @@ def encode_crop(
     source: Source,
     mirrored: bool | None = None,
     pixel_mm: float | None = None,
+    scaling: str = SCALINGS[0],
 ) -> bytes:
     r"""A PNG file of a crop that says what it is.
 
@@ -73,6 +75,8 @@ def encode_crop(
         Whether left and right are turned around; by default those of right hips are.
     pixel_mm
         Edge of a pixel; None where it is not known.
+    scaling
+        Of a CT-AP: ``"stretched"`` or ``"fixed"``, as `rhoa.hips.extract` says.
 
     Examples
     --------
@@ -85,6 +89,8 @@ def encode_crop(
     facts = {"source": source, "side": side, "mirrored": _YES if turned else _NO}
     if pixel_mm is not None:
         facts["pixel_mm"] = f"{pixel_mm:.6g}"
+    if scaling != SCALINGS[0]:
+        facts[SCALING] = scaling
     return encode_png(pixels, pixel_mm=pixel_mm, text=picture_label(_CROP, **facts))
 
 
@@ -108,7 +114,9 @@ def write_crop(
     step = None
     if image.provenance.get("pixel_mm_from") != UNKNOWN_SIZE:
         step = squared(box, image.pixel_mm).height * image.pixel_mm[0] / len(pixels)
-    atomic_write(path, encode_crop(pixels, side=box.side, source=source, pixel_mm=step))
+    scaling = scaling_of(image) if source == "ct" else SCALINGS[0]
+    content = encode_crop(pixels, side=box.side, source=source, pixel_mm=step, scaling=scaling)
+    atomic_write(path, content)
 
 
 def write_crops(

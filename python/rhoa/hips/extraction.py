@@ -25,7 +25,14 @@ from rhoa.errors import (
 )
 from rhoa.files import atomic_write, html_view, json_text
 from rhoa.hips.annotations import corrected, in_picture
-from rhoa.hips.bounding_boxes import MOST_OUTSIDE, box_of_joint, model_crop
+from rhoa.hips.bounding_boxes import (
+    MOST_OUTSIDE,
+    SCALING,
+    SCALINGS,
+    Scaling,
+    box_of_joint,
+    model_crop,
+)
 from rhoa.hips.contact_sheet import frontal, marked
 from rhoa.hips.crop_files import write_crops
 from rhoa.hips.femoral_heads import Joint, joints, located
@@ -50,7 +57,7 @@ from rhoa.xray.preparation import prepare
 from rhoa.xray.refusals import accepted, require_known, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
@@ -72,6 +79,20 @@ PLACE = frozenset({"not_found", "box_outside_image", "low_confidence"})
 NOT_USED = "the CT-AP is as scanned, and no hip is cropped: {}."
 UNPOSED = frozenset({"depth", "pixel_mm", "method", "order"})
 """Options of a projection that are measured in the AP frame."""
+
+VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "bone": {"window": (100.0, 1500.0)},
+        "attenuation": {"transform": "attenuation"},
+        "joint": {"depth": "hip"},
+        "tilted-forward": {"tilt_offset_deg": 5.0},
+        "tilted-back": {"tilt_offset_deg": -5.0},
+    }
+)
+"""How else a CT's hip may look, by name: options of `rhoa.ctap`, and a tilt from the image's own.
+
+One thing at a time: other HU, attenuation instead of HU, the depth of the hips alone, other tilts.
+"""
 
 PoseOption = Literal["auto", "standing"] | Landmarks | Alignment
 
@@ -227,6 +248,21 @@ class ExtractedHips:
         moved = {side: box for side, box in boxes.items() if side in by_side}
         return replace(self, hips=remaining, changes=tuple(changes)).with_boxes(moved)
 
+    def variants(self, volume: Volume) -> Iterator[tuple[str, Radiograph, dict[Side, Box]]]:
+        """`VARIANTS` of the CT-AP of this ``volume``: name, image, boxes of the usable hips.
+
+        `rhoa.cohort.build` crops them; models may be shown them in training, and never else.
+        """
+        usable = [side for side, hip in self.hips.items() if hip.usable]
+        if self.alignment is None or not usable:
+            return
+        for name, options in VARIANTS.items():
+            projected = dict(options)
+            offset_deg = projected.pop("tilt_offset_deg", 0.0)
+            pose = tilted(self.alignment, offset_deg) if offset_deg else self.alignment
+            image = ctap(volume, pose=pose, **projected)
+            yield name, image, {side: box_of_joint(image, self.joints[side]) for side in usable}
+
     def save(self, folder: str | PathLike[str]) -> list[Path]:
         """Write image, pose, boxes and crops into a folder, and return the files.
 
@@ -340,6 +376,7 @@ def extract(
     boxes: Mapping[Side, Box] | None = None,
     accept: Collection[str] | Mapping[Side, Collection[str]] = (),
     tilt_offset_deg: float | None = None,
+    scaling: Scaling = "stretched",
     **projection: Any,  # noqa: ANN401  # as rhoa.ctap checks them
 ) -> ExtractedHips:
     """The hips of a CT: posed, found, judged and cropped, each side by itself.
@@ -365,6 +402,12 @@ def extract(
         By which the pelvis is tipped about its hips in the image, spines forward if above 0: from
         its upright anterior pelvic plane, or, with ``pose="standing"``, from how the patient lies
         (default then: -5).
+    scaling
+        Of the crops. ``"stretched"``, as in the paper: each from its own smallest to its largest
+        value, so that grey levels of two crops do not compare. ``"fixed"``: the CT-AP is of X-ray
+        attenuation instead of HU, and black and white are the same attenuation in every crop
+        (`rhoa.hips.bounding_boxes.FIXED_ATTENUATION`). The CT-AP's provenance and the crops' files
+        say which, models remember it, and `rhoa.predict` crops alike.
     **projection
         Keyword options of `rhoa.ctap`: ``window``, ``depth``, ``pixel_mm``, ``method``,
         ``threads`` and so on. ``depth`` and ``pixel_mm`` have no meaning where the pose is not
@@ -415,6 +458,16 @@ def extract(
     }
     for side in sides:
         require_choice("side", side, SIDES)
+    require_choice("scaling", scaling, SCALINGS)
+    if scaling == "fixed":
+        given = {name: value for name, value in projection.items() if value is not None}
+        other = given.get("transform", "attenuation") != "attenuation"
+        if other or "window" in given or given.get("reduce", "sum") != "sum":
+            raise ParameterError(
+                'scaling="fixed" (--scaling fixed) is of attenuation, in its own window; leave out '
+                "window, reduce and transform."
+            )
+        projection = {**given, "transform": "attenuation"}
     forced = any("pose_not_used" in names for names in accepted.values())
     found = _posed(volume, pose, tilt_offset_deg, forced=forced)
     alignment, used = found.alignment, found.used
@@ -432,6 +485,8 @@ def extract(
     else:
         plain = {name: value for name, value in projection.items() if name not in UNPOSED}
         image = ctap(volume, **plain)
+    if scaling != SCALINGS[0]:
+        image = replace(image, provenance={**image.provenance, SCALING: scaling})
     bare = ExtractedHips(
         alignment,
         used,

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from rhoa.errors import require_extra
-from rhoa.learning.recipe import Augmentation, Execution, Recipe, as_coded, recipes
+from rhoa.learning.recipe import Appearance, Augmentation, Execution, Recipe, as_coded, recipes
 
 if TYPE_CHECKING:
     from rhoa.learning.grader import Draws, Ensemble, Grader
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rhoa.learning.trainer import train
 
 __all__ = [
+    "Appearance",
     "Augmentation",
     "Draws",
     "Ensemble",

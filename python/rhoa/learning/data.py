@@ -12,8 +12,10 @@ from torch.nn import functional
 from rhoa.errors import ManifestError, ParameterError, ReadError
 from rhoa.files import shown
 from rhoa.hips.crop_files import read_crop
-from rhoa.learning.preprocessing import IMAGENET_MEAN, IMAGENET_STD, prepare
+from rhoa.learning.preprocessing import IMAGENET_MEAN, IMAGENET_STD, WHITE, prepare
 from rhoa.parallel import side_by_side
+from rhoa.pose.population import HIP_BOX_MM
+from rhoa.raster import resampling_matrix
 from rhoa.torch_runtime import sent
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rhoa.cohort import Hip
-    from rhoa.learning.recipe import Augmentation, Recipe
+    from rhoa.learning.recipe import Appearance, Augmentation, Recipe
 
 
 # Crops as the network sees them: from picture files to tensors.
@@ -34,8 +36,12 @@ def read_crops(
     image_size: int,
     xray_size: int | None,
     accept: str | Collection[str] = (),
+    enlarged: Tensor | None = None,
 ) -> Tensor:
     """The crops of ``hips`` as one uint8 tensor ``(hips, image_size, image_size)``.
+
+    ``enlarged`` ``(hips,)``, where it is given, is filled with how many pixels of the input one of
+    each crop becomes, after ``xray_size``.
 
     Raises
     ------
@@ -44,8 +50,8 @@ def read_crops(
     """
     images = torch.empty((len(hips), image_size, image_size), dtype=torch.uint8)
 
-    def read(pair: tuple[Tensor, Hip]) -> None:
-        image, hip = pair
+    def read(numbered: tuple[int, Hip]) -> None:
+        number, hip = numbered
         if not hip.crop.is_file():
             raise ManifestError(
                 f"{shown(hip.crop)}: no such crop; check the image column of the manifest."
@@ -55,9 +61,11 @@ def read_crops(
         except ReadError as error:
             raise ManifestError(str(error)) from None
         levels = prepare(crop, image_size=image_size, xray_size=xray_size)
-        image.copy_(torch.from_numpy(levels))
+        images[number] = torch.from_numpy(levels)
+        if enlarged is not None:
+            enlarged[number] = image_size / min(len(crop), xray_size or len(crop))
 
-    for _ in side_by_side(read, zip(images, hips, strict=True)):  # decoding lets others work
+    for _ in side_by_side(read, enumerate(hips)):  # decoding lets others work
         pass
     return images
 
@@ -74,14 +82,16 @@ def as_input(images: Tensor) -> Tensor:
 # Random changes of images, a batch at a time, on the device where they are.
 
 
-def augment(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-    """Float ``images`` ``(n, rows, columns)``, each turned, shifted and scaled by its own draw.
-
-    All of it is one bilinear resampling; what enters from outside the picture is black (0).
-    """
+def augment(
+    images: Tensor,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+    enlarged: Tensor | None = None,
+) -> Tensor:
+    """Float ``images`` ``(n, rows, columns)``, each changed by its own draw, see `warp`."""
     if augmentation.changes_nothing:
         return images
-    return warp(images, draw(augmentation, len(images), generator))
+    return warp(images, draw(augmentation, len(images), generator), enlarged)
 
 
 def draw(augmentation: Augmentation, count: int, generator: torch.Generator) -> Tensor:
@@ -94,13 +104,17 @@ def draw(augmentation: Augmentation, count: int, generator: torch.Generator) -> 
     return torch.minimum(low + (high - low) * shares, high)  # rounding may pass the bound
 
 
-def warp(images: Tensor, changes: Tensor) -> Tensor:
+def warp(images: Tensor, changes: Tensor, enlarged: Tensor | None = None) -> Tensor:
     """``images`` ``(n, rows, columns)`` scaled and turned about their centre, then shifted.
 
-    A row of ``changes`` is (angle in degrees, anticlockwise as seen; pixels down; across; scale).
+    All of it is one bilinear resampling; what enters from outside is black (0). A row of
+    ``changes`` is (angle in degrees, anticlockwise as seen; pixels down; across; scale); pixels are
+    those of crops that were ``enlarged`` ``(n,)`` times, where that is given.
     """
     rows, columns = images.shape[1:]
     angle, down, across, scale = sent(changes, images.device).unbind(1)
+    if enlarged is not None:
+        down, across = down * enlarged, across * enlarged
     cosine, sine = (turn / scale for turn in (angle.deg2rad().cos(), angle.deg2rad().sin()))
     # The grid maps each output pixel to the input, x before y, from -1 to 1 between outer edges:
     # undo the shift, then turn and scale back.
@@ -116,6 +130,99 @@ def warp(images: Tensor, changes: Tensor) -> Tensor:
     return warped[:, 0]
 
 
+# Random changes of grey levels and sharpness: `rhoa.learning.Appearance`.
+
+APPEARANCE_DRAWS = 6
+"""Whether a variant, and which; whether matched; gamma; pixel size; blur."""
+
+
+class AppearanceTables(NamedTuple):
+    """What `restyle` needs to know of the training hips; what is drawn from is on the CPU."""
+
+    is_ct: Tensor
+    """``(n,)``, whether an image is a CT-AP."""
+    targets: Tensor
+    """``(2, 256)``, float64: what X-rays are matched to, and CT-APs: the share of pixels up to each
+    level in the mean histogram of the other source. Empty where there is but one source."""
+    variants: Tensor
+    """Variants of all hips, uint8, one hip's after the other's."""
+    variants_of: Tensor
+    """``(n, 2)``: which of them is a hip's first, and how many it has."""
+
+
+def mean_histogram(images: Tensor) -> Tensor:
+    """The share of pixels of each level, ``(256,)``, of uint8 images of one size."""
+    counts = torch.zeros(WHITE + 1, dtype=torch.float64)
+    for image in images:
+        counts += torch.bincount(image.flatten().cpu(), minlength=WHITE + 1)
+    return counts / counts.sum()
+
+
+def restyle(
+    images: Tensor, batch: Batch, tables: AppearanceTables, appearance: Appearance
+) -> Tensor:
+    """Levels 0 to 1 of the ``batch`` of the uint8 training ``images``, changed by its draws."""
+    place, (members, _, draws) = images.device, batch
+    is_ct, (first, count) = tables.is_ct[members], tables.variants_of[members].unbind(1)
+    some = images[sent(members, place)]
+    varied = ((draws[:, 0] < appearance.variants) & (count > 0)).nonzero()[:, 0]
+    if len(varied):
+        which = (first + (draws[:, 1] * count).long())[varied]
+        some[sent(varied, place)] = tables.variants[sent(which, place)]
+    levels = some / WHITE
+    chosen = (draws[:, 2] < appearance.histogram).nonzero()[:, 0]
+    if len(chosen) and len(tables.targets):
+        at = sent(chosen, place)
+        targets = tables.targets[sent(is_ct[chosen].long(), place)]
+        levels[at] = matched(some[at], targets) / WHITE
+    if appearance.gamma != (1.0, 1.0):
+        least, most = (math.log(power) for power in appearance.gamma)
+        powers = (least + (most - least) * draws[:, 3]).exp()
+        levels = levels ** sent(powers, place)[:, None, None]
+    if appearance.xray_pixel_mm[1] > 0 or appearance.blur_mm[1] > 0:
+        low, high = torch.tensor([appearance.xray_pixel_mm, appearance.blur_mm]).unbind(1)
+        pixel_mm, sigma_mm = (low + (high - low) * draws[:, 4:]).unbind(1)
+        matrices = sharpness(images.shape[1], pixel_mm * ~is_ct, sigma_mm)
+        matrices = sent(matrices, place)
+        levels = matrices @ levels @ matrices.mT
+    return levels
+
+
+def matched(images: Tensor, targets: Tensor) -> Tensor:
+    """uint8 ``images`` ``(n, rows, columns)`` with, by rank, the levels of other histograms.
+
+    ``targets`` ``(n, 256)`` are the shares of pixels up to each level. Pixels of one level have the
+    middle of their ranks, so that an image matched to its own histogram stays as it is.
+    """
+    flat = images.flatten(1)
+    ascending = flat.sort(dim=1).values
+    every = torch.arange(WHITE + 1, dtype=torch.uint8, device=images.device).repeat(len(flat), 1)
+    below, up_to = (torch.searchsorted(ascending, every, right=right) for right in (False, True))
+    middle = (below + up_to) / (2 * flat.shape[1])
+    table = torch.searchsorted(targets, middle).clamp(max=WHITE)
+    return table.gather(1, flat.long()).view(images.shape)
+
+
+def sharpness(size: int, pixel_mm: Tensor, sigma_mm: Tensor) -> Tensor:
+    """Matrices ``(n, size, size)`` that make lines of an image of 70 mm less sharp.
+
+    Pixels of ``pixel_mm`` ``(n,)`` are first made of it and enlarged again, where they are larger
+    than its own; then it is blurred by a Gaussian of ``sigma_mm`` ``(n,)``, at the borders over the
+    pixels that there are. 0 and 0 are the identity.
+    """
+    own_mm = HIP_BOX_MM / size
+    apart = torch.arange(size)[:, None] - torch.arange(size)
+    sigmas = (sigma_mm / own_mm).clamp(min=1e-3)[:, None, None]
+    matrices = (-0.5 * (apart / sigmas) ** 2).softmax(dim=2)
+    for at, large_mm in enumerate(pixel_mm.tolist()):
+        if large_mm > own_mm:
+            count = max(1, round(HIP_BOX_MM / large_mm))
+            fewer = resampling_matrix(size, count, 0, size)
+            again = resampling_matrix(count, size, 0, count)
+            matrices[at] = matrices[at] @ torch.from_numpy(again @ fewer)
+    return matrices
+
+
 # Which images a batch holds and how each is changed, from the seed and the epoch alone.
 #
 # Nothing here depends on what was drawn before: a run that goes on from the middle of an epoch, or
@@ -123,14 +230,15 @@ def warp(images: Tensor, changes: Tensor) -> Tensor:
 
 
 class Batch(NamedTuple):
-    """Numbers of images ``(n,)``, and the changes of each ``(n, 4)``, as `warp` takes them."""
+    """Numbers of images ``(n,)``, and what `warp` and `restyle` take of each."""
 
     members: Tensor
-    changes: Tensor
+    changes: Tensor  # (n, 4)
+    draws: Tensor  # (n, 6), of 0 to 1
 
     def part(self, rank: int, count: int) -> Batch:
         """The images that process ``rank`` of ``count`` takes."""
-        return Batch(self.members[rank::count], self.changes[rank::count])
+        return Batch(*(whole[rank::count] for whole in self))
 
 
 def batches(
@@ -143,15 +251,16 @@ def batches(
     """
     sizes = recipe.batch_sizes(images)
     needed = sum(sizes)
-    members, changes = [], []
+    members, changes, draws = [], [], []
     for shuffle in range(math.ceil(needed / images)):
         generator = seeded(seed, epoch, shuffle)
         order = torch.randperm(images, generator=generator)
         weights = recipe.group_weights
         members.append(sampled(weights, groups, generator)[order] if weights else order)
         changes.append(draw(recipe.augmentation, images, generator)[order])
-    parts = (torch.split(torch.cat(all_of)[:needed], sizes) for all_of in (members, changes))
-    return [Batch(*pair) for pair in zip(*parts, strict=True)]
+        draws.append(torch.rand((images, APPEARANCE_DRAWS), generator=generator)[order])
+    parts = (torch.split(torch.cat(all_of)[:needed], sizes) for all_of in (members, changes, draws))
+    return [Batch(*parts_of_one) for parts_of_one in zip(*parts, strict=True)]
 
 
 def sampled(

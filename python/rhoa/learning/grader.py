@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from rhoa.errors import ParameterError, WeightsError, require_count
 from rhoa.files import printable, read_card, shown
+from rhoa.hips.bounding_boxes import SCALING, SCALINGS
 from rhoa.learning.preprocessing import (
     draw_changes,
+    normalisation_of,
     prepare,
     preprocessing,
     require_grey,
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
+
+    from rhoa.hips.bounding_boxes import Scaling
 
     Levels = NDArray[np.uint8]
     Probabilities = NDArray[np.float64]
@@ -191,6 +195,17 @@ class Grader(ABC):
             )
         mean: Probabilities = found.mean(axis=0)
         return mean
+
+    @property
+    def ct_scaling(self) -> Scaling:
+        """How crops of CT-APs were scaled in training, see `rhoa.hips.extract`; of all models."""
+        known = {member.card[SCALING] for member in self.members if member.card.get(SCALING)}
+        if len(known) > 1:
+            raise ParameterError(
+                "the models know CT-AP crops of both scalings, stretched and fixed; let those of "
+                "one grade together."
+            )
+        return cast("Scaling", next(iter(known), SCALINGS[0]))
 
     def abstention_threshold(self, share: float) -> float:
         """The entropy above which at most ``share`` of the validation hips lie, in nats.
@@ -428,8 +443,10 @@ def read_model_card(folder: Path) -> dict[str, Any]:
             f"{printable(card['architecture'], most=40)!r}, image_size "
             f"{printable(str(size), most=20)}, xray_size {printable(str(xray_size), most=20)}."
         )
-    applied = preprocessing(image_size=size, xray_size=xray_size)
-    if card.get("preprocessing", applied) != applied:
+    stated = card.get("preprocessing")
+    normalisation = normalisation_of(stated)
+    applied = preprocessing(image_size=size, xray_size=xray_size, normalisation=normalisation)
+    if stated not in (None, applied):
         raise WeightsError(f"{where}: its preprocessing is not the one that rhoa applies.")
     outputs = card.get("outputs", len(CLASSES))
     if not (type(outputs) is int and outputs in OUTPUTS):
@@ -437,6 +454,8 @@ def read_model_card(folder: Path) -> dict[str, Any]:
             f"{where}: outputs must be one of {', '.join(map(str, OUTPUTS))}; got "
             f"{printable(str(outputs), most=20)}."
         )
+    if card.get(SCALING) not in (None, *SCALINGS):
+        raise WeightsError(f"{where}: {SCALING} must be one of {', '.join(SCALINGS)}.")
     if VALIDATION in card:
         _validated_probabilities(card, where)
     return card

@@ -146,7 +146,7 @@ class _Known:
 
     def __init__(self, network: ResNet, crop: Tensor) -> None:
         self.crop = crop
-        self.image = _as_input(crop)
+        self.network, self.image = network, _as_input(network, crop)
         self.stem = _Convolution(network.conv1, network.bn1, self.image)
         self.stem.known.relu_()
         maps = functional.max_pool2d(self.stem.known, POOL.kernel, POOL.stride, POOL.padding)
@@ -169,11 +169,14 @@ class _Known:
             crop[top : top + size[0], left : left + size[1]]
             for crop, (top, left) in zip(crops, corners, strict=True)
         ]
-        return Maps(self.image, _as_input(torch.stack(windows)), corners)
+        return Maps(self.image, _as_input(self.network, torch.stack(windows)), corners)
 
 
-def _as_input(crops: Tensor) -> Tensor:
-    return as_input(crops.float() / WHITE).contiguous(memory_format=torch.channels_last)
+def _as_input(network: ResNet, crops: Tensor) -> Tensor:
+    inputs = as_input(crops.float() / WHITE)
+    if hasattr(network, "normalisation"):
+        inputs = network.get_submodule("normalisation")(inputs)
+    return inputs.contiguous(memory_format=torch.channels_last)
 
 
 def can_be_incremental(network: nn.Module) -> bool:

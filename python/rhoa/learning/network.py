@@ -25,11 +25,12 @@ from rhoa.learning.grader import (
     RHOA_FROM,
     WEIGHTS_FILE,
 )
+from rhoa.learning.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from rhoa.learning.recipe import RESNET18, TIMM
 from rhoa.weights import read_safetensors, read_state_dict, read_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from os import PathLike
 
     from torch import Tensor
@@ -227,6 +228,70 @@ def loss_of(
     return ((losses_of * known).sum(dim=1) / known.sum(dim=1)).mean()
 
 
+# What MATLAB computes of the training images: the normalisation of the input, and the statistics of
+# batch normalisation.
+
+
+class Normalisation(nn.Module):
+    """From ImageNet's colours, which networks are given, to grey levels by ``mean`` and ``std``.
+
+    Of levels of 0 to 1.
+    """
+
+    def __init__(self, mean: float, std: float) -> None:
+        super().__init__()
+        self.mean, self.std = mean, std
+
+    def forward(self, colours: Tensor) -> Tensor:
+        """Of ``(n, 3, rows, columns)``."""
+        means, spreads = (
+            colours.new_tensor(c).view(1, 3, 1, 1) for c in (IMAGENET_MEAN, IMAGENET_STD)
+        )
+        return (colours * spreads + (means - self.mean)) / self.std
+
+
+def with_normalisation(network: nn.Module, mean: float, std: float) -> nn.Module:
+    """``network``, in place, whose child ``normalisation`` comes before all that it computes."""
+    network.add_module("normalisation", Normalisation(mean, std))  # without tensors
+    network.register_forward_pre_hook(lambda own, given: (own.normalisation(given[0]),))
+    return network
+
+
+def set_population_statistics(network: nn.Module, inputs: Iterable[Tensor]) -> None:
+    """Batch normalisation gets mean and variance of all that reaches it of ``inputs``, in place.
+
+    Batches go through as in training, each normalised by itself; of a layer's values, all of them
+    count alike, whatever the size of their batch.
+    """
+    sums: dict[nn.Module, list[Any]] = {one: [0, 0.0, 0.0] for one in _normalising(network)}
+
+    def count(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        values = given[0].detach().double().transpose(0, 1).flatten(1)  # a row a channel
+        own = sums[layer]
+        own[0] += values.shape[1]
+        own[1] += values.sum(dim=1)
+        own[2] += (values**2).sum(dim=1)
+
+    hooks = [layer.register_forward_pre_hook(count) for layer in sums]
+    training = network.training
+    network.train()
+    with torch.no_grad():
+        for batch in inputs:
+            network(batch)
+    network.train(mode=training)
+    for hook in hooks:
+        hook.remove()
+    for layer, (number, total, squares) in sums.items():
+        mean = total / number
+        layer.get_buffer("running_mean").copy_(mean)
+        layer.get_buffer("running_var").copy_((squares / number - mean**2).clamp(min=0))
+
+
+def _normalising(network: nn.Module) -> list[nn.Module]:
+    """The layers of batch normalisation."""
+    return [one for one in network.modules() if getattr(one, "running_mean", None) is not None]
+
+
 # The optimizer of a recipe, and what a learning rate is for each of its groups.
 
 
@@ -234,9 +299,12 @@ def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer
     """Adam or AdamW over what is not frozen; a group for each learning rate and weight decay."""
     factors = {"fc.weight": recipe.head_weight_factor, "fc.bias": recipe.head_bias_factor}
     groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    layers = _normalising(network) if recipe.decay_batch_norm else []
+    normalising = {parameter for layer in layers for parameter in layer.parameters()}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+            decays = parameter.ndim > 1 or parameter in normalising
+            decay = recipe.weight_decay if decays else 0.0
             groups[factors.get(name, 1.0), decay].append(parameter)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     return kind(
@@ -350,6 +418,7 @@ def build_network(
     seed: int = 2020,
     backbone: str = RESNET18,
     outputs: int = len(CLASSES),
+    head_start: str = "torch",
 ) -> nn.Module:
     """A ResNet18, or another backbone, with two outputs (no rHOA, rHOA) or those of grades.
 
@@ -366,6 +435,8 @@ def build_network(
         As of `Recipe`. Of timm's, ``"imagenet"`` is refused: pass the file that timm publishes.
     outputs
         As `outputs_of` counts them.
+    head_start
+        As of `Recipe`.
 
     Raises
     ------
@@ -383,6 +454,9 @@ def build_network(
             if backbone == RESNET18
             else Backbone(backbone, outputs)
         )
+        if head_start == "glorot":
+            nn.init.xavier_uniform_(network.get_parameter(HEAD[0]))
+            nn.init.zeros_(network.get_parameter(HEAD[1]))
     if weights == "none":
         return network
     if weights != "imagenet" and Path(weights).is_dir():

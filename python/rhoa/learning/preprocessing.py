@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,8 +73,15 @@ def require_grey(image: ArrayLike, *, where: str) -> NDArray[np.float32]:
     return grey
 
 
-def preprocessing(*, image_size: int, xray_size: int | None) -> dict[str, object]:
-    """What becomes of a crop before the first layer, as a model's card states it."""
+def preprocessing(
+    *, image_size: int, xray_size: int | None, normalisation: tuple[float, float] | None = None
+) -> dict[str, object]:
+    """What becomes of a crop before the first layer, as a model's card states it.
+
+    ``normalisation``: mean and spread of the training crops, where they are not ImageNet's.
+    """
+    imagenet = (IMAGENET_MEAN, IMAGENET_STD)
+    mean, std = imagenet if normalisation is None else ((own,) * 3 for own in normalisation)
     return {
         "input": "one square grey crop of a hip, levels 0 (black) to 255; right hips mirrored",
         "seen_through_px": xray_size,
@@ -81,9 +89,19 @@ def preprocessing(*, image_size: int, xray_size: int | None) -> dict[str, object
         "resampling": "bilinear over the covered pixels (antialiased), rounded to whole levels",
         "divided_by": WHITE,
         "channels": 3,
-        "mean": list(IMAGENET_MEAN),
-        "std": list(IMAGENET_STD),
+        "mean": list(mean),
+        "std": list(std),
     }
+
+
+def normalisation_of(stated: object) -> tuple[float, float] | None:
+    """Mean and spread of the training crops, where a card's `preprocessing` states one of all."""
+    match stated:
+        case {"mean": [float() as mean, *means], "std": [float() as std, *stds]} if (
+            {*means} == {mean} and {*stds} == {std} and math.isfinite(mean) and 0 < std < math.inf
+        ):
+            return mean, std
+    return None
 
 
 # Small changes of crops for test-time augmentation: those of training, without torch.

@@ -56,6 +56,65 @@ class Augmentation:
         return self.rotation_deg == self.translation_px == 0 and self.scale == (1.0, 1.0)
 
 
+# How training images are changed in grey levels and sharpness, so that sources resemble each other.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appearance:
+    """Random changes of a training image's grey levels and sharpness; by default there are none.
+
+    Each is drawn anew, uniformly, each time an image is seen, and made in this order, before the
+    image is turned, shifted and scaled (`Augmentation`). Millimetres are of a crop 70 mm wide, as a
+    hip's is in the mean pelvis; no file needs to know its pixel size.
+
+    Parameters
+    ----------
+    variants
+        Chance that a CT-AP hip is seen as one of the variants that ``rhoa hips --variants`` stored
+        beside its crop, each as likely; hips without any stay as they are.
+    histogram
+        Chance that an image gets, by rank, the grey levels of the mean histogram of the other
+        source's training crops.
+    gamma
+        Levels, as shares of white, are raised to a power between these two, uniform in its
+        logarithm.
+    xray_pixel_mm
+        X-rays are brought to pixels of a size between these two, as a CT-AP has them, and back;
+        pixels that are smaller than the input's change nothing.
+    blur_mm
+        Images are blurred by a Gaussian whose standard deviation lies between these two.
+    """
+
+    variants: float = 0.0
+    histogram: float = 0.0
+    gamma: tuple[float, float] = (1.0, 1.0)
+    xray_pixel_mm: tuple[float, float] = (0.0, 0.0)
+    blur_mm: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        for name in ("variants", "histogram"):
+            chance = getattr(self, name)
+            if not (isinstance(chance, int | float) and 0 <= chance <= 1):
+                raise ParameterError(f"{name} must be a chance from 0 to 1; got {chance!r}.")
+        for name, lowest in (("gamma", 0.01), ("xray_pixel_mm", 0.0), ("blur_mm", 0.0)):
+            given = getattr(self, name)
+            try:
+                least, most = (float(number) for number in given)
+            except (TypeError, ValueError):
+                least, most = 1.0, 0.0
+            if not lowest <= least <= most < math.inf:
+                raise ParameterError(
+                    f"{name} must be (least, most), two numbers in order from {lowest:g} up; got "
+                    f"{given!r}."
+                )
+            object.__setattr__(self, name, (least, most))
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every image stays as it is."""
+        return self == Appearance()
+
+
 # What a training run computes: every number of it, as one frozen recipe.
 
 Source = Literal["xray", "ct"]
@@ -71,10 +130,20 @@ SAMPLINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Groups of hips that get the same share of the draws, by the name of the sampling."""
+GROUPED: Mapping[str, type[Augmentation | Appearance]] = MappingProxyType(
+    {"augmentation": Augmentation, "appearance": Appearance}
+)
+"""Fields of a recipe that have fields of their own."""
 _CHOICES = {
     "validate_on": ("all", "ct", "xray"),
     "target": ("rhoa", "kl"),
     "head": ("classes", "ordinal"),
+    "head_start": ("torch", "glorot"),
+    "normalisation": ("imagenet", "training"),
+    "bn_statistics": ("running", "population"),
+    "augment_on": ("input", "crop"),
+    "augment_validation": (False, True, "anew"),
+    "decay_batch_norm": (False, True),
     "optimizer": ("adam", "adamw"),
     "schedule": ("steps", "cosine"),
     "best_by": ("val_loss", "val_auc"),
@@ -112,9 +181,21 @@ class Recipe:
         CORAL), so that grades teach more than classes; saved, it is a two-class model as any other.
         Of KL: whether a hip goes beyond each grade that it has reached, each a line of its own
         (Shi et al. 2023, CORN).
+    head_start
+        How a last layer that no file gives begins: as ``"torch"`` begins it, or, as in MATLAB, by
+        ``"glorot"``: uniform weights within sqrt(6 / (inputs + outputs)), biases of 0.
     dropout
         Share of the features that are dropped at random before the last layer in each training
         step, which `rhoa.learning.monte_carlo_dropout` needs; 0: none.
+    normalisation
+        Mean and spread by which grey levels are normalised: those of ``"imagenet"``, by colour, or
+        of all pixels of the ``"training"`` crops, as MATLAB sets them anew. The model's card has
+        them.
+    bn_statistics
+        Mean and variance by which batch normalisation of saved models divides. ``"running"``: an
+        average over the last iterations, as torch keeps it. ``"population"``: those of each layer's
+        inputs over one more epoch of changed training images, as MATLAB computes them at the end.
+        Validations while the run goes on are by the running ones in any case.
     frozen_stem
         Whether the weights of the first convolution and of its batch normalisation stay as they
         are; what batch normalisation counts still moves.
@@ -141,6 +222,8 @@ class Recipe:
         ``"adam"`` or ``"adamw"``, both with moments 0.9 and 0.999.
     weight_decay
         Of weights, not of biases nor of batch normalisation; Adam adds it to the gradient (L2).
+    decay_batch_norm
+        Whether scales and offsets of batch normalisation decay, too, as in MATLAB.
     learning_rate
         In the first epoch.
     schedule
@@ -152,9 +235,16 @@ class Recipe:
         Share of each training label that is spread evenly; validation losses have none.
     augmentation
         Random changes of the training images.
+    augment_on
+        What pixels ``augmentation.translation_px`` counts: those of the network's ``"input"``, or,
+        as in MATLAB, those of the ``"crop"`` before it is resized (after ``xray_size``): 5 of a
+        crop of 100 are 11.2 of 224.
     augment_validation
-        Whether validation images are changed too where the run validates itself. Predictions of a
-        run are never of changed images.
+        Whether validation images are changed by ``augmentation`` too where the run validates
+        itself: True, always in the same way, so that curves compare; ``"anew"``, in another way
+        each time. Predictions of a run are never of changed images.
+    appearance
+        Random changes of the training images' grey levels and sharpness; of no others.
     validate_on
         Whose validation hips choose the best weights and stop the training: those of ``"all"`` of
         ``sources``, of ``"ct"``, or of ``"xray"``, even where the model is not trained on them.
@@ -200,7 +290,10 @@ class Recipe:
     backbone: str = RESNET18
     target: Literal["rhoa", "kl"] = "rhoa"
     head: Literal["classes", "ordinal"] = "classes"
+    head_start: Literal["torch", "glorot"] = "torch"
     dropout: float = 0.0
+    normalisation: Literal["imagenet", "training"] = "imagenet"
+    bn_statistics: Literal["running", "population"] = "running"
     frozen_stem: bool = False
     head_weight_factor: float = 1.0
     head_bias_factor: float = 1.0
@@ -211,13 +304,16 @@ class Recipe:
     epoch_iterations: int | None = None
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float = 0.0
+    decay_batch_norm: bool = False
     learning_rate: float = 1e-4
     schedule: Literal["steps", "cosine"] = "steps"
     drop_factor: float = 0.1
     drop_period: int = 10
     label_smoothing: float = 0.0
     augmentation: Augmentation = Augmentation()  # frozen
-    augment_validation: bool = False
+    augment_on: Literal["input", "crop"] = "input"
+    augment_validation: bool | Literal["anew"] = False
+    appearance: Appearance = Appearance()  # frozen
     validate_on: Literal["all", "ct", "xray"] = "all"
     validation_every: int | float
     best_by: Literal["val_loss", "val_auc"] = "val_loss"
@@ -234,10 +330,11 @@ class Recipe:
         for name, choices in _CHOICES.items():
             require_choice(name, getattr(self, name), choices)
         self._require_numbers()
-        if not isinstance(self.augmentation, Augmentation):
-            raise ParameterError(
-                f"augmentation must be an Augmentation; got {self.augmentation!r}."
-            )
+        for name, kind in GROUPED.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ParameterError(
+                    f"{name} must be an {kind.__name__}; got {getattr(self, name)!r}."
+                )
         self._require_sampling()
         if self.first is not None and not isinstance(self.first, Recipe):
             raise ParameterError(f"first must be a Recipe or None; got {self.first!r}.")
@@ -369,9 +466,9 @@ class Recipe:
             If a field is missing, unknown or out of its range.
         """
         try:
-            augmentation = Augmentation(**fields["augmentation"])
+            own = {name: kind(**fields.get(name, {})) for name, kind in GROUPED.items()}
             first = None if fields.get("first") is None else cls.from_dict(fields["first"])
-            return cls(**{**fields, "augmentation": augmentation, "first": first})
+            return cls(**{**fields, **own, "first": first})
         except (AttributeError, KeyError, TypeError) as error:
             raise ParameterError(f"recipe: not the fields of a recipe ({error}).") from None
 
@@ -488,8 +585,11 @@ _MODERN = Recipe(
 _DOMAIN = replace(
     _BOTH,
     name="domain",
-    description="trained on CT-APs and X-rays drawn equally often, chosen by CT-APs",
+    description="trained on CT-APs and X-rays drawn equally often and made alike, chosen by CT-APs",
     sampling="by-source-and-class",
+    appearance=Appearance(
+        histogram=0.5, gamma=(0.7, 1.4), xray_pixel_mm=(0.3, 1.5), blur_mm=(0.0, 0.5)
+    ),
     validate_on="ct",
     validation_every=0.5,
     keep="best",
@@ -506,8 +606,11 @@ def as_coded(recipe: Recipe) -> Recipe:
     """``recipe`` as the paper's published MATLAB code has it, where the code differs from the text.
 
     The code trains 10 epochs, keeps the first convolution, lets the last layer learn 1920 (weights)
-    and 1000 (biases) times as fast, and validates on changed images; by MATLAB's defaults it drops
-    the learning rate to a tenth every 10 epochs and decays weights by 1e-4.
+    and 1000 (biases) times as fast, and validates on changed images, each time anew. By MATLAB's
+    defaults it drops the learning rate to a tenth every 10 epochs; decays weights by 1e-4, those of
+    batch normalisation too; changes crops before it resizes them; normalises by its training
+    images, and batch normalisation by all of them at the end; and begins the last layer by Glorot's
+    rule.
 
     Examples
     --------
@@ -527,6 +630,11 @@ def as_coded(recipe: Recipe) -> Recipe:
         frozen_stem=True,
         head_weight_factor=1920.0,
         head_bias_factor=1000.0,
-        augment_validation=True,
+        decay_batch_norm=True,
+        augment_on="crop",
+        augment_validation="anew",
+        normalisation="training",
+        bn_statistics="population",
+        head_start="glorot",
         first=first,
     )

@@ -15,9 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from rhoa._core import __version__
-from rhoa.cohort.manifest import describing, sha256_of
+from rhoa.cohort.manifest import describing, sha256_of, variants_of
 from rhoa.errors import ManifestError, WeightsError, WriteError, require_extra, warn_user
 from rhoa.files import atomic_write, csv_text, printable, replacing, writing
+from rhoa.hips.bounding_boxes import SCALING, SCALINGS
+from rhoa.hips.crop_files import crop_label
 from rhoa.learning.recipe import RESNET18
 from rhoa.tables import plain_name, whole
 
@@ -65,10 +67,22 @@ def run_record(
         labels = counts.setdefault(str(hip.partition), {}).setdefault(hip.source, {})
         name = "KL 1" if hip.label is None else str(hip.label)
         labels[name] = labels.get(name, 0) + 1
-    also = {}
+    also: dict[str, Any] = {}
+    crops = [crop_label(hip.crop) for hip in hips if hip.source == "ct"]
+    scalings = {label.get(SCALING, SCALINGS[0]) for label in crops}
+    if len(scalings) > 1:
+        raise ManifestError(
+            "the manifest has CT-AP crops of both scalings, stretched and fixed; make all of them "
+            "with one (rhoa hips scans.csv --scaling)."
+        )
+    also[SCALING] = next(iter(scalings), None)
     if recipe.target == "kl":
         crowe = json.dumps([crowe_of(hip) for hip in hips])
         also["crowe_sha256"] = hashlib.sha256(crowe.encode()).hexdigest()
+    if recipe.appearance.variants:
+        files = [one for hip in hips if hip.partition == "train" for one in variants_of(hip)]
+        variants = json.dumps([sha256_of(file) for file in files])
+        also["variants_sha256"] = hashlib.sha256(variants.encode()).hexdigest()
     libraries = _LIBRARIES if recipe.backbone == RESNET18 else (*_LIBRARIES, "timm")
     return {
         "recipe": recipe.as_dict(),
@@ -141,6 +155,7 @@ _NAMES = {
     "manifest_sha256": "the hips of the manifest",
     "crowe_sha256": "the hips of the manifest",
     "split_sha256": "the partitions",
+    "variants_sha256": "the variants of its crops",
     "weights_sha256": "the first weights",
     "hips": "the hips of the manifest",
 }

@@ -28,8 +28,8 @@ from rhoa.learning.grader import (
     SingleModel,
     read_model_card,
 )
-from rhoa.learning.network import build_network, grade_logits, load_into
-from rhoa.learning.preprocessing import WHITE, preprocessing
+from rhoa.learning.network import build_network, grade_logits, load_into, with_normalisation
+from rhoa.learning.preprocessing import WHITE, normalisation_of, preprocessing
 from rhoa.torch_runtime import choose_device, sent, whole_float32
 from rhoa.weights import read_safetensors
 
@@ -149,6 +149,8 @@ def load_torch_model(folder: Path, *, device: str) -> Model:
     except ParameterError as error:
         raise WeightsError(f"{shown(folder)}/{CARD_FILE}: {error}") from None
     load_into(network, read_safetensors(content, where=where), where=where)
+    if (normalisation := normalisation_of(card.get("preprocessing"))) is not None:
+        with_normalisation(network, *normalisation)
     place = choose_device(device)
     network.to(place).train(mode=False)
     return Model(network, MappingProxyType(card), place)
@@ -160,6 +162,11 @@ def save_model(
     """Write ``model.safetensors``, then the card that seals it with its sha256."""
     tensors = {key: value.cpu().contiguous() for key, value in network.state_dict().items()}
     weights = save(tensors)
+    normalised = getattr(network, "normalisation", None)
+    normalisation = None if normalised is None else (normalised.mean, normalised.std)
+    applied = preprocessing(
+        image_size=recipe.image_size, xray_size=recipe.xray_size, normalisation=normalisation
+    )
     card = {
         "architecture": recipe.backbone,
         "classes": list(CLASSES),
@@ -168,7 +175,7 @@ def save_model(
         "dropout": recipe.dropout,
         "image_size": recipe.image_size,
         "xray_size": recipe.xray_size,
-        "preprocessing": preprocessing(image_size=recipe.image_size, xray_size=recipe.xray_size),
+        "preprocessing": applied,
         "recipe": recipe.name,
         "seed": seed,
         **notes,

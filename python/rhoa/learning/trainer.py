@@ -17,7 +17,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from rhoa.cohort.leakage import require_no_leaks
-from rhoa.cohort.manifest import sha256_of
+from rhoa.cohort.manifest import sha256_of, variants_of
 from rhoa.errors import (
     ManifestError,
     ParameterError,
@@ -27,8 +27,19 @@ from rhoa.errors import (
     warn_user,
 )
 from rhoa.files import atomic_write, listed, locked, writing
+from rhoa.hips.bounding_boxes import SCALING
 from rhoa.hips.crop_files import CROP_REFUSALS
-from rhoa.learning.data import as_input, augment, batches, read_crops, seeded, warp
+from rhoa.learning.data import (
+    AppearanceTables,
+    as_input,
+    augment,
+    batches,
+    mean_histogram,
+    read_crops,
+    restyle,
+    seeded,
+    warp,
+)
 from rhoa.learning.grader import (
     CARD_FILE,
     KL_GRADES,
@@ -46,8 +57,10 @@ from rhoa.learning.network import (
     loss_of,
     outputs_of,
     set_learning_rate,
+    set_population_statistics,
     with_classes,
     with_head,
+    with_normalisation,
 )
 from rhoa.learning.preprocessing import WHITE
 from rhoa.learning.recipe import SMALLEST_BATCH, Execution, Recipe
@@ -103,6 +116,8 @@ class LabelledCrops(NamedTuple):
     grades: Tensor
     crowe: Tensor
     lines: Sequence[int]
+    enlarged: Tensor | None = None
+    """Pixels of the input that one of each crop becomes; None where shifts are of the input's."""
 
     def between(self, start: int, stop: int) -> LabelledCrops:
         """Some of them, without a copy."""
@@ -115,8 +130,9 @@ class LabelledCrops(NamedTuple):
         return self._each(lambda tensor: tensor[chosen], [self.lines[number] for number in numbers])
 
     def _each(self, some: Callable[[Tensor], Tensor], lines: Sequence[int]) -> LabelledCrops:
-        images, labels, grades, crowe, _ = self
-        return LabelledCrops(some(images), some(labels), some(grades), some(crowe), lines)
+        images, labels, grades, crowe, _, enlarged = self
+        enlarged = None if enlarged is None else some(enlarged)
+        return LabelledCrops(some(images), some(labels), some(grades), some(crowe), lines, enlarged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +158,8 @@ class TrainingSetup:
     team: Team
     autocast: torch.dtype | None
     channels_last: bool
+    appearance: AppearanceTables | None = None
+    """Of the training hips, where the recipe changes how they look."""
 
 
 def fit(
@@ -204,13 +222,10 @@ def train_step(setup: TrainingSetup, batch: Batch) -> Tensor:
     """One step of the optimizer; loss and accuracy of the batch before it, ``(2,)``, unread."""
     recipe, (network, optimizer, scaler) = setup.recipe, setup.learner
     team, whole = setup.team, setup.train_set
-    members, changes = batch.part(team.rank, team.size)
+    part = batch.part(team.rank, team.size)
     place = whole.images.device
-    members = sent(members, place)
-    images = whole.images[members] / WHITE
-    if not recipe.augmentation.changes_nothing:
-        images = warp(images, changes)
-    inputs = as_input(images)
+    members = sent(part.members, place)
+    inputs = as_input(training_images(setup, part))
     if setup.channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     labels, grades, crowe = whole.labels[members], whole.grades[members], whole.crowe[members]
@@ -231,6 +246,19 @@ def train_step(setup: TrainingSetup, batch: Batch) -> Tensor:
         return team.summed(torch.stack([loss.detach(), hits]) * share)
 
 
+def training_images(setup: TrainingSetup, batch: Batch) -> Tensor:
+    """Levels 0 to 1 of the training images of ``batch``, changed by its draws."""
+    recipe, crops = setup.recipe, setup.train_set
+    members = sent(batch.members, crops.images.device)
+    if setup.appearance is None:
+        images = crops.images[members] / WHITE
+    else:
+        images = restyle(crops.images, batch, setup.appearance, recipe.appearance)
+    if recipe.augmentation.changes_nothing:
+        return images
+    return warp(images, batch.changes, None if crops.enlarged is None else crops.enlarged[members])
+
+
 def _require_finite(step: Step, batch: Batch, setup: TrainingSetup, total: int) -> None:
     if math.isfinite(step.train_loss):
         return
@@ -249,7 +277,9 @@ def _validated(step: Step, setup: TrainingSetup, state: TrainingState) -> Step:
     val_set, recipe, network = setup.val_set, setup.recipe, setup.learner.network
     if not val_set.lines:
         return step
-    figures = validate(network, setup) if setup.team.leads else [math.nan] * 9
+    figures = [math.nan] * 9
+    if setup.team.leads:
+        figures = validate(network, setup, step.iteration)
     place = val_set.images.device
     loss, accuracy, area, *of_sources = setup.team.broadcast(figures, place)
     if not math.isfinite(loss):
@@ -273,13 +303,14 @@ def _merit(best: Best, recipe: Recipe) -> tuple[float, float]:
     return (best.val_auc or 0.0) if by_auc else 0.0, -best.val_loss
 
 
-def validate(network: nn.Module, setup: TrainingSetup) -> list[float]:
+def validate(network: nn.Module, setup: TrainingSetup, iteration: int) -> list[float]:
     """Loss, accuracy and area under the ROC curve of the judging hips, of CT-APs, of X-rays.
 
     NaN where a class, or every hip of a source, is absent.
     """
     recipe, judges = setup.recipe, setup.val_set
-    outputs = [_validation_outputs(network, one, setup) for one in (judges, setup.watched_set)]
+    both = (judges, setup.watched_set)
+    outputs = [_validation_outputs(network, one, setup, iteration) for one in both]
     figures = _figures(outputs[0], judges, recipe)
     for source in ("ct", "xray"):
         own = [number for number, name in enumerate(setup.val_sources) if name == source]
@@ -296,12 +327,15 @@ def validate(network: nn.Module, setup: TrainingSetup) -> list[float]:
     return figures
 
 
-def _validation_outputs(network: nn.Module, crops: LabelledCrops, setup: TrainingSetup) -> Tensor:
+def _validation_outputs(
+    network: nn.Module, crops: LabelledCrops, setup: TrainingSetup, iteration: int
+) -> Tensor:
     images, recipe = crops.images, setup.recipe
     if not crops.lines:
         return torch.zeros((0, 2))
-    if recipe.augment_validation:  # the same changes at each validation, so that curves compare
-        changed = augment(images / WHITE, recipe.augmentation, seeded(setup.seed))
+    if recipe.augment_validation:
+        generator = seeded(setup.seed, *[iteration] * (recipe.augment_validation == "anew"))
+        changed = augment(images / WHITE, recipe.augmentation, generator, crops.enlarged)
         images = (changed * WHITE).round().to(torch.uint8)
     return forward(network, images, images.device).cpu()
 
@@ -358,6 +392,7 @@ def finish(
         shutil.rmtree(folder / name, ignore_errors=True)
     notes = {
         "pretrained": record["weights"],
+        SCALING: record.get(SCALING),
         "trained_hips": len(setup.train_set.lines),
         "iterations": state.iteration,
         "best_iteration": None if state.best is None else state.best.iteration,
@@ -366,6 +401,8 @@ def finish(
     }
     for name in sorted(weights, key=lambda name: name == kept):  # the kept one last
         network.load_state_dict(weights[name])
+        if recipe.bn_statistics == "population":
+            set_population_statistics(network, _every_training_input(setup))
         place = folder if name == kept else folder / name
         place.mkdir(exist_ok=True)
         own = {**notes, "weights_of": name, "weights_iteration": iterations[name]}
@@ -383,6 +420,14 @@ def finish(
     atomic_write(folder / "recipe.json", _json(recipe.as_dict()))
     sealed = {FILES: {name: sha256_of(folder / name) for name in SEALED}}
     atomic_write(folder / RUN_FILE, _json({**record, **sealed}))
+
+
+def _every_training_input(setup: TrainingSetup) -> Iterator[Tensor]:
+    """What the network is given of one epoch more, in which no image sits out."""
+    recipe = replace(setup.recipe, drop_last=False, epoch_iterations=None)
+    count, epoch = len(setup.train_set.lines), recipe.epochs + 1
+    for batch in batches(recipe, count, seed=setup.seed, epoch=epoch, groups=setup.groups):
+        yield as_input(training_images(setup, batch))
 
 
 def is_finished(folder: Path, record: Mapping[str, Any]) -> bool:
@@ -489,9 +534,11 @@ def run_stage(
     hips = [one for one in hips if truth_of(one.hip, recipe) is not None]
     taught = [hip for _, hip in hips if hip.partition == "train"] if recipe.target == "kl" else []
     outputs = outputs_of(recipe, with_crowe=any(crowe_of(hip) for hip in taught))
-    network = with_head(
-        build_network(weights, seed=stage.seed, backbone=recipe.backbone, outputs=outputs), recipe
+    backbone, start = recipe.backbone, recipe.head_start
+    network = build_network(
+        weights, seed=stage.seed, backbone=backbone, outputs=outputs, head_start=start
     )
+    with_head(network, recipe)
     named = str(weights) if weights in {"imagenet", "none"} else Path(weights).name
     record = run_record(
         recipe,
@@ -540,11 +587,13 @@ def run_stage(
 
 def _labelled_crops(hips: Sequence[LabelledHip], stage: StageConfig) -> LabelledCrops:
     recipe = stage.recipe
+    enlarged = torch.empty(len(hips)) if recipe.augment_on == "crop" else None
     images = read_crops(
         [hip for _, hip in hips],
         image_size=recipe.image_size,
         xray_size=recipe.xray_size,
         accept=stage.accept,
+        enlarged=enlarged,
     )
     grades = [UNGRADED if hip.kl is None else hip.kl for _, hip in hips]
     crowe = [(crowe_of(hip) if recipe.target == "kl" else None) for _, hip in hips]
@@ -554,6 +603,39 @@ def _labelled_crops(hips: Sequence[LabelledHip], stage: StageConfig) -> Labelled
         torch.tensor(grades, device=stage.place),
         torch.tensor([UNGRADED if one is None else one - 1 for one in crowe], device=stage.place),
         [line for line, _ in hips],
+        None if enlarged is None else enlarged.to(stage.place),
+    )
+
+
+def _appearance_tables(
+    stage: StageConfig, images: Tensor, hips: Sequence[LabelledHip]
+) -> AppearanceTables | None:
+    recipe = stage.recipe
+    if recipe.appearance.changes_nothing:
+        return None
+    asked = recipe.appearance.variants > 0
+    files = [variants_of(hip) if asked else [] for _, hip in hips]
+    if asked and not any(files):
+        warn_user(
+            f"{recipe.name}: appearance.variants is set, and no training hip has variants; "
+            "rhoa hips scans.csv --variants makes them."
+        )
+    variants = read_crops(
+        [replace(hip, image=one) for (_, hip), own in zip(hips, files, strict=True) for one in own],
+        image_size=recipe.image_size,
+        xray_size=recipe.xray_size,
+        accept=stage.accept,
+    )
+    is_ct = torch.tensor([hip.source == "ct" for _, hip in hips])
+    targets = []
+    if recipe.appearance.histogram and 0 < is_ct.sum() < len(is_ct):
+        targets = [mean_histogram(images[own.to(stage.place)]) for own in (is_ct, ~is_ct)]
+    counts = torch.tensor([len(own) for own in files])
+    return AppearanceTables(
+        is_ct,
+        torch.stack(targets).cumsum(1).to(stage.place) if targets else torch.empty(0),
+        variants.to(stage.place),
+        torch.stack([counts.cumsum(0) - counts, counts], dim=1),
     )
 
 
@@ -564,11 +646,16 @@ def _training_setup(
     chosen: Mapping[str, Sequence[LabelledHip]],
 ) -> TrainingSetup:
     channels_last = stage.place.type == "cuda"
+    precision, trained = stage.precision, len(chosen["train"])
+    if stage.recipe.normalisation == "training":
+        levels = mean_histogram(crops.images[:trained])
+        grey = torch.linspace(0, 1, WHITE + 1, dtype=torch.float64)
+        mean = float((levels * grey).sum())
+        with_normalisation(network, mean, float((levels * (grey - mean) ** 2).sum().sqrt()))
     network.to(stage.place)
     if channels_last:
         network.to(memory_format=torch.channels_last)
     step = stage.team.spread(network)
-    precision, trained = stage.precision, len(chosen["train"])
     seen = trained + len(chosen["val"])
     others = [n for n, (_, hip) in enumerate(chosen["rest"]) if hip.partition == "val"]
     watched = [chosen["rest"][number] for number in others]
@@ -589,6 +676,7 @@ def _training_setup(
         team=stage.team,
         autocast=_DTYPES[precision],
         channels_last=channels_last,
+        appearance=_appearance_tables(stage, crops.images[:trained], chosen["train"]),
     )
 
 

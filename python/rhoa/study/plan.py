@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rhoa.errors import MissingFileError, ParameterError, require_count, require_names
 from rhoa.hips.crop_files import CROP_REFUSALS
-from rhoa.learning import Augmentation, Recipe, recipes
+from rhoa.learning import Recipe, recipes
+from rhoa.learning.recipe import GROUPED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -23,7 +24,9 @@ NAMED_WEIGHTS = ("imagenet", "none")
 RECIPE_OPTIONS = tuple(
     field.name for field in fields(Recipe) if field.name not in {"name", "first"}
 )
-AUGMENTATION_OPTIONS = tuple(field.name for field in fields(Augmentation))
+GROUPED_OPTIONS = {
+    name: tuple(field.name for field in fields(kind)) for name, kind in GROUPED.items()
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,11 +181,11 @@ def _recipe(name: str, own: Mapping[str, Any], every: Mapping[str, Any]) -> Reci
 def _changed(recipe: Recipe, changes: Mapping[str, Any], where: str) -> Recipe:
     _require_known(changes, RECIPE_OPTIONS, where=where)
     values = dict(changes)
-    if "augmentation" in values:
-        _require_kind(f"{where}.augmentation", values["augmentation"], dict)
-        options = values["augmentation"]
-        _require_known(options, AUGMENTATION_OPTIONS, where=f"{where}.augmentation")
-        values["augmentation"] = replace(recipe.augmentation, **options)
+    for name in GROUPED_OPTIONS.keys() & values.keys():
+        options = values[name]
+        _require_kind(f"{where}.{name}", options, dict)
+        _require_known(options, GROUPED_OPTIONS[name], where=f"{where}.{name}")
+        values[name] = replace(getattr(recipe, name), **options)
     try:
         return replace(recipe, **values)
     except ParameterError as error:
@@ -258,6 +261,7 @@ notes = []
 # learning_rate = 1e-4
 # batch = 32
 # augmentation = { rotation_deg = 5, translation_px = 5, scale = [0.75, 1.2] }
+# appearance = { histogram = 0.5, gamma = [0.7, 1.4], xray_pixel_mm = [0.3, 1.5] }
 
 # Options of one recipe. Of model 6 they are about its last stage, on CT-APs; those of the first
 # stage, on X-rays, follow below.
