@@ -633,7 +633,7 @@ def _appearance_tables(
     counts = torch.tensor([len(own) for own in files])
     return AppearanceTables(
         is_ct,
-        torch.stack(targets).cumsum(1).to(stage.place) if targets else torch.empty(0),
+        torch.stack(targets).cumsum(1).float().to(stage.place) if targets else torch.empty(0),
         variants.to(stage.place),
         torch.stack([counts.cumsum(0) - counts, counts], dim=1),
     )
