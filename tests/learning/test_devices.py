@@ -169,6 +169,28 @@ def test_figures_and_probabilities_are_computed_in_float64_on_the_cpu_alone(
     assert [one for one in wrong if "float64" in one] == []
 
 
+def test_a_team_of_gpus_gets_torchs_synchronised_layers_with_the_same_tensors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    from rhoa import torch_runtime
+    from rhoa.learning.network import build_network
+    from rhoa.torch_runtime import Team
+
+    monkeypatch.setattr(torch_runtime, "DistributedDataParallel", lambda network: network)
+    with fake_gpu(monkeypatch), torch.device("cuda"):
+        network = build_network()
+        before = {name: id(one) for name, one in network.named_parameters()}
+        names = list(network.state_dict())
+        Team(0, 2).spread(network)
+
+    kinds = {type(one) for one in network.modules() if "BatchNorm" in type(one).__name__}
+    assert kinds == {torch.nn.SyncBatchNorm}
+    assert {name: id(one) for name, one in network.named_parameters()} == before
+    assert list(network.state_dict()) == names
+
+
 def test_float32_is_whole_in_training_and_in_predictions_whatever_the_program_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
