@@ -1,6 +1,6 @@
-"""Draw the pictures of these pages from one digital pelvis.
+"""Draw the pictures of these pages from digital pelves.
 
-    python docs/figures.py                     # into docs/figures, half a minute
+    python docs/figures.py                     # into docs/figures, a minute
     python docs/figures.py --spacing-mm 4 --out /tmp/figures
 
 Needs matplotlib (``pip install '.[train]'``).
@@ -9,19 +9,27 @@ Needs matplotlib (``pip install '.[train]'``).
 from __future__ import annotations
 
 import argparse
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from PIL import Image
 
 import rhoa
-from rhoa.phantom import Anatomy, ct
+from rhoa.evaluation import sample_size
+from rhoa.evaluation.planning import width_chart
+from rhoa.hips.contact_sheet import frontal, lateral, marked
+from rhoa.phantom import Anatomy, Surroundings, ct
 from rhoa.raster import draw_box
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
     from rhoa.phantom import Phantom
 
@@ -44,7 +52,15 @@ def draw(out: Path, spacing_mm: float) -> None:
     """Write every picture into ``out``."""
     phantom = ct(Anatomy.random(SEED), spacing_mm=(spacing_mm,) * 3, angles=ANGLES)
     out.mkdir(parents=True, exist_ok=True)
-    for name, drawn in (("geometry", geometry(phantom)), ("realigned", realigned(phantom))):
+    figures = {
+        "geometry": geometry(phantom),
+        "realigned": realigned(phantom),
+        "slices": slices(phantom),
+        "flagged": flagged(spacing_mm),
+        "grades": grades(spacing_mm),
+        "widths": width_chart(sample_size([20, 60, 100, 200, 300, 400], hips=2)),
+    }
+    for name, drawn in figures.items():
         drawn.savefig(out / f"{name}.png", dpi=DOTS_PER_INCH)
 
 
@@ -72,6 +88,62 @@ def realigned(phantom: Phantom) -> Figure:
     panels = figure.subplots(1, 2, width_ratios=shapes)
     titles = ("as scanned", "realigned")
     for axes, picture, title in zip(panels, pictures, titles, strict=True):
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(title)
+        axes.set_axis_off()
+    return figure
+
+
+def slices(phantom: Phantom) -> Figure:
+    """The left hip of one scan, from slices as they are and from thicker ones."""
+    pose = rhoa.pose.from_landmarks(phantom.landmarks)
+    thin, affine = phantom.volume.hu, phantom.volume.affine
+    panels = {}
+    for joined in (1, 2, 4):
+        hu = thin[: len(thin) // joined * joined].reshape(-1, joined, *thin.shape[1:]).mean(axis=1)
+        grid = affine @ np.diag([joined, 1, 1, 1])
+        grid[:3, 3] += affine[:3, 0] * (joined - 1) / 2
+        volume = rhoa.Volume(hu.astype(np.int16), grid)
+        found = rhoa.hips.extract(volume, pose=pose, sides=["left"])
+        panels[f"slices of {volume.spacing_mm[0]:.3g} mm"] = found.hips["left"].crop
+    return _row(panels, (7.5, 2.8))
+
+
+def grades(spacing_mm: float) -> Figure:
+    """The left hip of one pelvis, by the grade that it was made with."""
+    panels = {}
+    for kl in range(5):
+        scan = ct(Anatomy.random(SEED, kl_left=kl), spacing_mm=(spacing_mm,) * 3)
+        pose = rhoa.pose.from_landmarks(scan.landmarks)
+        found = rhoa.hips.extract(scan.volume, pose=pose, sides=["left"])
+        panels[f"KL {kl}"] = found.hips["left"].crop
+    return _row(panels, (9.6, 2.2))
+
+
+def flagged(spacing_mm: float) -> Figure:
+    """A scan that ends below the iliac spines, with a hip that was replaced, as it is reviewed."""
+    reach_mm = ((-225.0, 225.0), (-95.0, 225.0), (-95.0, 80.0))
+    around = Surroundings(implant="left", reach_mm=reach_mm)
+    scan = ct(Anatomy.random(SEED), spacing_mm=(spacing_mm,) * 3, surroundings=around)
+    found = rhoa.hips.extract(scan.volume)
+    views = (
+        frontal(found.image, found.alignment, found.joints, found.boxes),
+        lateral(scan.volume, found.alignment, found.joints),
+    )
+    pictures = [np.asarray(Image.open(BytesIO(marked(view)))) for view in views]
+    return _row(dict(zip(("from the front", "from the patient's left"), pictures, strict=True)))
+
+
+def _row(
+    panels: Mapping[str, ArrayLike | None], inches: tuple[float, float] = (9.0, 3.2)
+) -> Figure:
+    """Pictures beside each other, of one height."""
+    figure = _figure(inches)
+    pictures = [np.asarray(picture) for picture in panels.values()]
+    shapes = [picture.shape[1] / picture.shape[0] for picture in pictures]
+    for axes, title, picture in zip(
+        figure.subplots(1, len(panels), width_ratios=shapes), panels, pictures, strict=True
+    ):
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
         axes.set_title(title)
         axes.set_axis_off()
