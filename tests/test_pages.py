@@ -291,7 +291,7 @@ def test_from_pacs_to_crops_runs_as_it_is_printed(capsys: pytest.CaptureFixture[
     assert Path("crops/contact-sheet.html").is_file()
     assert not list(Path("crops").glob("[AB]"))  # pseudonyms
     assert Path("crops-reviewed/boxes.csv").is_file()
-    for file in ("one/boxes.png", "mended/hip-left.png", "crops/hips.csv"):
+    for file in ("one/boxes.png", "corrected/hip-left.png", "crops/hips.csv"):
         assert Path(file).is_file()
 
 
