@@ -77,7 +77,8 @@ def accept_option(verb: argparse.ArgumentParser) -> None:
         metavar="NAME,...",
         default="",
         help="crop hips all the same that are refused for these reasons, after a person has "
-        f"reviewed them: {', '.join(sorted(HIP_REFUSALS))}; mono reads virtual mono-energetic HU, too",
+        f"reviewed them: {', '.join(sorted(HIP_REFUSALS))}; mono reads virtual mono-energetic "
+        "HU, too",
     )
 
 
