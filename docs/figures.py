@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
+    from numpy.typing import NDArray
 
     from rhoa.phantom import Phantom
 
@@ -96,7 +96,6 @@ def realigned(phantom: Phantom) -> Figure:
 
 def slices(phantom: Phantom) -> Figure:
     """The left hip of one scan, from slices as they are and from thicker ones."""
-    pose = rhoa.pose.from_landmarks(phantom.landmarks)
     thin, affine = phantom.volume.hu, phantom.volume.affine
     panels = {}
     for joined in (1, 2, 4):
@@ -104,8 +103,7 @@ def slices(phantom: Phantom) -> Figure:
         grid = affine @ np.diag([joined, 1, 1, 1])
         grid[:3, 3] += affine[:3, 0] * (joined - 1) / 2
         volume = rhoa.Volume(hu.astype(np.int16), grid)
-        found = rhoa.hips.extract(volume, pose=pose, sides=["left"])
-        panels[f"slices of {volume.spacing_mm[0]:.3g} mm"] = found.hips["left"].crop
+        panels[f"slices of {volume.spacing_mm[0]:.3g} mm"] = _left_hip(volume, phantom)
     return _row(panels, (7.5, 2.8))
 
 
@@ -113,11 +111,23 @@ def grades(spacing_mm: float) -> Figure:
     """The left hip of one pelvis, by the grade that it was made with."""
     panels = {}
     for kl in range(5):
-        scan = ct(Anatomy.random(SEED, kl_left=kl), spacing_mm=(spacing_mm,) * 3)
-        pose = rhoa.pose.from_landmarks(scan.landmarks)
-        found = rhoa.hips.extract(scan.volume, pose=pose, sides=["left"])
-        panels[f"KL {kl}"] = found.hips["left"].crop
+        phantom = ct(Anatomy.random(SEED, kl_left=kl), spacing_mm=(spacing_mm,) * 3)
+        panels[f"KL {kl}"] = _left_hip(phantom.volume, phantom)
     return _row(panels, (9.6, 2.2))
+
+
+def _left_hip(volume: rhoa.Volume, truth: Phantom) -> NDArray[np.uint8]:
+    """The crop of the left hip, in the box that the phantom's own scan gives."""
+    pose = rhoa.pose.from_landmarks(truth.landmarks)
+    found = rhoa.ctap(truth.volume, pose=pose)
+    box = rhoa.hips.boxes(found, joints=rhoa.hips.joints(truth.volume, pose))["left"]
+    image = rhoa.ctap(volume, pose=pose)
+    edges = [
+        edge + 0.5
+        for corner in ((box.top, box.left), (box.bottom, box.right))
+        for edge in image.to_pixel(*found.to_mm(corner[0] - 0.5, corner[1] - 0.5))
+    ]
+    return rhoa.hips.model_crop(image, rhoa.hips.Box("left", *edges), source="ct")
 
 
 def flagged(spacing_mm: float) -> Figure:
@@ -135,11 +145,11 @@ def flagged(spacing_mm: float) -> Figure:
 
 
 def _row(
-    panels: Mapping[str, ArrayLike | None], inches: tuple[float, float] = (9.0, 3.2)
+    panels: Mapping[str, NDArray[np.uint8]], inches: tuple[float, float] = (9.0, 3.2)
 ) -> Figure:
     """Pictures beside each other, of one height."""
     figure = _figure(inches)
-    pictures = [np.asarray(picture) for picture in panels.values()]
+    pictures = list(panels.values())
     shapes = [picture.shape[1] / picture.shape[0] for picture in pictures]
     for axes, title, picture in zip(
         figure.subplots(1, len(panels), width_ratios=shapes), panels, pictures, strict=True
