@@ -9,6 +9,7 @@ Needs matplotlib (``pip install '.[train]'``).
 from __future__ import annotations
 
 import argparse
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,7 +136,9 @@ def flagged(spacing_mm: float) -> Figure:
     reach_mm = ((-225.0, 225.0), (-95.0, 225.0), (-95.0, 80.0))
     around = Surroundings(implant="left", reach_mm=reach_mm)
     scan = ct(Anatomy.random(SEED), spacing_mm=(spacing_mm,) * 3, surroundings=around)
-    found = rhoa.hips.extract(scan.volume)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rhoa.RhoaWarning)  # its flags are what the picture shows
+        found = rhoa.hips.extract(scan.volume)
     views = (
         frontal(found.image, found.alignment, found.joints, found.boxes),
         lateral(scan.volume, found.alignment, found.joints),
