@@ -219,7 +219,7 @@ def main() -> None:
     parser.add_argument("--road", choices=ROADS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    warnings.simplefilter("ignore")  # what is told of the phantom is not the matter
+    warnings.simplefilter("ignore")  # warnings about the phantom do not matter here
     if options.road:
         print(json.dumps(stages_of(options.road, options.folder, options.model)))
         return

@@ -1,4 +1,4 @@
-"""How well grades of digital hips are read, and whether uncertainty tells which are wrong.
+"""How well grades of digital hips are read, and whether uncertainty is higher where they are wrong.
 
     python benches/grades.py [--subjects 300] [--seeds 3] [--epochs 30]
 

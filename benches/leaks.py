@@ -1,4 +1,4 @@
-"""How many planted copies the leak audit finds, how many false pairs it tells, how long it takes.
+"""How many planted copies the leak audit finds, how many false pairs it reports, how long it takes.
 
     python benches/leaks.py             # 600 hips of CT-APs, 120 of X-rays, 300 textures
     python benches/leaks.py --subjects 50 --xrays 4 --textures 50 --images 1000

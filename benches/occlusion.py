@@ -6,7 +6,7 @@
 Needs ``pip install '.[train]' captum``. Both score the same images with the same network and
 threads. With ``--squares N`` the step is as large as N squares a side allow, where the whole map
 would take too long. Times are of the wall clock and of the processor: on a machine that does other
-work the latter tells more.
+work the latter is more informative.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
 
 Makes a cohort of phantoms (OUT/cohort), its crops (OUT/images), its partitions (OUT/manifest.csv)
 and a plan (OUT/study.toml), each unless it is there, and does what `rhoa study OUT/study.toml`
-does; started again, it goes on. CT-APs are parted 25 / 25 / 50, for a test set of many subjects;
+does; started again, it goes on. CT-APs are split 25 / 25 / 50, for a test set of many subjects;
 X-rays as in the paper. The plan was written before anything was trained.
 """
 

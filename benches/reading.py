@@ -323,7 +323,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, help="path without suffix, for a .md")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")  # what is told of the phantom or the patient is not the matter
+    warnings.simplefilter("ignore")  # warnings about the scan do not matter here
     if options.folder:
         text = compare(options.folder, rhoa.read_ct(options.folder).shape, options.rounds)
     else:

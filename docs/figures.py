@@ -1,6 +1,6 @@
-"""Draw the pictures of these pages from one digital pelvis.
+"""Draw the pictures of these pages from digital pelves.
 
-    python docs/figures.py                     # into docs/figures, half a minute
+    python docs/figures.py                     # into docs/figures, a minute
     python docs/figures.py --spacing-mm 4 --out /tmp/figures
 
 Needs matplotlib (``pip install '.[train]'``).
@@ -9,19 +9,28 @@ Needs matplotlib (``pip install '.[train]'``).
 from __future__ import annotations
 
 import argparse
+import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from PIL import Image
 
 import rhoa
-from rhoa.phantom import Anatomy, ct
+from rhoa.evaluation import sample_size
+from rhoa.evaluation.planning import width_chart
+from rhoa.hips.contact_sheet import frontal, lateral, marked
+from rhoa.phantom import Anatomy, Surroundings, ct
 from rhoa.raster import draw_box
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from rhoa.phantom import Phantom
 
@@ -44,7 +53,15 @@ def draw(out: Path, spacing_mm: float) -> None:
     """Write every picture into ``out``."""
     phantom = ct(Anatomy.random(SEED), spacing_mm=(spacing_mm,) * 3, angles=ANGLES)
     out.mkdir(parents=True, exist_ok=True)
-    for name, drawn in (("geometry", geometry(phantom)), ("realigned", realigned(phantom))):
+    figures = {
+        "geometry": geometry(phantom),
+        "realigned": realigned(phantom),
+        "slices": slices(phantom),
+        "flagged": flagged(spacing_mm),
+        "grades": grades(spacing_mm),
+        "widths": width_chart(sample_size([20, 60, 100, 200, 300, 400], hips=2)),
+    }
+    for name, drawn in figures.items():
         drawn.savefig(out / f"{name}.png", dpi=DOTS_PER_INCH)
 
 
@@ -72,6 +89,74 @@ def realigned(phantom: Phantom) -> Figure:
     panels = figure.subplots(1, 2, width_ratios=shapes)
     titles = ("as scanned", "realigned")
     for axes, picture, title in zip(panels, pictures, titles, strict=True):
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(title)
+        axes.set_axis_off()
+    return figure
+
+
+def slices(phantom: Phantom) -> Figure:
+    """The left hip of one scan, from slices as they are and from thicker ones."""
+    thin, affine = phantom.volume.hu, phantom.volume.affine
+    panels = {}
+    for joined in (1, 2, 4):
+        hu = thin[: len(thin) // joined * joined].reshape(-1, joined, *thin.shape[1:]).mean(axis=1)
+        grid = affine @ np.diag([joined, 1, 1, 1])
+        grid[:3, 3] += affine[:3, 0] * (joined - 1) / 2
+        volume = rhoa.Volume(hu.astype(np.int16), grid)
+        panels[f"slices of {volume.spacing_mm[0]:.3g} mm"] = _left_hip(volume, phantom)
+    return _row(panels, (7.5, 2.8))
+
+
+def grades(spacing_mm: float) -> Figure:
+    """The left hip of one pelvis, by the grade that it was made with."""
+    panels = {}
+    for kl in range(5):
+        phantom = ct(Anatomy.random(SEED, kl_left=kl), spacing_mm=(spacing_mm,) * 3)
+        panels[f"KL {kl}"] = _left_hip(phantom.volume, phantom)
+    return _row(panels, (9.6, 2.2))
+
+
+def _left_hip(volume: rhoa.Volume, truth: Phantom) -> NDArray[np.uint8]:
+    """The crop of the left hip, in the box that the phantom's own scan gives."""
+    pose = rhoa.pose.from_landmarks(truth.landmarks)
+    found = rhoa.ctap(truth.volume, pose=pose)
+    box = rhoa.hips.boxes(found, joints=rhoa.hips.joints(truth.volume, pose))["left"]
+    image = rhoa.ctap(volume, pose=pose)
+    edges = [
+        edge + 0.5
+        for corner in ((box.top, box.left), (box.bottom, box.right))
+        for edge in image.to_pixel(*found.to_mm(corner[0] - 0.5, corner[1] - 0.5))
+    ]
+    return rhoa.hips.model_crop(image, rhoa.hips.Box("left", *edges), source="ct")
+
+
+def flagged(spacing_mm: float) -> Figure:
+    """A scan that ends below the iliac spines, with a hip that was replaced, as it is reviewed."""
+    reach_mm = ((-225.0, 225.0), (-95.0, 225.0), (-95.0, 80.0))
+    around = Surroundings(implant="left", reach_mm=reach_mm)
+    scan = ct(Anatomy.random(SEED), spacing_mm=(spacing_mm,) * 3, surroundings=around)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rhoa.RhoaWarning)  # its flags are what the picture shows
+        found = rhoa.hips.extract(scan.volume)
+    views = (
+        frontal(found.image, found.alignment, found.joints, found.boxes),
+        lateral(scan.volume, found.alignment, found.joints),
+    )
+    pictures = [np.asarray(Image.open(BytesIO(marked(view)))) for view in views]
+    return _row(dict(zip(("from the front", "from the patient's left"), pictures, strict=True)))
+
+
+def _row(
+    panels: Mapping[str, NDArray[np.uint8]], inches: tuple[float, float] = (9.0, 3.2)
+) -> Figure:
+    """Pictures beside each other, of one height."""
+    figure = _figure(inches)
+    pictures = list(panels.values())
+    shapes = [picture.shape[1] / picture.shape[0] for picture in pictures]
+    for axes, title, picture in zip(
+        figure.subplots(1, len(panels), width_ratios=shapes), panels, pictures, strict=True
+    ):
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
         axes.set_title(title)
         axes.set_axis_off()

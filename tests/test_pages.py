@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import tomllib
@@ -253,26 +254,87 @@ class TestPython:
 @pytest.mark.usefixtures("chdir")
 @pytest.mark.slow
 def test_the_tutorial_runs_as_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its Python, then each of its commands; two of them print what the page says they do."""
+    """Its Python, then each of its commands; three of them print what the page says they do."""
     page = "docs/tutorial.md"
     run(page, {})
-    said = {}
-    for block in blocks(page, "sh"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rhoa.RhoaWarning)
-            for command in commands(block.text):
-                assert command[0] == "rhoa"
-                assert cli.main(command[1:]) == 0, command
-        said[block.text] = _trimmed(capsys.readouterr().out)
+    said = _said_by_commands(page, capsys, serves=_graded)
 
     outputs = [_trimmed(block.text) for block in blocks(page, "")]
-    for verb in ("inspect", "split"):
+    (agreed,) = (text for shell, text in said.items() if "--agreement" in shell)
+    assert any(output and output in agreed for output in outputs)
+    for verb in ("plan-size", "inspect", "split"):
         (out,) = (text for shell, text in said.items() if shell.startswith(f"rhoa {verb}"))
         assert out in outputs
     for line in Path("cohort/scans.csv").read_text().splitlines()[:3]:
         assert any(line in output.splitlines() for output in outputs)
     assert "<html" in Path("report/report.html").read_text(encoding="utf-8")
     assert Path("graded/where.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("chdir")
+@pytest.mark.slow
+def test_from_pacs_to_crops_runs_as_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its key, then each of its commands, on one patient and on a folder of two."""
+    page = "docs/how-to/pacs.md"
+    for n, name in enumerate(("patient/ct", "patients/A", "patients/B")):
+        phantom = ct(Anatomy.random(6 + n), spacing_mm=(4, 3, 3))
+        write_dicom(phantom.volume, name, subject=name[-1], seed=n)
+        if n == 0:
+            phantom.landmarks.to_json("patient/landmarks.json")
+    run(page, {})
+
+    said = _said_by_commands(page, capsys)
+
+    (listed,) = (text for shell, text in said.items() if shell.startswith("rhoa inspect"))
+    assert listed in [_trimmed(block.text) for block in blocks(page, "")]
+    assert Path("as-scanned/preview.png").is_file()
+    assert Path("crops/contact-sheet.html").is_file()
+    assert not list(Path("crops").glob("[AB]"))  # pseudonyms
+    assert Path("crops-reviewed/boxes.csv").is_file()
+    for file in ("one/boxes.png", "corrected/hip-left.png", "crops/hips.csv"):
+        assert Path(file).is_file()
+
+
+def _said_by_commands(
+    page: str,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    serves: Callable[[list[str]], bool] = lambda _: False,
+) -> dict[str, str]:
+    """What each block of commands prints; ``serves`` does the work of those that open a page."""
+    said = {}
+    for block in blocks(page, "sh"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rhoa.RhoaWarning)
+            for command in commands(block.text):
+                assert command[0] == "rhoa"
+                assert serves(command) or cli.main(command[1:]) == 0, command
+        said[block.text] = _trimmed(capsys.readouterr().out)
+    return said
+
+
+def _graded(command: list[str]) -> bool:
+    """Whether a command opens the review, whose reader then grades all hips: ben errs in one."""
+    if command[1] != "review" or "--reader" not in command:
+        return False
+    from rhoa.review import Session, Sitting, read_cohort
+
+    with Path("cohort/scans.csv").open(encoding="utf-8") as table:
+        true = {(row["subject"], row["side"]): int(row["kl"]) for row in csv.DictReader(table)}
+    reader = command[command.index("--reader") + 1]
+    cohort = read_cohort("study")
+    session = Session(
+        cohort, Sitting(reader=reader, repeat=0.0, adjudicates="--adjudicate" in command)
+    )
+    hips = [(case, side) for case in cohort for side in ("left", "right")]
+    for n, (case, side) in enumerate(hips):
+        kl = true[case.name, side]
+        if n == 3:
+            kl += (1 if kl < 4 else -1) * (reader == "ben")
+        elif "--adjudicate" in command:
+            continue
+        session.act({"do": "grade", "case": case.key, "side": side, "reading": 1, "kl": kl})
+    return True
 
 
 class TestLists:

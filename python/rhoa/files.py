@@ -74,7 +74,7 @@ class BoundedFile:
         left = max(0, self._size - self._file.tell())
         if count < 0:  # all there is: a parser that inflates it without a limit
             raise ReadError(
-                f"{self._name}: its meta header does not tell how it is deflated; export it again."
+                f"{self._name}: its meta header does not say how it is deflated; export it again."
             )
         count = min(count, left)
         self._bytes -= count

@@ -92,8 +92,8 @@ class TestTemperature:
     @pytest.mark.parametrize(
         ("scores", "problem"),
         [
-            ([0.1, 0.9, 0.8], "apart altogether"),
-            ([0.1, 0.9, 0.5], "apart altogether"),
+            ([0.1, 0.9, 0.8], "perfectly separated"),
+            ([0.1, 0.9, 0.5], "perfectly separated"),
             ([0.9, 0.1, 0.4], "than by chance"),
             ([0.5, 0.5, 0.5], "than by chance"),
         ],

@@ -126,7 +126,7 @@ class TestAreas:
             assert result.p_values[name] == 1
             assert result.differences[name].value == 0
             assert math.isnan(result.differences[name].low)
-            assert "no subject tells the models apart" in result.differences[name].note
+            assert "no subject distinguishes the models" in result.differences[name].note
 
     @pytest.mark.parametrize(("subjects", "pairs"), [(20, 800), (60, 800), (300, 200)])
     def test_p_is_below_05_in_5_of_100_equally_good_models(self, subjects: int, pairs: int) -> None:

@@ -136,4 +136,4 @@ def test_rankings_alike_but_for_the_order_of_a_patients_hips_do_not_differ(seed:
     assert result.p == 1
     assert result.difference.value == 0
     assert np.isnan(result.difference.low)
-    assert "no subject tells the models apart" in result.difference.note
+    assert "no subject distinguishes the models" in result.difference.note

@@ -72,7 +72,7 @@ def test_scans_that_need_a_person_come_first(tmp_path: Path) -> None:
     names = [text for text in page.texts if text in {"one", "two", "three", "four"}]
     assert names == ["four", "two", "three", "one"]
     assert any(
-        "1 failed, 1 could not be posed, 1 to look at, 1 without a flag" in text
+        "1 failed, 1 could not be posed, 1 to review, 1 without a flag" in text
         for text in page.texts
     )
 

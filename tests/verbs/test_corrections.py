@@ -246,9 +246,9 @@ class TestDetector:
 
         assert code == 0
         for side in ("left", "right"):
-            assert f"IM2: no {side} hip was found; look at it." in err
+            assert f"IM2: no {side} hip was found; review the picture." in err
             assert not (out / f"hip-{side}.png").exists()
         assert [row["left"] for row in rows_of(out / "boxes.csv")] == ["", ""]
-        assert "<h2>1 X-ray to look at" in (out / "contact-sheet.html").read_text("utf-8")
+        assert "<h2>1 X-ray to review" in (out / "contact-sheet.html").read_text("utf-8")
         assert json.loads((out / "boxes.json").read_text("utf-8")) == []
         assert "no left hip" not in text

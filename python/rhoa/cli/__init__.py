@@ -34,10 +34,10 @@ Radiograph-like images (CT-AP) from abdominopelvic CT, and models of hip osteoar
   rhoa ctap patient/ct -o out --pose auto      realigned to the anterior pelvic plane
   rhoa hips patient/ct -o out                  both hips, cropped
   rhoa hips scans.csv -o study                 a whole cohort: crops and manifest
-  rhoa review study                            look, correct and grade, on a local page
-  rhoa xray pelvis.dcm -o out                  an X-ray, turned upright, and its halves
+  rhoa review study                            review, correct and grade, on a local page
+  rhoa xray pelvis.dcm -o out                  an X-ray, upright, and its halves
   rhoa detector --phantoms 24 -o run           a detector of hips for X-rays
-  rhoa study study.toml                        models by a plan, measured and reported
+  rhoa study study.toml                        models by a plan, evaluated and reported
   rhoa predict patient/ct --model RUN -o out   both hips graded, or why not
 
 Research use only: not a medical device."""
@@ -49,16 +49,16 @@ VERBS = {
     "hips": ("ct", "Find and crop both hips of a CT, of many, or of a table"),
     "xray": ("xray", "Read X-rays of hips: picture, values and both halves"),
     "detector": ("xray", "Train a detector of hips in X-rays and CT-APs"),
-    "review": ("review", "Look at a cohort, correct and grade it on a page"),
-    "split": ("study", "Part a manifest by subject: training, validation, test"),
+    "review": ("review", "Review a cohort on a page: correct poses and boxes, grade hips"),
+    "split": ("study", "Split a manifest by subject: training, validation, test"),
     "train": ("study", "Train one model"),
-    "evaluate": ("study", "Measure trained models, with intervals, and report"),
+    "evaluate": ("study", "Evaluate trained models, with intervals, and report"),
     "export": ("prediction", "Write a trained model as ONNX, which runs without torch"),
     "predict": ("prediction", "Probability of hip osteoarthritis for both hips of scans"),
-    "explain": ("study", "Show which parts of a crop a model looks at"),
-    "study": ("study", "Train, measure and report all that a plan names"),
+    "explain": ("study", "Show which parts of a crop change a model's answer"),
+    "study": ("study", "Train, evaluate and report everything in a plan"),
     "plan-size": ("study", "Show how many subjects a test set, or a model's development, needs"),
-    "audit": ("study", "Find what a published table of figures can come from"),
+    "audit": ("study", "Find the confusion matrices that fit a published table"),
     "demo": ("demo", "Run everything on a phantom cohort and report"),
     "bench": ("demo", "Time the projections beside a plain read of memory, NumPy and Numba"),
     "info": ("demo", "Print versions, for a bug report"),

@@ -664,7 +664,7 @@ def add_inspect(verb: argparse.ArgumentParser) -> None:
     )
     join_option(verb)
     verb.epilog = (
-        "A series is a volume where `rhoa ctap` would read it, as far as headers tell: pixels are "
+        "A series is a volume where `rhoa ctap` would read it, judged by headers alone: pixels are "
         "not decoded. Exit code 0 also where series are refused, for that is an answer; 1 where "
         "there is no image at all, or a file is damaged. --json has whole UIDs; neither has data "
         "of the patient."

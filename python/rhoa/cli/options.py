@@ -16,7 +16,7 @@ def folder_options(verb: argparse.ArgumentParser, table: str, *, many: str = "--
         "--each",
         action="store_true",
         help="every subfolder and volume file of SCAN is a scan of its own: a folder for each, "
-        f"{table}, and contact-sheet.html to look at, scans that need you first. Started again, "
+        f"{table}, and contact-sheet.html, scans that need a review first. Started again, "
         "it does what is not done",
     )
     verb.add_argument(
@@ -65,7 +65,7 @@ def review_options(verb: argparse.ArgumentParser, found_by: str) -> None:
         type=Path,
         metavar="FILE",
         help="boxes.csv or COCO JSON of --review after somebody corrected it: its pictures get its "
-        f"boxes, others keep those that {found_by}; corrections.csv tells what was moved, added "
+        f"boxes, others keep those that {found_by}; corrections.csv lists what was moved, added "
         "and removed",
     )
 
@@ -76,8 +76,9 @@ def accept_option(verb: argparse.ArgumentParser) -> None:
         "--accept",
         metavar="NAME,...",
         default="",
-        help="crop hips all the same that are refused for these reasons, which somebody has looked "
-        f"at: {', '.join(sorted(HIP_REFUSALS))}; mono reads virtual mono-energetic HU, too",
+        help="crop hips all the same that are refused for these reasons, after a person has "
+        f"reviewed them: {', '.join(sorted(HIP_REFUSALS))}; mono reads virtual mono-energetic "
+        "HU, too",
     )
 
 
@@ -158,7 +159,7 @@ def predict_options(verb: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="look at each crop N times, turned, shifted and scaled a little; the probability is "
+        help="grade each crop N times, turned, shifted and scaled a little; the probability is "
         "their mean (default: 1)",
     )
     verb.add_argument(
@@ -305,15 +306,15 @@ def detector_options(verb: argparse.ArgumentParser) -> None:
         "--subjects",
         type=Path,
         metavar="CSV",
-        help="whose each labelled picture is, columns image and subject: a subject with several "
-        "pictures is held out with all of them; default: each picture is another subject's",
+        help="CSV with columns image and subject; images of one subject are held "
+        "out together; default: each picture is of another subject",
     )
     verb.add_argument(
         "--images",
         type=Path,
         metavar="FOLDER",
         help="where the pictures of FILE are (default: in its folder); names of another machine "
-        "are sought by their ends",
+        "are matched by the ends of their paths",
     )
     verb.add_argument(
         "--hip-class",

@@ -92,7 +92,7 @@ def predict(options: Namespace) -> VerbResult:
     kinds = [kind_of(place, has_detector=options.detector is not None) for place in places]
     crops = [place for place, kind in zip(places, kinds, strict=True) if kind == "crop"]
     if crops and options.dicom:
-        raise ParameterError("--dicom tells of scans; a ready crop has no place in one.")
+        raise ParameterError("--dicom describes scans; a ready crop has no place in one.")
     scans = [place for place, kind in zip(places, kinds, strict=True) if kind != "crop"]
     if crops and scans:
         raise ParameterError(

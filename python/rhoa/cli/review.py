@@ -42,7 +42,8 @@ def page_options(verb: ArgumentParser) -> None:
     )
     cache_option(verb, also="; with --scans")
     verb.add_argument(
-        "--reader", help="who is at work; each reader has a journal (default: your login name)"
+        "--reader",
+        help="name or pseudonym of the reader; each has a journal (default: your login name)",
     )
     verb.add_argument(
         "--seed", type=int, help="of the order in which hips are graded (default: 2020)"
@@ -78,13 +79,13 @@ def page_options(verb: ArgumentParser) -> None:
     task.add_argument(
         "--training",
         action="store_true",
-        help="grade hips whose KL the manifest knows; each grade is answered by the known one, and "
+        help="grade hips whose KL the manifest knows; the known grade is shown after each, and "
         "none of them counts",
     )
     task.add_argument(
         "--assign",
         metavar="NAME,NAME,...",
-        help="no page: deal the cases to these readers, who are then shown theirs alone; cases "
+        help="no page: assign the cases to these readers, who are then shown only theirs; cases "
         "that have readers keep them",
     )
     task.add_argument(
@@ -136,7 +137,7 @@ def review(options: Namespace) -> VerbResult:
     )
     with closing(Session(cohort, sitting)) as session:
         hips = len(session.order())
-        _say(f"{len(cohort)} cases, {hips} looks at hips; reader {sitting.reader}; Ctrl-C ends")
+        _say(f"{len(cohort)} cases, {hips} readings of hips; reader {sitting.reader}; Ctrl-C ends")
         with suppress(KeyboardInterrupt):
             serve(session, port=options.port, tell=lambda address: _say(f"open {address}"))
         state = session.state
@@ -146,7 +147,7 @@ def review(options: Namespace) -> VerbResult:
         )
     graded = len(state.decisions if options.adjudicate else state.grades)
     return VerbResult(
-        lines=[f"all is saved: {graded} looks graded; rhoa review --export writes them"]
+        lines=[f"all is saved: {graded} readings graded; rhoa review --export writes them"]
     )
 
 

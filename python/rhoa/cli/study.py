@@ -557,7 +557,7 @@ def audit_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "table", nargs="?", type=Path, help="CSV of printed rows; or give one row by options"
     )
-    verb.add_argument("--row", metavar="NAME", help="of the table, the only row to look at")
+    verb.add_argument("--row", metavar="NAME", help="of the table, the only row to check")
     row = verb.add_argument_group("one row, as printed")
     for size in ("positives", "negatives"):
         row.add_argument(f"--{size}", type=int, metavar="N", help=f"how many {size} there are")

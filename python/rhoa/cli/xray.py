@@ -146,9 +146,9 @@ class Reader:
             accept=options.accept,
             name=name.rpartition("/")[2],
         )
-        notes += [f"{name}: no {side} hip was found; look at it." for side in hips.missing]
+        notes += [f"{name}: no {side} hip was found; review the picture." for side in hips.missing]
         notes += [
-            f"{name}: the {side} hip scores {hips.boxes[side].confidence:.2f}; look at its crop."
+            f"{name}: the {side} hip scores {hips.boxes[side].confidence:.2f}; review its crop."
             for side in hips.unsure
         ]
         return Film(name, hips.image, hips, notes), _write(hips.image, folder) + hips.save(folder)
@@ -446,7 +446,7 @@ def add_xray(verb: argparse.ArgumentParser) -> None:
         help="folder of a trained hip detector: also writes hip-left.png and hip-right.png "
         "(mirrored) and boxes.json, with scores (extra train)",
     )
-    review_options(verb, "the detector finds; without --detector every box is told as added")
+    review_options(verb, "the detector finds; without --detector every box is listed as added")
     verb.add_argument(
         "--voi", action="store_true", help="apply the file's VOI LUT or window, as viewers do"
     )

@@ -204,7 +204,7 @@ def _rename(scan: ScanRows, pseudonyms: Pseudonyms) -> None:
         subject = scan.value("subject") or patient_of(scan.path)
     except ReadError as error:
         raise ManifestError(
-            f"{scan.where}: the scan does not say whose it is ({error}); fill the column subject."
+            f"{scan.where}: the scan names no patient ({error}); fill the column subject."
         ) from None
     if not subject:
         raise ManifestError(

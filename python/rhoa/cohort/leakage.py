@@ -387,7 +387,7 @@ def require_no_leaks(manifest: Manifest, *, progress: Progress | None = None) ->
         raise ManifestError(
             f"{len(found)} pairs of rows leak from one partition into another: {listed}"
             f"{f'; and {more} more' if more > 0 else ''}. Results would be too good: remove "
-            "copies, or give them one subject, and split again; where a look shows two different "
+            "copies, or give them one subject, and split again; where a review shows two different "
             "hips, write yes into the column distinct of both lines."
         )
 

@@ -704,7 +704,7 @@ def oai(
         raise ParameterError(f"grade must name a column of hips; {grade!r} is of the OAI's knees.")
     if ("{visit}" in grade) == (columns.visit is not None):
         raise ParameterError(
-            "the visit must be told by {visit} in grade or by a column, OaiColumns(visit=...), not "
+            "give the visit by {visit} in grade or by a column, OaiColumns(visit=...), not "
             f"by {'both' if columns.visit else 'neither'}; got grade={grade!r}."
         )
     source = open_table(table)

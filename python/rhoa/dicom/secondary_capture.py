@@ -80,9 +80,7 @@ class StudyIdentity:
             if first is None and values["study_instance_uid"]:
                 first = values
         if first is None:
-            raise ReadError(
-                f"{shown(path)}: no DICOM image names a study; leave out whose the image is."
-            )
+            raise ReadError(f"{shown(path)}: no DICOM image names a study; leave the patient out.")
         first |= {name: "" for name, form in FORMS.items() if not re.fullmatch(form, first[name])}
         images = [both for both in next(iter(sources.values())) if all(both)]
         return cls(

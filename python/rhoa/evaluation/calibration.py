@@ -103,8 +103,8 @@ def fit_temperature(
     chance = signed.sum() <= 0
     if chance or (signed >= 0).all():
         warn_user(
-            f"no temperature is best for these {labels.size} validation hips: their classes are "
-            f"{'no better told than by chance' if chance else 'apart altogether'}; "
+            f"no optimal temperature exists for these {labels.size} validation hips: classes are "
+            f"{'separated no better than by chance' if chance else 'perfectly separated'}; "
             "scores are left as they are."
         )
         return Temperature(1.0)
@@ -185,7 +185,7 @@ def fit_recalibration(
         design = np.stack([np.ones(odds.size), odds], axis=1)
         found = regress(design, labels, np.arange(odds.size), np.ones(odds.size)).coefficients
     if apart or not found[1] > 0:
-        said = "do not overlap" if apart else "are no better told than by chance"
+        said = "do not overlap" if apart else "are separated no better than by chance"
         warn_user(
             f"no recalibration is best for these {labels.size} validation hips: their classes "
             f"{said}; scores are left as they are."

@@ -110,7 +110,7 @@ def compare(
     -------
     Comparison
         Differences are NaN where a figure is undefined, the test of areas with one class only.
-        Where no subject tells the models apart, p is 1 and there is no interval. ``Estimate.note``
+        Where no subject distinguishes the models, p is 1, without an interval. ``Estimate.note``
         gives the reason.
 
     Raises
@@ -236,7 +236,7 @@ def _tested(
         return Estimate(value, note=reason), math.nan
     if error == 0:
         same = abs(value) < 1e-12
-        said = "no subject tells the models apart" if same else "every subject tells the same"
+        said = "no subject distinguishes the models" if same else "every subject shows the same"
         return Estimate(0.0 if same else value, note=f"no interval: {said}."), (
             1.0 if same else math.nan
         )

@@ -1,4 +1,4 @@
-"""How good grades are: agreement with readers, and whether uncertainty tells which are wrong."""
+"""Agreement of grades with readers, and whether uncertainty is higher where grades are wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a model looks: occlusion sensitivity, Grad-CAM, and maps drawn over the image."""
+"""Which parts of a crop change a model's answer: occlusion, Grad-CAM, and maps over the image."""
 
 from __future__ import annotations
 

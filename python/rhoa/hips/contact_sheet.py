@@ -43,7 +43,7 @@ VERDICTS: dict[Verdict, tuple[str, str]] = {
         "could not be posed",
         "the pose that was found is not to be trusted, and the image is as scanned",
     ),
-    "look": ("to look at", "used, and something was flagged"),
+    "look": ("to review", "used, and something was flagged"),
     "fine": ("without a flag", "nothing asks for a review"),
 }
 """Headings and what they mean, in the order of the page: what needs a person comes first."""

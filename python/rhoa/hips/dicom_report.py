@@ -64,7 +64,7 @@ class HipFinding:
     probability: float | None = None
     """Of radiographic osteoarthritis (KL of 2 or more); None where it was not graded."""
     spread: float | None = None
-    """Standard deviation of the probability, where there were several looks."""
+    """Standard deviation of the probability, where there were several views."""
     kl: int | None = None
     """Kellgren-Lawrence grade, where a reader gave one."""
     kl_probabilities: Sequence[float] = ()

@@ -414,7 +414,7 @@ def quality_report(
     if metal:
         findings.warn(
             f"metal: {metal:.1f} cm3 above {METAL_HU} HU or cut off; "
-            "leave hips with implants out, and look at what the streaks reach.",
+            "leave hips with implants out, and review what the streaks reach.",
             PixelDataError,
         )
     if not axial or not is_body(thumbnails):
@@ -432,7 +432,7 @@ def quality_report(
         listed = ", ".join(map(str, moved[:6])) + (" ..." if len(moved) > 6 else "")
         findings.warn(
             f"motion: slices jump sideways at index {listed}; the patient moved, or slices are "
-            "wrong: look at them.",
+            "wrong: review them.",
             PixelDataError,
         )
     return report

@@ -110,7 +110,7 @@ def checked(
         )
         if len({header.series_uid for header in headers}) > 1 and frames < len(headers):
             raise GeometryError(f"{what}; read the files of one of them, without joining series.")
-        findings.warn(f"{what}; look at the volume where they meet.", GeometryError)
+        findings.warn(f"{what}; review the volume where they meet.", GeometryError)
     lossy = sum(h.lossy or (h.pixels is not None and h.pixels.syntax in LOSSY) for h in headers)
     if lossy:
         findings.warn(

@@ -1,4 +1,4 @@
-"""Readers look at a cohort, correct and grade it on a local page; their agreement and consensus."""
+"""Readers review a cohort, correct and grade it on a local page; their agreement and consensus."""
 
 from rhoa.evaluation.reader_agreement import BlandAltman, bland_altman, kappa, specific_agreement
 from rhoa.review.cohort import Cohort, ReviewCase, read_cohort

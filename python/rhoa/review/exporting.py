@@ -82,7 +82,7 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """Two readings and whose they are."""
+    """Two readings and their readers."""
 
     readers: tuple[str, str]
     subjects: Sequence[str]

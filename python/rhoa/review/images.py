@@ -134,7 +134,7 @@ class Volumes:
             return self._cache.get(case.key, lambda: read_ct(scan, cache=self._folder))
         except RhoaError:  # its text names files, which patients' names may be in
             raise ReviewError(
-                f"the CT of case {case.number} cannot be read; rhoa inspect tells why."
+                f"the CT of case {case.number} cannot be read; rhoa inspect says why."
             ) from None
 
 

@@ -11,7 +11,7 @@ const REASONS = ["hip not inside", "not a pelvis", "metal or artefacts", "landma
 export function pose(app, root, number) {
   const cases = app.pictured.filter((one) => one.source === "ct");
   if (!cases.length) {
-    root.append(element("p", { class: "waiting" }, "This cohort has no CT-AP: there is no pose to look at."));
+    root.append(element("p", { class: "waiting" }, "This cohort has no CT-AP: there is no pose to review."));
     return () => {};
   }
   const front = new Picture("from the front");
