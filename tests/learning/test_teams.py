@@ -164,3 +164,14 @@ def test_a_batch_too_small_for_the_team_is_refused() -> None:
     require_parts(recipe, 12, Team(0, 3))
     with pytest.raises(RhoaError, match="one of 4 processes 1 images"):
         require_parts(recipe, 12, Team(0, 4))
+
+
+def test_statistics_measured_at_the_end_are_of_one_process() -> None:
+    from rhoa.learning.trainer import require_parts
+    from rhoa.torch_runtime import Team
+
+    recipe = replace(recipes["model-1"], batch=6, bn_statistics="population")
+
+    require_parts(recipe, 12, Team())
+    with pytest.raises(ParameterError, match="start one, or train with"):
+        require_parts(recipe, 12, Team(0, 2))

@@ -42,6 +42,15 @@ def test_options_of_all_and_of_one_recipe_are_changed_and_nothing_else(tmp_path:
     assert fifth == replace(recipes["model-5"], epochs=9, learning_rate=0.002, augmentation=still)
 
 
+def test_so_are_changes_of_grey_levels_and_sharpness(tmp_path: Path) -> None:
+    text = LEAST.replace("model-5", "domain") + "[recipe.domain]\nappearance = {blur_mm = [0, 1]}\n"
+
+    _, domain = plan(tmp_path, text).recipes
+
+    usual = recipes["domain"]
+    assert domain == replace(usual, appearance=replace(usual.appearance, blur_mm=(0, 1)))
+
+
 def test_each_stage_of_the_sixth_model_has_its_own_options(tmp_path: Path) -> None:
     text = (
         'manifest = "m.csv"\nout = "out"\nrecipes = ["model-6"]\n'
@@ -94,6 +103,7 @@ def test_the_template_is_a_plan_and_explains_every_option(tmp_path: Path) -> Non
             LEAST + "[every-recipe]\naugmentation = {turn = 3}\n",
             "augmentation has no option 'turn'",
         ),
+        (LEAST + "[every-recipe]\nappearance = {blur = 3}\n", "appearance has no option 'blur'"),
         (LEAST + "[every-recipe]\naugmentation = 3\n", "augmentation must be a table; got 3"),
         (LEAST + "seeds = 3\n", "seeds must be a list of whole numbers; got 3"),
         (LEAST + "seeds = [true]\n", "seeds must be a list of whole numbers"),

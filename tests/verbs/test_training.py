@@ -42,6 +42,14 @@ def test_fields_of_the_augmentation_are_set_one_by_one() -> None:
     assert recipe.augmentation == Augmentation(rotation_deg=10, scale=(0.9, 1.1))
 
 
+def test_so_are_fields_of_the_appearance_and_others_stay() -> None:
+    usual = rhoa.recipes["domain"].appearance
+
+    recipe = named("--recipe", "domain", "--set", "appearance.gamma=[0.9,1.1]")
+
+    assert recipe.appearance == replace(usual, gamma=(0.9, 1.1))
+
+
 def test_as_coded_is_the_paper_s_code_and_can_be_changed() -> None:
     assert named("--as-coded") == as_coded(rhoa.recipes["model-3"])
     assert named("--as-coded", "--set", "frozen_stem=false") == replace(
@@ -50,7 +58,7 @@ def test_as_coded_is_the_paper_s_code_and_can_be_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["epoch", "first", "augmentation", "augmentation.flip", "batch.x"]
+    "field", ["epoch", "first", "augmentation", "augmentation.flip", "batch.x", "appearance"]
 )
 def test_what_cannot_be_set_is_refused_with_what_can(field: str) -> None:
     with pytest.raises(RhoaError, match=rf"'{field}' is no field .* learning_rate"):

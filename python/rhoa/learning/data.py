@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -142,7 +143,7 @@ class AppearanceTables(NamedTuple):
     is_ct: Tensor
     """``(n,)``, whether an image is a CT-AP."""
     targets: Tensor
-    """``(2, 256)``, float64: what X-rays are matched to, and CT-APs: the share of pixels up to each
+    """``(2, 256)``: what X-rays are matched to, and CT-APs: the share of pixels up to each
     level in the mean histogram of the other source. Empty where there is but one source."""
     variants: Tensor
     """Variants of all hips, uint8, one hip's after the other's."""
@@ -182,8 +183,7 @@ def restyle(
     if appearance.xray_pixel_mm[1] > 0 or appearance.blur_mm[1] > 0:
         low, high = torch.tensor([appearance.xray_pixel_mm, appearance.blur_mm]).unbind(1)
         pixel_mm, sigma_mm = (low + (high - low) * draws[:, 4:]).unbind(1)
-        matrices = sharpness(images.shape[1], pixel_mm * ~is_ct, sigma_mm)
-        matrices = sent(matrices, place)
+        matrices = sharpness(images.shape[1], pixel_mm * ~is_ct, sent(sigma_mm, place))
         levels = matrices @ levels @ matrices.mT
     return levels
 
@@ -208,19 +208,25 @@ def sharpness(size: int, pixel_mm: Tensor, sigma_mm: Tensor) -> Tensor:
 
     Pixels of ``pixel_mm`` ``(n,)`` are first made of it and enlarged again, where they are larger
     than its own; then it is blurred by a Gaussian of ``sigma_mm`` ``(n,)``, at the borders over the
-    pixels that there are. 0 and 0 are the identity.
+    pixels that there are. 0 and 0 are the identity. The matrices are where ``sigma_mm`` is.
     """
-    own_mm = HIP_BOX_MM / size
-    apart = torch.arange(size)[:, None] - torch.arange(size)
+    own_mm, place = HIP_BOX_MM / size, sigma_mm.device
+    at = torch.arange(size, device=place)
+    apart = at[:, None] - at
     sigmas = (sigma_mm / own_mm).clamp(min=1e-3)[:, None, None]
     matrices = (-0.5 * (apart / sigmas) ** 2).softmax(dim=2)
-    for at, large_mm in enumerate(pixel_mm.tolist()):
+    for number, large_mm in enumerate(pixel_mm.tolist()):
         if large_mm > own_mm:
-            count = max(1, round(HIP_BOX_MM / large_mm))
-            fewer = resampling_matrix(size, count, 0, size)
-            again = resampling_matrix(count, size, 0, count)
-            matrices[at] = matrices[at] @ torch.from_numpy(again @ fewer)
+            coarse = _coarse(size, max(1, round(HIP_BOX_MM / large_mm)))
+            matrices[number] = matrices[number] @ sent(coarse, place)
     return matrices
+
+
+@cache
+def _coarse(size: int, count: int) -> Tensor:
+    """From a line of ``size`` pixels to ``count``, and back."""
+    fewer, again = resampling_matrix(size, count, 0, size), resampling_matrix(count, size, 0, count)
+    return torch.from_numpy(again @ fewer)
 
 
 # Which images a batch holds and how each is changed, from the seed and the epoch alone.

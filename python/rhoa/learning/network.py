@@ -27,6 +27,7 @@ from rhoa.learning.grader import (
 )
 from rhoa.learning.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from rhoa.learning.recipe import RESNET18, TIMM
+from rhoa.torch_runtime import sent
 from rhoa.weights import read_safetensors, read_state_dict, read_tensors
 
 if TYPE_CHECKING:
@@ -245,7 +246,8 @@ class Normalisation(nn.Module):
     def forward(self, colours: Tensor) -> Tensor:
         """Of ``(n, 3, rows, columns)``."""
         means, spreads = (
-            colours.new_tensor(c).view(1, 3, 1, 1) for c in (IMAGENET_MEAN, IMAGENET_STD)
+            sent(torch.tensor(c, dtype=colours.dtype), colours.device).view(1, 3, 1, 1)
+            for c in (IMAGENET_MEAN, IMAGENET_STD)
         )
         return (colours * spreads + (means - self.mean)) / self.std
 
@@ -266,11 +268,13 @@ def set_population_statistics(network: nn.Module, inputs: Iterable[Tensor]) -> N
     sums: dict[nn.Module, list[Any]] = {one: [0, 0.0, 0.0] for one in _normalising(network)}
 
     def count(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-        values = given[0].detach().double().transpose(0, 1).flatten(1)  # a row a channel
-        own = sums[layer]
-        own[0] += values.shape[1]
-        own[1] += values.sum(dim=1)
-        own[2] += (values**2).sum(dim=1)
+        values = given[0].detach().float().transpose(0, 1).flatten(1)  # a row a channel
+        of_batch = torch.var_mean(values, dim=1, correction=0)
+        variance, mean = (figure.cpu().double() for figure in of_batch)
+        own, number = sums[layer], values.shape[1]
+        own[0] += number
+        own[1] += number * mean
+        own[2] += number * (variance + mean**2)
 
     hooks = [layer.register_forward_pre_hook(count) for layer in sums]
     training = network.training

@@ -726,13 +726,19 @@ def _curves(
 
 
 def require_parts(recipe: Recipe, images: int, team: Team) -> None:
-    """Check that each of a team gets images enough of every batch.
+    """Check that each of a team gets images enough of every batch, and none is left to wait.
 
     Raises
     ------
     ParameterError
-        If batch normalisation would have nothing to compare.
+        If batch normalisation would have nothing to compare, or its statistics are to be measured
+        at the end, which one process does alone.
     """
+    if team.size > 1 and recipe.bn_statistics == "population":
+        raise ParameterError(
+            f'{recipe.name}: bn_statistics="population" is measured by one process: start one, or '
+            'train with "running".'
+        )
     least = min(recipe.batch_sizes(images)) // team.size
     if team.size > 1 and least < SMALLEST_BATCH:
         raise ParameterError(
