@@ -173,5 +173,5 @@ def test_statistics_measured_at_the_end_are_of_one_process() -> None:
     recipe = replace(recipes["model-1"], batch=6, bn_statistics="population")
 
     require_parts(recipe, 12, Team())
-    with pytest.raises(ParameterError, match="start one, or train with"):
+    with pytest.raises(RhoaError, match="start one, or train with"):
         require_parts(recipe, 12, Team(0, 2))
