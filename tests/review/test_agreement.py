@@ -11,7 +11,14 @@ from sklearn.metrics import cohen_kappa_score
 
 from rhoa.errors import ParameterError
 from rhoa.evaluation.intervals import clopper_pearson
-from rhoa.evaluation.reader_agreement import bland_altman, kappa, mean, ratio, specific_agreement
+from rhoa.evaluation.reader_agreement import (
+    bland_altman,
+    kappa,
+    mean,
+    proportion,
+    ratio,
+    specific_agreement,
+)
 
 READINGS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=40)
 NAMES = {"none": None, "linear": "linear", "quadratic": "quadratic"}
@@ -184,3 +191,23 @@ def test_few_or_equal_hips_have_defined_results(hips: list[tuple[int, int, int]]
 def test_what_cannot_be_compared_is_refused(first: list, second: list, groups: list) -> None:
     with pytest.raises(ParameterError):
         kappa(first, second, groups=groups)
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2, 9, 10])
+def test_the_interval_of_a_share_lies_within_0_and_1_and_holds_it(wrong: int) -> None:
+    right = np.arange(10) >= wrong
+
+    found = proportion(right, groups=range(10))
+
+    assert 0 <= found.low <= found.value == (10 - wrong) / 10 <= found.high <= 1
+    assert found.high - found.low > 0.1
+
+
+def test_the_interval_of_a_mean_ends_where_its_values_do() -> None:
+    overlaps, subjects = [1.0, 1.0, 0.9, 1.0, 0.2, 1.0], range(6)
+
+    assert mean(overlaps, groups=subjects).high > 1
+    assert mean(overlaps, groups=subjects, least=0, most=1).high == 1
+    few = mean(overlaps[:3], groups=[1, 2, 3], least=0, most=1)
+    assert np.isnan(few.low)
+    assert "subjects" in few.note

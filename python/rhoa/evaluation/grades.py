@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rhoa.errors import ManifestError, ParameterError
-from rhoa.evaluation.intervals import Estimate, left_out_weights, proportion_interval, student
+from rhoa.evaluation.intervals import Estimate, left_out_weights, student
 from rhoa.evaluation.metrics import evaluate, finite, ratio, require_groups
-from rhoa.evaluation.reader_agreement import kappa, mean
+from rhoa.evaluation.reader_agreement import kappa, mean, proportion
 from rhoa.tables import read_rows
 
 if TYPE_CHECKING:
@@ -245,19 +245,12 @@ def evaluate_grades(
         f"auc_{least}": _area(truth >= least, np.minimum(shares[:, least:].sum(axis=1), 1), members)
         for least in (2, 3, 4)
     }
-    exact, within = (
-        Estimate(float(right.mean()), *proportion_interval(right, members))
-        for right in (apart == 0, apart <= 1)
-    )
-    error = mean(apart, groups=subjects)
     return GradeEvaluation(
         confusion=confusion,
-        exact=exact,
-        within_one=within,
+        exact=proportion(apart == 0, groups=subjects),
+        within_one=proportion(apart <= 1, groups=subjects),
         kappa=kappa(truth, answered, groups=subjects, weighting="quadratic"),
-        mean_absolute_error=Estimate(
-            error.value, *np.clip(error[1:], 0, 4), note=error.note, method=error.method
-        ),
+        mean_absolute_error=mean(apart, groups=subjects, least=0, most=4),
         by_entropy=risk_coverage(apart > 0, uncertainty, groups=members),
         hips=truth.size,
         groups=int(members.max()) + 1,

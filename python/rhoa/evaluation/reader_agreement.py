@@ -1,8 +1,8 @@
 """How well two readings agree: kappa, limits, means, with intervals over subjects.
 
-Intervals are the jackknife's over subjects with Student's t. `Estimate.note` says why one is
-undefined (fewer than five subjects, or all of them alike) or one-sided (readers who agree on every
-hip).
+Intervals are the jackknife's over subjects with Student's t, of shares of hips Wilson's.
+`Estimate.note` says why one is undefined (fewer than five subjects, or all of them alike) or
+one-sided (readers who agree on every hip).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rhoa.evaluation.intervals import (
     clopper_pearson,
     jackknife,
     left_out_weights,
+    proportion_interval,
     too_few,
 )
 
@@ -161,9 +162,33 @@ def ratio(
     return _estimate(statistic, groups, _length(part, whole), scale)
 
 
-def mean(values: ArrayLike, *, groups: Sequence[Hashable]) -> Estimate:
-    """The mean of ``values``."""
-    return ratio(values, np.ones_like(values, np.float64), groups=groups)
+def mean(
+    values: ArrayLike,
+    *,
+    groups: Sequence[Hashable],
+    least: float = -np.inf,
+    most: float = np.inf,
+) -> Estimate:
+    """The mean of ``values``; its interval ends where they do, at ``least`` and ``most``."""
+    found = ratio(values, np.ones_like(values, np.float64), groups=groups)
+    low, high = np.clip(found[1:], least, most)
+    return Estimate(found.value, low, high, note=found.note, method=found.method)
+
+
+def proportion(right: ArrayLike, *, groups: Sequence[Hashable]) -> Estimate:
+    """The share of hips of which something is so, with Wilson's interval of their effective number.
+
+    Examples
+    --------
+    >>> found = proportion([True] * 9 + [False], groups=range(10))
+    >>> found.value, round(found.low, 2), round(found.high, 2)
+    (0.9, 0.6, 0.98)
+    """
+    held, of = np.asarray(right, bool), _numbers(groups)
+    if len(of) != held.size or not held.size or too_few(of):
+        return mean(held, groups=groups)
+    low, high = proportion_interval(held, of)
+    return Estimate(float(held.mean()), low, high, method="Wilson, effective number of hips")
 
 
 def bland_altman(differences: ArrayLike, *, groups: Sequence[Hashable]) -> BlandAltman:

@@ -20,6 +20,7 @@ from rhoa.evaluation.reader_agreement import (
     bland_altman,
     kappa,
     mean,
+    proportion,
     specific_agreement,
 )
 from rhoa.files import atomic_write, csv_text, replacing
@@ -133,14 +134,14 @@ def _of_grades(
     subjects = {hip: subject_of(cases[hip[0]]) for hip in shared}
     every = _Pair(readers, [subjects[hip] for hip in shared])
     can = [(first[hip].kl is None) == (second[hip].kl is None) for hip in shared]
-    yield every.figure("gradable, equal", mean(np.array(can, float), groups=every.subjects))
+    yield every.figure("gradable, equal", proportion(can, groups=every.subjects))
     graded = [hip for hip in shared if None not in (first[hip].kl, second[hip].kl)]
     if not graded:
         return
     one, other = (np.array([of[hip].kl for hip in graded]) for of in (first, second))
     pair = _Pair(readers, [subjects[hip] for hip in graded])
     groups = pair.subjects
-    yield pair.figure("KL, equal", mean((one == other).astype(float), groups=groups))
+    yield pair.figure("KL, equal", proportion(one == other, groups=groups))
     for weighting in WEIGHTINGS:
         name = "KL, kappa" + ("" if weighting == "none" else f" ({weighting})")
         yield pair.figure(name, kappa(one, other, groups=groups, weighting=weighting))
@@ -174,7 +175,7 @@ def _of_poses(
         yield from _limits(pair, f"{name}, deg", values)
     points = _Pair(readers, [subject for subject in pair.subjects for _ in range(4)])
     flat = apart.reshape(-1, 3)
-    distance = mean(np.linalg.norm(flat, axis=1), groups=points.subjects)
+    distance = mean(np.linalg.norm(flat, axis=1), groups=points.subjects, least=0)
     yield points.figure("landmarks, mean distance, mm", distance)
     for name, values in zip(AXES, flat.T, strict=True):
         yield from _limits(points, f"landmarks to the {name}, mm", values)
@@ -202,7 +203,7 @@ def _of_boxes(
             subjects.append(subject_of(case))
     if overlaps:
         pair = _Pair(readers, subjects)
-        yield pair.figure("boxes, mean IoU", mean(np.array(overlaps), groups=subjects))
+        yield pair.figure("boxes, mean IoU", mean(overlaps, groups=subjects, least=0, most=1))
 
 
 # What readers made of a cohort, in the files that the rest of rhoa reads.
