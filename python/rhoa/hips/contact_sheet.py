@@ -208,7 +208,8 @@ def marked(view: View) -> bytes:
                 draw.rectangle(at, outline=colour, width=2 * thick)
                 draw.text((at[0], at[3] + 2 * thick), mark.label, colour, font)
             case "side":
-                draw.text(at, mark.label, "white", font, anchor="lm" if at[0] < wide / 2 else "rm")
+                anchor = "lm" if at[0] < wide / 2 else "rm"
+                draw.text((at[0], at[1]), mark.label, "white", font, anchor=anchor)
             case "scale":
                 draw.line(at, "white", 2 * thick)
                 draw.text((at[2], at[1] - 3 * thick), mark.label, "white", font, anchor="rs")
