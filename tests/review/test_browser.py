@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import rhoa
+from rhoa.hips.contact_sheet import sheet
 from rhoa.review import journals_in, read_cohort
 from rhoa.review.events import Boxed, Graded, Judged, Posed
 from tests.review.cohorts import PATIENT, make_cohort, make_manifest
@@ -327,3 +328,75 @@ def test_keys_open_the_boxes_of_the_case_that_is_open(page: Page, tmp_path: Path
         page.keyboard.press("b")
         page.wait_for_selector("rect.box.left.chosen")
         assert page.locator("h2").first.inner_text() == "Case 2"
+
+
+def test_a_hip_is_drawn_for_each_grade_and_its_joint_space_narrows(
+    page: Page, tmp_path: Path
+) -> None:
+    table = make_manifest(tmp_path, 2)
+    with served(table, "--reader", "anna") as server:
+        page.goto(server.address)
+        page.wait_for_selector(".card")
+        page.keyboard.press("g")
+        page.wait_for_selector(".stage[data-hip='0']")
+        page.keyboard.press("k")
+        page.wait_for_selector(".atlas figure:nth-child(5) svg")
+        drawn = page.evaluate("""[...document.querySelectorAll(".atlas svg")].map((hip) => {
+            const [pelvis, femur] = hip.querySelectorAll(".bone");
+            const free = (y) => {
+                const point = new DOMPoint(58, y / 10);
+                return ![pelvis, femur].some((bone) => bone.isPointInFill(point));
+            };
+            let high = 600; // from the middle of the socket up, in tenths of a unit
+            while (!free(high) && high > 0) high -= 1;
+            let space = 0;
+            while (free(high - space) && space < 600) space += 1;
+            const count = (sign) => hip.querySelectorAll(sign).length;
+            return {
+                title: hip.querySelector("title").textContent,
+                space: space < 600 ? space / 10 : 0,
+                signs: [".osteophyte", ".sclerosis", ".cyst"].map(count),
+                open: [...hip.querySelectorAll("path:not([d$=Z])")].length,
+            };
+        })""")
+
+    assert [one["title"][:5] for one in drawn] == [f"KL {kl}:" for kl in range(5)]
+    assert not any(one["open"] for one in drawn)
+    spaces = [one["space"] for one in drawn]
+    assert spaces[0] > 5
+    assert spaces[0] > 2 * spaces[3] > 2 * spaces[4]
+    assert spaces[4] < 1.5
+    signs = [one["signs"] for one in drawn]
+    assert signs[0] == [0, 0, 0]
+    assert signs == sorted(signs)
+    assert all(signs[4])
+
+
+def test_pages_of_a_dark_screen_are_printed_in_ink_on_white_paper(
+    page: Page, tmp_path: Path
+) -> None:
+    (tmp_path / "sheet.html").write_text(sheet([], title="Hips"), encoding="utf-8")
+    look = """[getComputedStyle(document.body).backgroundColor,
+               getComputedStyle(document.body).color].map((c) => c.match(/[0-9]+/g).map(Number))"""
+    page.emulate_media(color_scheme="dark")
+
+    def printed() -> None:
+        page.emulate_media(color_scheme="dark", media="print")
+        paper, ink = page.evaluate(look)
+        assert min(paper) == 255
+        assert max(ink) < 60
+        page.emulate_media(color_scheme="dark", media="screen")
+
+    page.goto((tmp_path / "sheet.html").as_uri())
+    assert max(page.evaluate(look)[0]) < 60
+    printed()
+    with served(make_manifest(tmp_path / "crops", 40), "--reader", "anna") as server:
+        page.goto(server.address)
+        page.wait_for_selector(".card")
+        page.evaluate("document.documentElement.dataset.theme = 'dark'")
+        printed()
+        page.emulate_media(media="print")
+        high = page.evaluate("document.body.scrollHeight")
+        assert page.evaluate("document.documentElement.scrollHeight") >= high
+        assert page.evaluate("document.querySelector('main').scrollHeight") <= high
+        assert high > 1000  # more than one page: no case is cut off
