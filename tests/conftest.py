@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 
 import rhoa
+from tests.pose.painted import Painted, painted
 
 # A test fails for what was changed, never for what was drawn: each run draws the same examples.
 # RHOA_HYPOTHESIS=random draws others, "full" many others; what fails there becomes an @example.
@@ -99,3 +100,15 @@ def colonography(
 
     parts, warned = once("colonography", read)
     return rhoa.Volume(*parts), warned
+
+
+@pytest.fixture(scope="session")
+def painted_pelvis(real_data: Path, once: Callable[[str, Callable[[], Any]], Any]) -> Painted:
+    """A CT painted from the experts' pelvis z013, with contrast and stool against its bone."""
+
+    def paint() -> tuple[Any, ...]:
+        made = painted(real_data, "z013", 31)
+        return made.volume.hu, made.volume.affine, made.reference.landmarks
+
+    hu, affine, landmarks = once("z013", paint)
+    return Painted("z013", rhoa.Volume(hu, affine), rhoa.pose.from_landmarks(landmarks))
