@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import importlib.util
 import os
 import pickle
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import numpy as np
 import pytest
 
 import rhoa
+from rhoa.errors import PoseError
+from tests.pose.painted import Painted, painted
 
 # A test fails for what was changed, never for what was drawn: each run draws the same examples.
 # RHOA_HYPOTHESIS=random draws others, "full" many others; what fails there becomes an @example.
@@ -24,6 +28,7 @@ hypothesis.settings.register_profile("full", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile(os.environ.get("RHOA_HYPOTHESIS", "quick"))
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
+POSES: dict[tuple[object, ...], rhoa.Alignment | PoseError] = {}
 TORCH_REQUIRED = os.environ.get("RHOA_REQUIRE_TORCH") == "1"
 
 
@@ -81,6 +86,28 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[]
     return made
 
 
+@pytest.fixture
+def poses_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pose of equal voxels is searched once in a process: for tests of what is made of it."""
+
+    def once(volume: rhoa.Volume, **options: Any) -> rhoa.Alignment:  # noqa: ANN401
+        if not isinstance(volume, rhoa.Volume):
+            return rhoa.pose.from_volume(volume, **options)
+        voxels = hashlib.sha256(np.ascontiguousarray(volume.hu).tobytes()).hexdigest()
+        key = (voxels, volume.affine.tobytes(), options.get("pubis"))
+        if key not in POSES:
+            try:
+                POSES[key] = rhoa.pose.from_volume(volume, **options)
+            except PoseError as error:
+                POSES[key] = error
+        if isinstance(found := POSES[key], PoseError):
+            raise found.with_traceback(None)
+        return found
+
+    monkeypatch.setattr("rhoa.pose.automatic.from_volume", once)
+    monkeypatch.setattr("rhoa.hips.extraction.from_volume", once)
+
+
 @pytest.fixture(scope="session")
 def colonography(
     real_data: Path, once: Callable[[str, Callable[[], Any]], Any]
@@ -99,3 +126,15 @@ def colonography(
 
     parts, warned = once("colonography", read)
     return rhoa.Volume(*parts), warned
+
+
+@pytest.fixture(scope="session")
+def painted_pelvis(real_data: Path, once: Callable[[str, Callable[[], Any]], Any]) -> Painted:
+    """A CT painted from the experts' pelvis z013, with contrast and stool against its bone."""
+
+    def paint() -> tuple[Any, ...]:
+        made = painted(real_data, "z013", 31)
+        return made.volume.hu, made.volume.affine, made.reference.landmarks
+
+    hu, affine, landmarks = once("z013", paint)
+    return Painted("z013", rhoa.Volume(hu, affine), rhoa.pose.from_landmarks(landmarks))

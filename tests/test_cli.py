@@ -26,6 +26,8 @@ from rhoa.testing.synthetic import CATALOGUE
 from tests.cohort.copies import texture
 from tests.commands import run
 
+pytestmark = pytest.mark.usefixtures("poses_once")
+
 VERBS = [
     *("inspect", "ctap", "hips", "xray", "detector", "review", "split", "train", "evaluate"),
     *("export", "predict", "explain", "study", "plan-size", "audit", "demo", "bench", "info"),

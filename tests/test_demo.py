@@ -102,6 +102,8 @@ def test_without_torch_the_demo_says_what_it_skipped_and_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
+    small = ("spacing_mm", "pixel_mm", "voxel_mm")
+    monkeypatch.setattr(demo, "LIGHT", {name: getattr(TINY, name) for name in small})
 
     code = cli.main(["demo", "--out", str(tmp_path), "--ct-subjects", "3", "--xray-subjects", "3"])
 

@@ -20,6 +20,7 @@ from tests.commands import run
 from tests.learning.runs import write_onnx_run
 
 pytestmark = [
+    pytest.mark.usefixtures("poses_once"),
     pytest.mark.torch,  # whose extra brings the writer of ONNX files
     pytest.mark.filterwarnings("ignore::rhoa.RhoaWarning"),
 ]

@@ -217,7 +217,7 @@ class TestPython:
         """Training and finding are not run: their signatures check the calls."""
         from rhoa import hips
 
-        image = rhoa.phantom.xray(Anatomy.random(1), pixel_mm=1.0)
+        image = rhoa.phantom.xray(Anatomy.random(1), pixel_mm=1.0, voxel_mm=3.0)
         rhoa.phantom.write_xray(image, "pelvis.dcm")
         picture = image.radiograph.to_uint8()
         Path("pelvis.png").write_bytes(encode_png(picture))

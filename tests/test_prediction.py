@@ -16,6 +16,7 @@ from tests.learning.runs import brightness, write_onnx_run
 pytestmark = [
     pytest.mark.torch,  # whose extra brings the writer of ONNX files
     pytest.mark.filterwarnings("ignore::rhoa.RhoaWarning"),
+    pytest.mark.usefixtures("poses_once"),
 ]
 
 SPACING = (4, 3, 3)
@@ -102,7 +103,7 @@ def test_several_models_and_views_give_their_spread(model: Path, tmp_path: Path)
 def test_an_xray_needs_a_detector(model: Path, tmp_path: Path) -> None:
     from rhoa.phantom import write_xray, xray
 
-    write_xray(xray(Anatomy.random(2), pixel_mm=1.0), tmp_path / "film.dcm")
+    write_xray(xray(Anatomy.random(2), pixel_mm=1.0, voxel_mm=3.0), tmp_path / "film.dcm")
 
     with pytest.raises(ParameterError, match=r"pass detector= \(--detector FOLDER"):
         rhoa.predict(tmp_path / "film.dcm", model)

@@ -38,6 +38,8 @@ from rhoa.testing import make_series
 from tests.canaries import TEXTS, files_of, found_in, plant, plant_files
 from tests.learning.runs import write_onnx_run
 
+pytestmark = pytest.mark.usefixtures("poses_once")
+
 NAME = TEXTS["file name"]
 EVERYTHING = set(TEXTS)
 FROM_INSIDE = EVERYTHING - {"file name"}
@@ -55,7 +57,7 @@ def patients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "films").mkdir()
     for part in ("PELVIS", "KNEE"):
         file = folder / "films" / f"{part}.dcm"
-        write_xray(xray(Anatomy.random(8), pixel_mm=1.0), file)
+        write_xray(xray(Anatomy.random(8), pixel_mm=1.0, voxel_mm=3.0), file)
         image = pydicom.dcmread(file)
         image.BodyPartExamined = part
         del image.AnatomicRegionSequence  # which says pelvis

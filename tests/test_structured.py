@@ -219,6 +219,7 @@ def test_findings_that_are_none_are_refused(wrong: dict[str, object]) -> None:
 
 
 @pytest.mark.torch  # whose extra brings the writer of ONNX files
+@pytest.mark.usefixtures("poses_once")
 def test_predict_writes_both_of_nobody_of_a_pseudonym_or_of_the_patient(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

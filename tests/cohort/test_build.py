@@ -18,6 +18,8 @@ from rhoa.phantom import Anatomy, ct, write_dicom
 from rhoa.raster import encode_png
 from tests.hips.xrays import write
 
+pytestmark = pytest.mark.usefixtures("poses_once")
+
 LEFT, RIGHT = ("20", "120", "60", "160"), ("20", "40", "60", "80")
 BOTH = (("left", LEFT), ("right", RIGHT))
 

@@ -298,7 +298,7 @@ class TestSlopeAndIntercept:
 
 
 class TestCalibrationError:
-    @pytest.mark.parametrize("subjects", [12, 60])
+    @pytest.mark.parametrize("subjects", [12, pytest.param(60, marks=pytest.mark.slow)])
     def test_chance_adds_nothing_to_its_square(self, subjects: int) -> None:
         """Its square by products between subjects, in closed form, has the mean 0; the ECE has not.
 

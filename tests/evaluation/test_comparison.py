@@ -128,7 +128,13 @@ class TestAreas:
             assert math.isnan(result.differences[name].low)
             assert "no subject distinguishes the models" in result.differences[name].note
 
-    @pytest.mark.parametrize(("subjects", "pairs"), [(20, 800), (60, 800), (300, 200)])
+    @pytest.mark.parametrize(
+        ("subjects", "pairs"),
+        [
+            (20, 800),
+            *(pytest.param(*more, marks=pytest.mark.slow) for more in [(60, 800), (300, 200)]),
+        ],
+    )
     def test_p_is_below_05_in_5_of_100_equally_good_models(self, subjects: int, pairs: int) -> None:
         """The normal distribution's p is below it more often where subjects are few."""
         p_values = []

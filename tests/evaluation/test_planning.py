@@ -38,7 +38,7 @@ def test_a_calibration_slope_needs_what_the_published_example_does() -> None:
     assert hips == pytest.approx(4544, rel=0.005)
 
 
-@pytest.mark.parametrize("subjects", [30, 100])
+@pytest.mark.parametrize("subjects", [30, pytest.param(100, marks=pytest.mark.slow)])
 def test_widths_are_those_of_simulated_cohorts(subjects: int) -> None:
     """Two hips a subject that share half of the variance; the mean over 150 cohorts."""
     population = Population()

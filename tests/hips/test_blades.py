@@ -51,7 +51,7 @@ def behind_blades(
 
 @pytest.fixture(scope="module")
 def film() -> NDArray[np.float64]:
-    return xray(Anatomy.random(2), pixel_mm=1.0).radiograph.pixels.astype(float)
+    return xray(Anatomy.random(2), pixel_mm=1.0, voxel_mm=3.0).radiograph.pixels.astype(float)
 
 
 @pytest.mark.parametrize("turned_deg", [0, 1.5, -3])

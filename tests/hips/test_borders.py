@@ -71,7 +71,7 @@ def test_without_margins_all_is_content(image: NDArray[np.float32]) -> None:
 
 def test_no_hip_of_a_phantom_is_taken_for_a_margin() -> None:
     """Air beside the patient may be; and blades that are planted are found around what is left."""
-    made = xray(Anatomy.random(7), pixel_mm=1.0)
+    made = xray(Anatomy.random(7), pixel_mm=1.0, voxel_mm=3.0)
     collimated = np.array(made.radiograph.pixels)
     collimated[:25], collimated[-15:], collimated[:, :30], collimated[:, -20:] = 0, 0, 0, 0
 

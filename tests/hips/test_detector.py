@@ -45,10 +45,10 @@ class TestLearning:
         from rhoa.hips.detector_training import DetectorOptions, measure, train_detector
 
         options = DetectorOptions(
-            SMALL, image_size=SIZE, epochs=9, batch=4, learning_rate=2e-3, test_share=0
+            SMALL, image_size=SIZE, epochs=10, batch=4, learning_rate=2e-3, test_share=0
         )
 
-        detector = train_detector(discs(40), options, device="cpu")
+        detector = train_detector(discs(20), options, device="cpu")
         result = measure(detector, discs(12, seed=1))
 
         assert result["iou_mean"] is not None

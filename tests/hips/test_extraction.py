@@ -14,6 +14,8 @@ from rhoa.errors import ParameterError, PoseError
 from rhoa.hips import Box, ExtractedHips, extract
 from rhoa.phantom import Anatomy, Phantom, Surroundings, ct
 
+pytestmark = pytest.mark.usefixtures("poses_once")
+
 SPACING = (4, 3, 3)
 SIDES = ("left", "right")
 

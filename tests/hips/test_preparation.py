@@ -17,7 +17,7 @@ from rhoa.phantom.radiography import XRay
 
 @pytest.fixture(scope="module")
 def made() -> XRay:
-    return xray(Anatomy.random(11, kl_left=3), pixel_mm=1.0, seed=1)
+    return xray(Anatomy.random(11, kl_left=3), pixel_mm=1.0, seed=1, voxel_mm=3.0)
 
 
 class TestHalves:

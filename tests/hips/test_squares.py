@@ -123,7 +123,7 @@ class TestOfCt:
     ) -> None:
         """To the bit: nothing is clipped."""
         case = ct(Anatomy.random(8), spacing_mm=spacing)
-        pose = rhoa.pose.from_volume(case.volume)
+        pose = rhoa.pose.from_landmarks(case.landmarks)
         found = joints(case.volume, pose)
         for image in (rhoa.ctap(case.volume, pose=pose), rhoa.ctap(case.volume)):
             for box in boxes(image, joints=found).values():

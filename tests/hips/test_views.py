@@ -21,7 +21,8 @@ from rhoa.pose import Alignment
 @pytest.fixture(scope="module")
 def found() -> ExtractedHips:
     patient = ct(Anatomy.random(1), spacing_mm=(4, 4, 4))
-    return rhoa.hips.extract(patient.volume, pose=patient.landmarks)
+    pose = rhoa.pose.from_landmarks(patient.landmarks)
+    return rhoa.hips.extract(patient.volume, pose=pose)
 
 
 def cells(view: str) -> dict[str, str]:

@@ -628,7 +628,7 @@ class TestDamage:
 
 class TestPhantoms:
     def test_an_xray_goes_through_files_unchanged(self, tmp_path: Path) -> None:
-        made = xray(Anatomy.random(11, kl_left=4), pixel_mm=1.0)
+        made = xray(Anatomy.random(11, kl_left=4), pixel_mm=1.0, voxel_mm=3.0)
         write_xray(made, tmp_path / "a.dcm")
         dataset = pydicom.dcmread(tmp_path / "a.dcm")
         other = WHITE - dataset.pixel_array[:, ::-1]
@@ -644,7 +644,7 @@ class TestPhantoms:
         assert plain.pixel_mm == turned.pixel_mm == (1, 1)
 
     def test_the_hips_lie_in_their_halves(self, tmp_path: Path) -> None:
-        made = xray(Anatomy.random(3), pixel_mm=1.0)
+        made = xray(Anatomy.random(3), pixel_mm=1.0, voxel_mm=3.0)
         write_xray(made, tmp_path / "a.dcm")
         image = read_xray(tmp_path / "a.dcm")
 

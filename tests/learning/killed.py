@@ -21,16 +21,12 @@ from pathlib import Path
 
 import torch
 
-from rhoa.learning import Execution, train
+from rhoa.learning import Execution, Recipe, train
 from tests.learning.squares import QUICK, Squares, squares
-
-# 24 iterations: a child that is killed has come one or two further than the one before it, however
-# late the kill comes, for it waits before the third.
-RECIPE = replace(QUICK, image_size=32, epochs=12, drop_period=6, keep="best")
 
 
 def attempt(
-    manifest: Squares, out: Path, kill_after: int | None = None, share: float = 0
+    manifest: Squares, recipe: Recipe, out: Path, kill_after: int | None = None, share: float = 0
 ) -> list[int]:
     """The iterations that a child told.
 
@@ -49,7 +45,7 @@ def attempt(
     if child == 0:
         train(
             manifest,
-            RECIPE,
+            recipe,
             out,
             weights="none",
             seed=3,
@@ -87,14 +83,18 @@ def main() -> None:
     folder, kills = Path(sys.argv[1]), int(sys.argv[2])
     (folder / "crops").mkdir(parents=True)
     manifest = squares(folder / "crops", size=32)
-    attempt(manifest, folder / "whole")
+    # Two iterations an epoch: a child that is killed has come one or two further than the one
+    # before it, however late the kill comes, for it waits before the third.
+    epochs = kills + 2
+    recipe = replace(QUICK, image_size=32, epochs=epochs, drop_period=epochs // 2, keep="best")
+    attempt(manifest, recipe, folder / "whole")
 
     chance = random.Random(2020)  # noqa: S311  # when to kill
     began = []
     for _ in range(kills):  # in the writing of a checkpoint, or in the next iteration
-        told = attempt(manifest, folder / "often", 2, chance.random())
+        told = attempt(manifest, recipe, folder / "often", 2, chance.random())
         began.append(told[0])
-    began.append(attempt(manifest, folder / "often")[0])
+    began.append(attempt(manifest, recipe, folder / "often")[0])
     runs = {name: left(folder / name) for name in ("whole", "often")}
     print(json.dumps({**runs, "began": began}))  # noqa: T201  # its result
 

@@ -69,7 +69,7 @@ def test_a_run_that_was_killed_ends_in_the_same_bits(tmp_path: Path, kills: int)
     began = report["began"]
     assert (began[0], len(began)) == (1, kills + 1)
     assert sorted(set(began)) == began  # each went on from a later checkpoint
-    assert began[-1] <= 24  # and the last one had something to do
+    assert began[-1] <= 2 * (kills + 2)  # and the last one had something to do
     curves = [(tmp_path / "runs" / n / "history.csv").read_bytes() for n in ("whole", "often")]
     assert curves[0] == curves[1]
 

@@ -27,20 +27,26 @@ def phantom() -> Phantom:
     return ct(Anatomy.random(3), spacing_mm=(3, 3, 3), angles=(8, 2, -5))
 
 
+@cache
+def posed() -> rhoa.Alignment:
+    return rhoa.pose.from_volume(phantom().volume)
+
+
+@pytest.mark.usefixtures("poses_once")
 class TestAuto:
     def test_a_ct_ap_equals_that_of_the_pose_found(self) -> None:
         volume = phantom().volume
 
         image = rhoa.ctap(volume, pose="auto", depth="hip")
 
-        found = rhoa.pose.from_volume(volume)
+        found = posed()
         assert np.array_equal(image, rhoa.ctap(volume, pose=found, depth="hip"))
         assert image.alignment is not None
         assert difference(image.alignment, rhoa.pose.from_landmarks(phantom().landmarks))[3] < 2
 
     def test_stacks_and_sweeps_take_it_too(self) -> None:
         volume = phantom().volume
-        found = rhoa.pose.from_volume(volume)
+        found = posed()
 
         assert np.array_equal(
             rhoa.coronal(volume, "auto").affine, rhoa.coronal(volume, found).affine

@@ -72,10 +72,16 @@ class TestThingsThatAreNoPelvis:
         ("where_mm", "radius_mm", "hu"),
         [
             pytest.param((0, -40, -62), 3, 2500, id="zip before the thighs"),
-            pytest.param((0, -40, -62), 9, 2500, id="buckle before the thighs"),
+            pytest.param(
+                (0, -40, -62), 9, 2500, id="buckle before the thighs", marks=pytest.mark.slow
+            ),
             pytest.param((60, -25, 40), 8, 3000, id="clip before the groin"),
-            pytest.param((0, -15, 20), 10, 700, id="contrast before the pubis"),
-            pytest.param((-70, -20, 80), 14, 600, id="contrast before a spine"),
+            pytest.param(
+                (0, -15, 20), 10, 700, id="contrast before the pubis", marks=pytest.mark.slow
+            ),
+            pytest.param(
+                (-70, -20, 80), 14, 600, id="contrast before a spine", marks=pytest.mark.slow
+            ),
             pytest.param((0, 60, 40), 30, 400, id="contrast in the bladder"),
         ],
     )
@@ -122,7 +128,9 @@ class TestThingsThatAreNoPelvis:
         head = found.to_lps([found.quality[f"hip_right_{axis}_mm"] for axis in "xyz"])
         assert np.linalg.norm(head - case.hip_centres["right"]) < 5
 
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize(
+        "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
+    )
     def test_a_scrap_of_metal_before_the_thighs_loses_neither_hip(self, seed: int) -> None:
         """A ball of 2 to 9 mm anywhere before the plane, on the skin or off it."""
         random = np.random.default_rng(seed)
@@ -142,7 +150,9 @@ class TestThingsThatAreNoPelvis:
 
 
 class TestPartOfAPelvis:
-    @pytest.mark.parametrize("top_mm", [95, 75, 60])
+    @pytest.mark.parametrize(
+        "top_mm", [75, *(pytest.param(top, marks=pytest.mark.slow) for top in (95, 60))]
+    )
     def test_spines_outside_the_scan_are_the_models(self, top_mm: float) -> None:
         case = phantom(reach_z=(-115, top_mm))
 
@@ -154,14 +164,14 @@ class TestPartOfAPelvis:
         assert found.quality["expected_error_deg"] > 1
         assert heads_mm(found, case) < 5
 
-    @pytest.mark.parametrize("bottom_mm", [130, 170])
+    @pytest.mark.parametrize("bottom_mm", [130, pytest.param(170, marks=pytest.mark.slow)])
     def test_a_scan_that_begins_above_the_pelvis_is_refused(self, bottom_mm: float) -> None:
         case = phantom(reach_z=(bottom_mm, 420))
 
         with pytest.raises(rhoa.errors.PoseError, match="no pelvis"):
             from_volume(case.volume)
 
-    @pytest.mark.parametrize("beyond_mm", [-10, 25])
+    @pytest.mark.parametrize("beyond_mm", [-10, pytest.param(25, marks=pytest.mark.slow)])
     def test_half_a_pelvis_is_never_used_unasked(self, beyond_mm: float) -> None:
         case = phantom()
         index = int(case.volume.to_index([beyond_mm, 0, 0])[2])
@@ -176,7 +186,11 @@ class TestPosition:
         "turn",
         [
             pytest.param(np.diag([-1.0, -1.0, 1.0]), id="prone"),
-            pytest.param(np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), id="on a side"),
+            pytest.param(
+                np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]),
+                id="on a side",
+                marks=pytest.mark.slow,
+            ),
             pytest.param(np.diag([-1.0, 1.0, -1.0]), id="feet first entered head first"),
         ],
     )

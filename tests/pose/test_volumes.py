@@ -48,7 +48,9 @@ def part(volume: rhoa.Volume, low: tuple[int, ...], high: tuple[int, ...]) -> rh
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (0, 2))]
+)
 def test_a_digital_ct_is_posed_in_any_pose_and_resolution(seed: int) -> None:
     truth = from_landmarks(phantom(seed).landmarks)
 
@@ -133,7 +135,7 @@ def test_bone_that_is_no_pelvis_is_refused_with_what_to_do() -> None:
 
 
 def test_noise_is_refused_or_flagged() -> None:
-    hu = np.random.default_rng(0).normal(0, 300, (90, 90, 90)).astype(np.int16)
+    hu = np.random.default_rng(0).normal(0, 300, (60, 60, 60)).astype(np.int16)
 
     try:
         found = from_volume(rhoa.Volume.from_array(hu, (2, 2, 2)))
@@ -156,13 +158,13 @@ def test_a_ct_of_a_real_pelvis_without_contrast_is_posed_as_its_experts_do(
 
 @pytest.mark.real
 @pytest.mark.parametrize(
-    "seed", [31, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 121))]
+    "seed", [None, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 121))]
 )
 def test_contrast_and_stool_against_the_bone_never_deceive_silently(
-    real_data: Path, seed: int
+    real_data: Path, painted_pelvis: Painted, seed: int | None
 ) -> None:
     """Right within 3 deg, or flagged; benches/pose.py --painted counts many more."""
-    case = painted(real_data, "z013", seed)
+    case = painted_pelvis if seed is None else painted(real_data, "z013", seed)
 
     found = from_volume(case.volume)
 

@@ -16,6 +16,8 @@ from rhoa.raster import stretch
 from tests.commands import run
 from tests.pictures import levels_of
 
+pytestmark = pytest.mark.usefixtures("poses_once")
+
 SMALL = "mobilenet_v3_large_fpn"
 
 
@@ -166,8 +168,8 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two X-rays, and notes."""
     folder = tmp_path_factory.mktemp("films")
     (folder / "a").mkdir()
-    write_xray(xray(Anatomy.random(2), pixel_mm=1.0), folder / "a" / "IM1")
-    write_xray(xray(Anatomy.random(3), pixel_mm=1.0), folder / "IM2")
+    write_xray(xray(Anatomy.random(2), pixel_mm=1.0, voxel_mm=3.0), folder / "a" / "IM1")
+    write_xray(xray(Anatomy.random(3), pixel_mm=1.0, voxel_mm=3.0), folder / "IM2")
     (folder / "notes.txt").write_text("no image")
     return folder
 

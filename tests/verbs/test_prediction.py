@@ -21,7 +21,10 @@ from tests.commands import run
 from tests.learning.runs import brightness, write_onnx_run
 from tests.pictures import levels_of
 
-pytestmark = pytest.mark.torch  # whose extra brings the writer of ONNX files
+pytestmark = [
+    pytest.mark.torch,  # whose extra brings the writer of ONNX files
+    pytest.mark.usefixtures("poses_once"),
+]
 
 SMALL = "mobilenet_v3_large_fpn"
 
@@ -259,7 +262,7 @@ class TestOfOthers:
         from rhoa.hips import HipDetector
         from rhoa.hips.detector import Architecture
 
-        write_xray(xray(Anatomy.random(2), pixel_mm=1.0), tmp_path / "film.dcm")
+        write_xray(xray(Anatomy.random(2), pixel_mm=1.0, voxel_mm=3.0), tmp_path / "film.dcm")
         detector = HipDetector.untrained(Architecture(SMALL, 64))
         detector.save(tmp_path / "detector")
         boxes = detector.detect(rhoa.hips.read_xray(tmp_path / "film.dcm"))

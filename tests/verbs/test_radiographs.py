@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two X-rays in a tree, one of a knee, one picture, one of one hip, notes."""
     folder = tmp_path_factory.mktemp("films")
     (folder / "a" / "b").mkdir(parents=True)
-    write_xray(xray(Anatomy.random(2), pixel_mm=1.0), folder / "a" / "IM1")
+    write_xray(xray(Anatomy.random(2), pixel_mm=1.0, voxel_mm=3.0), folder / "a" / "IM1")
     write(folder, PhotometricInterpretation="MONOCHROME1").rename(folder / "a" / "b" / "IM1")
     write(folder, BodyPartExamined="KNEE").rename(folder / "knee.dcm")
     write(folder, ImageLaterality="R", PatientOrientation=None).rename(folder / "one hip.dcm")
