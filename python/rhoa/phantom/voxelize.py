@@ -41,6 +41,7 @@ COLON: tuple[tuple[int, int, int], ...] = ((80, 40, 72), (86, 34, 98), (96, 32, 
 # The last three pairs of ribs: height at the spine, how far they fall, and where they end, degrees
 # around the body from the back.
 RIBS = ((318.0, 50.0, 85.0), (350.0, 105.0, 115.0), (382.0, 140.0, 138.0))
+RECTUM: tuple[tuple[int, int, int], ...] = ((0, 104, 22), (12, 112, 62))
 EDGE_MM = 2.5
 
 
@@ -52,11 +53,20 @@ def add_bladder_and_gas(
     surroundings: Surroundings,
 ) -> None:
     """The bladder, and bubbles of bowel gas in front of the sacrum and in the flanks."""
+    rectum = capsule(*(anatomy.point("left", *place) for place in RECTUM), 15.0, 19.0)
+    seeds, values = (
+        random.uniform(rectum.low, rectum.high, (LUMPS, 3)),
+        random.uniform(-350, 70, LUMPS),
+    )
+    _fill(hu, grid, rectum, (seeds, values))
     bladder = anatomy.point("left", 0, 62, 30)
     _fill(hu, grid, ball(bladder, BLADDER_RADIUS_MM), surroundings.bladder_hu)
     for _ in range(surroundings.gas_bubbles):
-        where = random.uniform((-75, 25, 70), (75, 70, 190))
-        _fill(hu, grid, ball(where, float(random.uniform(5, 13))), GAS_HU)
+        radius = float(random.uniform(5, 13))
+        start = random.uniform((-75, 25, 75), (75, 70, 190))
+        end = start + random.uniform(-12, 12, 3)
+        _fill(hu, grid, capsule(start, end, radius + 2.5, radius + 1.5), SOFT_HU)
+        _fill(hu, grid, capsule(start, end, radius, radius - 1.0), GAS_HU)
 
 
 def add_bowel(
@@ -283,6 +293,7 @@ def _fill(
 # The skeleton in a CT: cortex around spongy bone, joints with what age has done to them.
 
 CORTEX_HU, CARTILAGE_HU = 1150.0, 90.0
+TRABECULAE_HU = 90.0
 LABELS = {"sacrum": 25, "femur_left": 75, "femur_right": 76, "hip_left": 77, "hip_right": 78}
 """Values of a label map of the bones, as TotalSegmentator gives them."""
 
@@ -303,9 +314,9 @@ def add_bones(
         add_ribs(spine, anatomy)
     np.maximum(spine.distance, 2.0 - sacrum.distance, out=spine.distance)
     for field, cortex_mm, core_hu in (
-        (sacrum, 1.2, 190.0),
+        (sacrum, 1.4, 200.0),
         (spine, 1.2, 190.0),
-        (pelvis, 1.7, 230.0),
+        (pelvis, 1.8, 220.0),
     ):
         _paint(hu, field, cortex_mm, core_hu, voxel_mm)
     labels = np.zeros(grid.shape, np.uint8)
@@ -340,9 +351,22 @@ def _add_femur(
     near = femur.distance[box]
     np.maximum(near, 0.25 - pelvis.distance[box], out=near)
     # Toward the shaft the cortex grows thick and the core turns to marrow.
-    z = grid.points(box)[2] - head[2]
-    shaft = np.clip((-35 - z) / 45, 0, 1)
-    _paint(hu, femur, 1.5 + 5 * shaft, 320 - 330 * shaft, voxel_mm, box)
+    # and neck and trochanters are less dense than the head, but for the struts that bear the load:
+    # from the calcar to the dome, and from the lateral cortex over the neck.
+    x, y, z = grid.points(box)
+    s, sign = anatomy.size, 1 if side == "left" else -1
+
+    def strut(*ends: tuple[float, float, float]) -> NDArray[np.float32]:
+        places = [head + s * np.array([sign * a, b, c]) for a, b, c in ends]
+        return np.clip(-capsule(*places, 11 * s, 8 * s).distance(x, y, z) / 6, 0, 1)
+
+    aside, up = np.abs(x - head[0]), z - head[2]
+    shaft = np.clip((-35 - up) / 45, 0, 1)
+    core = 330 - 210 * np.clip((aside - 0.6 * up - 20) / 25, 0, 1) - 130 * shaft
+    core += 170 * (1 - shaft) * strut((24, 0, -40), (-1, 0, 16))
+    core += 90 * (1 - shaft) * strut((48, 4, -42), (-8, 0, 4))
+    calcar = np.clip(1 - (np.abs(aside - 24 * s) + np.abs(up + 42 * s)) / (24 * s), 0, 1)
+    _paint(hu, femur, 1.4 + 5 * shaft + 3 * calcar, core, voxel_mm, box)
     return femur, box
 
 
@@ -356,15 +380,45 @@ def _paint(
 ) -> None:
     """Replace soft tissue by bone: a cortical shell around a spongy core, with soft edges."""
     distance, tissue = field.distance[part], hu[part]
-    near = distance < voxel_mm
+    near = np.nonzero(distance < voxel_mm)
     d = distance[near]
     cortex = np.broadcast_to(np.asarray(cortex_mm, np.float32), distance.shape)[near]
     core = np.broadcast_to(np.asarray(core_hu, np.float32), distance.shape)[near]
+    core = core + np.float32(TRABECULAE_HU) * _trabeculae(field.grid, part, near)
     bone = np.clip(0.5 - d / voxel_mm, 0, 1)
     shell = np.clip((d + cortex) / voxel_mm + 0.5, 0, 1)
     value = core + shell * (np.float32(CORTEX_HU) - core)
     old = tissue[near]
     tissue[near] = old + bone * (value - old)
+
+
+def _trabeculae(
+    grid: Grid, part: tuple[slice, slice, slice], voxels: tuple[NDArray[np.intp], ...]
+) -> NDArray[np.float32]:
+    """Of unit spread, in some voxels of a part: plates that fan out from front to back."""
+    index = [
+        at.astype(np.float32) + np.float32(along.start or 0)
+        for at, along in zip(voxels, part, strict=True)
+    ]
+    x, y, z = (
+        sum(at * np.float32(step) for at, step in zip(index, grid.steps[:, c], strict=True))
+        + np.float32(grid.start[c])
+        for c in range(3)
+    )
+    n = len(PLATES)
+    lean = np.float32(0.15) * y
+    return PLATES[(z + lean).astype(np.int32) % n, ((x + lean) * np.float32(1.4)).astype(int) % n]
+
+
+def _plates(count: int = 192) -> NDArray[np.float32]:
+    """A pattern that repeats, of unit spread: about a millimetre wide, three times as long."""
+    waves = np.fft.rfft2(np.random.default_rng(3).standard_normal((count, count)))
+    up, aside = np.fft.fftfreq(count)[:, None], np.fft.rfftfreq(count)
+    pattern = np.fft.irfft2(waves * np.exp(-((7 * up) ** 2) - (2 * aside) ** 2), (count, count))
+    return (pattern / pattern.std()).astype(np.float32)
+
+
+PLATES = _plates()
 
 
 def _age_joint(
@@ -447,15 +501,18 @@ def _layers(
     trunk = np.sqrt(aside * aside * aside + depth * depth)
     body = (1 - trunk) * half_deep  # mm below the skin, about
     body -= 6 * np.clip(9 - np.abs(x), 0, None) * np.clip((-45 - z) / 25, 0, 1)
-    fat_mm = 16 + 10 * np.clip(np.abs(depth), 0, 1)
+    fat_mm = 16 + 10 * np.clip(np.abs(depth), 0, 1) + 10 * np.clip(depth, 0, 1)
     hu = np.full(body.shape, AIR_HU, np.float32)
     for limit, value in ((0.0, SKIN_HU), (2.0, FAT_HU), (fat_mm, MUSCLE_HU)):
         share = np.clip((body - limit) / 2.5 + 0.5, 0, 1)
         hu += share * (np.float32(value) - hu)
-    # Muscle is not all alike; there is fat between the muscles and around the bowel, at random.
+    # Muscle is not all alike; there is fat between the muscles, and more of it around the bowel.
     inside = np.clip((body - fat_mm) / 6, 0, 1)
     grain = texture.slab(part[0])
-    hu += inside * (6 * grain - 110 * np.clip(grain - 0.4, 0, 1))
+    cavity = 1.15 - (x / 92) ** 2 - ((y - 55) / 58) ** 2 - (np.minimum(z - 70, 0) / 66) ** 2
+    cavity = np.clip(4 * cavity, 0, 1)
+    fat = np.clip(grain - 0.4 + 0.7 * cavity, 0, 1) * (110 + 30 * cavity)
+    hu += inside * (6 * grain - fat)
     return hu
 
 
@@ -484,12 +541,19 @@ class _Texture:
 
 
 def _stretched(noise: NDArray[np.float32], axis: int, places: range) -> NDArray[np.float32]:
-    """``noise`` interpolated along an axis, `TEXTURE_VOXELS` new values for an old one."""
+    """``noise`` interpolated along an axis, `TEXTURE_VOXELS` new values for an old one.
+
+    The spread stays the same between old values, so that sums do not show where they lie.
+    """
     place = np.array(places, np.float32) / TEXTURE_VOXELS
     low = place.astype(int)
     share = (place - low).reshape([-1 if axis == n else 1 for n in range(noise.ndim)])
+    spread = np.sqrt(share**2 + (1 - share) ** 2)
     first = noise.take(low, axis)
-    first += share.astype(np.float32) * (noise.take(low + 1, axis) - first)
+    first *= (1 - share) / spread
+    other = noise.take(low + 1, axis)
+    other *= share / spread
+    first += other
     return first
 
 
