@@ -60,16 +60,18 @@ class Grid:
         return Grid(self.shape, self.start - by_mm, self.steps)
 
     def points(self, part: tuple[slice, slice, slice]) -> list[NDArray[np.float32]]:
-        """AP x, y and z of the voxels of a part."""
-        lines = [
-            np.arange(along.start, along.stop, dtype=np.float32).reshape(
-                [-1 if axis == n else 1 for n in range(3)]
-            )
-            for axis, along in enumerate(part)
-        ]
-        k, j, i = lines
-        start, steps = self.start.astype(np.float32), self.steps.astype(np.float32)
-        return [start[c] + steps[0, c] * k + steps[1, c] * j + steps[2, c] * i for c in range(3)]
+        """AP x, y and z of the voxels of a part, of shapes that broadcast to its shape.
+
+        Along an axis that does not change a coordinate it has length 1, which saves time.
+        """
+        places = [np.full((1, 1, 1), value, np.float32) for value in self.start]
+        for axis, along in enumerate(part):
+            line = np.arange(along.start, along.stop, dtype=np.float32)
+            line = line.reshape([-1 if axis == n else 1 for n in range(3)])
+            for c, step in enumerate(self.steps[axis]):
+                if step:
+                    places[c] = places[c] + np.float32(step) * line
+        return places
 
     @property
     def everything(self) -> tuple[slice, slice, slice]:
@@ -210,7 +212,7 @@ def drum(centre: PointLike, wide: float, deep: float, half_height: float, slope:
     def distance(x: Array, y: Array, z: Array) -> Array:
         up = np.abs(z - high - slope * (y - back))
         across = np.sqrt(((x - left) / wide) ** 2 + ((y - back) / deep) ** 2)
-        across -= waist + (1 - waist) * np.minimum(up / half_height, 1) ** 2
+        across = across - waist - (1 - waist) * np.minimum(up / half_height, 1) ** 2
         return _single(_both(across * deep, up - half_height, 4.0))
 
     return Solid(distance, middle - reach, middle + reach)
@@ -456,7 +458,7 @@ def _add_ischium(field: Field, anatomy: Anatomy, side: Side) -> None:
         field.add(capsule(ring[n], ring[n + 1], radii[n], radii[n + 1]))
     field.add(capsule(at((66, 88, 16)), at((53, 105, 12)), 9.0 * s, 3.5 * s))  # ischial spine
     for corner in ((64, 92, 42), (62, 88, -22)):  # the wall of the true pelvis beside the socket
-        field.add(plate(at((57, 50, 26)), at((63, 94, 14)), at(corner), 5.0 * s), blend_mm=5)
+        field.add(plate(at((57, 50, 26)), at((63, 94, 14)), at(corner), 3.5 * s), blend_mm=5)
 
 
 def _add_acetabulum(field: Field, anatomy: Anatomy, side: Side) -> None:
@@ -539,7 +541,7 @@ def add_sacrum(field: Field, anatomy: Anatomy, pelvis: Field) -> None:
     coccyx = [(along(74, 0, 13), 11, 6, 9), (along(89, 0, 9), 8, 5, 8), (along(102, 0, 2), 5, 4, 7)]
     for centre, *radii in coccyx:
         field.add(ellipsoid(centre, [s * radius for radius in radii]))
-    field.add(plate(along(-4, 0, 26), along(58, 0, 28), along(42, 0, 46), 6 * s), blend_mm=6)
+    field.add(capsule(along(0, 0, 25), along(48, 0, 38), 5 * s, 6 * s), blend_mm=8)
     field.cut(capsule(along(-10, 0, 14), along(60, 0, 19), 6 * s, 3 * s))  # the canal
     for side in (-1, 1):
         facet = along(-8, 20 * side, 12), along(-18, 22 * side, 10)
@@ -570,7 +572,7 @@ def add_spine(field: Field, anatomy: Anatomy, *, top_mm: float) -> None:
             field.add(capsule(at(15 * side, 30, 13), at(17 * side, 33, -16), 5 * s, 6 * s))
             field.add(capsule(at(17 * side, 27, 4), at(40 * side, 29, 6), 4 * s, 2.5 * s))
             field.add(plate(facet, at(14 * side, 32, 8), at(0, 44, 0), 5 * s))
-        field.add(plate(at(0, 42, 4), at(0, 44, -9), at(0, 64, -10), 5 * s))
+        field.add(capsule(at(0, 42, -2), at(0, 64, -9), 4 * s), blend_mm=5)
         field.add(capsule(at(0, 64, -6), at(0, 64, -13), 3.5 * s, 4 * s))
 
 
