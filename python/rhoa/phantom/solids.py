@@ -256,49 +256,14 @@ Rows = tuple[tuple[float, ...], ...]
 # spines. Centre of the acetabulum:
 HIP: Place = (82.0, 51.0, 20.0)
 CUP_WALL_MM = 7.0
-# The wing lies along an upright plane through both spines. In it, u runs back from the anterior
-# spine and v up; w stands out of it to the side. Medial and lateral surface are polynomials in
-# u / 80 - 1 and (v - 95) / 60, fitted to the mean of ten real pelves,
-WING_BACK, WING_OUT = np.array([-0.42, 0.9075, 0]), np.array([0.9075, 0.42, 0])
-WING_SPINE: Place = (112, 0, 93)
-MEDIAL: Rows = (
-    (-6.1, 23.5, 6.0, -12.4, -3.3, 10.0),
-    *((-32.3, -43.2, 23.7, -11.1, 13.3), (7.8, -29.7, 27.8, -13.6)),
-    *((53.5, 31.1, -16.2), (-4.7, -3.7), (-21.3,)),
+# The iliac crest from behind the anterior to the posterior spines,
+CREST: tuple[Place, ...] = (
+    *((121, 17, 114), (129, 30, 130), (127, 47, 146), (116, 64, 156), (100, 80, 161)),
+    *((81, 102, 160), (65, 124, 144), (53, 137, 125), (47, 141, 103), (50, 127, 78)),
 )
-LATERAL: Rows = (
-    (10.1, 11.6, 13.4, -10.0, -4.0, 6.8),
-    *((-20.2, -22.2, -30.3, 2.5, 23.4), (9.9, 27.2, -31.4, 2.0)),
-    *((34.0, 11.2, 9.6), (-19.2, -5.8), (-19.1,)),
-)
-# and the crest's v along u, and u of the front and the back edge along v, from below up.
-CREST_UV = (
-    (-2, 5, 15, 25, 35, 45, 55, 65, 75, 85, 95, 105, 115, 125, 135, 145, 155, 160),
-    (
-        93,
-        115,
-        130,
-        142,
-        150,
-        155,
-        159,
-        162,
-        163.5,
-        163.5,
-        162.5,
-        160.5,
-        157,
-        151,
-        143,
-        134,
-        120,
-        105,
-    ),
-)
-EDGES_V = (30, 38, 46, 54, 62, 70, 78, 86, 94, 102, 112)
-FRONT_U = (38, 30, 22, 15, 12, 10, 8, 5, 3, 2, 2)
-BACK_U = (102, 101, 101, 103, 110, 124, 140, 149, 155, 159, 162)
-LOWER_SPINE, ROOF = (97, 22, 58), (84, 50, 57)
+# the lower border of the wing and its hollow middle,
+LOWER_SPINE, ROOF, NOTCH = (97, 22, 58), (84, 50, 57), (66, 91, 52)
+HOLLOW: tuple[Place, ...] = ((99, 40, 92), (84, 66, 93), (71, 83, 100), (57, 114, 98))
 # the pelvic brim from the sacroiliac joint along the superior pubic ramus to the tubercle,
 BRIM: tuple[Place, ...] = (
     *((60, 100, 66), (66, 80, 44), (64, 64, 32), (58, 48, 24), (52, 34, 16), (38, 20, 9)),
@@ -382,37 +347,31 @@ def _add_ilium(field: Field, anatomy: Anatomy, side: Side) -> None:
 
     # The tip is the most anterior point of a ball.
     spine: Point = spine_tip(anatomy, side) + np.array([0.0, 6.5 * s, 0.0])
-    field.add(_wing(anatomy, side))
-    field.add(ball(spine, 6.5 * s), blend_mm=2)
-    field.add(capsule(spine, at((118, 16, 110)), 6 * s, 5 * s))
-    lower_spine = at(LOWER_SPINE)
-    field.add(capsule(spine, lower_spine + np.array([0, 6, 8]) * s, 3.5 * s), blend_mm=5)
-    field.add(ball(lower_spine, 6.5 * s), blend_mm=5)
-    field.add(capsule(lower_spine, at(ROOF), 6.5 * s, 10.0 * s), blend_mm=6)
+    crest = [spine, *map(at, CREST)]
+    for start, end in pairwise(crest):
+        field.add(capsule(start, end, 5.5 * s), blend_mm=2)
+    field.add(ball(spine, 6.5 * s), blend_mm=1)
+    lower_spine, roof, notch = at(LOWER_SPINE), at(ROOF), at(NOTCH)
+    field.add(ball(lower_spine, 7.0 * s))
+    field.add(capsule(lower_spine, roof, 7.0 * s, 10.0 * s))
+    front, middle, joint, rear = map(at, HOLLOW)
+    # From front to back the wing is thin where it is hollow, and thick at the sacroiliac joint.
+    wing: list[tuple[float, Point, Point, Point]] = [
+        *((6.0, spine, lower_spine, crest[1]), (5.0, lower_spine, crest[1], front)),
+        *((9.0, lower_spine, roof, front), (4.0, front, crest[1], crest[2])),
+        *((4.0, front, crest[2], crest[3]), (4.0, front, crest[3], crest[4])),
+        *((4.5, front, middle, crest[4]), (8.0, roof, front, middle)),
+        *((4.0, middle, crest[4], crest[5]), (11.0, roof, notch, middle)),
+        *((5.0, middle, crest[5], joint), (12.0, notch, middle, joint)),
+        *((6.0, joint, crest[5], crest[6]), (9.0, joint, crest[6], rear)),
+        *((13.0, notch, joint, rear), (11.0, rear, crest[6], crest[7])),
+        *((11.0, rear, crest[7], crest[8]), (11.0, rear, crest[8], crest[9])),
+        *((11.0, rear, crest[9], crest[10]), (12.0, notch, rear, crest[10])),
+    ]
+    for thickness, a, b, c in wing:
+        field.add(plate(a, b, c, thickness * s))
     for start, end in pairwise(map(at, BRIM[:5])):
         field.add(capsule(start, end, BRIM_RADIUS_MM * s))
-
-
-def _wing(anatomy: Anatomy, side: Side) -> Solid:
-    """The iliac wing: what lies between two curved surfaces, under the crest."""
-    sign, size = 1 if side == "left" else -1, np.float32(anatomy.size)
-    corners = [anatomy.point(side, *place) for place in ((40, 0, 22), (140, 158, 172))]
-
-    def distance(x: Array, y: Array, z: Array) -> Array:
-        x, y, z = _in_mean_pelvis(anatomy, sign, x, y, z)
-        u = (x - WING_SPINE[0]) * np.float32(WING_BACK[0]) + y * np.float32(WING_BACK[1])
-        w = (x - WING_SPINE[0]) * np.float32(WING_OUT[0]) + y * np.float32(WING_OUT[1])
-        a, b = u / 80 - 1, (z - 95) / 60
-        hollow = 3 / (1 + 6 * (a * a + (b - 0.25) ** 2))
-        medial = _polynomial(MEDIAL, a, b) - w
-        lateral = w - _polynomial(LATERAL, a, b)
-        thick = np.float32(0.75) * (np.maximum(medial, lateral) + hollow)
-        crest = z - _between(u, *CREST_UV)
-        front, back = _between(z, EDGES_V, FRONT_U) - u, u - _between(z, EDGES_V, BACK_U)
-        edge = np.maximum(np.maximum(front, back), np.maximum(0.85 * crest, 32 - z))
-        return _single(size * _both(thick, _single(edge), 7.0))
-
-    return Solid(distance, np.minimum(*corners), np.maximum(*corners))
 
 
 def _in_mean_pelvis(anatomy: Anatomy, sign: int, x: Array, y: Array, z: Array) -> list[Array]:
@@ -457,14 +416,14 @@ def _add_ischium(field: Field, anatomy: Anatomy, side: Side) -> None:
     for n in range(len(ring) - 1):
         field.add(capsule(ring[n], ring[n + 1], radii[n], radii[n + 1]))
     field.add(capsule(at((66, 88, 16)), at((53, 105, 12)), 9.0 * s, 3.5 * s))  # ischial spine
-    for corner in ((64, 92, 42), (62, 88, -22)):  # the wall of the true pelvis beside the socket
-        field.add(plate(at((57, 50, 26)), at((63, 94, 14)), at(corner), 3.5 * s), blend_mm=5)
+    for corner in ((57, 92, 44), (57, 86, -26)):  # the wall of the true pelvis beside the socket
+        field.add(plate(at((54, 54, 26)), at((55, 93, 14)), at(corner), 3.5 * s), blend_mm=5)
 
 
 def _add_acetabulum(field: Field, anatomy: Anatomy, side: Side) -> None:
     joint, sign = anatomy.joint(side), 1 if side == "left" else -1
     centre, socket = centre_of_cup(anatomy, side), anatomy.head_radius + joint.joint_space_mm
-    field.add(_socket(centre, socket, anatomy.size, sign), blend_mm=5)
+    field.add(_socket(centre, socket, anatomy.size, sign), blend_mm=9)
     if joint.osteophyte_mm > 0.5:
         # The rim lies square to the opening: grown out at its upper outer and lower inner ends.
         for lateral, up, reach in ((0.57, 0.82, 1.1), (-0.5, -0.86, 0.5)):
@@ -491,7 +450,7 @@ def _socket(centre: Point, socket: float, size: float, sign: int) -> Solid:
         notch = np.clip((-0.55 * out - 0.25 * back - 0.8 * up - 0.6) / 0.35, 0, 1)
         rim = 0.04 + 0.1 * up + 0.12 * back - 0.2 * back * up - 0.45 * notch * notch
         below = np.float32(socket) * rim - height
-        wall = 3.2 + 3.8 * np.clip(up + 0.1, 0, 1) + 4 * np.clip(back, 0, 1)
+        wall = 2.4 + 4.6 * np.clip(up + 0.1, 0, 1) + 4 * np.clip(back, 0, 1)
         wall *= np.clip(0.4 + below / (14 * size), 0.4, 1)
         return _single(_both(radius - (socket + np.float32(size) * wall), -below, 2.5))
 
@@ -499,7 +458,7 @@ def _socket(centre: Point, socket: float, size: float, sign: int) -> Solid:
 
 
 # The sacrum along its own slope: t runs down its length from the promontory, w back and up. Front
-# and back are polynomials in (x / 50)^2 and t / 40 - 0.75, fitted as those of the wing.
+# and back are polynomials in (x / 50)^2 and t / 40 - 0.75, fitted to the mean of ten real ones.
 SACRUM: Place = (0, 92, 125)
 SACRUM_DOWN, SACRUM_BACK = np.array([0, 0.5026, -0.8645]), np.array([0, 0.8645, 0.5026])
 FRONT: Rows = (
@@ -542,7 +501,6 @@ def add_sacrum(field: Field, anatomy: Anatomy, pelvis: Field) -> None:
     for centre, *radii in coccyx:
         field.add(ellipsoid(centre, [s * radius for radius in radii]))
     field.add(capsule(along(0, 0, 25), along(48, 0, 38), 5 * s, 6 * s), blend_mm=8)
-    field.cut(capsule(along(-10, 0, 14), along(60, 0, 19), 6 * s, 3 * s))  # the canal
     for side in (-1, 1):
         facet = along(-8, 20 * side, 12), along(-18, 22 * side, 10)
         field.add(capsule(*facet, 6 * s, 4.5 * s), blend_mm=4)

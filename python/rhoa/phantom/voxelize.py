@@ -42,7 +42,13 @@ COLON: tuple[tuple[int, int, int], ...] = ((80, 40, 72), (86, 34, 98), (96, 32, 
 # The last three pairs of ribs: height at the spine, how far they fall, and where they end, degrees
 # around the body from the back.
 RIBS = ((318.0, 50.0, 85.0), (350.0, 105.0, 115.0), (382.0, 140.0, 138.0))
-RECTUM: tuple[tuple[int, int, int], ...] = ((0, 104, 22), (12, 112, 62))
+# Rectum and sigmoid colon, full of stool and gas.
+RECTUM: tuple[tuple[int, int, int], ...] = (
+    (0, 104, 20),
+    (10, 112, 58),
+    (-24, 92, 86),
+    (30, 72, 98),
+)
 EDGE_MM = 2.5
 
 
@@ -54,12 +60,10 @@ def add_bladder_and_gas(
     surroundings: Surroundings,
 ) -> None:
     """The bladder, and bubbles of bowel gas in front of the sacrum and in the flanks."""
-    rectum = capsule(*(anatomy.point("left", *place) for place in RECTUM), 15.0, 19.0)
-    seeds, values = (
-        random.uniform(rectum.low, rectum.high, (LUMPS, 3)),
-        random.uniform(-350, 70, LUMPS),
-    )
-    _fill(hu, grid, rectum, (seeds, values))
+    for start, end in pairwise(anatomy.point("left", *place) for place in RECTUM):
+        loop = capsule(start, end, 19.0)
+        lumps = random.uniform(loop.low, loop.high, (LUMPS, 3))
+        _fill(hu, grid, loop, (lumps, random.uniform(GAS_HU, 70, LUMPS)))
     bladder = anatomy.point("left", 0, 62, 30)
     _fill(hu, grid, ball(bladder, BLADDER_RADIUS_MM), surroundings.bladder_hu)
     for n in range(surroundings.gas_bubbles):
@@ -447,7 +451,7 @@ def _age_joint(
     band = 3.5 + 4.0 * joint.sclerosis
     depth = np.abs(radius - socket)
     dense = loaded * np.clip(1.2 - depth / band, 0, 1) * np.clip(0.5 - bone / 2, 0, 1)
-    region += np.float32(650 * joint.sclerosis) * dense * np.clip(1.2 - region / 1400, 0, 1)
+    region += np.float32(120 + 600 * joint.sclerosis) * dense * np.clip(1.2 - region / 1400, 0, 1)
     random = np.random.default_rng([anatomy.seed, 5, sign + 1])
     for _ in range(joint.cysts):
         angle, size = random.uniform(-0.5, 0.9), random.uniform(2.0, 4.2)
@@ -464,7 +468,7 @@ def _age_joint(
 # The body without bones: skin, fat, muscle, what the bowel and the bladder hold, the table.
 
 AIR_HU, FAT_HU, MUSCLE_HU, SKIN_HU = -1000.0, -100.0, 55.0, 0.0
-TEXTURE_VOXELS = 6
+TEXTURE_VOXELS = (11, 6, 6)  # along k, j, i: muscles run up and down
 SLAB = 8  # slices worked on at once, so that they stay in cache
 
 
@@ -531,10 +535,10 @@ def _add_table(
 
 
 class _Texture:
-    """Noise of unit spread that changes over a few voxels, by linear interpolation."""
+    """Noise of unit spread that changes over some voxels, by linear interpolation."""
 
     def __init__(self, random: np.random.Generator, shape: tuple[int, int, int]) -> None:
-        coarse = [n // TEXTURE_VOXELS + 2 for n in shape]
+        coarse = [n // step + 2 for n, step in zip(shape, TEXTURE_VOXELS, strict=True)]
         noise = random.standard_normal(coarse, dtype=np.float32)
         self.noise = _stretched(_stretched(noise, 1, range(shape[1])), 2, range(shape[2]))
 
@@ -548,7 +552,7 @@ def _stretched(noise: NDArray[np.float32], axis: int, places: range) -> NDArray[
 
     The spread stays the same between old values, so that sums do not show where they lie.
     """
-    place = np.array(places, np.float32) / TEXTURE_VOXELS
+    place = np.array(places, np.float32) / TEXTURE_VOXELS[axis]
     low = place.astype(int)
     share = (place - low).reshape([-1 if axis == n else 1 for n in range(noise.ndim)])
     spread = np.sqrt(share**2 + (1 - share) ** 2)
