@@ -29,6 +29,7 @@ Commons Attribution 4.0 International License (https://creativecommons.org/licen
 without warranty. Changed: it holds the mean surface of ten bodies and of their mirror images,
 thinned, its principal modes, landmarks, and deformations that are no body's; it holds no surface of
 a single body. scripts/pelvis_model.py makes it.
+The sacrum in rhoa/phantom/solids.py is two polynomials fitted to the mean of the same ten bodies.
 """
 
 

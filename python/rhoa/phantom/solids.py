@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rhoa._types import SIDES
 from rhoa.phantom.anatomy import PLAIN
 
 if TYPE_CHECKING:
@@ -61,16 +60,18 @@ class Grid:
         return Grid(self.shape, self.start - by_mm, self.steps)
 
     def points(self, part: tuple[slice, slice, slice]) -> list[NDArray[np.float32]]:
-        """AP x, y and z of the voxels of a part."""
-        lines = [
-            np.arange(along.start, along.stop, dtype=np.float32).reshape(
-                [-1 if axis == n else 1 for n in range(3)]
-            )
-            for axis, along in enumerate(part)
-        ]
-        k, j, i = lines
-        start, steps = self.start.astype(np.float32), self.steps.astype(np.float32)
-        return [start[c] + steps[0, c] * k + steps[1, c] * j + steps[2, c] * i for c in range(3)]
+        """AP x, y and z of the voxels of a part, of shapes that broadcast to its shape.
+
+        Along an axis that does not change a coordinate it has length 1, which saves time.
+        """
+        places = [np.full((1, 1, 1), value, np.float32) for value in self.start]
+        for axis, along in enumerate(part):
+            line = np.arange(along.start, along.stop, dtype=np.float32)
+            line = line.reshape([-1 if axis == n else 1 for n in range(3)])
+            for c, step in enumerate(self.steps[axis]):
+                if step:
+                    places[c] = places[c] + np.float32(step) * line
+        return places
 
     @property
     def everything(self) -> tuple[slice, slice, slice]:
@@ -193,6 +194,55 @@ def below_plane(solid: Solid, point: PointLike, direction: PointLike) -> Solid:
     return Solid(distance, solid.low, solid.high)
 
 
+def _common(one: Solid, other: Solid) -> Solid:
+    """What lies in both solids."""
+
+    def distance(x: Array, y: Array, z: Array) -> Array:
+        return np.maximum(one.distance(x, y, z), other.distance(x, y, z))
+
+    return Solid(distance, one.low, one.high)
+
+
+def drum(centre: PointLike, wide: float, deep: float, half_height: float, slope: float) -> Solid:
+    """A cylinder with an oval base, rounded edges, a waist, and ends that rise backward."""
+    middle = np.asarray(centre, float)
+    reach = np.array([wide, deep, half_height + abs(slope) * deep])
+    (left, back, high), waist = middle.tolist(), 0.86
+
+    def distance(x: Array, y: Array, z: Array) -> Array:
+        up = np.abs(z - high - slope * (y - back))
+        across = np.sqrt(((x - left) / wide) ** 2 + ((y - back) / deep) ** 2)
+        across = across - waist - (1 - waist) * np.minimum(up / half_height, 1) ** 2
+        return _single(_both(across * deep, up - half_height, 4.0))
+
+    return Solid(distance, middle - reach, middle + reach)
+
+
+def _both(one: Array, other: Array, round_mm: float) -> Array:
+    """Distance to what lies in two solids, the edge between them rounded."""
+    edge = np.maximum(round_mm - np.abs(one - other), 0)
+    edge *= edge
+    edge *= 1 / np.float32(4 * round_mm)
+    edge += np.maximum(one, other)
+    return edge
+
+
+def _polynomial(rows: Rows, a: Array, b: Array) -> Array:
+    """The sum of ``rows[i][j] a^i b^j``."""
+    total: Array = np.zeros(1, np.float32)
+    for row in reversed(rows):
+        inner: Array = np.full(1, row[-1], np.float32)
+        for factor in reversed(row[:-1]):
+            inner = inner * b + np.float32(factor)
+        total = total * a + inner
+    return total
+
+
+def _between(place: Array, places: Sequence[float], values: Sequence[float]) -> Array:
+    """Values interpolated between places."""
+    return _single(np.interp(place, places, values))
+
+
 def _single(values: NDArray[np.floating]) -> Array:
     return values.astype(np.float32, copy=False)
 
@@ -200,6 +250,7 @@ def _single(values: NDArray[np.floating]) -> Array:
 # The bones of the pelvis as unions of simple solids, in the AP frame of one subject.
 
 Place = tuple[float, float, float]
+Rows = tuple[tuple[float, ...], ...]
 
 # The mean pelvis (its left side), AP mm: means of twenty real ones, scaled to 224 mm between the
 # spines. Centre of the acetabulum:
@@ -225,7 +276,6 @@ PUBIC_BODY: tuple[Place, ...] = ((11, 12, 0), (11, 30, -17))
 ISCHIUM: tuple[Place, ...] = (
     *((71, 80, 16), (64, 94, -14), (60, 92, -31), (48, 82, -36), (34, 58, -34), (22, 43, -28)),
 )
-FORAMINA: tuple[Place, ...] = ((26, 118, 100), (23, 138, 81), (19, 147, 63), (15, 149, 46))
 
 # The greater trochanter, from the middle of the femoral head.
 TROCHANTER: Place = (55, 8, -17)
@@ -324,6 +374,16 @@ def _add_ilium(field: Field, anatomy: Anatomy, side: Side) -> None:
         field.add(capsule(start, end, BRIM_RADIUS_MM * s))
 
 
+def _in_mean_pelvis(anatomy: Anatomy, sign: int, x: Array, y: Array, z: Array) -> list[Array]:
+    """AP places of a subject in the mean pelvis, left of it: the inverse of `Anatomy.point`."""
+    tall = (anatomy.height / 93 + anatomy.size) / 2
+    return [
+        x * np.float32(sign * 224 / anatomy.width),
+        y * np.float32(1 / anatomy.depth),
+        (z - np.float32(anatomy.lean) * y) * np.float32(1 / tall),
+    ]
+
+
 def _add_pubis(field: Field, anatomy: Anatomy, side: Side) -> None:
     s, sign = anatomy.size, 1 if side == "left" else -1
     radius = TUBERCLE_RADIUS_MM * s
@@ -334,7 +394,7 @@ def _add_pubis(field: Field, anatomy: Anatomy, side: Side) -> None:
 
     ramus, end = at(BRIM[-1]), at(CREST_END)
     crest = np.array([sign * 11.5 * s, 6.5 * s - anatomy.crest_before, 3 * s])
-    field.add(capsule(at(BRIM[-2]), ramus, 8.0 * s, 7.0 * s))
+    field.add(capsule(at(BRIM[-2]), ramus, 10.0 * s, 7.5 * s))
     field.add(capsule(ramus, tubercle + np.array([0, 2, 2]) * s, 7.0 * s, radius), blend_mm=1)
     field.add(ball(tubercle, radius), blend_mm=0.5)
     field.add(capsule(tubercle, crest, radius, 6.5 * s), blend_mm=1)
@@ -356,14 +416,14 @@ def _add_ischium(field: Field, anatomy: Anatomy, side: Side) -> None:
     for n in range(len(ring) - 1):
         field.add(capsule(ring[n], ring[n + 1], radii[n], radii[n + 1]))
     field.add(capsule(at((66, 88, 16)), at((53, 105, 12)), 9.0 * s, 3.5 * s))  # ischial spine
+    for corner in ((57, 92, 44), (57, 86, -26)):  # the wall of the true pelvis beside the socket
+        field.add(plate(at((54, 54, 26)), at((55, 93, 14)), at(corner), 3.5 * s), blend_mm=5)
 
 
 def _add_acetabulum(field: Field, anatomy: Anatomy, side: Side) -> None:
     joint, sign = anatomy.joint(side), 1 if side == "left" else -1
     centre, socket = centre_of_cup(anatomy, side), anatomy.head_radius + joint.joint_space_mm
-    opening = np.array([0.80 * sign, -0.25, -0.55])
-    wall = ball(centre, socket + CUP_WALL_MM * anatomy.size)
-    field.add(below_plane(wall, centre + 3 * opening, opening))
+    field.add(_socket(centre, socket, anatomy.size, sign), blend_mm=9)
     if joint.osteophyte_mm > 0.5:
         # The rim lies square to the opening: grown out at its upper outer and lower inner ends.
         for lateral, up, reach in ((0.57, 0.82, 1.1), (-0.5, -0.86, 0.5)):
@@ -372,37 +432,82 @@ def _add_acetabulum(field: Field, anatomy: Anatomy, side: Side) -> None:
             size = 1.5 + 0.35 * joint.osteophyte_mm
             field.add(capsule(rim, rim + away, size, 1.2))
     field.cut(ball(centre, socket))
+    fossa = np.array([-0.82 * sign, 0.05, -0.57]) * (socket + 1.8 * anatomy.size - 21)
+    field.cut(ball(centre + fossa, 21))
+
+
+def _socket(centre: Point, socket: float, size: float, sign: int) -> Solid:
+    """The walls of the acetabulum: thick above and behind, thin medially, to a wavy rim."""
+    opening = (0.72 * sign, -0.28, -0.63)
+    reach = np.full(3, socket + 9 * size)
+
+    def distance(x: Array, y: Array, z: Array) -> Array:
+        x, y, z = x - np.float32(centre[0]), y - np.float32(centre[1]), z - np.float32(centre[2])
+        radius = np.sqrt(x * x + y * y + z * z) + np.float32(1e-3)
+        up, back, out = z / radius, y / radius, x * np.float32(sign) / radius
+        height = x * opening[0] + y * opening[1] + z * opening[2]
+        # The rim covers the head above and behind, dips in front, and is open at the notch below.
+        notch = np.clip((-0.55 * out - 0.25 * back - 0.8 * up - 0.6) / 0.35, 0, 1)
+        rim = 0.04 + 0.1 * up + 0.12 * back - 0.2 * back * up - 0.45 * notch * notch
+        below = np.float32(socket) * rim - height
+        wall = 2.4 + 4.6 * np.clip(up + 0.1, 0, 1) + 4 * np.clip(back, 0, 1)
+        wall *= np.clip(0.4 + below / (14 * size), 0.4, 1)
+        return _single(_both(radius - (socket + np.float32(size) * wall), -below, 2.5))
+
+    return Solid(distance, centre - reach, centre + reach)
+
+
+# The sacrum along its own slope: t runs down its length from the promontory, w back and up. Front
+# and back are polynomials in (x / 50)^2 and t / 40 - 0.75, fitted to the mean of ten real ones.
+SACRUM: Place = (0, 92, 125)
+SACRUM_DOWN, SACRUM_BACK = np.array([0, 0.5026, -0.8645]), np.array([0, 0.8645, 0.5026])
+FRONT: Rows = (
+    *((-3.2, 25.6, -12.6, -3.9), (-16.0, 20.3, 59.9, -69.9)),
+    (-4.6, -36.3, -18.9, 66.2),
+)
+BACK: Rows = (
+    *((27.0, 2.5, -5.3, 6.8), (-18.0, 39.5, 0.8, -114.9)),
+    (-2.8, -29.8, 18.4, 91.2),
+)
+# Half its width along t; t between its segments, and x and w of the foramina there.
+SACRUM_T, SACRUM_WIDE = (-8, 4, 16, 28, 40, 52, 64, 74), (54, 60, 59, 55, 51, 46, 37, 24)
+SEGMENTS = ((14.0, 25.0, -20.0), (31.0, 21.5, -7.0), (45.0, 19.0, 1.0), (57.0, 17.0, 5.0))
 
 
 def add_sacrum(field: Field, anatomy: Anatomy, pelvis: Field) -> None:
     """Sacrum and coccyx with their foramina; a joint's width from the ilia."""
     s = anatomy.size
-    parts: list[tuple[Place, Place]] = [
-        ((0, 100, 112), (29, 26, 15)),
-        ((0, 127, 92), (37, 23, 15)),
-        ((0, 143, 73), (37, 15, 15)),
-        ((0, 148, 54), (31, 10, 14)),
-        ((0, 147, 37), (22, 8, 12)),
-        ((0, 142, 21), (13, 7, 10)),
-        ((0, 133, 6), (7, 6, 9)),
-        ((0, 124, -4), (5, 5, 7)),
-    ]
-    for centre, radii in parts:
-        field.add(ellipsoid(anatomy.point("left", *centre), [s * r for r in radii]), blend_mm=6)
-    rods: list[tuple[Place, Place, float, float]] = [
-        ((22, 102, 113), (46, 91, 99), 13, 16),  # ala
-        ((46, 91, 99), (38, 124, 78), 16, 12),
-        ((22, 114, 118), (23, 116, 137), 7, 5.5),  # facet behind the body of L5
-        ((0, 140, 112), (0, 155, 72), 4.5, 4.5),
-    ]
-    for side in SIDES:
-        for start, end, first, last in rods:
-            ends = anatomy.point(side, *start), anatomy.point(side, *end)
-            field.add(capsule(*ends, first * s, last * s), blend_mm=4)
-        for x, y, z in FORAMINA:
-            front = anatomy.point(side, x + 4, y - 24, z - 14)
-            back = anatomy.point(side, x - 2, y + 20, z + 12)
-            field.cut(capsule(front, back, 4.2 * s))
+    corners = [anatomy.point("left", *place) for place in ((-62, 58, 32), (62, 168, 140))]
+
+    def along(t: float, x: float, w: float) -> Point:
+        place = np.array(SACRUM) + t * SACRUM_DOWN + w * SACRUM_BACK
+        return anatomy.point("left", x, place[1], place[2])
+
+    def distance(x: Array, y: Array, z: Array) -> Array:
+        x, y, z = _in_mean_pelvis(anatomy, 1, x, y, z)
+        y, z = y - np.float32(SACRUM[1]), z - np.float32(SACRUM[2])
+        t = y * np.float32(SACRUM_DOWN[1]) + z * np.float32(SACRUM_DOWN[2])
+        w = y * np.float32(SACRUM_BACK[1]) + z * np.float32(SACRUM_BACK[2])
+        a, b = (x / 50) ** 2, np.minimum(t, 66) / 40 - 0.75
+        thick = np.maximum(_polynomial(FRONT, a, b) - w, w - _polynomial(BACK, a, b))
+        # The upper end plate is level, the alae slope down to the sides.
+        top = 0.1 * np.abs(x) - 9 - t - 0.25 * w
+        aside = np.abs(x) - _between(t, SACRUM_T, SACRUM_WIDE)
+        edge = np.maximum(np.maximum(top, aside), t - 72)
+        return _single(np.float32(s) * _both(np.float32(0.85) * thick, _single(edge), 6.0))
+
+    field.add(Solid(distance, np.minimum(*corners), np.maximum(*corners)))
+    coccyx = [(along(74, 0, 13), 11, 6, 9), (along(89, 0, 9), 8, 5, 8), (along(102, 0, 2), 5, 4, 7)]
+    for centre, *radii in coccyx:
+        field.add(ellipsoid(centre, [s * radius for radius in radii]))
+    field.add(capsule(along(0, 0, 25), along(48, 0, 38), 5 * s, 6 * s), blend_mm=8)
+    for side in (-1, 1):
+        facet = along(-8, 20 * side, 12), along(-18, 22 * side, 10)
+        field.add(capsule(*facet, 6 * s, 4.5 * s), blend_mm=4)
+        for t, x, w in SEGMENTS:
+            front = along(t + 2, side * (x + 3), w - 4)
+            back = front + s * np.array([-4 * side, 24, -2])
+            field.cut(capsule(front, back, 7 * s, 3.5 * s))
     np.maximum(field.distance, 2.5 - pelvis.distance, out=field.distance)
 
 
@@ -412,23 +517,21 @@ def add_spine(field: Field, anatomy: Anatomy, *, top_mm: float) -> None:
     for level in range(max(3, round((top_mm - 100) / (35 * s)))):
         centre = anatomy.point("left", 0, 79, 138) + s * level * np.array([0, -4, 35])
         centre[1] += s * max(0, level - 3) * 8  # above the lordosis the spine goes back again
-        body = capsule(centre - np.array([0, 0, 3 * s]), centre + np.array([0, 0, 3 * s]), 15 * s)
+
+        def at(x: float, y: float, z: float, centre: Point = centre) -> Point:
+            return centre + s * np.array([x, y, z])
+
+        field.add(drum(centre, 25 * s, 17 * s, 13 * s, 0.35 - 0.2 * min(level, 2)))
         for side in (-1, 1):
+            facet = at(17 * side, 33, -4)
             field.add(
-                capsule(
-                    centre + np.array([10 * side, 0, -2]) * s,
-                    centre + np.array([10 * side, 0, 2]) * s,
-                    13.5 * s,
-                ),
-                blend_mm=4,
+                capsule(at(14 * side, 8, 3), at(17 * side, 30, 7), 5.5 * s, 4 * s), blend_mm=5
             )
-            process = centre + np.array([20 * side, 26, 2]) * s
-            field.add(capsule(centre + np.array([14 * side, 10, 4]) * s, process, 5 * s))
-            field.add(capsule(process, centre + np.array([43 * side, 27, 4]) * s, 4 * s, 3 * s))
-            field.add(capsule(process, centre + np.array([2 * side, 44, -4]) * s, 3.5 * s))
-        field.add(body, blend_mm=4)
-        tip = centre + np.array([0, 68, -12]) * s
-        field.add(capsule(centre + np.array([0, 44, -4]) * s, tip, 4 * s, 4.5 * s))
+            field.add(capsule(at(15 * side, 30, 13), at(17 * side, 33, -16), 5 * s, 6 * s))
+            field.add(capsule(at(17 * side, 27, 4), at(40 * side, 29, 6), 4 * s, 2.5 * s))
+            field.add(plate(facet, at(14 * side, 32, 8), at(0, 44, 0), 5 * s))
+        field.add(capsule(at(0, 42, -2), at(0, 64, -9), 4 * s), blend_mm=5)
+        field.add(capsule(at(0, 64, -6), at(0, 64, -13), 3.5 * s, 4 * s))
 
 
 def add_femur(field: Field, anatomy: Anatomy, side: Side) -> None:
@@ -441,19 +544,29 @@ def add_femur(field: Field, anatomy: Anatomy, side: Side) -> None:
     def at(x: float, y: float, z: float) -> NDArray[np.float64]:
         return head + s * np.array([sign * x, y, z])
 
-    base, knee = at(41, 2, -31), at(30, 4, -170)
+    base, knee = at(40, 2, -34), at(30, 4, -170)
     sphere = ball(head, radius)
     if joint.flattening_mm >= 0.2:
+        # A worn dome is shallower.
         up = np.array([0.3 * sign, 0, 1.0])
         up /= np.linalg.norm(up)
-        sphere = below_plane(sphere, head + (radius - joint.flattening_mm) * up, up)
+        worn = 2.2 * radius
+        dome = ball(head + (radius - joint.flattening_mm - worn) * up, worn)
+        sphere = _common(sphere, dome)
     field.add(sphere)
-    field.add(capsule(at(12, 0, -9), base, 15.5 * s, 17.5 * s), blend_mm=5)
-    field.add(capsule(base, at(41, 3, -62), 19 * s, 16.5 * s), blend_mm=6)
-    field.add(capsule(at(41, 3, -62), knee, 16.5 * s, 14 * s))
+    field.add(capsule(at(10, 0, -8), base, 15 * s, 16 * s), blend_mm=7)
+    field.add(capsule(base, at(40, 3, -64), 16.5 * s, 16 * s), blend_mm=6)
+    field.add(capsule(at(40, 3, -64), knee, 16 * s, 14 * s))
     field.add(capsule(knee, at(15, 6, -320), 14 * s))
-    field.add(ellipsoid(at(*TROCHANTER), [s * r for r in TROCHANTER_RADII_MM]), blend_mm=6)
-    field.add(ellipsoid(at(25, 18, -60), (9 * s, 9 * s, 12 * s)), blend_mm=6)
+    # The greater trochanter rises behind the neck to a tip; its crest falls to the lesser one.
+    x, y, z = TROCHANTER
+    field.add(capsule(at(x - 4, y + 2, z + 8), at(x, y - 2, z - 8), 9 * s, 12.5 * s), blend_mm=6)
+    field.add(capsule(at(x, y - 2, z - 8), at(x - 8, y - 4, z - 34), 12.5 * s), blend_mm=8)
+    lesser = at(22, 17, -60)
+    field.add(capsule(at(x - 5, y + 6, z + 2), lesser, 6 * s, 5 * s), blend_mm=5)
+    field.add(capsule(lesser, at(24, 14, -68), 6.5 * s, 5 * s), blend_mm=6)
+    # The fovea, a pit for the ligament.
+    field.cut(ball(head + (radius + 3.5 * s) * np.array([-0.9 * sign, 0.15, -0.41]), 6.5 * s))
     if joint.osteophyte_mm > 0.5:
         grown = joint.osteophyte_mm
         # A collar around the edge of the head, most at its upper outer and lower inner ends.

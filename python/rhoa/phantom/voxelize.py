@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rhoa.phantom.anatomy import Anatomy, Thing
     from rhoa.phantom.solids import Solid
 
+    Array = NDArray[np.float32]
     Point = NDArray[np.float64]
     Place = tuple[float, float]
 
@@ -41,6 +42,13 @@ COLON: tuple[tuple[int, int, int], ...] = ((80, 40, 72), (86, 34, 98), (96, 32, 
 # The last three pairs of ribs: height at the spine, how far they fall, and where they end, degrees
 # around the body from the back.
 RIBS = ((318.0, 50.0, 85.0), (350.0, 105.0, 115.0), (382.0, 140.0, 138.0))
+# Rectum and sigmoid colon, full of stool and gas.
+RECTUM: tuple[tuple[int, int, int], ...] = (
+    (0, 104, 20),
+    (10, 112, 58),
+    (-24, 92, 86),
+    (30, 72, 98),
+)
 EDGE_MM = 2.5
 
 
@@ -52,11 +60,20 @@ def add_bladder_and_gas(
     surroundings: Surroundings,
 ) -> None:
     """The bladder, and bubbles of bowel gas in front of the sacrum and in the flanks."""
+    for start, end in pairwise(anatomy.point("left", *place) for place in RECTUM):
+        loop = capsule(start, end, 19.0)
+        lumps = random.uniform(loop.low, loop.high, (LUMPS, 3))
+        _fill(hu, grid, loop, (lumps, random.uniform(GAS_HU, 70, LUMPS)))
     bladder = anatomy.point("left", 0, 62, 30)
     _fill(hu, grid, ball(bladder, BLADDER_RADIUS_MM), surroundings.bladder_hu)
-    for _ in range(surroundings.gas_bubbles):
-        where = random.uniform((-75, 25, 70), (75, 70, 190))
-        _fill(hu, grid, ball(where, float(random.uniform(5, 13))), GAS_HU)
+    for n in range(surroundings.gas_bubbles):
+        radius = float(random.uniform(5, 13))
+        # Every other one in the rectum.
+        low, high = ((-75, 25, 75), (75, 70, 190)) if n % 2 else ((-18, 100, 52), (24, 110, 80))
+        start = random.uniform(low, high)
+        end = start + random.uniform((-12, -6, 0), (12, 6, 12))
+        _fill(hu, grid, capsule(start, end, radius + 2.5, radius + 1.5), SOFT_HU)
+        _fill(hu, grid, capsule(start, end, radius, radius - 1.0), GAS_HU)
 
 
 def add_bowel(
@@ -283,6 +300,7 @@ def _fill(
 # The skeleton in a CT: cortex around spongy bone, joints with what age has done to them.
 
 CORTEX_HU, CARTILAGE_HU = 1150.0, 90.0
+TRABECULAE_HU = 80.0
 LABELS = {"sacrum": 25, "femur_left": 75, "femur_right": 76, "hip_left": 77, "hip_right": 78}
 """Values of a label map of the bones, as TotalSegmentator gives them."""
 
@@ -302,16 +320,14 @@ def add_bones(
     if surroundings.ribs:
         add_ribs(spine, anatomy)
     np.maximum(spine.distance, 2.0 - sacrum.distance, out=spine.distance)
-    for field, cortex_mm, core_hu in (
-        (sacrum, 1.2, 190.0),
-        (spine, 1.2, 190.0),
-        (pelvis, 1.7, 230.0),
-    ):
-        _paint(hu, field, cortex_mm, core_hu, voxel_mm)
+    for field, kind in ((sacrum, (1.4, 200.0)), (spine, (1.2, 190.0)), (pelvis, (1.8, 220.0))):
+        _paint(hu, field, kind, voxel_mm, grid.everything)
     labels = np.zeros(grid.shape, np.uint8)
     labels[sacrum.distance < 0] = LABELS["sacrum"]
-    hips = np.nonzero(pelvis.distance < 0)
-    left = grid.start[0] + np.stack(hips, axis=1) @ grid.steps[:, 0] > 0
+    hips = _voxels(pelvis.distance < 0)
+    left = (
+        grid.start[0] + sum(at * step for at, step in zip(hips, grid.steps[:, 0], strict=True)) > 0
+    )
     labels[hips] = np.where(left, LABELS["hip_left"], LABELS["hip_right"])
     for side in surroundings.sides:
         moved = grid.moved(surroundings.displacement(side))
@@ -339,32 +355,77 @@ def _add_femur(
     box = grid.around(head - np.array([110, 70, 400]), head + np.array([110, 70, 60]))
     near = femur.distance[box]
     np.maximum(near, 0.25 - pelvis.distance[box], out=near)
-    # Toward the shaft the cortex grows thick and the core turns to marrow.
-    z = grid.points(box)[2] - head[2]
-    shaft = np.clip((-35 - z) / 45, 0, 1)
-    _paint(hu, femur, 1.5 + 5 * shaft, 320 - 330 * shaft, voxel_mm, box)
+    s, sign = anatomy.size, 1 if side == "left" else -1
+
+    def strut(ends: Sequence[tuple[float, float, float]], *place: NDArray[np.float32]) -> Array:
+        one, other = (head + s * np.array([sign * a, b, c]) for a, b, c in ends)
+        return np.clip(-capsule(one, other, 11 * s, 8 * s).distance(*place) / 6, 0, 1)
+
+    def tissue(x: Array, y: Array, z: Array) -> tuple[Array, Array]:
+        # Toward the shaft the cortex grows thick and the core turns to marrow; neck and trochanters
+        # are less dense than the head, but for struts that bear the load: from the thick cortex of
+        # the calcar to the dome, and from the lateral cortex over the neck.
+        aside, up = np.abs(x - np.float32(head[0])), z - np.float32(head[2])
+        shaft = np.clip((-35 - up) / 45, 0, 1)
+        struts = 170 * strut(((24, 0, -40), (-1, 0, 16)), x, y, z)
+        struts += 90 * strut(((48, 4, -42), (-8, 0, 4)), x, y, z)
+        core = 330 - 210 * np.clip((aside - 0.6 * up - 20) / 25, 0, 1) - 130 * shaft
+        calcar = 1 - (np.abs(aside - 24 * s) + np.abs(up + 42 * s)) / (24 * s)
+        return 1.4 + 5 * shaft + 3 * np.clip(calcar, 0, 1), core + (1 - shaft) * struts
+
+    _paint(hu, femur, tissue, voxel_mm, box)
     return femur, box
+
+
+def _voxels(mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ...]:
+    """`numpy.nonzero` of three axes, faster."""
+    return np.unravel_index(np.flatnonzero(mask), mask.shape)
 
 
 def _paint(
     hu: NDArray[np.float32],
     field: Field,
-    cortex_mm: float | NDArray[np.float32],
-    core_hu: float | NDArray[np.float32],
+    kind: tuple[float, float] | Callable[[Array, Array, Array], tuple[Array, Array]],
     voxel_mm: float,
-    part: tuple[slice, slice, slice] = (slice(None), slice(None), slice(None)),
+    part: tuple[slice, slice, slice],
 ) -> None:
-    """Replace soft tissue by bone: a cortical shell around a spongy core, with soft edges."""
+    """Replace soft tissue by bone: a cortical shell around a spongy core, with soft edges.
+
+    ``kind`` is the thickness of the cortex and the HU of the core, or gives both of AP places.
+    """
     distance, tissue = field.distance[part], hu[part]
-    near = distance < voxel_mm
-    d = distance[near]
-    cortex = np.broadcast_to(np.asarray(cortex_mm, np.float32), distance.shape)[near]
-    core = np.broadcast_to(np.asarray(core_hu, np.float32), distance.shape)[near]
+    near = _voxels(distance < voxel_mm)
+    d, old = distance[near], tissue[near]
+    place = [np.full(d.shape, start, np.float32) for start in field.grid.start]
+    for at, along, steps in zip(near, part, field.grid.steps, strict=True):
+        index = (at + along.start).astype(np.float32)
+        for c, step in enumerate(steps):
+            if step:
+                place[c] += np.float32(step) * index
+    cortex, core = kind(*place) if callable(kind) else kind
+    core = core + np.float32(TRABECULAE_HU) * _trabeculae(*place)
     bone = np.clip(0.5 - d / voxel_mm, 0, 1)
     shell = np.clip((d + cortex) / voxel_mm + 0.5, 0, 1)
-    value = core + shell * (np.float32(CORTEX_HU) - core)
-    old = tissue[near]
-    tissue[near] = old + bone * (value - old)
+    tissue[near] = old + bone * (core + shell * (np.float32(CORTEX_HU) - core) - old)
+
+
+def _trabeculae(x: Array, y: Array, z: Array) -> NDArray[np.float32]:
+    """Noise of unit spread about a millimetre wide; some way behind, it is another one."""
+    n, layer = len(PLATES), (y / 5).astype(np.int32)
+    row = (z * np.float32(1.4)).astype(np.int32) + 37 * layer
+    column = (x * np.float32(1.4)).astype(np.int32) + 101 * layer
+    return PLATES[row % n, column % n]
+
+
+def _plates(count: int = 192) -> NDArray[np.float32]:
+    """A pattern that repeats, of unit spread: longer than it is wide."""
+    waves = np.fft.rfft2(np.random.default_rng(3).standard_normal((count, count)))
+    up, aside = np.fft.fftfreq(count)[:, None], np.fft.rfftfreq(count)
+    pattern = np.fft.irfft2(waves * np.exp(-((6 * up) ** 2) - (3 * aside) ** 2), (count, count))
+    return (pattern / pattern.std()).astype(np.float32)
+
+
+PLATES = _plates()
 
 
 def _age_joint(
@@ -390,7 +451,7 @@ def _age_joint(
     band = 3.5 + 4.0 * joint.sclerosis
     depth = np.abs(radius - socket)
     dense = loaded * np.clip(1.2 - depth / band, 0, 1) * np.clip(0.5 - bone / 2, 0, 1)
-    region += np.float32(650 * joint.sclerosis) * dense * np.clip(1.2 - region / 1400, 0, 1)
+    region += np.float32(120 + 600 * joint.sclerosis) * dense * np.clip(1.2 - region / 1400, 0, 1)
     random = np.random.default_rng([anatomy.seed, 5, sign + 1])
     for _ in range(joint.cysts):
         angle, size = random.uniform(-0.5, 0.9), random.uniform(2.0, 4.2)
@@ -407,7 +468,7 @@ def _age_joint(
 # The body without bones: skin, fat, muscle, what the bowel and the bladder hold, the table.
 
 AIR_HU, FAT_HU, MUSCLE_HU, SKIN_HU = -1000.0, -100.0, 55.0, 0.0
-TEXTURE_VOXELS = 6
+TEXTURE_VOXELS = (11, 6, 6)  # along k, j, i: muscles run up and down
 SLAB = 8  # slices worked on at once, so that they stay in cache
 
 
@@ -447,15 +508,18 @@ def _layers(
     trunk = np.sqrt(aside * aside * aside + depth * depth)
     body = (1 - trunk) * half_deep  # mm below the skin, about
     body -= 6 * np.clip(9 - np.abs(x), 0, None) * np.clip((-45 - z) / 25, 0, 1)
-    fat_mm = 16 + 10 * np.clip(np.abs(depth), 0, 1)
+    fat_mm = 20 + 10 * np.clip(np.abs(depth), 0, 1) + 10 * np.clip(depth, 0, 1)
     hu = np.full(body.shape, AIR_HU, np.float32)
     for limit, value in ((0.0, SKIN_HU), (2.0, FAT_HU), (fat_mm, MUSCLE_HU)):
         share = np.clip((body - limit) / 2.5 + 0.5, 0, 1)
         hu += share * (np.float32(value) - hu)
-    # Muscle is not all alike; there is fat between the muscles and around the bowel, at random.
+    # Muscle is not all alike; there is fat between the muscles, and more of it around the bowel.
     inside = np.clip((body - fat_mm) / 6, 0, 1)
     grain = texture.slab(part[0])
-    hu += inside * (6 * grain - 110 * np.clip(grain - 0.4, 0, 1))
+    cavity = 1.15 - (x / 92) ** 2 - ((y - 55) / 58) ** 2 - (np.minimum(z - 70, 0) / 66) ** 2
+    cavity = np.clip(4 * cavity, 0, 1)
+    fat = np.clip(grain - 0.3 + 0.7 * cavity, 0, 1) * (110 + 30 * cavity)
+    hu += inside * (6 * grain - fat)
     return hu
 
 
@@ -465,16 +529,16 @@ def _add_table(
     """A curved shell of carbon fibre around foam, under the back."""
     sag = x * x / np.float32(1400)
     below = y - np.float32(back_mm + 3) + sag
-    within = (np.abs(x) < 200) & (below > 0)
-    hu[within & (below < 16)] = -900
-    hu[within & ((below < 3) | ((below > 13) & (below < 16)))] = -150
+    within = (np.abs(x) < 200) & (below > 0) & (below < 16)
+    foam = (below > 3) & (below < 13)
+    np.copyto(hu, np.where(foam, np.float32(-900), np.float32(-150)), where=within)
 
 
 class _Texture:
-    """Noise of unit spread that changes over a few voxels, by linear interpolation."""
+    """Noise of unit spread that changes over some voxels, by linear interpolation."""
 
     def __init__(self, random: np.random.Generator, shape: tuple[int, int, int]) -> None:
-        coarse = [n // TEXTURE_VOXELS + 2 for n in shape]
+        coarse = [n // step + 2 for n, step in zip(shape, TEXTURE_VOXELS, strict=True)]
         noise = random.standard_normal(coarse, dtype=np.float32)
         self.noise = _stretched(_stretched(noise, 1, range(shape[1])), 2, range(shape[2]))
 
@@ -484,12 +548,19 @@ class _Texture:
 
 
 def _stretched(noise: NDArray[np.float32], axis: int, places: range) -> NDArray[np.float32]:
-    """``noise`` interpolated along an axis, `TEXTURE_VOXELS` new values for an old one."""
-    place = np.array(places, np.float32) / TEXTURE_VOXELS
+    """``noise`` interpolated along an axis, `TEXTURE_VOXELS` new values for an old one.
+
+    The spread stays the same between old values, so that sums do not show where they lie.
+    """
+    place = np.array(places, np.float32) / TEXTURE_VOXELS[axis]
     low = place.astype(int)
     share = (place - low).reshape([-1 if axis == n else 1 for n in range(noise.ndim)])
+    spread = np.sqrt(share**2 + (1 - share) ** 2)
     first = noise.take(low, axis)
-    first += share.astype(np.float32) * (noise.take(low + 1, axis) - first)
+    first *= (1 - share) / spread
+    other = noise.take(low + 1, axis)
+    other *= share / spread
+    first += other
     return first
 
 
