@@ -40,7 +40,10 @@ SETS = (("xray", "val"), ("xray", "test"), ("ct", "val"), ("ct", "test"))
 NAMES = {"xray": "X-ray", "ct": "CT-AP"}
 MOST_BEHIND = 0.02
 """How much less than model 5 model 3 may reach."""
-MARKS = ("<!-- study -->", "<!-- end of study -->")
+MARKS = {
+    "plain": ("<!-- study -->", "<!-- end of study -->"),
+    "hard": ("<!-- harder -->", "<!-- end of harder -->"),
+}
 
 PLAN = """\
 # The phantom study: benches/phantom_study.py
@@ -296,7 +299,7 @@ def main() -> None:
     found = tables(conduct(plan, progress=bar()).results, plan.out)
     print(found)
     if chosen.write is not None:
-        write_between(chosen.write, MARKS, found)
+        write_between(chosen.write, MARKS[size.difficulty], found)
 
 
 if __name__ == "__main__":
