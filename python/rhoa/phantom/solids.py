@@ -64,10 +64,10 @@ class Grid:
 
         Along an axis that does not change a coordinate it has length 1, which saves time.
         """
-        places = [np.full((1, 1, 1), value, np.float32) for value in self.start]
+        places: list[Array] = [np.full((1, 1, 1), value, np.float32) for value in self.start]
         for axis, along in enumerate(part):
-            line = np.arange(along.start, along.stop, dtype=np.float32)
-            line = line.reshape([-1 if axis == n else 1 for n in range(3)])
+            shape = [-1 if axis == n else 1 for n in range(3)]
+            line: Array = np.arange(along.start, along.stop, dtype=np.float32).reshape(shape)
             for c, step in enumerate(self.steps[axis]):
                 if step:
                     places[c] = places[c] + np.float32(step) * line
@@ -220,7 +220,7 @@ def drum(centre: PointLike, wide: float, deep: float, half_height: float, slope:
 
 def _both(one: Array, other: Array, round_mm: float) -> Array:
     """Distance to what lies in two solids, the edge between them rounded."""
-    edge = np.maximum(round_mm - np.abs(one - other), 0)
+    edge: Array = np.maximum(round_mm - np.abs(one - other), 0)
     edge *= edge
     edge *= 1 / np.float32(4 * round_mm)
     edge += np.maximum(one, other)
@@ -488,7 +488,7 @@ def add_sacrum(field: Field, anatomy: Anatomy, pelvis: Field) -> None:
         y, z = y - np.float32(SACRUM[1]), z - np.float32(SACRUM[2])
         t = y * np.float32(SACRUM_DOWN[1]) + z * np.float32(SACRUM_DOWN[2])
         w = y * np.float32(SACRUM_BACK[1]) + z * np.float32(SACRUM_BACK[2])
-        a, b = (x / 50) ** 2, np.minimum(t, 66) / 40 - 0.75
+        a, b = _single((x / 50) ** 2), _single(np.minimum(t, 66) / 40 - 0.75)
         thick = np.maximum(_polynomial(FRONT, a, b) - w, w - _polynomial(BACK, a, b))
         # The upper end plate is level, the alae slope down to the sides.
         top = 0.1 * np.abs(x) - 9 - t - 0.25 * w

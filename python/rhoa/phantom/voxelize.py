@@ -300,7 +300,7 @@ def _fill(
 # The skeleton in a CT: cortex around spongy bone, joints with what age has done to them.
 
 CORTEX_HU, CARTILAGE_HU = 1150.0, 90.0
-TRABECULAE_HU = 80.0
+TRABECULAE_HU = 45.0
 LABELS = {"sacrum": 25, "femur_left": 75, "femur_right": 76, "hip_left": 77, "hip_right": 78}
 """Values of a label map of the bones, as TotalSegmentator gives them."""
 
@@ -364,12 +364,12 @@ def _add_femur(
     def tissue(x: Array, y: Array, z: Array) -> tuple[Array, Array]:
         # Toward the shaft the cortex grows thick and the core turns to marrow; neck and trochanters
         # are less dense than the head, but for struts that bear the load: from the thick cortex of
-        # the calcar to the dome, and from the lateral cortex over the neck.
+        # the calcar into the head, and from the lateral cortex over the neck.
         aside, up = np.abs(x - np.float32(head[0])), z - np.float32(head[2])
         shaft = np.clip((-35 - up) / 45, 0, 1)
-        struts = 170 * strut(((24, 0, -40), (-1, 0, 16)), x, y, z)
+        struts = 170 * strut(((24, 0, -40), (2, 0, 0)), x, y, z)
         struts += 90 * strut(((48, 4, -42), (-8, 0, 4)), x, y, z)
-        core = 330 - 210 * np.clip((aside - 0.6 * up - 20) / 25, 0, 1) - 130 * shaft
+        core = 300 - 180 * np.clip((aside - 0.6 * up - 20) / 25, 0, 1) - 130 * shaft
         calcar = 1 - (np.abs(aside - 24 * s) + np.abs(up + 42 * s)) / (24 * s)
         return 1.4 + 5 * shaft + 3 * np.clip(calcar, 0, 1), core + (1 - shaft) * struts
 
@@ -414,7 +414,8 @@ def _trabeculae(x: Array, y: Array, z: Array) -> NDArray[np.float32]:
     n, layer = len(PLATES), (y / 5).astype(np.int32)
     row = (z * np.float32(1.4)).astype(np.int32) + 37 * layer
     column = (x * np.float32(1.4)).astype(np.int32) + 101 * layer
-    return PLATES[row % n, column % n]
+    noise: Array = PLATES[row % n, column % n]
+    return noise
 
 
 def _plates(count: int = 192) -> NDArray[np.float32]:
@@ -422,7 +423,7 @@ def _plates(count: int = 192) -> NDArray[np.float32]:
     waves = np.fft.rfft2(np.random.default_rng(3).standard_normal((count, count)))
     up, aside = np.fft.fftfreq(count)[:, None], np.fft.rfftfreq(count)
     pattern = np.fft.irfft2(waves * np.exp(-((6 * up) ** 2) - (3 * aside) ** 2), (count, count))
-    return (pattern / pattern.std()).astype(np.float32)
+    return np.asarray(pattern / pattern.std(), np.float32)
 
 
 PLATES = _plates()
