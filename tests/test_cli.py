@@ -167,7 +167,7 @@ def patients(patient: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(patient / "ct", folder / "sound & well")
     case = ct(Anatomy.random(8), spacing_mm=(4, 3, 3), surroundings=Surroundings(implant="left"))
     write_dicom(case.volume, folder / "implant")
-    case = ct(Anatomy.random(8), spacing_mm=(5, 3, 3))
+    case = ct(Anatomy.random(8), spacing_mm=(6, 3, 3))
     write_dicom(case.volume, folder / "thick")
     make_series(folder / "mr", defect="mr")
     (folder / "damaged.nii").write_bytes(b"no volume")
@@ -695,8 +695,8 @@ def test_the_pose_is_found_and_kept(
 
 @pytest.fixture(scope="module")
 def thick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scan of slices of 5 mm: its pose is found and not to be trusted."""
-    phantom = ct(Anatomy.random(8), spacing_mm=(5, 3, 3))
+    """A scan of slices of 6 mm: its pose is found and not to be trusted."""
+    phantom = ct(Anatomy.random(8), spacing_mm=(6, 3, 3))
     folder = tmp_path_factory.mktemp("thick") / "ct"
     write_dicom(phantom.volume, folder)
     return folder

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -76,6 +76,7 @@ def test_aurc_is_the_mean_of_risks_counted_one_by_one(seed: int, hips: int) -> N
 
 
 @given(seed=SEEDS)
+@example(seed=2200)  # an area of 0 that is not 0 without some subjects
 def test_ties_are_the_mean_over_random_orders(seed: int) -> None:
     """All orders of hips that are equally unsure, by drawing them."""
     random = np.random.default_rng(seed)

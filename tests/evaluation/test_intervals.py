@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from rhoa.evaluation import evaluate
-from rhoa.evaluation.intervals import freedom_of, jackknife, left_out_weights, resampled_weights
+from rhoa.evaluation.intervals import (
+    freedom_of,
+    jackknife,
+    left_out_weights,
+    on_scale,
+    resampled_weights,
+)
 from tests.evaluation.cohorts import Population
 
 
@@ -43,6 +49,22 @@ def test_blocks_are_one_stream_of_draws(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert [len(block) for block in blocks] == [7, 7, 7, 4]
     np.testing.assert_array_equal(np.concatenate(blocks), whole)
+
+
+@pytest.mark.parametrize(
+    ("scale", "least", "most"),
+    [("log odds", 0.0, 1.0), ("Fisher's z", -1.0, 1.0), ("log", 0.0, np.inf)],
+)
+@given(share=st.floats(0, 1), reach=st.floats(1e-9, 10))
+def test_an_interval_holds_its_value_and_stays_on_its_scale_also_at_its_ends(
+    scale: str, least: float, most: float, share: float, reach: float
+) -> None:
+    value = least + share * (min(most, 2.0) - least)
+
+    low, high = on_scale(value, reach, scale)
+
+    assert least <= low <= value + 1e-9
+    assert value - 1e-9 <= high <= most
 
 
 def test_each_subject_is_left_out_with_all_its_hips() -> None:

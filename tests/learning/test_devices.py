@@ -159,7 +159,7 @@ def test_figures_and_probabilities_are_computed_in_float64_on_the_cpu_alone(
             outputs = outputs_of(recipe, with_crowe=True)
             network = with_head(build_network(outputs=outputs), recipe)
         setup = setup_of(network, recipe, "cuda")
-        assert len(validate(network, setup)) == 9
+        assert len(validate(network, setup, 1)) == 9
         crops = torch.zeros((3, 40, 40), dtype=torch.uint8)
         with torch.device("cuda"):
             saved = with_classes(network)

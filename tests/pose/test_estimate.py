@@ -155,9 +155,12 @@ def test_a_scan_that_ends_at_a_spine_is_flagged() -> None:
 @pytest.mark.parametrize("share", [0.5, 0.2, 0.08])
 def test_a_coarser_sampling_of_the_surface_keeps_the_pose(share: float) -> None:
     points = PELVIS.points
-    some = np.random.default_rng(1).random(len(points)) < share
+    drawn = [np.random.default_rng(seed).random(len(points)) < share for seed in range(9)]
 
-    assert turn_deg(from_points(points[some]).matrix, PELVIS.reference.matrix) < 2.0
+    turns = [turn_deg(from_points(points[some]).matrix, PELVIS.reference.matrix) for some in drawn]
+
+    assert np.median(turns) < 2.0
+    assert max(turns) < 3.0
 
 
 class TestBadInput:

@@ -335,8 +335,22 @@ def jackknife(
     return Estimate(value, *on_scale(value, reach, scale), method=method)
 
 
+_ENDS: dict[Scale, tuple[float, float]] = {
+    "plain": (-math.inf, math.inf),
+    "log": (0.0, math.inf),
+    "log odds": (0.0, 1.0),
+    "Fisher's z": (-1.0, 1.0),
+}
+
+
 def on_scale(value: float, reach: float, scale: Scale) -> tuple[float, float]:
-    """``value`` less and plus ``reach``, carried to the scale by its slope at the value."""
+    """``value`` less and plus ``reach``, carried to the scale by its slope at the value.
+
+    At an end of the scale, where it has no slope, as they are, and not beyond the end.
+    """
+    least, most = _ENDS[scale]
+    if value <= least or value >= most:
+        return max(least, value - reach), min(most, value + reach)
     if scale == "log":
         middle, reach = math.log(value), reach / value
         return _exp(middle - reach), _exp(middle + reach)

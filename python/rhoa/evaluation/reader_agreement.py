@@ -237,8 +237,6 @@ def _estimate(
         return Estimate(value, note="undefined: it divides by zero.")
     if few := too_few(of):
         return Estimate(value, note=few)
-    if scale != "plain" and abs(value) in {0.0, 1.0}:
-        scale = "plain"
     return jackknife(value, np.concatenate([statistic(w) for w in left_out_weights(of)]), scale)
 
 

@@ -448,7 +448,7 @@ def extract(
     >>> found.hips["right"].crop.shape, found.hips["left"].crop
     ((100, 100), None)
     >>> found.hips["left"].refusals[0]
-    'implant: 36.0 cm3 of metal in the joint'
+    'implant: 35.0 cm3 of metal in the joint'
     """
     volume = as_volume(scan)
     by_side = accept if isinstance(accept, Mapping) else dict.fromkeys(SIDES, accept)
