@@ -206,7 +206,10 @@ def marked(view: View) -> bytes:
                 draw.line(at, LINE_COLOUR, thick)
             case "box":
                 draw.rectangle(at, outline=colour, width=2 * thick)
-                draw.text((at[0], at[3] + 2 * thick), mark.label, colour, font)
+                # A label that would leave the picture ends where its box does.
+                leaves = at[0] + draw.textlength(mark.label, font) > wide
+                place = (at[2] if leaves else at[0], at[3] + 2 * thick)
+                draw.text(place, mark.label, colour, font, anchor="ra" if leaves else "la")
             case "side":
                 anchor = "lm" if at[0] < wide / 2 else "rm"
                 draw.text((at[0], at[1]), mark.label, "white", font, anchor=anchor)
