@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.learning.squares import QUICK
+from tests.learning.squares import QUICK, TINY
 
 
-def write_run(folder: Path, *, seed: int = 1) -> Path:
+def write_run(folder: Path, *, seed: int = 1, backbone: str = TINY) -> Path:
     """A run folder with ``model.safetensors`` and ``model.json``, inputs of 40 pixels."""
     from rhoa.learning.network import build_network
     from rhoa.learning.torch_model import save_model
 
     folder.mkdir(parents=True, exist_ok=True)
-    save_model(build_network(seed=seed), folder, recipe=QUICK, seed=seed, notes={})
+    network = build_network(seed=seed, backbone=backbone)
+    recipe = replace(QUICK, backbone=backbone)
+    save_model(network, folder, recipe=recipe, seed=seed, notes={})
     return folder
 
 

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from rhoa.learning import Augmentation, Recipe
 from rhoa.raster import encode_png
 
+TINY = "timm/test_resnet"
+"""A residual network of half a million weights, for what holds of any network."""
 STILL = Augmentation(rotation_deg=0, translation_px=0, scale=(1, 1))
 QUICK = Recipe(
     name="quick",
+    backbone=TINY,
     description="small enough for a test",
     sources=("xray", "ct"),
     epochs=2,

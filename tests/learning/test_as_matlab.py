@@ -99,14 +99,15 @@ class TestPopulationStatistics:
         other = rhoa.train(cohort, plain, tmp_path / "plain", weights="none", seed=1)
 
         networks = [rhoa.load_model(one, device="cpu").network for one in (folder, other)]
-        assert torch.equal(networks[0].conv1.weight, networks[1].conv1.weight)
+        stem, other_stem = (one.body.conv1 for one in networks)
+        assert torch.equal(stem[0].weight, other_stem[0].weight)
         with torch.no_grad():
-            maps = networks[0].conv1(as_input(training_crops(cohort) / 255))
+            maps = stem[0](as_input(training_crops(cohort) / 255))
         rows = maps.transpose(0, 1).flatten(1).double()
-        found = networks[0].bn1
+        found = stem[1]
         assert torch.allclose(found.running_mean.double(), rows.mean(dim=1), atol=1e-5)
         assert torch.allclose(found.running_var.double(), rows.var(dim=1, correction=0), rtol=1e-4)
-        assert not torch.allclose(networks[1].bn1.running_var, found.running_var, rtol=0.05)
+        assert not torch.allclose(other_stem[1].running_var, found.running_var, rtol=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ class TestNormalisation:
         crops = training_crops(cohort)
         model = rhoa.load_model(folder, device="cpu")
         seen = []
-        model.network.conv1.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        model.network.body.conv1.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
         forward(model.network, crops, model.device)
 
         assert seen[0].shape == (8, 3, 40, 40)
@@ -149,13 +150,14 @@ class TestNormalisation:
             scores = {row["image"]: float(row["score"]) for row in csv.DictReader(file)}
         assert found == pytest.approx([scores[str(hip.crop)] for hip in cohort.hips], abs=1e-5)
 
-    def test_occlusion_grades_by_it_too(self, run: tuple[Squares, Path]) -> None:
+    def test_occlusion_grades_by_it_too(self, cohort: Squares, tmp_path: Path) -> None:
         import torch
 
         from rhoa.learning.incremental_inference import Incremental
         from rhoa.learning.torch_model import forward
 
-        cohort, folder = run
+        recipe = replace(QUICK, backbone="resnet18", epochs=1, normalisation="training")
+        folder = rhoa.train(cohort, recipe, tmp_path / "run", weights="none")
         network = rhoa.load_model(folder, device="cpu").network
         crop = training_crops(cohort)[:1]
         occluded = crop.clone()

@@ -15,12 +15,11 @@ timm = pytest.importorskip("timm", reason="needs timm (extra timm)")
 import rhoa  # noqa: E402
 from rhoa.errors import MissingExtraError, ParameterError, WeightsError  # noqa: E402
 from rhoa.learning import export_onnx, load_model, recipes, train  # noqa: E402
-from tests.learning.squares import QUICK, squares  # noqa: E402
+from tests.learning.squares import QUICK, TINY, squares  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
-TINY = "timm/test_resnet"
-RECIPE = QUICK.varied(backbone=TINY, epochs=1, image_size=64)
+RECIPE = QUICK.varied(epochs=1, image_size=64)
 
 
 @pytest.fixture(scope="module")

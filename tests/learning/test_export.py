@@ -23,7 +23,7 @@ pytestmark = pytest.mark.torch
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run folder, and what `rhoa export` made of it elsewhere."""
     folder = tmp_path_factory.mktemp("export")
-    run = write_run(folder / "run")
+    run = write_run(folder / "run", backbone="resnet18")
     assert cli.main(["export", str(run), "-o", str(folder / "onnx")]) == 0
     return run, folder / "onnx"
 

@@ -41,7 +41,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 @pytest.fixture(scope="module")
 def trained(cohort: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ordinal, with Crowe's grade and dropout, exported."""
-    recipe = replace(BRIGHT, head="ordinal", dropout=0.2)
+    recipe = replace(BRIGHT, backbone="resnet18", head="ordinal", dropout=0.2)
     folder = tmp_path_factory.mktemp("run") / "bright"
     rhoa.train(cohort, recipe, folder, weights="none", device="cpu")
     rhoa.learning.export_onnx(folder)

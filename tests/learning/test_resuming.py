@@ -289,7 +289,7 @@ def test_a_checkpoint_with_tensors_of_another_shape_is_refused(
     tensors = load_file(file)
     with safe_open(file, "pt") as opened:
         header = opened.metadata()
-    tensors["network.conv1.weight"] = tensors["network.conv1.weight"][:1]
+    tensors["network.fc.weight"] = tensors["network.fc.weight"][:1]
     save_file(tensors, file, metadata=header)
 
     with pytest.raises(WeightsError, match=r"checkpoint\.safetensors: not a checkpoint"):
