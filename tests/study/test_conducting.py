@@ -21,7 +21,7 @@ from rhoa.errors import ParameterError
 from rhoa.files import csv_text
 from rhoa.study import Plan, conduct
 from rhoa.study.runner import StudyOutcome, pool_scores, prepare, require_trainable, train_all
-from tests.learning.squares import QUICK, squares
+from tests.learning.squares import QUICK, TINY, squares
 
 pytestmark = pytest.mark.torch
 
@@ -373,7 +373,7 @@ def test_the_verb_prints_areas_and_lists_runs(
     toml.write_text(
         f'manifest = "{plan.manifest}"\nout = "{tmp_path / "out"}"\nweights = "none"\n'
         'recipes = ["model-1", "model-5"]\nseeds = [1, 2]\n'
-        "[every-recipe]\nepochs = 1\nbatch = 4\nimage_size = 40\n",
+        f'[every-recipe]\nbackbone = "{TINY}"\nepochs = 1\nbatch = 4\nimage_size = 40\n',
         encoding="utf-8",
     )
 
