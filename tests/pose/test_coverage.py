@@ -320,7 +320,7 @@ class TestRealScans:
     def test_a_whole_patient_whose_flanks_are_cut(
         self, colonography: tuple[rhoa.Volume, list[str]]
     ) -> None:
-        """Of 497 slices not one is accused; hips as in the notes that came with the scan."""
+        """Of 249 slices not one is accused; hips as in the notes that came with the scan."""
         volume, _ = colonography
         frame = hips_at(
             np.array([22.5, -197.5, -560]), left=(110, -154, -539), right=(-65, -139, -540)
