@@ -234,13 +234,12 @@ class TestGoals:
         not (SCRIPT.parents[1] / "python").is_dir(), reason="the package's sources are not here"
     )
     def test_the_table_reports_and_the_gate_decides(self) -> None:
-        words = [sys.executable, str(SCRIPT)]
+        words = [sys.executable, str(SCRIPT), "--gate"]
 
-        shown = subprocess.run(words, capture_output=True, text=True, check=True)
-        gate = subprocess.run([*words, "--gate"], capture_output=True, text=True, check=False)
+        gate = subprocess.run(words, capture_output=True, text=True, check=False)
 
-        assert gate.returncode == int("missed" in shown.stdout)
-        assert gate.stdout == shown.stdout
+        assert gate.returncode == int("missed" in gate.stdout)
+        assert "modules with code" in gate.stdout
 
 
 def _imported(name: str) -> ModuleType:

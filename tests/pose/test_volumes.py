@@ -35,7 +35,7 @@ def posed(seed: int = 1) -> rhoa.Alignment:
 
 @cache
 def clean(real_data: Path) -> Painted:
-    angles, spacing_mm = (5.0, 2.0, -4.0), (2.0, 2.0, 2.0)
+    angles, spacing_mm = (5.0, 2.0, -4.0), (3.0, 2.5, 2.5)
     return painted(real_data, "z013", 3, contents=CLEAN, angles=angles, spacing_mm=spacing_mm)
 
 

@@ -267,6 +267,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
+@pytest.mark.usefixtures("poses_once")
 @pytest.mark.parametrize("verb", ["ctap", "hips"])
 def test_verbs_write_and_say_the_same_with_and_without(
     tmp_path: Path,
