@@ -185,8 +185,10 @@ def _mobilenet(architecture: Architecture) -> FasterRCNN:
 
 
 def _alexnet(architecture: Architecture) -> FasterRCNN:
-    body = alexnet(weights=None).features[:-1]  # without the last pooling: strides of 16
-    for layer in body:  # torchvision leaves AlexNet's random weights too small to learn from
+    with torch.device("meta"):  # its classifier, 55 of 58 million weights, is never made
+        body = alexnet(weights=None).features[:-1]  # without the last pooling: strides of 16
+    body.to_empty(device="cpu")
+    for layer in body:  # torchvision's own random weights are too small to learn from
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
