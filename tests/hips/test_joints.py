@@ -25,7 +25,6 @@ from tests.pose.pelves import experts, heads
 from tests.pose.scans import cut, measured, with_ball
 from tests.strategies import stored
 
-
 ABOUT_HIPS_MM = ((-165, 165), (-60, 130), (-80, 120))
 """What is scanned: both hips, in any of the poses, and hardly more than is looked at."""
 PLAIN = Surroundings(reach_mm=ABOUT_HIPS_MM)

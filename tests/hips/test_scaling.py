@@ -81,13 +81,14 @@ def test_levels_of_a_cohort_are_attenuation_again(built: tuple[Path, Manifest]) 
         assert level / 255 * 6 + 2 == pytest.approx(float(near), abs=0.15)
 
 
+@pytest.fixture(scope="module")
+def run(built: tuple[Path, Manifest]) -> Path:
+    recipe = replace(QUICK, sources=("ct",), epochs=1)
+    return rhoa.train(built[1], recipe, built[0] / "run", weights="none")
+
+
 @pytest.mark.torch
 class TestModels:
-    @pytest.fixture
-    def run(self, built: tuple[Path, Manifest], tmp_path: Path) -> Path:
-        recipe = replace(QUICK, sources=("ct",), epochs=1)
-        return rhoa.train(built[1], recipe, tmp_path / "run", weights="none")
-
     def test_a_model_grades_scans_as_its_training_crops_were_scaled(
         self, run: Path, built: tuple[Path, Manifest]
     ) -> None:
