@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import rhoa
 from rhoa.errors import ManifestError, ParameterError, ViewError
-from rhoa.hips import Box, LabelledImage, as_examples, read_coco, read_examples, write_coco
+from rhoa.hips import Box, LabelledImage, read_coco, read_examples, write_coco
 from rhoa.hips.annotations import corrected
 from rhoa.hips.bounding_boxes import BoxRules, checked_box
 from rhoa.raster import encode_png
@@ -191,24 +191,6 @@ class TestImages:
         )
         grows = example.pixels[0, 150] > example.pixels[0, 50]
         assert grows == (side == "left")
-
-    @pytest.mark.parametrize(
-        ("box", "message"),
-        [
-            (Box("left", *RIGHT), r"a\.png: the left box lies in the half of the right hip"),
-            (Box("left", 100, 250, 110, 260), r"a\.png: the left box has 10 x 10 pixels"),
-        ],
-    )
-    def test_labels_of_a_detector_are_checked(self, tmp_path: Path, box: Box, message: str) -> None:
-        (tmp_path / "a.png").write_bytes(encode_png(np.zeros(SHAPE, np.uint8)))
-        labelled = [LabelledImage(tmp_path / "a.png", (box,), SHAPE)]
-
-        with pytest.raises(ManifestError, match=message):
-            read_examples(labelled, image_size=64)
-        if "half" not in message:
-            assert len(read_examples(labelled, image_size=64, accept="box")) == 1
-        with pytest.raises(ParameterError, match="accept must name refusals"):
-            as_examples(np.zeros(SHAPE), [box], image_size=64, accept="nothing")
 
 
 LANDMARKS = ((112, 0, 90), (-112, 0, 90), (30, 0, 0), (-30, 0, 0))

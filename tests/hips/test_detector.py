@@ -399,13 +399,3 @@ class TestFiles:
             HipDetector.load(folder)
         with pytest.raises(WeightsError, match=r"no detector\.json"):
             HipDetector.load(tmp_path)
-
-
-def test_hips_do_not_import_torch() -> None:
-    """Torch comes with the detector alone."""
-    import subprocess
-    import sys
-
-    code = "import sys, rhoa.hips, rhoa.hips.detector_data; sys.exit('torch' in sys.modules)"
-
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

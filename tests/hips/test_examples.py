@@ -113,6 +113,8 @@ class TestHalves:
             halves_seen(np.ones((2000, 300)), image_size=64)
         with pytest.raises(ParameterError, match="image must be 2-D"):
             halves_seen(np.ones(5), image_size=64)
+        with pytest.raises(ParameterError, match="accept must name refusals"):
+            as_examples(image, PELVIS, image_size=64, accept="nothing")
 
 
 class TestFiles:
@@ -147,10 +149,14 @@ class TestFiles:
             read_examples(
                 [LabelledImage(tmp_path / "a.png", tuple(PELVIS), (300, 200))], image_size=64
             )
-        with pytest.raises(ParameterError, match=r"a\.png: two boxes are of the left hip"):
-            read_examples(
-                [LabelledImage(tmp_path / "a.png", (PELVIS[0], PELVIS[0]))], image_size=64
-            )
+        for boxes, message in (
+            (PELVIS[:1] * 2, "two boxes are of the left hip"),
+            ([Box("left", 100, 250, 110, 260)], "the left box has 10 x 10 pixels"),
+        ):
+            labelled = [LabelledImage(tmp_path / "a.png", tuple(boxes))]
+            with pytest.raises(rhoa.RhoaError, match=rf"a\.png: {message}"):
+                read_examples(labelled, image_size=64)
+        assert len(read_examples(labelled, image_size=64, accept="box")) == 1
 
     def test_groups_that_do_not_fit_are_refused(self) -> None:
         with pytest.raises(ParameterError, match="the subject of each of 0 images; got 1"):

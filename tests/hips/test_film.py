@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import Dataset
 
 import rhoa
 from rhoa.errors import ParameterError, ViewError
@@ -17,20 +16,12 @@ from rhoa.hips.detector_data import halves_seen
 from rhoa.raster import encode_png
 from rhoa.xray.refusals import named_in, side_of_value
 from tests.hips.films import MarkerFinder, film, pelvis, planted
-from tests.hips.xrays import dx, write
+from tests.hips.xrays import code, dx, write
 
 HIP = {"BodyPartExamined": "HIP"}
 NO_PART = {"BodyPartExamined": None}
 SIDES = ("left", "right")
 OTHER = {"left": "right", "right": "left"}
-
-
-def code(meaning: str, *modifiers: str) -> list[Dataset]:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "1", "SCT", meaning
-    if modifiers:
-        item.AnatomicRegionModifierSequence = [code(one)[0] for one in modifiers]
-    return [item]
 
 
 def told(image: rhoa.Radiograph) -> tuple[str, str]:

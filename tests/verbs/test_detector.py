@@ -94,6 +94,9 @@ def test_corrected_boxes_coco_and_matlab_tables_teach_the_same(
     for name in ("boxes.csv", "coco.json", "matlab.csv"):
         _, _, err = run(capsys, "detector", tmp_path / name, *REDUCED, "-o", tmp_path / "run")
         assert "enough was seen" in err
+    words = ("detector", tmp_path / "boxes.csv", "--shows", "half", "-o", tmp_path / "run")
+    code, _, err = run(capsys, *words)
+    assert (code, "its boxes are of whole pictures; leave out --shows half." in err) == (2, True)
 
     for halves in taught:
         assert len(halves) == 20

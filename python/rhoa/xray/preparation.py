@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -94,8 +95,8 @@ def halves(
     right = slice(start, math.ceil(midline_px))
     if isinstance(image, Radiograph):
         radiographs: dict[Side, Radiograph] = {
-            "left": _left_of(image, left),
-            "right": _right_of(image, right),
+            "left": _half_of(image, "left", left),
+            "right": _half_of(image, "right", right),
         }
         return radiographs
     arrays: dict[Side, NDArray[np.float32]] = {
@@ -179,36 +180,25 @@ def prepare(
     return (resize(square, size, size) + np.float32(0.5)).astype(np.uint8)
 
 
-def _left_of(image: Radiograph, columns: slice) -> Radiograph:
-    coverage = image.coverage_mm
-    return Radiograph(
-        image.pixels[:, columns],
-        image.pixel_mm,
-        image.to_mm(0, columns.start),
-        image.alignment,
-        _provenance_of_half(image, "left"),
-        None if coverage is None else coverage[:, columns],
-        image.scan_frame,
+def _half_of(image: Radiograph, side: Side, columns: slice) -> Radiograph:
+    """Some columns, mirrored of the right side; without where the image's content lies."""
+    mirrored = side == "right"
+    x, z = image.to_mm(0, columns.stop - 1 if mirrored else columns.start)
+
+    def cut(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        part = pixels[:, columns]
+        return np.ascontiguousarray(part[:, ::-1]) if mirrored else part
+
+    facts = {name: fact for name, fact in image.provenance.items() if name != "content_px"}
+    return replace(
+        image,
+        pixels=cut(image.pixels),
+        origin_mm=(-x if mirrored else x, z),
+        alignment=None if mirrored else image.alignment,
+        provenance=facts | {"half": side, "mirrored": mirrored},
+        coverage_mm=None if image.coverage_mm is None else cut(image.coverage_mm),
+        scan_frame=None if mirrored else image.scan_frame,
     )
-
-
-def _right_of(image: Radiograph, columns: slice) -> Radiograph:
-    x, z = image.to_mm(0, columns.stop - 1)
-    coverage = image.coverage_mm
-    return Radiograph(
-        np.ascontiguousarray(image.pixels[:, columns][:, ::-1]),
-        image.pixel_mm,
-        (-x, z),
-        None,
-        _provenance_of_half(image, "right"),
-        None if coverage is None else np.ascontiguousarray(coverage[:, columns][:, ::-1]),
-    )
-
-
-def _provenance_of_half(image: Radiograph, side: Side) -> dict[str, object]:
-    """The image's, without where its content lies."""
-    of_image = {name: fact for name, fact in image.provenance.items() if name != "content_px"}
-    return of_image | {"half": side, "mirrored": side == "right"}
 
 
 def _pixels_of(image: Radiograph | ArrayLike) -> NDArray[np.float32]:
