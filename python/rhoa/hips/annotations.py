@@ -261,12 +261,7 @@ def _number(value: object) -> float:
         return math.nan
 
 
-def write_coco(
-    labelled: Iterable[LabelledImage],
-    path: str | PathLike[str],
-    *,
-    folder: str | PathLike[str] | None = None,
-) -> None:
+def write_coco(labelled: Iterable[LabelledImage], path: str | PathLike[str]) -> None:
     """Write images and their hip boxes as COCO JSON, category "hip".
 
     The side of a box is its attribute ``side``; its confidence, if any, its ``score``.
@@ -276,9 +271,7 @@ def write_coco(
     labelled
         Images whose ``shape`` is known.
     path
-        The file to write.
-    folder
-        What file names are made relative to, where they lie in it. Default: that of ``path``.
+        The file to write. Names of images in its folder are relative to it.
 
     Raises
     ------
@@ -286,15 +279,14 @@ def write_coco(
         If an image has no ``shape``: annotation programs need it.
     """
     path = Path(path)
-    base = path.parent if folder is None else Path(folder)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image in labelled:
         if image.shape is None:
             raise ParameterError(f"{shown(image.path)}: COCO needs shape=(rows, columns).")
         rows, columns = image.shape
-        inside = image.path.is_relative_to(base)
-        name = (image.path.relative_to(base) if inside else image.path).as_posix()
+        inside = image.path.is_relative_to(path.parent)
+        name = (image.path.relative_to(path.parent) if inside else image.path).as_posix()
         images.append({"id": len(images) + 1, "file_name": name, "width": columns, "height": rows})
         for box in image.boxes:
             annotation = {

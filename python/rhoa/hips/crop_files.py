@@ -17,9 +17,10 @@ import numpy as np
 from rhoa._types import SIDES
 from rhoa.errors import PixelDataError, ViewError, require_choice, require_names
 from rhoa.files import atomic_write, shown
-from rhoa.hips.bounding_boxes import SCALING, SCALINGS, XRAY_SATURATION_PERCENT, scaling_of
+from rhoa.hips.bounding_boxes import SCALING, SCALINGS, scaling_of
 from rhoa.radiograph import squared
 from rhoa.raster import KIND, SOFTWARE, encode_png, picture_label, stretch
+from rhoa.xray.preparation import SATURATION_PERCENT
 from rhoa.xray.reader import DisplayedImage, read_picture, read_xray
 from rhoa.xray.refusals import REFUSALS, is_measured
 
@@ -222,7 +223,7 @@ def crop_picture(path: Path, accept: Collection[str] = ()) -> DisplayedImage:
     if not _is_dicom(path):
         return read_picture(path, accept)
     image = read_xray(path, pixel_mm="optional", accept=tuple(REFUSALS))
-    levels = stretch(image.pixels, saturate_percent=XRAY_SATURATION_PERCENT)
+    levels = stretch(image.pixels, saturate_percent=SATURATION_PERCENT)
     return DisplayedImage(levels.astype(np.float32), "DICOM", "L", None, WHITE, {})
 
 
@@ -247,7 +248,7 @@ def crop_label(path: str | PathLike[str]) -> dict[str, str]:
 
     try:
         with Image.open(path) as image:
-            text = {name: value for name, value in image.info.items() if isinstance(value, str)}
+            text = {str(k): value for k, value in image.info.items() if isinstance(value, str)}
     except (OSError, ValueError, SyntaxError):
         return {}
     label = rhoa_label(text)

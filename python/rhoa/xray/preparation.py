@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from rhoa.radiograph import Box
 
 SATURATION_PERCENT = 1.0
-_MOST_SATURATION = 50.0
+"""Gebre et al. 2022, "contrast adjustment was done on the CHECK X-rays by saturating the bottom and
+the top 1% of the pixel values"; CT-APs were left as they are."""
 
 
 @overload
@@ -119,7 +120,6 @@ def prepare(
     box: Box | None = None,
     *,
     size: int | None = None,
-    saturate_percent: float = SATURATION_PERCENT,
 ) -> NDArray[np.uint8]:
     """Grey levels of 0 to 255 of an X-ray, or of a hip in it, as the paper's models see them.
 
@@ -138,13 +138,11 @@ def prepare(
         Rows and columns of the result, resampled without aliasing after the levels are set. Models
         2 and 4 see X-rays at 100 pixels; the others (None) at full resolution. What is not square
         is cut to the square about its middle, as the paper's regions were.
-    saturate_percent
-        Of the pixels at either end; 0 keeps the whole range, as for a CT-AP.
 
     Raises
     ------
     ParameterError
-        If the image is not 2-D or has no pixels, or an option is out of its range.
+        If the image is not 2-D or has no pixels, or ``size`` is no whole number above 0.
 
     References
     ----------
@@ -161,17 +159,12 @@ def prepare(
     >>> levels.shape, int(levels.min()), int(levels.max())
     ((100, 100), 0, 255)
     """
-    if not 0 <= saturate_percent < _MOST_SATURATION:
-        raise ParameterError(
-            f"saturate_percent must be 0 or more and less than {_MOST_SATURATION:g}; "
-            f"got {saturate_percent!r}."
-        )
     size = None if size is None else require_count("size", size)
     pixels = _pixels_of(image) if box is None else crop(image, box, size=None)
     if not pixels.size:
         raise ParameterError(f"image must have pixels; got shape {pixels.shape}.")
     inner = pixels[content(pixels).slices]
-    levels = stretch(pixels, ends=grey_range(inner, saturate_percent)).astype(np.uint8)
+    levels = stretch(pixels, ends=grey_range(inner, SATURATION_PERCENT)).astype(np.uint8)
     if size is None:
         return levels
     side = min(levels.shape)
