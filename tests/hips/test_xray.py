@@ -379,49 +379,26 @@ class TestSides:
         assert image.provenance["sides"] == "assumed"
 
 
+PIXEL, IMAGER, SCANNED = "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"
+FACTOR = "EstimatedRadiographicMagnificationFactor"
+CALIBRATED = "PixelSpacingCalibrationType"
+
+
 class TestSpacing:
     @pytest.mark.parametrize(
         ("tags", "pixel_mm", "source"),
         [
-            ({"PixelSpacing": [2, 1.5]}, (2, 1.5), "PixelSpacing"),
+            ({PIXEL: [2, 1.5]}, (2, 1.5), PIXEL),
+            ({PIXEL: [2, 2], IMAGER: [2.4, 2.4]}, (2, 2), PIXEL),
+            ({PIXEL: [2, 2], IMAGER: [2, 2]}, (2, 2), IMAGER),
             (
-                {"PixelSpacing": [2, 2], "ImagerPixelSpacing": [2.4, 2.4]},
+                {PIXEL: [2, 2], IMAGER: [2, 2], FACTOR: "1.25", CALIBRATED: "FIDUCIAL"},
                 (2, 2),
-                "PixelSpacing",
+                PIXEL,
             ),
-            (
-                {"PixelSpacing": [2, 2], "ImagerPixelSpacing": [2, 2]},
-                (2, 2),
-                "ImagerPixelSpacing",
-            ),
-            (
-                {
-                    "PixelSpacing": [2, 2],
-                    "ImagerPixelSpacing": [2, 2],
-                    "PixelSpacingCalibrationType": "FIDUCIAL",
-                    "EstimatedRadiographicMagnificationFactor": "1.25",
-                },
-                (2, 2),
-                "PixelSpacing",
-            ),
-            (
-                {
-                    "ImagerPixelSpacing": [2, 1.5],
-                    "EstimatedRadiographicMagnificationFactor": "1.25",
-                },
-                (1.6, 1.2),
-                "ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor",
-            ),
-            (
-                {"ImagerPixelSpacing": [2, 1.5], "NominalScannedPixelSpacing": [1, 1]},
-                (2, 1.5),
-                "ImagerPixelSpacing",
-            ),
-            (
-                {"PixelSpacing": [0, 2], "NominalScannedPixelSpacing": [1, 1.5]},
-                (1, 1.5),
-                "NominalScannedPixelSpacing",
-            ),
+            ({IMAGER: [2, 1.5], FACTOR: "1.25"}, (1.6, 1.2), f"{IMAGER} / {FACTOR}"),
+            ({IMAGER: [2, 1.5], SCANNED: [1, 1]}, (2, 1.5), IMAGER),
+            ({PIXEL: [0, 2], SCANNED: [1, 1.5]}, (1, 1.5), SCANNED),
         ],
     )
     def test_the_best_that_is_stated_is_taken(
