@@ -194,34 +194,3 @@ class TestImages:
 
 
 LANDMARKS = ((112, 0, 90), (-112, 0, 90), (30, 0, 0), (-30, 0, 0))
-
-
-class TestSidesOfLabels:
-    """A box that names no side, in pictures of both hips and in such as may be of one."""
-
-    def written(self, tmp_path: Path, shape: tuple[int, int], *corners: list[float]) -> Path:
-        write_coco([LabelledImage(tmp_path / "a.png", (), shape)], tmp_path / "a.json")
-        text = (tmp_path / "a.json").read_text("utf-8")
-        boxes = [
-            f'{{"id": {number}, "image_id": 1, "category_id": 1, "bbox": {box}}}'
-            for number, box in enumerate(corners, 1)
-        ]
-        text = text.replace('"annotations": []', f'"annotations": [{", ".join(boxes)}]')
-        (tmp_path / "a.json").write_text(text, encoding="utf-8")
-        return tmp_path / "a.json"
-
-    def test_in_a_landscape_it_is_of_the_half_that_it_lies_in(self, tmp_path: Path) -> None:
-        (image,) = read_coco(self.written(tmp_path, (300, 400), [240, 100, 90, 90]))
-
-        assert [box.side for box in image.boxes] == ["left"]
-
-    def test_in_a_portrait_two_are_told_by_their_order(self, tmp_path: Path) -> None:
-        corners = [210, 100, 90, 90], [20, 100, 90, 90]
-        (image,) = read_coco(self.written(tmp_path, (400, 300), *corners))
-
-        assert [box.side for box in image.boxes] == ["left", "right"]
-
-    @pytest.mark.parametrize("x", [20, 150])
-    def test_in_a_portrait_one_alone_is_asked_for(self, tmp_path: Path, x: int) -> None:
-        with pytest.raises(ManifestError, match="annotation 1: the side of its box is unknown"):
-            read_coco(self.written(tmp_path, (300, 250), [x, 100, 90, 90]))

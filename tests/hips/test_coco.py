@@ -265,6 +265,19 @@ class TestCocoAsToolsWriteIt:
         with pytest.raises(ManifestError, match="none of its categories is pelvis; it has"):
             read_coco(file, hip_class="Pelvis")
 
+    def test_in_a_portrait_two_boxes_are_told_by_their_order_and_one_is_asked_for(
+        self, tmp_path: Path
+    ) -> None:
+        """It may show one hip: the half that a box lies in says nothing."""
+        right, left = (FIRST | {"bbox": [x, 100, 90, 90]} for x in (20, 210))
+        two = written(tmp_path, coco(HIP, [left, right], width=300, height=400))
+        assert [box.side for box in read_coco(two)[0].boxes] == ["left", "right"]
+
+        for box in (left, right):
+            one = written(tmp_path, coco(HIP, [box], width=300, height=400))
+            with pytest.raises(ManifestError, match="annotation 1: the side of its box is unknown"):
+                read_coco(one)
+
     def test_a_side_that_contradicts_its_class_is_an_error(self, tmp_path: Path) -> None:
         content = coco([{"id": 1, "name": "hip_R"}], [FIRST | {"attributes": {"side": "left"}}])
 

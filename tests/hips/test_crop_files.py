@@ -127,13 +127,6 @@ class TestOneReader:
         np.testing.assert_array_equal(shown_crop(file), predicted)
         assert np.abs(predicted - LEVELS).max() <= 3
 
-    @pytest.mark.parametrize("name", ["jpeg turned 2", "jpeg turned 6"])
-    def test_a_photograph_turned_by_its_tag_is_upright(self, tmp_path: Path, name: str) -> None:
-        file = tmp_path / "hip.jpg"
-        file.write_bytes(JPEGS[name])
-
-        assert np.abs(read_crop(file) - LEVELS).max() <= 3
-
     def test_levels_between_those_of_8_bits_stay_what_they_are(self, tmp_path: Path) -> None:
         deep = np.linspace(0, 65535, 100).astype(np.uint16).reshape(10, 10)
         (tmp_path / "hip.png").write_bytes(encode_png(deep))
