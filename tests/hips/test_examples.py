@@ -50,12 +50,15 @@ class TestHalves:
                 bright_box(example.pixels), (box.top, box.left, box.bottom, box.right), atol=1.1
             )
 
-    def test_the_right_half_is_mirrored(self) -> None:
-        """The right box begins 30 columns from the right border, where the half ends at 150."""
-        left, right = as_examples(with_squares(PELVIS), PELVIS, image_size=150)
+    @pytest.mark.parametrize(("columns", "end"), [(300, 150), (301, 151)])
+    def test_the_right_half_is_mirrored(self, columns: int, end: int) -> None:
+        """It ends at column 150, or behind the middle one of 301, which is in both."""
+        image = with_squares(PELVIS, (200, columns))
 
-        assert (left.box.left, left.box.right) == pytest.approx((40, 100))
-        assert (right.box.left, right.box.right) == pytest.approx((50, 120))
+        left, right = as_examples(image, PELVIS, image_size=end)
+
+        assert (left.box.left, left.box.right) == pytest.approx((190 - 150, 250 - 150))
+        assert (right.box.left, right.box.right) == pytest.approx((end - 100, end - 30))
 
     @given(
         st.integers(60, 300), st.integers(80, 401), st.floats(0.5, 3), st.floats(0, 1),

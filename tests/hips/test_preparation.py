@@ -64,7 +64,7 @@ class TestHalves:
             assert low[:, columns // 2 :].max() > low[:, : columns // 2].max()
 
     def test_millimetres_stay_where_they_were_and_a_mirror_turns_them(self) -> None:
-        image = rhoa.Radiograph(np.zeros((4, 7)), (2.0, 3.0), (-9.0, 5.0), provenance={"a": 1})
+        image = rhoa.Radiograph(np.zeros((4, 7)), (2.0, 3.0), (-8.0, 5.0), provenance={"a": 1})
 
         both = halves(image)
 
