@@ -29,7 +29,6 @@ hypothesis.settings.register_profile("full", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile(os.environ.get("RHOA_HYPOTHESIS", "quick"))
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
-POSES: dict[tuple[object, ...], rhoa.Alignment | PoseError] = {}
 TORCH_REQUIRED = os.environ.get("RHOA_REQUIRE_TORCH") == "1"
 
 
@@ -88,25 +87,30 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[]
 
 
 @pytest.fixture
-def poses_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pose of equal voxels is searched once in a process: for tests of what is made of it."""
+def poses_once(
+    monkeypatch: pytest.MonkeyPatch, once: Callable[[str, Callable[[], Any]], Any]
+) -> None:
+    """The pose of equal voxels is searched once in a run: for tests of what is made of it."""
 
-    def once(volume: rhoa.Volume, **options: Any) -> rhoa.Alignment:  # noqa: ANN401
+    def found(volume: rhoa.Volume, **options: Any) -> rhoa.Alignment:  # noqa: ANN401
+        def search() -> PoseError | tuple[object, ...]:
+            try:
+                pose = rhoa.pose.from_volume(volume, **options)
+            except PoseError as error:
+                return error.with_traceback(None)
+            return pose.matrix, pose.origin, pose.landmarks, dict(pose.quality), pose.flags
+
         if not isinstance(volume, rhoa.Volume):
             return rhoa.pose.from_volume(volume, **options)
-        voxels = hashlib.sha256(np.ascontiguousarray(volume.hu).tobytes()).hexdigest()
-        key = (voxels, volume.affine.tobytes(), options.get("pubis"))
-        if key not in POSES:
-            try:
-                POSES[key] = rhoa.pose.from_volume(volume, **options)
-            except PoseError as error:
-                POSES[key] = error
-        if isinstance(found := POSES[key], PoseError):
-            raise found.with_traceback(None)
-        return found
+        voxels = np.ascontiguousarray(volume.hu).tobytes()
+        key = voxels + volume.affine.tobytes() + repr(options.get("pubis")).encode()
+        made = once(f"pose-{hashlib.sha256(key).hexdigest()}", search)
+        if isinstance(made, PoseError):
+            raise made
+        return rhoa.Alignment(*made)
 
-    monkeypatch.setattr("rhoa.pose.automatic.from_volume", once)
-    monkeypatch.setattr("rhoa.hips.extraction.from_volume", once)
+    monkeypatch.setattr("rhoa.pose.automatic.from_volume", found)
+    monkeypatch.setattr("rhoa.hips.extraction.from_volume", found)
 
 
 @pytest.fixture(scope="session")

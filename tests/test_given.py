@@ -26,7 +26,7 @@ Call = Callable[[Any], Any]
 
 @cache
 def phantom() -> Phantom:
-    return ct(Anatomy.random(1), spacing_mm=(4, 4, 4))
+    return ct(Anatomy.random(1), spacing_mm=(6, 6, 6))
 
 
 def frame() -> rhoa.Alignment:
@@ -54,21 +54,17 @@ TAKES_A_SCAN: dict[str, Call] = {
     "joints": lambda scan: rhoa.hips.joints(scan, frame())["left"].centre_lps_mm,
 }
 
-SEARCHES = {"from_volume", "alignment_for"}
-"""These take two seconds a call, and one form of path: read_ct takes each."""
-
 
 @pytest.mark.filterwarnings("ignore::rhoa.RhoaWarning")
 class TestPaths:
-    @pytest.mark.parametrize("name", TAKES_A_SCAN)
+    @pytest.mark.parametrize("name", sorted(TAKES_A_SCAN.keys() - {"alignment_for"}))
     def test_a_path_stands_for_the_volume_in_it(self, name: str, folder: Path) -> None:
+        """`alignment_for` gives what it is given to `from_volume`, which takes two seconds."""
         call = TAKES_A_SCAN[name]
         whole = call(rhoa.read_ct(folder))
         paths = [folder, str(folder), sorted(folder.iterdir())]
-        if name in SEARCHES:
-            paths = paths[:1]
 
-        for path in paths:
+        for path in paths[:1] if name == "from_volume" else paths:  # read_ct takes each form
             assert np.array_equal(call(path), whole)
 
     @pytest.mark.parametrize("call", TAKES_A_SCAN.values(), ids=TAKES_A_SCAN.keys())

@@ -13,7 +13,7 @@ import pytest
 
 import rhoa
 from rhoa.dicom.secondary_capture import StudyIdentity, secondary_capture
-from rhoa.errors import ParameterError
+from rhoa.errors import ParameterError, PoseError
 from rhoa.hips import Box
 from rhoa.hips.dicom_report import OWN, SCHEME, HipFinding, structured_report
 from rhoa.phantom import Anatomy, ct, write_dicom
@@ -219,10 +219,13 @@ def test_findings_that_are_none_are_refused(wrong: dict[str, object]) -> None:
 
 
 @pytest.mark.torch  # whose extra brings the writer of ONNX files
-@pytest.mark.usefixtures("poses_once")
 def test_predict_writes_both_of_nobody_of_a_pseudonym_or_of_the_patient(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def unsearched(_: object) -> rhoa.Alignment:
+        raise PoseError("the landmarks are not compared")
+
+    monkeypatch.setattr("rhoa.hips.extraction.from_volume", unsearched)
     phantom = ct(Anatomy.random(8), spacing_mm=(4, 3, 3))
     write_dicom(phantom.volume, tmp_path / "ct")
     plant_files(tmp_path / "ct")

@@ -110,46 +110,44 @@ class TestByHand:
             agreement([], [], score=math.nan)
 
 
-def images(most: int = 4) -> st.SearchStrategy[Boxes]:
-    return st.lists(st.lists(drawn_boxes(), max_size=4), min_size=1, max_size=most)
-
-
 def sure(boxes: Boxes, confidence: float = 0.9) -> Boxes:
     return [
         [replace(box, confidence=box.confidence or confidence) for box in some] for some in boxes
     ]
 
 
+def drawn_and_found() -> st.SearchStrategy[tuple[Boxes, Boxes]]:
+    """The boxes of some images, and as many detections of the same images as there are."""
+    boxes = st.lists(drawn_boxes(), max_size=4)
+    images = st.lists(st.tuples(boxes, boxes), min_size=1, max_size=4)
+    return images.map(lambda some: ([one[0] for one in some], sure([one[1] for one in some])))
+
+
 class TestOfAnyBoxes:
-    @given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.floats(0.5, 1))
-    def test_a_perfect_detector_has_one_everywhere(self, counts: list[int], score: float) -> None:
-        drawn = [apart(count) for count in counts]
-
-        result = agreement(drawn, sure(drawn, score))
-
-        assert (result.average_precision, result.f1, result.iou_mean) == (1, 1, 1)
-
-    @given(st.integers(1, 6), st.integers(1, 6))
-    def test_duplicates_lower_precision_and_nothing_else(self, count: int, extra: int) -> None:
-        drawn = apart(count)
-        found = [replace(box, confidence=0.9) for box in drawn]
-        again = [replace(drawn[0], confidence=0.6) for _ in range(extra)]
-
-        result = agreement([drawn], [found + again])
-
-        assert result.recall == 1
-        assert result.precision == pytest.approx(count / (count + extra))
-        assert result.average_precision == 1
-
-    @given(images(), images(), st.randoms(use_true_random=False))
-    def test_the_order_of_images_changes_nothing(
-        self, drawn: Boxes, found: Boxes, random: object
+    @given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.integers(0, 6))
+    def test_duplicates_lower_precision_and_nothing_else(
+        self, counts: list[int], extra: int
     ) -> None:
-        pairs = list(zip(drawn, sure(found), strict=False))
-        mixed = list(pairs)
+        """A perfect detector, which has none, has one everywhere."""
+        drawn = [apart(count) for count in counts]
+        found = sure(drawn)
+        found[0] += [replace(drawn[0][0], confidence=0.6) for _ in range(extra)]
+
+        result = agreement(drawn, found)
+
+        total = sum(counts)
+        assert (result.average_precision, result.recall, result.iou_mean) == (1, 1, 1)
+        assert result.precision == pytest.approx(total / (total + extra))
+        assert result.f1 == pytest.approx(2 * total / (2 * total + extra))
+
+    @given(drawn_and_found(), st.randoms(use_true_random=False))
+    def test_the_order_of_images_changes_nothing(
+        self, boxes: tuple[Boxes, Boxes], random: object
+    ) -> None:
+        mixed = list(zip(*boxes, strict=True))
         random.shuffle(mixed)  # type: ignore[attr-defined]  # random.Random
 
-        one, other = (agreement(*map(list, zip(*some, strict=True))) for some in (pairs, mixed))
+        one, other = agreement(*boxes), agreement(*map(list, zip(*mixed, strict=True)))
 
         np.testing.assert_allclose(
             [getattr(one, name) for name in one.__slots__],
@@ -158,27 +156,23 @@ class TestOfAnyBoxes:
             atol=1e-12,  # the spread of overlaps that are all alike
         )
 
-    @given(images(), images(), st.floats(0.1, 0.9))
+    @given(drawn_and_found(), st.floats(0.1, 0.9))
     def test_figures_are_shares_and_no_box_is_taken_twice(
-        self, drawn: Boxes, found: Boxes, score: float
+        self, boxes: tuple[Boxes, Boxes], score: float
     ) -> None:
-        pairs = list(zip(drawn, sure(found), strict=False))
-        drawn, found = ([list(some) for some in part] for part in zip(*pairs, strict=True))
-
-        result = agreement(drawn, found, iou=0.1, score=score)
+        result = agreement(*boxes, iou=0.1, score=score)
 
         assert result.matched <= min(result.drawn, result.found)
         for name in ("average_precision", "precision", "recall", "f1", "iou_mean"):
             value = getattr(result, name)
             assert math.isnan(value) or 0 <= value <= 1 + 1e-12
 
-    @given(images(), images(), st.floats(0.01, 1))
+    @given(drawn_and_found(), st.floats(0.01, 1))
     def test_average_precision_is_of_the_order_of_scores_alone(
-        self, drawn: Boxes, found: Boxes, power: float
+        self, boxes: tuple[Boxes, Boxes], power: float
     ) -> None:
         """Any rising change of scores that keeps them apart keeps it."""
-        pairs = list(zip(drawn, sure(found), strict=False))
-        drawn, found = ([list(some) for some in part] for part in zip(*pairs, strict=True))
+        drawn, found = boxes
         scores = sorted({box.confidence or 0.0 for some in found for box in some})
         rank = {
             value: power * (number + 1) / (len(scores) + 1) for number, value in enumerate(scores)

@@ -79,7 +79,7 @@ def test_planted_blades_are_found_by_their_edges(
 def test_films_without_blades_are_whole(film: NDArray[np.float64]) -> None:
     """Also parts of them, and of the film turned around: bones have straight edges, too."""
     random = np.random.default_rng(0)
-    for number in range(60):
+    for number in range(40):
         side = int(random.uniform(200, 300))
         top, left = (int(random.uniform(0, size - side + 1)) for size in film.shape)
         part = film[top : top + side, left : left + side]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import rhoa
 from rhoa.errors import ManifestError, ParameterError, ViewError
-from rhoa.hips import Box, LabelledImage, as_examples, read_coco, read_examples, write_coco
+from rhoa.hips import Box, LabelledImage, read_coco, read_examples, write_coco
 from rhoa.hips.annotations import corrected
 from rhoa.hips.bounding_boxes import BoxRules, checked_box
 from rhoa.raster import encode_png
@@ -192,54 +192,5 @@ class TestImages:
         grows = example.pixels[0, 150] > example.pixels[0, 50]
         assert grows == (side == "left")
 
-    @pytest.mark.parametrize(
-        ("box", "message"),
-        [
-            (Box("left", *RIGHT), r"a\.png: the left box lies in the half of the right hip"),
-            (Box("left", 100, 250, 110, 260), r"a\.png: the left box has 10 x 10 pixels"),
-        ],
-    )
-    def test_labels_of_a_detector_are_checked(self, tmp_path: Path, box: Box, message: str) -> None:
-        (tmp_path / "a.png").write_bytes(encode_png(np.zeros(SHAPE, np.uint8)))
-        labelled = [LabelledImage(tmp_path / "a.png", (box,), SHAPE)]
-
-        with pytest.raises(ManifestError, match=message):
-            read_examples(labelled, image_size=64)
-        if "half" not in message:
-            assert len(read_examples(labelled, image_size=64, accept="box")) == 1
-        with pytest.raises(ParameterError, match="accept must name refusals"):
-            as_examples(np.zeros(SHAPE), [box], image_size=64, accept="nothing")
-
 
 LANDMARKS = ((112, 0, 90), (-112, 0, 90), (30, 0, 0), (-30, 0, 0))
-
-
-class TestSidesOfLabels:
-    """A box that names no side, in pictures of both hips and in such as may be of one."""
-
-    def written(self, tmp_path: Path, shape: tuple[int, int], *corners: list[float]) -> Path:
-        write_coco([LabelledImage(tmp_path / "a.png", (), shape)], tmp_path / "a.json")
-        text = (tmp_path / "a.json").read_text("utf-8")
-        boxes = [
-            f'{{"id": {number}, "image_id": 1, "category_id": 1, "bbox": {box}}}'
-            for number, box in enumerate(corners, 1)
-        ]
-        text = text.replace('"annotations": []', f'"annotations": [{", ".join(boxes)}]')
-        (tmp_path / "a.json").write_text(text, encoding="utf-8")
-        return tmp_path / "a.json"
-
-    def test_in_a_landscape_it_is_of_the_half_that_it_lies_in(self, tmp_path: Path) -> None:
-        (image,) = read_coco(self.written(tmp_path, (300, 400), [240, 100, 90, 90]))
-
-        assert [box.side for box in image.boxes] == ["left"]
-
-    def test_in_a_portrait_two_are_told_by_their_order(self, tmp_path: Path) -> None:
-        corners = [210, 100, 90, 90], [20, 100, 90, 90]
-        (image,) = read_coco(self.written(tmp_path, (400, 300), *corners))
-
-        assert [box.side for box in image.boxes] == ["left", "right"]
-
-    @pytest.mark.parametrize("x", [20, 150])
-    def test_in_a_portrait_one_alone_is_asked_for(self, tmp_path: Path, x: int) -> None:
-        with pytest.raises(ManifestError, match="annotation 1: the side of its box is unknown"):
-            read_coco(self.written(tmp_path, (300, 250), [x, 100, 90, 90]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from tests.strategies import rotation
 UPRIGHT = rhoa.Landmarks((112, 0, 93), (-112, 0, 93), (14, 0, 0), (-14, 0, 0))
 
 
+@cache
 def scan_with_heads() -> rhoa.Volume:
     """Soft tissue with a bright ball of 24 mm where each femoral head of the mean pelvis lies."""
     spacing = np.array([2.0, 2.0, 2.0])

@@ -174,6 +174,9 @@ ROBOFLOW = [
     {"id": 1, "name": "roi", "supercategory": "hips-xk3l"},
 ]
 FIRST = {"category_id": 1}
+POLYGON = [250, 100, 330, 100, 330, 190, 250, 190]
+MASK = {"size": [300, 400], "counts": [250 * 300 + 100, *([90, 210] * 79), 90, 110 + 69 * 300]}
+"""Runs down the columns of what is not in it and what is, by turns."""
 
 
 class TestCocoAsToolsWriteIt:
@@ -184,18 +187,7 @@ class TestCocoAsToolsWriteIt:
         [
             pytest.param(coco(ROBOFLOW, [FIRST]), id="Roboflow's root category"),
             pytest.param(
-                coco(
-                    [*ROBOFLOW, {"id": 2, "name": "no hip", "supercategory": "hips-xk3l"}],
-                    [FIRST | {"category_id": 1}],
-                )
-                | {
-                    "categories": [
-                        ROBOFLOW[0],
-                        ROBOFLOW[1] | {"name": "Hip"},
-                        {"id": 2, "name": "no hip", "supercategory": "hips-xk3l"},
-                    ]
-                },
-                id="a class of no hips beside",
+                coco([*HIP, {"id": 2, "name": "no hip"}], [FIRST]), id="a class of no hips beside"
             ),
             pytest.param(coco(HIP, [{"category_id": "1"}]), id="category ids as strings"),
             pytest.param(coco([{"id": "1", "name": "hip"}], [FIRST]), id="and the other way"),
@@ -215,30 +207,11 @@ class TestCocoAsToolsWriteIt:
                 coco(HIP, [FIRST | {"attributes": {"rotation": "0.0"}}]), id="turned by nothing"
             ),
             pytest.param(
-                coco(
-                    HIP,
-                    [
-                        FIRST
-                        | {"bbox": [], "segmentation": [[250, 100, 330, 100, 330, 190, 250, 190]]}
-                    ],
-                ),
+                coco(HIP, [FIRST | {"bbox": [], "segmentation": [POLYGON]}]),
                 id="a polygon without a box",
             ),
             pytest.param(
-                coco(
-                    HIP,
-                    [
-                        FIRST
-                        | {
-                            "bbox": None,
-                            "segmentation": {
-                                "size": [300, 400],
-                                "counts": [250 * 300 + 100, *([90, 210] * 79), 90, 110 + 69 * 300],
-                            },
-                        }
-                    ],
-                ),
-                id="a mask without a box",
+                coco(HIP, [FIRST | {"bbox": None, "segmentation": MASK}]), id="a mask without a box"
             ),
             pytest.param(coco(HIP, [FIRST], width=400.0, height="300"), id="sizes as they come"),
             pytest.param(coco(HIP, [FIRST | {"bbox": ["250", "100", 80.0, "90"]}]), id="as texts"),
@@ -291,6 +264,19 @@ class TestCocoAsToolsWriteIt:
         assert len(read_coco(file, hip_class="1")[0].boxes) == 1
         with pytest.raises(ManifestError, match="none of its categories is pelvis; it has"):
             read_coco(file, hip_class="Pelvis")
+
+    def test_in_a_portrait_two_boxes_are_told_by_their_order_and_one_is_asked_for(
+        self, tmp_path: Path
+    ) -> None:
+        """It may show one hip: the half that a box lies in says nothing."""
+        right, left = (FIRST | {"bbox": [x, 100, 90, 90]} for x in (20, 210))
+        two = written(tmp_path, coco(HIP, [left, right], width=300, height=400))
+        assert [box.side for box in read_coco(two)[0].boxes] == ["left", "right"]
+
+        for box in (left, right):
+            one = written(tmp_path, coco(HIP, [box], width=300, height=400))
+            with pytest.raises(ManifestError, match="annotation 1: the side of its box is unknown"):
+                read_coco(one)
 
     def test_a_side_that_contradicts_its_class_is_an_error(self, tmp_path: Path) -> None:
         content = coco([{"id": 1, "name": "hip_R"}], [FIRST | {"attributes": {"side": "left"}}])

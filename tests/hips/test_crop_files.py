@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,13 +127,6 @@ class TestOneReader:
         np.testing.assert_array_equal(shown_crop(file), predicted)
         assert np.abs(predicted - LEVELS).max() <= 3
 
-    @pytest.mark.parametrize("name", ["jpeg turned 2", "jpeg turned 6"])
-    def test_a_photograph_turned_by_its_tag_is_upright(self, tmp_path: Path, name: str) -> None:
-        file = tmp_path / "hip.jpg"
-        file.write_bytes(JPEGS[name])
-
-        assert np.abs(read_crop(file) - LEVELS).max() <= 3
-
     def test_levels_between_those_of_8_bits_stay_what_they_are(self, tmp_path: Path) -> None:
         deep = np.linspace(0, 65535, 100).astype(np.uint16).reshape(10, 10)
         (tmp_path / "hip.png").write_bytes(encode_png(deep))
@@ -200,18 +192,6 @@ class TestRefusals:
     def test_an_absent_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(MissingFileError, match=r"gone\.png: no such picture"):
             read_crop(tmp_path / "gone.png")
-
-    def test_a_picture_that_claims_to_be_huge_takes_no_memory(self, tmp_path: Path) -> None:
-        bomb = bytearray(encode_png(LEVELS))
-        bomb[16:24] = (60_000).to_bytes(4, "big") * 2
-        (tmp_path / "hip.png").write_bytes(bomb)
-
-        tracemalloc.start()
-        with pytest.raises(PixelDataError, match=r"hip\.png: "):
-            read_crop(tmp_path / "hip.png", accept=CROP_REFUSALS)
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert peak < 8 << 20
 
     def test_a_true_colour_picture_is_refused_or_its_brightness_taken(self, tmp_path: Path) -> None:
         colours = np.dstack([LEVELS, LEVELS // 2, 255 - LEVELS])

@@ -19,9 +19,7 @@ pytestmark = pytest.mark.torch
 SMALL = "mobilenet_v3_large_fpn"
 
 SIZE = 64
-BACKBONES = [
-    *("mobilenet_v3_large_fpn", "alexnet", "mobilenet_v3_large_320_fpn"),
-]
+BACKBONES = [SMALL, "alexnet", "mobilenet_v3_large_320_fpn"]
 
 
 def disc(random: np.random.Generator, group: str) -> Example:
@@ -45,7 +43,7 @@ class TestLearning:
         from rhoa.hips.detector_training import DetectorOptions, measure, train_detector
 
         options = DetectorOptions(
-            SMALL, image_size=SIZE, epochs=10, batch=4, learning_rate=2e-3, test_share=0
+            SMALL, image_size=SIZE, epochs=8, batch=5, learning_rate=3e-3, test_share=0
         )
 
         detector = train_detector(discs(20), options, device="cpu")
@@ -59,9 +57,7 @@ class TestLearning:
     def test_a_seed_repeats_to_the_bit_and_another_does_not(self) -> None:
         from rhoa.hips.detector_training import DetectorOptions, train_detector
 
-        options = DetectorOptions(
-            "mobilenet_v3_large_fpn", image_size=SIZE, epochs=1, batch=2, test_share=0.5
-        )
+        options = DetectorOptions(SMALL, image_size=SIZE, epochs=1, batch=2, test_share=0.5)
         steps: list[tuple[int, int, str]] = []
 
         first, second, other = (
@@ -210,10 +206,7 @@ class TestNetworks:
         assert all(name.startswith(heads) for name in other)
         assert all(parameter.requires_grad for parameter in ours.parameters())
 
-    @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-    def test_coco_weights_go_everywhere_but_into_the_heads(
-        self, tmp_path: Path, suffix: str
-    ) -> None:
+    def test_coco_weights_go_everywhere_but_into_the_heads(self, tmp_path: Path) -> None:
         import torch
         from safetensors.torch import save_file
         from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn as build
@@ -221,8 +214,8 @@ class TestNetworks:
         from rhoa.hips.detector import Architecture, build_detector
 
         theirs = build(weights=None, weights_backbone=None).state_dict()
-        file = tmp_path / f"coco.{suffix}"
-        (torch.save if suffix == "pth" else save_file)(theirs, file)
+        file = tmp_path / "coco.safetensors"
+        save_file(theirs, file)
 
         architecture = Architecture("mobilenet_v3_large_320_fpn", 64)
         ours = build_detector(architecture, weights=file).state_dict()
@@ -251,6 +244,8 @@ class TestNetworks:
         from rhoa.hips.detector import Architecture, build_detector
 
         theirs = getattr(models, classifier)(weights=None).state_dict()
+        for name in theirs:  # of its last layers, most of the file, nothing is taken
+            theirs[name] = theirs[name][:1].clone() if "classifier" in name else theirs[name]
         torch.save(theirs, tmp_path / "imagenet.pth")
         architecture = Architecture(backbone, 64)  # type: ignore[arg-type]
 
@@ -404,13 +399,3 @@ class TestFiles:
             HipDetector.load(folder)
         with pytest.raises(WeightsError, match=r"no detector\.json"):
             HipDetector.load(tmp_path)
-
-
-def test_hips_do_not_import_torch() -> None:
-    """Torch comes with the detector alone."""
-    import subprocess
-    import sys
-
-    code = "import sys, rhoa.hips, rhoa.hips.detector_data; sys.exit('torch' in sys.modules)"
-
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -50,12 +50,15 @@ class TestHalves:
                 bright_box(example.pixels), (box.top, box.left, box.bottom, box.right), atol=1.1
             )
 
-    def test_the_right_half_is_mirrored(self) -> None:
-        """The right box begins 30 columns from the right border, where the half ends at 150."""
-        left, right = as_examples(with_squares(PELVIS), PELVIS, image_size=150)
+    @pytest.mark.parametrize(("columns", "end"), [(300, 150), (301, 151)])
+    def test_the_right_half_is_mirrored(self, columns: int, end: int) -> None:
+        """It ends at column 150, or behind the middle one of 301, which is in both."""
+        image = with_squares(PELVIS, (200, columns))
 
-        assert (left.box.left, left.box.right) == pytest.approx((40, 100))
-        assert (right.box.left, right.box.right) == pytest.approx((50, 120))
+        left, right = as_examples(image, PELVIS, image_size=end)
+
+        assert (left.box.left, left.box.right) == pytest.approx((190 - 150, 250 - 150))
+        assert (right.box.left, right.box.right) == pytest.approx((end - 100, end - 30))
 
     @given(
         st.integers(60, 300), st.integers(80, 401), st.floats(0.5, 3), st.floats(0, 1),
@@ -113,6 +116,8 @@ class TestHalves:
             halves_seen(np.ones((2000, 300)), image_size=64)
         with pytest.raises(ParameterError, match="image must be 2-D"):
             halves_seen(np.ones(5), image_size=64)
+        with pytest.raises(ParameterError, match="accept must name refusals"):
+            as_examples(image, PELVIS, image_size=64, accept="nothing")
 
 
 class TestFiles:
@@ -147,10 +152,14 @@ class TestFiles:
             read_examples(
                 [LabelledImage(tmp_path / "a.png", tuple(PELVIS), (300, 200))], image_size=64
             )
-        with pytest.raises(ParameterError, match=r"a\.png: two boxes are of the left hip"):
-            read_examples(
-                [LabelledImage(tmp_path / "a.png", (PELVIS[0], PELVIS[0]))], image_size=64
-            )
+        for boxes, message in (
+            (PELVIS[:1] * 2, "two boxes are of the left hip"),
+            ([Box("left", 100, 250, 110, 260)], "the left box has 10 x 10 pixels"),
+        ):
+            labelled = [LabelledImage(tmp_path / "a.png", tuple(boxes))]
+            with pytest.raises(rhoa.RhoaError, match=rf"a\.png: {message}"):
+                read_examples(labelled, image_size=64)
+        assert len(read_examples(labelled, image_size=64, accept="box")) == 1
 
     def test_groups_that_do_not_fit_are_refused(self) -> None:
         with pytest.raises(ParameterError, match="the subject of each of 0 images; got 1"):

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import Dataset
 
 import rhoa
 from rhoa.errors import ParameterError, ViewError
@@ -16,21 +15,13 @@ from rhoa.hips import halves, read_xray
 from rhoa.hips.detector_data import halves_seen
 from rhoa.raster import encode_png
 from rhoa.xray.refusals import named_in, side_of_value
-from tests.hips.films import BOXES, MarkerFinder, film, pelvis, planted
-from tests.hips.xrays import dx, write
+from tests.hips.films import MarkerFinder, film, pelvis, planted
+from tests.hips.xrays import code, dx, write
 
 HIP = {"BodyPartExamined": "HIP"}
 NO_PART = {"BodyPartExamined": None}
 SIDES = ("left", "right")
 OTHER = {"left": "right", "right": "left"}
-
-
-def code(meaning: str, *modifiers: str) -> list[Dataset]:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "1", "SCT", meaning
-    if modifiers:
-        item.AnatomicRegionModifierSequence = [code(one)[0] for one in modifiers]
-    return [item]
 
 
 def told(image: rhoa.Radiograph) -> tuple[str, str]:
@@ -84,24 +75,11 @@ ONE_HIP = [
 ]
 
 
-@pytest.mark.parametrize(("tags", "side", "source"), ONE_HIP)
-def test_a_film_of_one_hip_says_which_and_by_what(
-    tmp_path: Path, tags: dict[str, object], side: str, source: str
-) -> None:
-    image = read_xray(film(tmp_path, side, **tags))
-
-    assert told(image) == (side, source)
-    with pytest.raises(ParameterError, match=f"shows the {side} hip alone .{source}"):
-        halves(image)
-    found = MarkerFinder().detect(image)
-    assert set(found) == {side}
-    assert planted(rhoa.hips.crop(image, found[side])) == side  # type: ignore[index]
-
-
 BOTH = [
     ({}, "BodyPartExamined"),
     ({"ImageLaterality": "U"}, "BodyPartExamined"),
     ({"ImageLaterality": "B"}, "ImageLaterality"),
+    ({"ImageLaterality": "B", "Laterality": "R"}, "ImageLaterality"),
     (HIP | {"ImageLaterality": "B"}, "ImageLaterality"),
     (HIP | {"Laterality": "BILATERAL"}, "Laterality"),
     (HIP | {"SeriesDescription": "both hips AP"}, "SeriesDescription"),
@@ -116,72 +94,64 @@ BOTH = [
 ]
 
 
-@pytest.mark.parametrize(("tags", "source"), BOTH)
-def test_a_film_of_both_hips_is_cut_into_halves_of_the_right_sides(
-    tmp_path: Path, tags: dict[str, object], source: str
-) -> None:
-    image = read_xray(film(tmp_path, **tags))
-
-    assert told(image) == ("", source)
-    for side, half in halves(image).items():
-        box = BOXES[side]
-        inward = box.centre[1] - 200 if side == "left" else 200 - box.centre[1]
-        seen = half.pixels[105:195, int(inward) - 45 : int(inward) + 45]
-        assert planted(seen) == side
-    found = MarkerFinder().detect(image)
-    assert {side: planted(rhoa.hips.crop(image, box)) for side, box in found.items()} == {
-        "left": "left",
-        "right": "right",
-    }
-
-
+A_HIP = "BodyPartExamined names a hip, and nothing says of which side"
+NO_WORD = "nothing in the file says it, nor does its size, 200 x 300 mm (width x height)"
+NO_ROOM = (
+    "BodyPartExamined says both (pelvis), and 200 x 300 mm (width x height) has no room for two"
+)
 UNKNOWN = [
-    ("left", HIP, "BodyPartExamined names a hip, and nothing says of which side"),
-    ("both", HIP, "BodyPartExamined names a hip"),  # however wide: a plate may be
-    ("left", HIP | {"ImageLaterality": "U"}, "BodyPartExamined names a hip"),
-    ("left", {"BodyPartExamined": "FEMUR"}, "BodyPartExamined names a hip"),
-    ("left", HIP | {"StudyDescription": "Pelvis"}, "BodyPartExamined names a hip"),
-    ("left", HIP | {"SeriesDescription": "Hip L/R"}, "BodyPartExamined names a hip"),
-    ("left", HIP | {"SeriesDescription": "hip and L spine"}, "BodyPartExamined names a hip"),
-    ("left", HIP | {"SeriesDescription": "Hip AP L5"}, "BodyPartExamined names a hip"),
-    ("left", HIP | {"SeriesDescription": "upright, copyright"}, "BodyPartExamined names a hip"),
-    ("left", HIP | {"StudyDescription": "Pelvis and left hip"}, "BodyPartExamined names a hip"),
-    ("left", NO_PART, "nothing in the file says it, nor does its size, 200 x 300 mm"),
-    ("left", {}, r"BodyPartExamined says both \(pelvis\), and 200 x 300 mm .* no room for two"),
-    ("left", {"BodyPartExamined": "PELVIS HIP"}, "nor does its size, 200 x 300 mm"),
+    ("left", HIP, A_HIP),
+    ("both", HIP, A_HIP),  # however wide: a plate may be
+    ("left", HIP | {"ImageLaterality": "U"}, A_HIP),
+    ("left", {"BodyPartExamined": "FEMUR"}, A_HIP),
+    ("left", HIP | {"StudyDescription": "Pelvis"}, A_HIP),
+    ("left", HIP | {"SeriesDescription": "Hip L/R"}, A_HIP),
+    ("left", HIP | {"SeriesDescription": "hip and L spine"}, A_HIP),
+    ("left", HIP | {"SeriesDescription": "Hip AP L5"}, A_HIP),
+    ("left", HIP | {"SeriesDescription": "upright, copyright"}, A_HIP),
+    ("left", HIP | {"StudyDescription": "Pelvis and left hip"}, A_HIP),
+    ("left", NO_PART, NO_WORD),
+    ("left", {}, NO_ROOM),
+    ("left", {"BodyPartExamined": "PELVIS HIP"}, NO_WORD),
 ]
 
 
-@pytest.mark.parametrize(("shows", "tags", "reason"), UNKNOWN)
-def test_where_the_side_is_unknown_it_is_asked_for(
-    tmp_path: Path, shows: str, tags: dict[str, object], reason: str
+@pytest.mark.parametrize(
+    ("shows", "tags", "hip", "source"),
+    [
+        *[(side, tags, side, source) for tags, side, source in ONE_HIP],
+        *[("both", tags, "", source) for tags, source in BOTH],
+        *[(shows, tags, "unknown", source) for shows, tags, source in UNKNOWN],
+    ],
+)
+def test_a_film_says_which_hips_it_shows_and_by_what(
+    tmp_path: Path, shows: str, tags: dict[str, object], hip: str, source: str
 ) -> None:
-    image = read_xray(film(tmp_path, shows, **tags))
-
-    assert image.provenance["hip"] == "unknown"
-    with pytest.raises(ParameterError, match=reason) as error:
-        halves(image)
-    assert 'pass side="left", side="right" or' in str(error.value)
-    with pytest.raises(ParameterError, match=reason):
-        MarkerFinder().detect(image)
+    assert told(read_xray(film(tmp_path, shows, **tags))) == (hip, source)
 
 
-@pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("tags", [HIP, NO_PART, {}])
+@pytest.mark.parametrize(("tags", "reason"), [(HIP, A_HIP), ({}, NO_ROOM)])
+def test_where_the_side_is_unknown_it_is_asked_for(
+    tmp_path: Path, tags: dict[str, object], reason: str
+) -> None:
+    image = read_xray(film(tmp_path, "left", **tags))
+
+    for cut in (halves, MarkerFinder().detect):
+        with pytest.raises(ParameterError, match=re.escape(reason)) as error:
+            cut(image)
+        assert 'pass side="left", side="right" or' in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("side", "tags"),
+    [("left", HIP), ("right", HIP), ("left", NO_PART), ("right", {}), ("both", HIP)],
+)
 def test_the_side_that_is_given_settles_it(
     tmp_path: Path, side: str, tags: dict[str, object]
 ) -> None:
     image = read_xray(film(tmp_path, side, **tags), side=side)
 
-    assert told(image) == (side, "given")
-    assert set(MarkerFinder().detect(image)) == {side}
-
-
-def test_both_hips_that_are_given_are_cut(tmp_path: Path) -> None:
-    image = read_xray(film(tmp_path, **HIP), side="both")
-
-    assert told(image) == ("", "given")
-    assert set(halves(image)) == {"left", "right"}
+    assert told(image) == ("" if side == "both" else side, "given")
 
 
 LEFT, RIGHT = {"ImageLaterality": "L"}, {"ImageLaterality": "R"}
@@ -312,11 +282,17 @@ def test_sides_stay_those_of_the_patient_however_the_film_lies_in_its_file(
 
     image = read_xray(write(tmp_path, dx(lying), **tags))
 
-    expected = {shows} if shows != "both" else set(SIDES)
     found = MarkerFinder().detect(image)
-    assert set(found) == expected
+    assert set(found) == ({shows} if shows != "both" else set(SIDES))
     for side, box in found.items():
         assert planted(rhoa.hips.crop(image, box)) == side
+    if shows == "both":
+        for side, half in halves(image).items():
+            assert planted(half.pixels[105:195, 45:135]) == side  # 90 columns from the midline
+    else:
+        with pytest.raises(ParameterError, match=f"shows the {shows} hip alone .ImageLaterality"):
+            halves(image)
+        assert halves(image, midline_px=45)["right"].shape == (300, 45)
 
 
 def test_a_right_hip_alone_is_mirrored_and_a_left_one_is_not(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from rhoa._types import SIDES, Side
 from rhoa.errors import ParameterError, RhoaWarning
 from rhoa.hips import Box, boxes, joints, located
 from rhoa.phantom import ABDOMEN, Anatomy, Phantom, Surroundings, ct
-from rhoa.phantom.anatomy import PLAIN
 from rhoa.pose import from_landmarks, from_volume
 from rhoa.pose.population import FEMORAL_HEAD_RADIUS_MM as RADIUS_MM
 from rhoa.projection.depth_and_grid import HIP_REACH_MM
@@ -26,18 +25,24 @@ from tests.pose.pelves import experts, heads
 from tests.pose.scans import cut, measured, with_ball
 from tests.strategies import stored
 
+ABOUT_HIPS_MM = ((-165, 165), (-60, 130), (-80, 120))
+"""What is scanned: both hips, in any of the poses, and hardly more than is looked at."""
+PLAIN = Surroundings(reach_mm=ABOUT_HIPS_MM)
+
 
 @cache
 def phantom(seed: int, surroundings: Surroundings = PLAIN) -> Phantom:
-    """A pelvis of any grade in any pose, in voxels of 1 to 2.5 mm."""
+    """A pelvis of any grade in any pose, in voxels of 1 to 2.5 mm; its voxels cannot be changed."""
     random = np.random.default_rng([seed, 8])
     left, right = (int(grade) for grade in random.integers(5, size=2))
-    return ct(
+    made = ct(
         Anatomy.random(seed, kl_left=left, kl_right=right),
         spacing_mm=tuple(random.uniform((1.0, 1.5, 1.5), 2.5)),
         angles=tuple(random.uniform((-20, -8, -15), (20, 8, 15))),
-        surroundings=surroundings,
+        surroundings=replace(surroundings, reach_mm=ABOUT_HIPS_MM),
     )
+    made.volume.hu.flags.writeable = False
+    return made
 
 
 @cache
@@ -47,7 +52,7 @@ def found_in(seed: int, surroundings: Surroundings = PLAIN) -> dict[Side, rhoa.h
     return joints(case.volume, from_landmarks(case.landmarks))
 
 
-CASES = [(seed, ABDOMEN if seed % 2 else PLAIN) for seed in range(4)]
+CASES = [(0, ABDOMEN), (1,), (2,), (3, ABDOMEN)]
 
 
 def away_mm(found: rhoa.hips.Joint, pelvis: Phantom) -> float:
@@ -74,7 +79,7 @@ class TestHeads:
         assert frame.to_ap(found["left"].centre_lps_mm)[0] > 60
         assert frame.to_ap(found["right"].centre_lps_mm)[0] < -60
 
-    @settings(max_examples=6)
+    @settings(max_examples=4)
     @given(order=st.permutations(range(3)), flips=st.tuples(*[st.booleans()] * 3))
     def test_the_storage_order_of_the_voxels_does_not_matter(
         self, order: list[int], flips: tuple[bool, ...]
@@ -105,19 +110,11 @@ class TestHeads:
         [(3, 2, 2), (2, 3, 3), pytest.param((0.8, 0.9, 0.9), marks=pytest.mark.slow)],
     )
     def test_the_voxels_may_be_fine_or_coarse(self, spacing_mm: tuple[float, ...]) -> None:
-        case = ct(Anatomy.random(6), spacing_mm=spacing_mm)
+        case = ct(Anatomy.random(6), spacing_mm=spacing_mm, surroundings=PLAIN)
 
         found = joints(case.volume, from_landmarks(case.landmarks))
 
         assert max(away_mm(joint, case) for joint in found.values()) < 2
-
-    def test_the_volume_is_left_as_it_was(self) -> None:
-        case = phantom(1)
-        before = case.volume.hu.copy()
-
-        joints(case.volume, from_landmarks(case.landmarks))
-
-        np.testing.assert_array_equal(case.volume.hu, before)
 
 
 class TestLocated:
@@ -149,34 +146,29 @@ class TestLocated:
 
 class TestOneBadHip:
     @pytest.mark.parametrize("side", SIDES)
-    def test_a_hip_of_metal_is_flagged_and_the_other_is_as_before(self, side: str) -> None:
-        case = phantom(3, Surroundings(implant=side))
+    @pytest.mark.parametrize("kind", ["implant", "absent"])
+    def test_it_is_flagged_and_the_other_is_as_before(self, kind: str, side: str) -> None:
+        """Metal in its place; or nothing, which is not found where it would be."""
+        case = phantom(3, Surroundings(**{kind: side}))
         (other,) = set(SIDES) - {side}
 
         found = joints(case.volume, from_landmarks(case.landmarks))
 
-        assert "implant" in found[side].flags
         assert found[side].hard_flags
         assert found[side].confidence <= 0.1
         assert found[other].flags == frozenset()
         assert away_mm(found[other], case) < 2
+        if kind == "implant":
+            assert "implant" in found[side].flags
+        else:
+            assert found[side].flags == {"not_found"}
+            assert not found[side].found
+            assert found[side].radius_mm == RADIUS_MM
+            assert away_mm(found[side], case) < 20
 
-    @pytest.mark.parametrize("side", SIDES)
-    def test_a_hip_that_is_absent_is_not_found_where_it_would_be(self, side: str) -> None:
-        case = phantom(3, Surroundings(absent=side))
-        (other,) = set(SIDES) - {side}
-
-        found = joints(case.volume, from_landmarks(case.landmarks))
-
-        assert found[side].flags == {"not_found"}
-        assert not found[side].found
-        assert found[side].confidence <= 0.1
-        assert found[side].radius_mm == RADIUS_MM
-        assert away_mm(found[side], case) < 20
-        assert found[other].flags == frozenset()
-
-    @pytest.mark.parametrize("side", SIDES)
-    @pytest.mark.parametrize("beyond_mm", [20, -20, -60])
+    @pytest.mark.parametrize(
+        ("side", "beyond_mm"), [("left", 20), ("right", 20), ("left", -20), ("right", -60)]
+    )
     def test_a_scan_that_ends_at_a_hip_says_so(self, side: str, beyond_mm: float) -> None:
         """From 20 mm beyond the centre of the head to 60 mm before it."""
         case = phantom(4)
@@ -263,24 +255,11 @@ class TestBoxes:
             assert found[side].confidence is None
 
 
-@pytest.mark.parametrize(
-    ("given_", "message"),
-    [
-        ((np.zeros((9, 9, 9)), None), r"volume must be a rhoa\.Volume; got ndarray"),
-        ((None, "auto"), r"joints needs the rhoa\.Alignment of the scan; got str"),
-    ],
-)
-def test_what_is_no_volume_or_no_alignment_is_refused(
-    given_: tuple[object, object], message: str
-) -> None:
-    volume, alignment = given_
-    case = phantom(1)
-
-    with pytest.raises(ParameterError, match=message):
-        joints(
-            case.volume if volume is None else volume,  # type: ignore[arg-type]
-            from_landmarks(case.landmarks) if alignment is None else alignment,  # type: ignore[arg-type]
-        )
+def test_what_is_no_alignment_is_refused() -> None:
+    with pytest.raises(
+        ParameterError, match=r"joints needs the rhoa\.Alignment of the scan; got str"
+    ):
+        joints(phantom(1).volume, "auto")  # type: ignore[arg-type]
 
 
 @pytest.mark.real

@@ -53,10 +53,10 @@ def tiff(
     return {"<": b"II", ">": b"MM"}[order] + start + data + count + entries + bytes(4)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
-def test_a_picture_needs_the_base_install_alone(tmp_path: Path, suffix: str) -> None:
+def test_a_picture_needs_the_base_install_alone(tmp_path: Path) -> None:
     """NumPy, SciPy, pydicom and Pillow; every optional library is hidden."""
-    Image.fromarray(GREY).save(tmp_path / f"film{suffix}")
+    for suffix in (".png", ".tif", ".jpg"):
+        Image.fromarray(GREY).save(tmp_path / f"film{suffix}")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     names = re.findall(r"[A-Za-z][\w.-]+(?=>=)", str(extras["optional-dependencies"]))
     code = (
@@ -65,7 +65,7 @@ def test_a_picture_needs_the_base_install_alone(tmp_path: Path, suffix: str) -> 
         "from rhoa import cli\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
-    words = ["xray", f"film{suffix}", "-o", "out", "--pixel-mm", "1", "--side", "both"]
+    words = ["xray", str(tmp_path), "-o", "out", "--pixel-mm", "1", "--side", "both"]
 
     done = subprocess.run(
         [sys.executable, "-c", code, *words],
@@ -76,6 +76,7 @@ def test_a_picture_needs_the_base_install_alone(tmp_path: Path, suffix: str) -> 
     )
 
     assert done.returncode == 0, done.stderr
+    assert "3 of 3 files read" in done.stdout
     assert "torch" not in done.stderr
 
 
@@ -95,20 +96,6 @@ def test_grey_pictures_keep_their_levels_whatever_their_name(
     assert image.provenance["sides"] == "assumed"
 
 
-@pytest.mark.parametrize("white_is_zero", [False, True])
-@pytest.mark.parametrize("kind", ["u1", "u2"])
-def test_tiff_in_which_white_is_zero_is_turned_around(
-    tmp_path: Path, *, white_is_zero: bool, kind: str
-) -> None:
-    levels = (GREY if kind == "u1" else LEVELS).astype(kind)
-    (tmp_path / "a.tif").write_bytes(tiff(levels, white_is_zero=white_is_zero))
-
-    image = read_xray(tmp_path / "a.tif", pixel_mm=1)
-
-    top = np.iinfo(kind).max
-    assert np.array_equal(image, top - levels.astype(int) if white_is_zero else levels)
-
-
 def test_tiff_of_the_other_byte_order_and_of_floats_is_read(tmp_path: Path) -> None:
     (tmp_path / "big.tif").write_bytes(tiff(LEVELS.astype(np.uint16), order=">"))
     Image.fromarray(LEVELS.astype(np.float32) / 7).save(tmp_path / "float.tif")
@@ -122,52 +109,6 @@ def test_tiff_of_the_other_byte_order_and_of_floats_is_read(tmp_path: Path) -> N
     )
     with pytest.raises(PixelDataError, match=r"nan\.tif: some of its pixels are no finite"):
         read_xray(tmp_path / "nan.tif", pixel_mm=1)
-
-
-def test_jpeg_is_read_nearly_as_it_was(tmp_path: Path) -> None:
-    Image.fromarray(GREY).save(tmp_path / "a.jpg", quality=95)
-
-    assert np.abs(read_xray(tmp_path / "a.jpg", pixel_mm=1).pixels - GREY).max() <= 3
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
-def test_colour_pictures_that_are_grey_are_read(tmp_path: Path, mode: str) -> None:
-    Image.fromarray(GREY).convert(mode).save(tmp_path / "a.png")
-
-    assert np.array_equal(read_xray(tmp_path / "a.png", pixel_mm=1), GREY)
-
-
-def test_a_grey_jpeg_in_colour_is_grey(tmp_path: Path) -> None:
-    Image.fromarray(np.stack([GREY] * 3, axis=2)).save(tmp_path / "a.jpg", quality=95)
-
-    assert np.abs(read_xray(tmp_path / "a.jpg", pixel_mm=1).pixels - GREY).max() <= 3
-
-
-def test_a_colour_photograph_is_refused_unless_it_is_accepted(tmp_path: Path) -> None:
-    colours = np.stack([GREY, GREY // 2, 255 - GREY], axis=2)
-    Image.fromarray(colours).save(tmp_path / "a.png")
-
-    with pytest.raises(ViewError, match=r'a\.png: a colour picture; .* accept="colour"'):
-        read_xray(tmp_path / "a.png", pixel_mm=1)
-    image = read_xray(tmp_path / "a.png", pixel_mm=1, accept="colour")
-
-    assert image.pixels == pytest.approx(colours @ [0.299, 0.587, 0.114], rel=1e-5)
-
-
-def test_what_no_grey_can_be_made_of_is_an_error(tmp_path: Path) -> None:
-    pages = [Image.fromarray(GREY)] * 2
-    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
-    alpha = np.dstack([GREY] * 3 + [np.full_like(GREY, 128)])
-    Image.fromarray(alpha).save(tmp_path / "glass.png")
-    Image.fromarray(np.dstack([GREY] * 3)).convert("CMYK").save(tmp_path / "print.tif")
-
-    for name, message in (
-        ("pages.tif", "this picture has 2 frames of mode L"),
-        ("glass.png", "partly transparent"),
-        ("print.tif", "1 frames of mode CMYK"),
-    ):
-        with pytest.raises(PixelDataError, match=message):
-            read_xray(tmp_path / name, pixel_mm=1, accept="colour")
 
 
 class TestSize:

@@ -7,20 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import uid
-from pydicom.dataset import Dataset
 
 import rhoa
 from rhoa.errors import ParameterError, ViewError
 from rhoa.hips import read_xray
 from rhoa.xray.refusals import REFUSALS
-from tests.hips.xrays import dx, write
-
-
-def code(meaning: str) -> list[Dataset]:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "1", "SCT", meaning
-    return [item]
-
+from tests.hips.xrays import code, dx, write
 
 NO_PART = {"BodyPartExamined": None, "StudyDescription": None}
 NO_VIEW = {"ViewPosition": None}

@@ -13,7 +13,7 @@ import pytest
 import rhoa
 from rhoa.cohort import Manifest
 from rhoa.cohort.builder import COLUMNS
-from rhoa.errors import ManifestError, ParameterError, ViewError
+from rhoa.errors import ManifestError, ParameterError, PoseError, ViewError
 from rhoa.hips import Box, model_crop
 from rhoa.hips.crop_files import crop_label
 from rhoa.phantom import Anatomy, ct, write_dicom
@@ -53,6 +53,11 @@ def test_other_sums_than_attenuation_have_no_fixed_scale() -> None:
         rhoa.hips.extract(phantom.volume, pose=phantom.landmarks, scaling="full")
 
 
+def unsearched(_: object) -> rhoa.Alignment:
+    """Landmarks are not compared with a pose that is searched, which takes seconds."""
+    raise PoseError("not searched")
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     """The folder of a scan with its study, and the manifest of its crops of fixed scaling."""
@@ -62,8 +67,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     phantom.landmarks.to_json(folder / "landmarks.json")
     rows = [f"P1,ct,scan,{hip},landmarks.json,,,," for hip in ("left,,0", "right,,3")]
     (folder / "scans.csv").write_text("\n".join([",".join(COLUMNS), *rows]) + "\n", "utf-8")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore", rhoa.RhoaWarning)
+        patch.setattr("rhoa.hips.extraction.from_volume", unsearched)
         manifest = rhoa.cohort.build(folder / "scans.csv", folder / "study", scaling="fixed")
     return folder, Manifest(tuple(replace(hip, partition="train") for hip in manifest))
 
@@ -81,16 +87,18 @@ def test_levels_of_a_cohort_are_attenuation_again(built: tuple[Path, Manifest]) 
         assert level / 255 * 6 + 2 == pytest.approx(float(near), abs=0.15)
 
 
+@pytest.fixture(scope="module")
+def run(built: tuple[Path, Manifest]) -> Path:
+    recipe = replace(QUICK, sources=("ct",), epochs=1)
+    return rhoa.train(built[1], recipe, built[0] / "run", weights="none")
+
+
 @pytest.mark.torch
 class TestModels:
-    @pytest.fixture
-    def run(self, built: tuple[Path, Manifest], tmp_path: Path) -> Path:
-        recipe = replace(QUICK, sources=("ct",), epochs=1)
-        return rhoa.train(built[1], recipe, tmp_path / "run", weights="none")
-
     def test_a_model_grades_scans_as_its_training_crops_were_scaled(
-        self, run: Path, built: tuple[Path, Manifest]
+        self, run: Path, built: tuple[Path, Manifest], monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr("rhoa.hips.extraction.from_volume", unsearched)
         folder, manifest = built
         assert json.loads((run / "model.json").read_text())["crop_scaling"] == "fixed"
         model = rhoa.load_model(run, device="cpu")

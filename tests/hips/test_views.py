@@ -87,7 +87,7 @@ def test_views_import_neither_matplotlib_nor_torch() -> None:
     code = (
         "import sys, numpy as np, rhoa\n"
         "rhoa.pose.Alignment(np.eye(3), np.zeros(3))._repr_html_()\n"
-        "import rhoa.hips.extraction\n"
+        "import rhoa.hips.extraction, rhoa.hips.detector_data\n"
         "print({'matplotlib', 'torch'} & set(sys.modules))"
     )
     call = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -77,3 +77,12 @@ def table(first: int, values: ArrayLike, *, bits: int = 16, signed: bool = False
     else:  # more than a value of VR US can hold
         item.add_new("LUTData", "OW", numbers.astype("<u2").tobytes())
     return [item]
+
+
+def code(meaning: str, *modifiers: str) -> list[Dataset]:
+    """A code as the items of its sequence; modifiers are of an anatomic region."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "1", "SCT", meaning
+    if modifiers:
+        item.AnatomicRegionModifierSequence = [code(one)[0] for one in modifiers]
+    return [item]

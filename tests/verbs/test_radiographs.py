@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rhoa
-from rhoa.hips import content, halves, read_xray
+from rhoa.hips import content, read_xray
 from rhoa.phantom import Anatomy, write_xray, xray
 from rhoa.raster import encode_png
 from tests.commands import run
@@ -175,16 +175,6 @@ def test_a_mistake_is_one_clear_line(
     assert message in err
     assert "Traceback" not in err
     assert not (tmp_path / "out").exists()
-
-
-def test_halves_are_those_of_the_library(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(capsys, "xray", folder / "a" / "IM1", "-o", tmp_path)
-
-    for side, half in halves(read_xray(folder / "a" / "IM1")).items():
-        half.save(tmp_path / "again.png")
-        assert (tmp_path / "again.png").read_bytes() == (tmp_path / f"half-{side}.png").read_bytes()
 
 
 @pytest.mark.torch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,29 +19,12 @@ from rhoa.cli.batch import (
 from rhoa.cli.common import VerbResult, bar, in_words_of_shell
 from rhoa.cli.options import detector_options, review_options, side_option
 from rhoa.dicom.header import elements_of
-from rhoa.errors import (
-    ManifestError,
-    MissingExtraError,
-    ParameterError,
-    RhoaError,
-    ViewError,
-    warn_user,
-)
+from rhoa.errors import MissingExtraError, ParameterError, RhoaError, ViewError, warn_user
 from rhoa.files import atomic_write, csv_text, list_files, shown
-from rhoa.hips import (
-    LabelledImage,
-    as_examples,
-    extract_xray,
-    halves,
-    read_coco,
-    read_examples,
-    read_matlab,
-    read_xray,
-)
-from rhoa.hips.annotations import read_boxes
+from rhoa.hips import as_examples, extract_xray, halves, read_examples, read_xray
+from rhoa.hips.annotations import read_labels, subjects_of
 from rhoa.hips.contact_sheet import OF_XRAYS, SheetEntry, sheet, write_card
 from rhoa.hips.contact_sheet import film as film_view
-from rhoa.tables import open_table
 from rhoa.xray.refusals import REFUSALS, hips_of, require_known
 
 if TYPE_CHECKING:
@@ -51,7 +34,7 @@ if TYPE_CHECKING:
 
     from rhoa import Radiograph
     from rhoa._types import Side
-    from rhoa.hips import Box, DetectorOptions, Example, HipDetector, XrayHips
+    from rhoa.hips import Box, DetectorOptions, Example, HipDetector, LabelledImage, XrayHips
     from rhoa.hips.annotations import Correction
 
 
@@ -354,53 +337,14 @@ def detector(options: Namespace) -> VerbResult:
 
 def _drawn(options: Namespace, settings: DetectorOptions) -> Iterator[Example]:
     """The halves of the labelled pictures, grouped by subject."""
-    owners = None if options.subjects is None else _owners(options.subjects)
     for path in options.labels:
-        labelled = _labelled(path, options)
-        groups = None if owners is None else _groups(labelled, owners, options.subjects)
+        labelled = read_labels(
+            path, folder=options.images, shows=options.shows, hip_class=options.hip_class
+        )
+        groups = None if options.subjects is None else subjects_of(labelled, options.subjects)
         yield from read_examples(
             labelled, image_size=settings.side_px, groups=groups, accept=options.accept
         )
-
-
-def _owners(path: Path) -> dict[Path, str]:
-    """The subject of each picture, by a table with the columns image and subject."""
-    table = open_table(path)
-    columns = table.require(("image", "subject"), "a row names a picture and whose it is")
-    owners: dict[Path, str] = {}
-    for row in table.rows(columns):
-        where = f"{shown(path)}, {row.where}"
-        image, subject = (row.cells[column].text for column in columns)
-        if not image or not subject:
-            raise ManifestError(f"{where}: image or subject is empty; name both.")
-        if owners.setdefault((path.parent / image).resolve(), subject) != subject:
-            raise ManifestError(f"{where}: the picture has another subject above.")
-    return owners
-
-
-def _groups(labelled: list[LabelledImage], owners: Mapping[Path, str], path: Path) -> list[str]:
-    """The subject of each labelled picture; none may be missing."""
-    absent = [image.path for image in labelled if image.path.resolve() not in owners]
-    if absent:
-        raise ManifestError(
-            f"{shown(path)}: {len(absent)} of {len(labelled)} labelled pictures have no subject, "
-            f"{shown(absent[0])} first; list every picture, by its path from this table's folder."
-        )
-    return [owners[image.path.resolve()] for image in labelled]
-
-
-def _labelled(path: Path, options: Namespace) -> list[LabelledImage]:
-    """The pictures of a file of boxes, whichever of the three kinds it is."""
-    if path.suffix.lower() == ".json":
-        return read_coco(
-            path, folder=options.images, shows=options.shows, hip_class=options.hip_class
-        )
-    if open_table(path).columns[0].casefold() == "imagefilename":
-        return read_matlab(path, folder=options.images, shows=options.shows)
-    if options.shows != "pelvis":
-        raise ParameterError(f"{path.name}: boxes.csv is of whole pictures; leave out --shows.")
-    base = path.parent if options.images is None else options.images
-    return [replace(image, path=base / image.path) for image in read_boxes(path, None).values()]
 
 
 def _phantoms(options: Namespace, settings: DetectorOptions) -> Iterator[Example]:

@@ -261,12 +261,7 @@ def _number(value: object) -> float:
         return math.nan
 
 
-def write_coco(
-    labelled: Iterable[LabelledImage],
-    path: str | PathLike[str],
-    *,
-    folder: str | PathLike[str] | None = None,
-) -> None:
+def write_coco(labelled: Iterable[LabelledImage], path: str | PathLike[str]) -> None:
     """Write images and their hip boxes as COCO JSON, category "hip".
 
     The side of a box is its attribute ``side``; its confidence, if any, its ``score``.
@@ -276,9 +271,7 @@ def write_coco(
     labelled
         Images whose ``shape`` is known.
     path
-        The file to write.
-    folder
-        What file names are made relative to, where they lie in it. Default: that of ``path``.
+        The file to write. Names of images in its folder are relative to it.
 
     Raises
     ------
@@ -286,15 +279,14 @@ def write_coco(
         If an image has no ``shape``: annotation programs need it.
     """
     path = Path(path)
-    base = path.parent if folder is None else Path(folder)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image in labelled:
         if image.shape is None:
             raise ParameterError(f"{shown(image.path)}: COCO needs shape=(rows, columns).")
         rows, columns = image.shape
-        inside = image.path.is_relative_to(base)
-        name = (image.path.relative_to(base) if inside else image.path).as_posix()
+        inside = image.path.is_relative_to(path.parent)
+        name = (image.path.relative_to(path.parent) if inside else image.path).as_posix()
         images.append({"id": len(images) + 1, "file_name": name, "width": columns, "height": rows})
         for box in image.boxes:
             annotation = {
@@ -594,6 +586,72 @@ def _label_studio_boxes(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [one for one in drawn if isinstance(one, dict)] if isinstance(drawn, list) else []
 
 
+# The boxes that a detector learns from, of any of these files, and whose pictures they are.
+
+
+def read_labels(
+    path: str | PathLike[str],
+    *,
+    folder: str | PathLike[str] | None = None,
+    shows: Shows = "pelvis",
+    hip_class: str | Collection[str] = (),
+) -> list[LabelledImage]:
+    """The pictures of a file of boxes, whichever of three kinds it is.
+
+    COCO JSON (`read_coco`, which takes ``hip_class``), a table of MATLAB (`read_matlab`), which
+    begins with the column ``imageFilename``, or a table of corrected boxes (`read_boxes`).
+
+    Raises
+    ------
+    ParameterError
+        If ``shows`` is ``"half"`` and the boxes are corrected ones, of whole pictures.
+    ManifestError, MissingFileError
+        As the reader of its kind.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".json":
+        return read_coco(path, folder=folder, shows=shows, hip_class=hip_class)
+    if open_table(path).columns[0].casefold() == "imagefilename":
+        return read_matlab(path, folder=folder, shows=shows)
+    if shows != "pelvis":
+        raise ParameterError(
+            f'{shown(path)}: its boxes are of whole pictures; leave out shows="{shows}".'
+        )
+    base = path.parent if folder is None else Path(folder)
+    return [replace(image, path=base / image.path) for image in read_boxes(path, None).values()]
+
+
+def subjects_of(labelled: Iterable[LabelledImage], path: str | PathLike[str]) -> list[str]:
+    """The subject of each labelled picture, by a table with the columns image and subject.
+
+    The table names pictures by their paths from its own folder.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such table.
+    ManifestError
+        With the line, if a row names no picture or no subject, or another one than a row above; or
+        if a labelled picture is in no row.
+    """
+    path = Path(path)
+    owners: dict[Path, str] = {}
+    for line, row in read_rows(path, ("image", "subject")):
+        where, image, subject = f"{shown(path)}, line {line}", row["image"], row["subject"]
+        if not image or not subject:
+            raise ManifestError(f"{where}: image or subject is empty; name both.")
+        if owners.setdefault((path.parent / image).resolve(), subject) != subject:
+            raise ManifestError(f"{where}: the picture has another subject above.")
+    files = [one.path.resolve() for one in labelled]
+    absent = [file for file in files if file not in owners]
+    if absent:
+        raise ManifestError(
+            f"{shown(path)}: {len(absent)} of {len(files)} labelled pictures have no subject, "
+            f"{shown(absent[0])} first; list every picture, by its path from this table's folder."
+        )
+    return [owners[file] for file in files]
+
+
 # Hip boxes of many pictures as a table that people correct, and what they changed.
 
 Change = Literal["moved", "added", "removed"]
@@ -616,10 +674,10 @@ class Correction:
 
     def as_dict(self) -> dict[str, object]:
         """Plain types, for tables: what it was, what it is, and how much they share."""
-        both = self.found is not None and self.drawn is not None
-        row: dict[str, object] = {"side": self.side, "change": self.change}
-        row["iou"] = round(self.found.iou(self.drawn), 4) if both else ""  # type: ignore[union-attr, arg-type]  # both are there
-        for name, box in (("found", self.found), ("drawn", self.drawn)):
+        found, drawn = self.found, self.drawn
+        iou = "" if found is None or drawn is None else round(found.iou(drawn), 4)
+        row: dict[str, object] = {"side": self.side, "change": self.change, "iou": iou}
+        for name, box in (("found", found), ("drawn", drawn)):
             for edge in EDGES:
                 row[f"{name}_{edge}"] = "" if box is None else round(getattr(box, edge), 2)
         return row
@@ -707,8 +765,8 @@ def read_boxes(
             image = replace(image, path=Path(name))  # noqa: PLW2901
         if known is not None and name not in known:
             raise ManifestError(
-                f"{where}: {name!r} is no picture of this run, which has {_some(known)}; leave "
-                "the names as they were written."
+                f"{where}: {name!r} is no picture of this run, which has "
+                f"{listed(sorted(known), most=3) or 'none'}; leave the names as they were written."
             )
         if name in drawn:
             raise ManifestError(f"{where}: the picture {name!r} is listed twice.")
@@ -839,9 +897,3 @@ def _stated_shape(row: Mapping[str, str], where: str) -> tuple[int, int] | None:
     if not (rows.isdecimal() and columns.isdecimal()):
         raise ManifestError(f"{where}: rows and columns must be whole numbers; leave them alone.")
     return int(rows), int(columns)
-
-
-def _some(names: Collection[str]) -> str:
-    first = sorted(names)[:3]
-    more = len(names) - len(first)
-    return ", ".join(first) + (f" and {more} more" if more > 0 else "") if first else "none"

@@ -14,7 +14,7 @@ from rhoa.pose import Landmarks, usable_alignment
 from rhoa.pose.population import FEMORAL_HEAD_RADIUS_MM, HIP_BOX_MM, hip_centre
 from rhoa.radiograph import Box, Radiograph, crop
 from rhoa.raster import stretch
-from rhoa.xray.preparation import open_columns
+from rhoa.xray.preparation import SATURATION_PERCENT, open_columns
 from rhoa.xray.refusals import hips_of, is_measured
 
 if TYPE_CHECKING:
@@ -123,9 +123,6 @@ def _box(
 
 Source = Literal["xray", "ct"]
 CT_CROP_PIXELS = 100
-# Gebre et al. 2022, "contrast adjustment was done on the CHECK X-rays by saturating the bottom and
-# the top 1% of the pixel values"; CT-APs were left as they are.
-XRAY_SATURATION_PERCENT = 1.0
 Scaling = Literal["stretched", "fixed"]
 SCALINGS: tuple[Scaling, Scaling] = ("stretched", "fixed")
 SCALING = "crop_scaling"
@@ -170,7 +167,7 @@ def model_crop(image: Radiograph | ArrayLike, box: Box, *, source: Source) -> ND
     """
     is_ct = source == "ct"
     pixels = crop(image, box, size=CT_CROP_PIXELS if is_ct else None)
-    saturate = 0.0 if is_ct else XRAY_SATURATION_PERCENT
+    saturate = 0.0 if is_ct else SATURATION_PERCENT
     ends = FIXED_ATTENUATION if is_ct and scaling_of(image) == "fixed" else None
     return stretch(pixels, saturate_percent=saturate, ends=ends).astype(np.uint8, copy=False)
 
@@ -458,19 +455,16 @@ def _pair(
         raise ParameterError(f"image {number}: a detection has no confidence to rank it by.")
     ranked = sorted(detections, key=lambda box: -(box.confidence or 0.0))
     overlaps = iou_matrix(ranked, drawn)
-    free = [True] * len(drawn)
+    free = np.ones(len(drawn), bool)
     pairings = []
     for row, box in enumerate(ranked):
-        best, taken = least, None
-        for column, other in enumerate(drawn):
-            better = overlaps[row, column] > best or (
-                taken is None and overlaps[row, column] >= best
-            )
-            if free[column] and box.side == other.side and better:
-                best, taken = float(overlaps[row, column]), column
-        if taken is not None:
-            free[taken] = False
-        pairings.append(_Pairing(box.confidence or 0.0, math.nan if taken is None else best))
+        same_side = np.array([box.side == other.side for other in drawn], bool)
+        possible = free & same_side & (overlaps[row] >= least)
+        overlap = math.nan
+        if possible.any():
+            taken = np.where(possible, overlaps[row], -1.0).argmax()
+            free[taken], overlap = False, float(overlaps[row, taken])
+        pairings.append(_Pairing(box.confidence or 0.0, overlap))
     return pairings
 
 

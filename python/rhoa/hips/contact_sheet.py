@@ -15,23 +15,25 @@ from rhoa.files import atomic_write
 from rhoa.hips.annotations import in_picture
 from rhoa.pose.bone import along_patient
 from rhoa.projection import ctap
-from rhoa.radiograph import UNKNOWN_SIZE, Radiograph
+from rhoa.radiograph import Radiograph
 from rhoa.raster import encode_png, picture_label, resize, stretch
 from rhoa.xray.preparation import SATURATION_PERCENT
+from rhoa.xray.refusals import is_measured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from os import PathLike
 
     from numpy.typing import NDArray
 
     from rhoa._types import Side
     from rhoa.hips.femoral_heads import Joint
-    from rhoa.pose import Alignment
+    from rhoa.pose import Alignment, Landmarks
     from rhoa.radiograph import Box
     from rhoa.volume import Volume
 
     Point = NDArray[np.float64]
+    Place = Callable[[Point], tuple[float, float]]
 
 
 # A contact sheet: one page on which the eye checks pose and hips of many images.
@@ -335,31 +337,26 @@ def frontal(
         return column + 0.5, row + 0.5
 
     marks = [_boxed(box, "confidence") for box in in_picture(image, boxes.values())]
-    for joint in joints.values():
-        radius = joint.radius_mm / square.pixel_mm[0]
-        head = (*place(joint.centre_lps_mm), radius)
-        marks.append(Mark("circle", f"{joint.side} femoral head", head, sure=joint.found))
+    marks += _heads(joints, place, square.pixel_mm[0])
     if alignment is not None and alignment.landmarks is not None:
-        points = dict(zip(NAMES, alignment.landmarks.as_array(), strict=True))
-        spines = (*place(points["asis_right"]), *place(points["asis_left"]))
-        marks.append(Mark("line", "through both ASIS", spines))
-        marks += [Mark("point", NAMES[name], place(point)) for name, point in points.items()]
+        landmarks = alignment.landmarks
+        spines = (*place(landmarks.asis_right), *place(landmarks.asis_left))
+        marks += [Mark("line", "through both ASIS", spines), *_points(landmarks, place)]
     posed = "in the anterior pelvic plane" if image.alignment is not None else "as scanned"
     return View(f"CT-AP, {posed}", square.to_uint8(), square.pixel_mm[0], tuple(marks))
 
 
-def film(image: Radiograph, boxes: Mapping[Side, Box], *, most_px: int = FILM_PX) -> View:
-    """An X-ray with its hip boxes and their scores, no more than ``most_px`` pixels a side."""
+def film(image: Radiograph, boxes: Mapping[Side, Box]) -> View:
+    """An X-ray with its hip boxes and their scores, no more than `FILM_PX` pixels a side."""
     square = image.square()
-    shrunk = min(1.0, most_px / max(square.shape))
+    shrunk = min(1.0, FILM_PX / max(square.shape))
     rows, columns = (max(1, round(count * shrunk)) for count in square.shape)
     marks = []
     for box in in_picture(image, boxes.values()):
         mark = _boxed(box, "score")
         marks.append(replace(mark, at=tuple(shrunk * edge for edge in mark.at)))
     grey = stretch(resize(square.pixels, rows, columns), saturate_percent=SATURATION_PERCENT)
-    known = image.provenance.get("pixel_mm_from") != UNKNOWN_SIZE
-    pixel_mm = square.pixel_mm[0] / shrunk if known else None
+    pixel_mm = square.pixel_mm[0] / shrunk if is_measured(image) else None
     return View("X-ray", grey.astype(np.uint8, copy=False), pixel_mm, tuple(marks))
 
 
@@ -386,27 +383,33 @@ def lateral(volume: Volume, alignment: Alignment | None, joints: Mapping[Side, J
         row, column = square.to_pixel(float(j * columns), float(k * rows))
         return column + 0.5, row + 0.5
 
-    marks = [
-        Mark(
-            "circle",
-            f"{joint.side} femoral head",
-            (*place(joint.centre_lps_mm), joint.radius_mm / square.pixel_mm[0]),
-            sure=joint.found,
-        )
-        for joint in joints.values()
-    ]
+    marks = _heads(joints, place, square.pixel_mm[0])
     if alignment is not None and alignment.landmarks is not None:
         landmarks = alignment.landmarks.as_array()
         spines, pubis = landmarks[:2].mean(axis=0), landmarks[2:].mean(axis=0)
         beyond = PLANE_BEYOND * (spines - pubis)
         ends = (*place(pubis - beyond), *place(spines + beyond))
         marks.append(Mark("line", "anterior pelvic plane", ends))
-        marks += [
-            Mark("point", NAMES[name], place(point))
-            for name, point in zip(NAMES, landmarks, strict=True)
-        ]
+        marks += _points(alignment.landmarks, place)
     grey = square.to_uint8()
     return View("from the left, as scanned", grey, square.pixel_mm[0], tuple(marks), ("A", "P"))
+
+
+def _heads(joints: Mapping[Side, Joint], place: Place, pixel_mm: float) -> list[Mark]:
+    return [
+        Mark(
+            "circle",
+            f"{joint.side} femoral head",
+            (*place(joint.centre_lps_mm), joint.radius_mm / pixel_mm),
+            sure=joint.found,
+        )
+        for joint in joints.values()
+    ]
+
+
+def _points(landmarks: Landmarks, place: Place) -> list[Mark]:
+    points = zip(NAMES.values(), landmarks.as_array(), strict=True)
+    return [Mark("point", name, place(point)) for name, point in points]
 
 
 def _boxed(box: Box, certainty: str) -> Mark:

@@ -17,11 +17,12 @@ import numpy as np
 from rhoa._types import SIDES
 from rhoa.errors import PixelDataError, ViewError, require_choice, require_names
 from rhoa.files import atomic_write, shown
-from rhoa.hips.bounding_boxes import SCALING, SCALINGS, XRAY_SATURATION_PERCENT, scaling_of
-from rhoa.radiograph import UNKNOWN_SIZE, squared
+from rhoa.hips.bounding_boxes import SCALING, SCALINGS, scaling_of
+from rhoa.radiograph import squared
 from rhoa.raster import KIND, SOFTWARE, encode_png, picture_label, stretch
+from rhoa.xray.preparation import SATURATION_PERCENT
 from rhoa.xray.reader import DisplayedImage, read_picture, read_xray
-from rhoa.xray.refusals import REFUSALS
+from rhoa.xray.refusals import REFUSALS, is_measured
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -112,7 +113,7 @@ def write_crop(
         If it cannot be written.
     """
     step = None
-    if image.provenance.get("pixel_mm_from") != UNKNOWN_SIZE:
+    if is_measured(image):
         step = squared(box, image.pixel_mm).height * image.pixel_mm[0] / len(pixels)
     scaling = scaling_of(image) if source == "ct" else SCALINGS[0]
     content = encode_crop(pixels, side=box.side, source=source, pixel_mm=step, scaling=scaling)
@@ -192,7 +193,7 @@ def read_crop(
     name, overruled = shown(path), require_names("accept", accept, CROP_REFUSALS, kind="refusals")
     picture = crop_picture(path, overruled)
     if "label" not in overruled:
-        _check_label(name, rhoa_label(picture), side)
+        _check_label(name, rhoa_label(picture.text), side)
     levels = _levels(name, picture)
     rows, columns = levels.shape
     what = f"{name}: {rows} x {columns} pixels"
@@ -222,7 +223,7 @@ def crop_picture(path: Path, accept: Collection[str] = ()) -> DisplayedImage:
     if not _is_dicom(path):
         return read_picture(path, accept)
     image = read_xray(path, pixel_mm="optional", accept=tuple(REFUSALS))
-    levels = stretch(image.pixels, saturate_percent=XRAY_SATURATION_PERCENT)
+    levels = stretch(image.pixels, saturate_percent=SATURATION_PERCENT)
     return DisplayedImage(levels.astype(np.float32), "DICOM", "L", None, WHITE, {})
 
 
@@ -234,11 +235,11 @@ def _is_dicom(path: Path) -> bool:
         return False  # `read_picture` says why
 
 
-def rhoa_label(picture: DisplayedImage) -> dict[str, str]:
-    """What rhoa wrote of a picture; empty for the picture of another program."""
-    if not picture.text.get(SOFTWARE, "").startswith("rhoa"):
+def rhoa_label(text: Mapping[str, str]) -> dict[str, str]:
+    """What rhoa wrote in the text fields of a picture; empty for that of another program."""
+    if not text.get(SOFTWARE, "").startswith("rhoa"):
         return {}
-    return {name: picture.text[name] for name in _FIELDS if name in picture.text}
+    return {name: text[name] for name in _FIELDS if name in text}
 
 
 def crop_label(path: str | PathLike[str]) -> dict[str, str]:
@@ -247,11 +248,11 @@ def crop_label(path: str | PathLike[str]) -> dict[str, str]:
 
     try:
         with Image.open(path) as image:
-            text = {name: value for name, value in image.info.items() if isinstance(value, str)}
+            text = {str(k): value for k, value in image.info.items() if isinstance(value, str)}
     except (OSError, ValueError, SyntaxError):
         return {}
-    by_rhoa = text.get(SOFTWARE, "").startswith("rhoa") and text.get(KIND) == _CROP
-    return {name: text[name] for name in _FIELDS if name in text} if by_rhoa else {}
+    label = rhoa_label(text)
+    return label if label.get(KIND) == _CROP else {}
 
 
 def padded(levels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -185,8 +185,10 @@ def _mobilenet(architecture: Architecture) -> FasterRCNN:
 
 
 def _alexnet(architecture: Architecture) -> FasterRCNN:
-    body = alexnet(weights=None).features[:-1]  # without the last pooling: strides of 16
-    for layer in body:  # torchvision leaves AlexNet's random weights too small to learn from
+    with torch.device("meta"):  # its classifier, 55 of 58 million weights, is never made
+        body = alexnet(weights=None).features[:-1]  # without the last pooling: strides of 16
+    body.to_empty(device="cpu")
+    for layer in body:  # torchvision's own random weights are too small to learn from
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
@@ -290,10 +292,8 @@ class HipDetector:
         network.train(mode=False)
         return cls(network, architecture, {"seed": seed}, torch.device("cpu"))
 
-    def detect(
-        self, image: Radiograph | ArrayLike, *, shows: Shows = "pelvis", clip: bool = True
-    ) -> dict[Side, Box]:
-        """The hip of each half of an image, the surest box of it.
+    def detect(self, image: Radiograph | ArrayLike, *, shows: Shows = "pelvis") -> dict[Side, Box]:
+        """The hip of each half of an image, the surest box of it, clipped to a square.
 
         Parameters
         ----------
@@ -303,8 +303,6 @@ class HipDetector:
         shows
             ``"pelvis"``: halves are cut at the vertical midline and the right one is mirrored; an
             X-ray of one hip is taken whole. ``"half"``: one hip that looks like a left one.
-        clip
-            Whether to clip boxes to squares, as the paper did.
 
         Returns
         -------
@@ -323,8 +321,7 @@ class HipDetector:
         for half in halves_seen(image, image_size=self.architecture.image_size, shows=shows):
             boxes = self.candidates(half.pixels)
             if boxes:
-                box = half.to_image(boxes[0])
-                found[half.side] = squared(box, pixel_mm) if clip else box
+                found[half.side] = squared(half.to_image(boxes[0]), pixel_mm)
         return found
 
     def candidates(self, pixels: NDArray[np.uint8]) -> list[Box]:

@@ -35,19 +35,17 @@ class Half:
     """A half of a pelvis that looks like a left hip, at the size that a network sees."""
 
     side: Side
-    """Of the patient."""
+    """Of the patient; columns of right halves run the other way."""
     pixels: NDArray[np.uint8]
     scale: tuple[float, float]
     """Network pixels of one pixel of the image, rows and columns."""
     edge_px: float
     """Where its column 0 lies in the image, in pixel edges."""
-    mirrored: bool
-    """Whether columns run the other way."""
 
     def to_half(self, box: Box) -> Box:
         """A box of the image, as it lies in the half: a left one."""
         first, second = ((edge - self.edge_px) * self.scale[1] for edge in (box.left, box.right))
-        if self.mirrored:
+        if self.side == "right":
             first, second = -second, -first
         top, bottom = box.top * self.scale[0], box.bottom * self.scale[0]
         return Box("left", top, first, bottom, second, box.confidence)
@@ -55,7 +53,7 @@ class Half:
     def to_image(self, box: Box) -> Box:
         """A box of the half, as it lies in the image."""
         first, second = box.left / self.scale[1], box.right / self.scale[1]
-        if self.mirrored:
+        if self.side == "right":
             first, second = -second, -first
         top, bottom = box.top / self.scale[0], box.bottom / self.scale[0]
         edge = self.edge_px
@@ -276,6 +274,4 @@ def _half(
     shape = tuple(max(1, round(image_size * side / min(high, wide))) for side in (high, wide))
     levels = resize(prepare(pixels).astype(np.float32), *shape)
     small = (np.clip(levels, 0, 255) + 0.5).astype(np.uint8)
-    return Half(
-        side, small, (shape[0] / rows, shape[1] / columns), edge_px, mirrored=side == "right"
-    )
+    return Half(side, small, (shape[0] / rows, shape[1] / columns), edge_px)

@@ -350,7 +350,7 @@ def _write_crop(
     untouched = state.pose is None and side not in state.boxes
     if case.image is None or (side in case.hips and untouched):
         levels = stretch(pictures.hip(case, side, state), ends=(0, 255)).astype(np.uint8)
-        label = rhoa_label(read_picture(case.hips[side].crop, CROP_REFUSALS))
+        label = rhoa_label(read_picture(case.hips[side].crop, CROP_REFUSALS).text)
         atomic_write(file, encode_png(levels, text=label))
         return
     image, box = pictures.image(case, state), pictures.boxes(case, state)[side]

@@ -21,11 +21,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from rhoa.errors import MissingExtraError, ReviewError, RhoaError, RhoaWarning, WriteError
-from rhoa.hips.bounding_boxes import XRAY_SATURATION_PERCENT
 from rhoa.review.events import Posed, as_action
 from rhoa.review.exporting import export
 from rhoa.review.images import Shown, shown_image
 from rhoa.review.session import place_of
+from rhoa.xray.preparation import SATURATION_PERCENT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -355,7 +355,7 @@ async def _answered(what: Callable[[], Response]) -> Response:
 
 def _hip(session: Session, case: ReviewCase, side: Side, state: CaseState) -> Response:
     pixels = session.pictures.hip(case, side, state)
-    saturate = XRAY_SATURATION_PERCENT if case.source == "xray" else 0.0
+    saturate = SATURATION_PERCENT if case.source == "xray" else 0.0
     pixel_mm = session.pictures.hip_pixel_mm(case, side, state, len(pixels))
     return _levels(Shown.of(pixels, saturate), {"pixel_mm": pixel_mm})
 

@@ -193,9 +193,10 @@ def _blade(lines: NDArray[np.float32], step: float, share: float) -> int:
     if np.median(lines[:, :_BAND]) < np.median(lines[:, end:]) + step or end <= _BAND:
         return 0
     best, reach = step * BLADE_MEDIAN / BLADE_STEP, 0
+    looked_at = np.arange(end + _GAP + _BAND)
     for degrees in sorted(range(-MOST_TURNED_DEG, MOST_TURNED_DEG + 1), key=abs):
         moved = np.rint((np.arange(rows) - rows / 2) * math.tan(math.radians(degrees))).astype(int)
-        places = np.clip(np.arange(columns) + moved[:, None], 0, columns - 1)
+        places = np.clip(looked_at + moved[:, None], 0, columns - 1)
         sums = np.cumsum(np.pad(np.take_along_axis(lines, places, 1), ((0, 0), (1, 0))), axis=1)
         edges = np.arange(_BAND, end)
         outer = sums[:, edges] - sums[:, edges - _BAND]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from rhoa.radiograph import Box
 
 SATURATION_PERCENT = 1.0
-_MOST_SATURATION = 50.0
+"""Gebre et al. 2022, "contrast adjustment was done on the CHECK X-rays by saturating the bottom and
+the top 1% of the pixel values"; CT-APs were left as they are."""
 
 
 @overload
@@ -94,8 +96,8 @@ def halves(
     right = slice(start, math.ceil(midline_px))
     if isinstance(image, Radiograph):
         radiographs: dict[Side, Radiograph] = {
-            "left": _left_of(image, left),
-            "right": _right_of(image, right),
+            "left": _half_of(image, "left", left),
+            "right": _half_of(image, "right", right),
         }
         return radiographs
     arrays: dict[Side, NDArray[np.float32]] = {
@@ -118,7 +120,6 @@ def prepare(
     box: Box | None = None,
     *,
     size: int | None = None,
-    saturate_percent: float = SATURATION_PERCENT,
 ) -> NDArray[np.uint8]:
     """Grey levels of 0 to 255 of an X-ray, or of a hip in it, as the paper's models see them.
 
@@ -137,13 +138,11 @@ def prepare(
         Rows and columns of the result, resampled without aliasing after the levels are set. Models
         2 and 4 see X-rays at 100 pixels; the others (None) at full resolution. What is not square
         is cut to the square about its middle, as the paper's regions were.
-    saturate_percent
-        Of the pixels at either end; 0 keeps the whole range, as for a CT-AP.
 
     Raises
     ------
     ParameterError
-        If the image is not 2-D or has no pixels, or an option is out of its range.
+        If the image is not 2-D or has no pixels, or ``size`` is no whole number above 0.
 
     References
     ----------
@@ -160,17 +159,12 @@ def prepare(
     >>> levels.shape, int(levels.min()), int(levels.max())
     ((100, 100), 0, 255)
     """
-    if not 0 <= saturate_percent < _MOST_SATURATION:
-        raise ParameterError(
-            f"saturate_percent must be 0 or more and less than {_MOST_SATURATION:g}; "
-            f"got {saturate_percent!r}."
-        )
     size = None if size is None else require_count("size", size)
     pixels = _pixels_of(image) if box is None else crop(image, box, size=None)
     if not pixels.size:
         raise ParameterError(f"image must have pixels; got shape {pixels.shape}.")
     inner = pixels[content(pixels).slices]
-    levels = stretch(pixels, ends=grey_range(inner, saturate_percent)).astype(np.uint8)
+    levels = stretch(pixels, ends=grey_range(inner, SATURATION_PERCENT)).astype(np.uint8)
     if size is None:
         return levels
     side = min(levels.shape)
@@ -179,36 +173,25 @@ def prepare(
     return (resize(square, size, size) + np.float32(0.5)).astype(np.uint8)
 
 
-def _left_of(image: Radiograph, columns: slice) -> Radiograph:
-    coverage = image.coverage_mm
-    return Radiograph(
-        image.pixels[:, columns],
-        image.pixel_mm,
-        image.to_mm(0, columns.start),
-        image.alignment,
-        _provenance_of_half(image, "left"),
-        None if coverage is None else coverage[:, columns],
-        image.scan_frame,
+def _half_of(image: Radiograph, side: Side, columns: slice) -> Radiograph:
+    """Some columns, mirrored of the right side; without where the image's content lies."""
+    mirrored = side == "right"
+    x, z = image.to_mm(0, columns.stop - 1 if mirrored else columns.start)
+
+    def cut(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        part = pixels[:, columns]
+        return np.ascontiguousarray(part[:, ::-1]) if mirrored else part
+
+    facts = {name: fact for name, fact in image.provenance.items() if name != "content_px"}
+    return replace(
+        image,
+        pixels=cut(image.pixels),
+        origin_mm=(-x if mirrored else x, z),
+        alignment=None if mirrored else image.alignment,
+        provenance=facts | {"half": side, "mirrored": mirrored},
+        coverage_mm=None if image.coverage_mm is None else cut(image.coverage_mm),
+        scan_frame=None if mirrored else image.scan_frame,
     )
-
-
-def _right_of(image: Radiograph, columns: slice) -> Radiograph:
-    x, z = image.to_mm(0, columns.stop - 1)
-    coverage = image.coverage_mm
-    return Radiograph(
-        np.ascontiguousarray(image.pixels[:, columns][:, ::-1]),
-        image.pixel_mm,
-        (-x, z),
-        None,
-        _provenance_of_half(image, "right"),
-        None if coverage is None else np.ascontiguousarray(coverage[:, columns][:, ::-1]),
-    )
-
-
-def _provenance_of_half(image: Radiograph, side: Side) -> dict[str, object]:
-    """The image's, without where its content lies."""
-    of_image = {name: fact for name, fact in image.provenance.items() if name != "content_px"}
-    return of_image | {"half": side, "mirrored": side == "right"}
 
 
 def _pixels_of(image: Radiograph | ArrayLike) -> NDArray[np.float32]:

@@ -262,24 +262,23 @@ def check_tags(tags: Tags, accept: Collection[str]) -> None:
     ViewError
         If it is said to be of something else.
     """
-    name = tags.header.name
-    modality = _other_modality(tags)
-    if modality:
-        refuse("modality", f"{name}: {modality}", accept)
-    part = _other_part(tags.words)
-    if part:
-        refuse("part", f"{name}: {part}", accept)
-    view = _other_view(tags)
-    if view:
-        refuse("view", f"{name}: {view}", accept)
-    if "CIRCULAR" in tags.words.get("ShutterShape", ""):
-        refuse("shutter", f"{name}: ShutterShape is CIRCULAR, as of fluoroscopy", accept)
-    if tags.intent == "FOR PROCESSING":
-        what = f"{name}: PresentationIntentType is FOR PROCESSING: raw values of the detector"
-        refuse("raw", what, accept)
-    if tags.header.burned_in:
-        what = f"{name}: BurnedInAnnotation is YES: its pixels hold text, perhaps a name"
-        refuse("text", what, accept)
+    circular = "CIRCULAR" in tags.words.get("ShutterShape", "")
+    raw = tags.intent == "FOR PROCESSING"
+    found = {
+        "modality": _other_modality(tags),
+        "part": _other_part(tags.words),
+        "view": _other_view(tags),
+        "shutter": "ShutterShape is CIRCULAR, as of fluoroscopy" if circular else "",
+        "raw": "PresentationIntentType is FOR PROCESSING: raw values of the detector"
+        if raw
+        else "",
+        "text": "BurnedInAnnotation is YES: its pixels hold text, perhaps a name"
+        if tags.header.burned_in
+        else "",
+    }
+    for kind, what in found.items():
+        if what:
+            refuse(kind, f"{tags.header.name}: {what}", accept)
 
 
 def check_shape(
