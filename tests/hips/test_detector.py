@@ -324,7 +324,7 @@ class TestFiles:
         assert card["versions"]["rhoa"] == rhoa.__version__
         assert card["architecture"]["image_size"] == 64
 
-    def test_damaged_weights_are_refused(self, tmp_path: Path) -> None:
+    def test_weights_that_are_absent_or_damaged_are_refused(self, tmp_path: Path) -> None:
         from rhoa.hips.detector import HipDetector
 
         folder = self.saved(tmp_path)
@@ -333,6 +333,11 @@ class TestFiles:
 
         with pytest.raises(WeightsError, match="sha256 differs"):
             HipDetector.load(folder)
+        weights.unlink()
+        with pytest.raises(WeightsError, match=r"run: no detector\.safetensors"):
+            HipDetector.load(folder)
+        with pytest.raises(WeightsError, match=r"no detector\.json"):
+            HipDetector.load(tmp_path)
 
     def test_weights_of_another_network_are_refused(self, tmp_path: Path) -> None:
         """A card that tells another backbone, number of anchors, or tensors than the weights."""
@@ -388,14 +393,3 @@ class TestFiles:
 
         with pytest.raises(WeightsError, match=f"run/detector.json: {message}"):
             HipDetector.load(folder)
-
-    def test_an_absent_file_is_named(self, tmp_path: Path) -> None:
-        from rhoa.hips.detector import HipDetector
-
-        folder = self.saved(tmp_path)
-        (folder / "detector.safetensors").unlink()
-
-        with pytest.raises(WeightsError, match=r"run: no detector\.safetensors"):
-            HipDetector.load(folder)
-        with pytest.raises(WeightsError, match=r"no detector\.json"):
-            HipDetector.load(tmp_path)

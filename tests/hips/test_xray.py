@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydicom import uid
 from pydicom.encaps import encapsulate
-from pydicom.pixels.processing import apply_modality_lut, apply_voi
+from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
 
 import rhoa
 from rhoa.errors import MissingExtraError, PixelDataError, ReadError
@@ -218,7 +218,7 @@ class TestWindows:
             PhotometricInterpretation=photometric,
         )
         dataset = pydicom.dcmread(path)
-        theirs = apply_voi_of(dataset)
+        theirs = apply_windowing(apply_modality_lut(dataset.pixel_array, dataset), dataset)
 
         image = read_xray(path, voi=True)
 
@@ -285,12 +285,6 @@ class TestWindows:
             assert np.array_equal(read_xray(path), TRUTH)
             with pytest.raises(PixelDataError, match=message):
                 read_xray(path, voi=True)
-
-
-def apply_voi_of(dataset: pydicom.Dataset) -> np.ndarray:
-    from pydicom.pixels.processing import apply_windowing
-
-    return apply_windowing(apply_modality_lut(dataset.pixel_array, dataset), dataset)
 
 
 class TestPadding:
