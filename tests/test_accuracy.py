@@ -43,7 +43,11 @@ def blobs() -> tuple[Blobs, rhoa.Volume]:
 class TestBlobs:
     @pytest.mark.parametrize(
         ("method", "bound"),
-        [(SHEAR, 0.001), (TRILINEAR, 0.008), (CUBIC, 0.0003)],
+        [
+            (SHEAR, 0.001),
+            (TRILINEAR, 0.008),
+            pytest.param(CUBIC, 0.0003, marks=pytest.mark.slow),
+        ],
         ids=["shear", "1", "3"],
     )
     def test_the_error_of_line_integrals_is_small_beside_the_images_contrast(

@@ -394,6 +394,7 @@ class TestLists:
         assert {name for name in NAMES if name.startswith("docs/")} <= listed
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_the_pictures_of_the_pages_can_be_drawn_again(tmp_path: Path) -> None:
     """At a coarse size, with the same shape as those that are kept."""

@@ -191,6 +191,7 @@ def test_hips_taken_as_independent_are_not_covered() -> None:
     assert covered["naive"] / trials == pytest.approx(0.834, abs=0.064)
 
 
+@pytest.mark.slow
 def test_the_bench_measures_every_figure_of_every_population() -> None:
     """25 cohorts of 12 and of 60 subjects of the five; bounds are five standard errors wide."""
     path = Path(__file__).parents[2] / "benches" / "intervals.py"

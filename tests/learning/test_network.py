@@ -245,7 +245,6 @@ AS_PEOPLE_HAVE_THEM = {
     "EMA beside": (lambda state: {"state_dict_ema": {k: v * 0 for k, v in state.items()},
                                   "state_dict": state}, ""),
     "5 grades": (other_last(5), "fc.weight .5 x 512.*last layer starts at random"),
-    "14 findings": (other_last(14), "fc.weight .14 x 512"),
     "1 output": (other_last(1), "fc.weight .1 x 512"),
     "no last layer": (lambda state: {k: v for k, v in state.items() if "fc" not in k},
                       "its last layer starts at random"),

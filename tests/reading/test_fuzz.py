@@ -32,7 +32,7 @@ FUZZER = Path(__file__).parents[2] / "benches" / "fuzz_reader.py"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are forked and measured")
-@pytest.mark.parametrize("inputs", ["300", pytest.param("2000", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("inputs", ["200", pytest.param("2000", marks=pytest.mark.slow)])
 def test_damaged_files_are_volumes_or_errors_of_our_own(tmp_path: Path, inputs: str) -> None:
     run = subprocess.run(
         [sys.executable, str(FUZZER), "--inputs", inputs, "--jobs", "1", "--out", "findings"],
@@ -54,7 +54,7 @@ def test_damaged_files_are_volumes_or_errors_of_our_own(tmp_path: Path, inputs: 
 def test_the_same_seed_makes_the_same_inputs() -> None:
     seeds = all_seeds()
     first, again, other = (
-        [harness.make(seeds, harness.recipe(seeds, seed, n)).files for n in range(60)]
+        [harness.make(seeds, harness.recipe(seeds, seed, n)).files for n in range(30)]
         for seed in (7, 7, 8)
     )
 

@@ -67,7 +67,6 @@ def said(
     ("content", "message", "name"),
     [
         (encode_png(TALL), "hip.png: 40 x 24 pixels; a crop of a hip is square", "shape"),
-        (encode_png(TALL.T), "hip.png: 24 x 40 pixels; a crop of a hip is square", "shape"),
         (
             encode_crop(LEVELS, side="left", source="ct", mirrored=True),
             "hip.png: a crop of a left hip that is mirrored",
