@@ -28,7 +28,7 @@ hypothesis.settings.register_profile("random", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("full", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile(os.environ.get("RHOA_HYPOTHESIS", "quick"))
 
-HAS_TORCH = importlib.util.find_spec("torch") is not None
+HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "timm"))
 TORCH_REQUIRED = os.environ.get("RHOA_REQUIRE_TORCH") == "1"
 
 
@@ -51,11 +51,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip torch tests without torch, unless RHOA_REQUIRE_TORCH=1 makes its absence a failure."""
+    """Skip torch tests without torch and timm, unless RHOA_REQUIRE_TORCH=1 makes that a failure."""
     if item.get_closest_marker("torch") and not HAS_TORCH:
         if TORCH_REQUIRED:
-            pytest.fail("RHOA_REQUIRE_TORCH=1, but torch is not installed")
-        pytest.skip("torch is not installed: pip install '.[train]'")
+            pytest.fail("RHOA_REQUIRE_TORCH=1, but torch or timm is not installed")
+        pytest.skip("torch or timm is not installed: pip install '.[timm]'")
 
 
 @pytest.fixture(scope="session")
