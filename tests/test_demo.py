@@ -12,7 +12,7 @@ import pytest
 
 from rhoa import cli, cohort
 from rhoa.cli import demo
-from rhoa.cli.demo import DemoSize, make_cohort, train_and_report
+from rhoa.cli.demo import DemoSize, train_and_report
 
 TINY = DemoSize(
     ct_subjects=4,
@@ -95,22 +95,6 @@ def test_the_learning_half_reports_what_the_runs_predicted(
     assert told["hips"] == len(test)
     kept = [path.parent for path in out.rglob("*.safetensors")]
     assert kept == [out / "runs" / "model-3" / "seed-6"]
-
-
-@pytest.mark.slow
-@pytest.mark.torch
-def test_the_same_seed_gives_the_same_metrics(
-    study: tuple[Path, cohort.Manifest], tmp_path: Path
-) -> None:
-    out, manifest = study
-    first = out / "metrics.json"
-    if not first.exists():
-        train_and_report(out, manifest, TINY, seed=6, progress=None)
-
-    again = make_cohort(tmp_path, TINY, seed=6, progress=None)
-    train_and_report(tmp_path, again, TINY, seed=6, progress=None)
-
-    assert (tmp_path / "metrics.json").read_bytes() == first.read_bytes()
 
 
 def test_without_torch_the_demo_says_what_it_skipped_and_succeeds(

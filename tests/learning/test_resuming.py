@@ -51,7 +51,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Squares:
     return squares(tmp_path_factory.mktemp("crops"))
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_run_that_was_killed_ends_in_the_same_bits(tmp_path: Path, kills: int) -> None:
     packages = os.pathsep.join([str(Path(rhoa.__file__).parents[1]), str(ROOT)])
     done = subprocess.run(

@@ -85,7 +85,7 @@ def test_a_pelvis_is_as_wide_and_its_sacrum_as_far_back_as_real_ones() -> None:
     assert sacrum[:, 1].max() / phantom.anatomy.depth == pytest.approx(158, abs=8)
 
 
-@pytest.mark.parametrize("subjects", [5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("subjects", [5, pytest.param(12, marks=pytest.mark.slow)])
 def test_the_pose_that_is_found_is_the_true_one(subjects: int) -> None:
     """Subjects in any pose: normal within 0.7 deg (2 at most), tubercles within 4 mm."""
     errors, tubercles = [], []

@@ -32,7 +32,7 @@ FUZZER = Path(__file__).parents[2] / "benches" / "fuzz_reader.py"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are forked and measured")
-@pytest.mark.parametrize("inputs", ["200", pytest.param("2000", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("inputs", ["200", pytest.param("1000", marks=pytest.mark.slow)])
 def test_damaged_files_are_volumes_or_errors_of_our_own(tmp_path: Path, inputs: str) -> None:
     run = subprocess.run(
         [sys.executable, str(FUZZER), "--inputs", inputs, "--jobs", "1", "--out", "findings"],

@@ -65,18 +65,16 @@ class TestEverySlice:
         assert whole.report["metal_cm3"] == 0
         assert whole.report["moved_slices"] == []
 
-    @pytest.mark.parametrize("pixels", [(0, 3), (3, 0), (-5, 5)])
-    def test_displaced_slices_are_found_where_they_are(
-        self, pixels: tuple[int, int], whole: rhoa.Volume
-    ) -> None:
-        looks = [slice_stats(one) for one in whole.hu]
-        for k in (240, 241):
-            looks[k] = slice_stats(np.roll(whole.hu[k], pixels, axis=(0, 1)))
+    def test_displaced_slices_are_found_where_they_are(self, whole: rhoa.Volume) -> None:
+        still = [slice_stats(one) for one in whole.hu]
+        for pixels in ((0, 3), (3, 0), (-5, 5)):
+            looks = list(still)
+            for k in (240, 241):
+                looks[k] = slice_stats(np.roll(whole.hu[k], pixels, axis=(0, 1)))
 
-        assert quality_report(looks, whole.spacing_mm, WarningCollector())["moved_slices"] == [
-            240,
-            242,
-        ]
+            found = quality_report(looks, whole.spacing_mm, WarningCollector())
+
+            assert found["moved_slices"] == [240, 242]
 
 
 class TestColonography:
