@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,66 +16,77 @@ from rhoa.pose.anterior_plane import TOTALSEGMENTATOR
 from rhoa.pose.bone import surface_points
 from tests.pose.pelves import digital_bone, turn_deg
 
-VOLUME, BONE, LANDMARKS = digital_bone()
-TRUTH = rhoa.pose.from_landmarks(LANDMARKS)
-FOUND = from_mask(BONE, VOLUME.affine)
+
+def scan() -> rhoa.Volume:
+    return digital_bone()[0]
 
 
+def hard() -> NDArray[np.bool_]:
+    return digital_bone()[1]
+
+
+def truth() -> rhoa.Alignment:
+    return rhoa.pose.from_landmarks(digital_bone()[2])
+
+
+@cache
+def posed() -> rhoa.Alignment:
+    return from_mask(hard(), scan().affine)
+
+
+@cache
 def label_map() -> NDArray[np.uint8]:
     """Both hip bones of the digital CT with TotalSegmentator's values, and a spine with another."""
     x, _, z = np.moveaxis(
-        TRUTH.to_ap(VOLUME.to_lps(np.moveaxis(np.indices(BONE.shape), 0, -1))), -1, 0
+        truth().to_ap(scan().to_lps(np.moveaxis(np.indices(hard().shape), 0, -1))), -1, 0
     )
-    hips = BONE & (z > -60) & ((np.abs(x) > 35) | (z < 30))
-    labels = np.where(BONE, 26, 0).astype(np.uint8)
+    hips = hard() & (z > -60) & ((np.abs(x) > 35) | (z < 30))
+    labels = np.where(hard(), 26, 0).astype(np.uint8)
     labels[hips & (x > 0)] = TOTALSEGMENTATOR["hip_left"]
     labels[hips & (x <= 0)] = TOTALSEGMENTATOR["hip_right"]
     return labels
 
 
-LABELS = label_map()
-
-
 def test_bone_of_a_whole_ct_has_the_pose_of_its_pelvis() -> None:
-    assert turn_deg(FOUND.matrix, TRUTH.matrix) < 1.0
-    assert FOUND.ok
+    assert turn_deg(posed().matrix, truth().matrix) < 1.0
+    assert posed().ok
 
 
 def test_a_label_map_has_the_pose_of_its_hip_bones() -> None:
-    found = from_mask(LABELS, VOLUME.affine)
+    found = from_mask(label_map(), scan().affine)
 
-    assert turn_deg(found.matrix, TRUTH.matrix) < 1.0
+    assert turn_deg(found.matrix, truth().matrix) < 1.0
     assert found.ok
     assert found.quality["voxel_mm"] == pytest.approx(2.0)
 
 
 def test_labels_of_other_tools_are_given_by_name() -> None:
-    renamed = np.select([LABELS == 77, LABELS == 78], [3, 4]).astype(np.int64)
+    renamed = np.select([label_map() == 77, label_map() == 78], [3, 4]).astype(np.int64)
 
-    found = from_mask(renamed, VOLUME.affine, labels={"hip_left": 3, "hip_right": 4, "sacrum": 9})
+    found = from_mask(renamed, scan().affine, labels={"hip_left": 3, "hip_right": 4, "sacrum": 9})
 
-    np.testing.assert_array_equal(found.matrix, from_mask(LABELS, VOLUME.affine).matrix)
+    np.testing.assert_array_equal(found.matrix, from_mask(label_map(), scan().affine).matrix)
 
 
 def test_a_map_of_zero_and_one_is_a_mask() -> None:
-    found = from_mask(BONE.astype(np.uint8), VOLUME.affine)
+    found = from_mask(hard().astype(np.uint8), scan().affine)
 
-    np.testing.assert_array_equal(found.matrix, FOUND.matrix)
+    np.testing.assert_array_equal(found.matrix, posed().matrix)
 
 
 def test_exchanged_labels_are_flagged_and_not_exchanged_back() -> None:
-    exchanged = np.select([LABELS == 77, LABELS == 78], [78, 77]).astype(np.uint8)
+    exchanged = np.select([label_map() == 77, label_map() == 78], [78, 77]).astype(np.uint8)
 
-    found = from_mask(exchanged, VOLUME.affine)
+    found = from_mask(exchanged, scan().affine)
 
     assert "sides_swapped" in found.hard_flags
-    assert turn_deg(found.matrix, TRUTH.matrix) < 1.0
+    assert turn_deg(found.matrix, truth().matrix) < 1.0
 
 
 @pytest.mark.parametrize("signs", [(-1.0, 1.0, 1.0, 1.0), (-1.0, -1.0, 1.0, 1.0)])
 def test_an_affine_that_is_not_lps_is_flagged(signs: tuple[float, ...]) -> None:
     """Mirrored from left to right; or the affine of a NIfTI file (RAS) taken as it is."""
-    found = from_mask(LABELS, np.diag(signs) @ VOLUME.affine)
+    found = from_mask(label_map(), np.diag(signs) @ scan().affine)
 
     assert "sides_swapped" in found.hard_flags
 
@@ -84,8 +96,8 @@ def test_an_affine_that_is_not_lps_is_flagged(signs: tuple[float, ...]) -> None:
 def test_the_storage_order_of_the_voxels_does_not_matter(
     order: tuple[int, ...], flips: tuple[int, ...]
 ) -> None:
-    affine = VOLUME.affine[:, [*order, 3]].copy()
-    stored = LABELS.transpose(order)
+    affine = scan().affine[:, [*order, 3]].copy()
+    stored = label_map().transpose(order)
     for axis in flips:
         stored = np.flip(stored, axis)
         affine[:, 3] += (stored.shape[axis] - 1) * affine[:, axis]
@@ -93,7 +105,7 @@ def test_the_storage_order_of_the_voxels_does_not_matter(
 
     found = from_mask(stored, affine)
 
-    assert turn_deg(found.matrix, TRUTH.matrix) < 1.0
+    assert turn_deg(found.matrix, truth().matrix) < 1.0
     assert found.ok
 
 
@@ -115,25 +127,25 @@ def test_voxels_above_three_millimetres_are_flagged() -> None:
 @pytest.mark.parametrize("margin_mm", [0, 4])
 def test_a_mask_that_ends_at_the_spines_is_flagged(margin_mm: float) -> None:
     """The slices above are not in the array; the bone is cut at its face."""
-    top = int(VOLUME.to_index(FOUND.landmarks.asis_left)[0] + margin_mm / 2) + 1
+    top = int(scan().to_index(posed().landmarks.asis_left)[0] + margin_mm / 2) + 1
 
-    found = from_mask(LABELS[:top], VOLUME.affine)
+    found = from_mask(label_map()[:top], scan().affine)
 
     assert "field_of_view" in found.hard_flags
 
 
 def test_a_mask_cropped_one_voxel_beyond_its_bone_is_whole() -> None:
-    hips = np.isin(LABELS, [77, 78])
+    hips = np.isin(label_map(), [77, 78])
     index = np.argwhere(hips)
     low, high = index.min(axis=0) - 1, index.max(axis=0) + 2
-    affine = VOLUME.affine.copy()
-    affine[:3, 3] = VOLUME.to_lps(low)
+    affine = scan().affine.copy()
+    affine[:3, 3] = scan().to_lps(low)
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
 
     found = from_mask(hips[box], affine)
 
     assert found.ok
-    assert turn_deg(found.matrix, TRUTH.matrix) < 1.0
+    assert turn_deg(found.matrix, truth().matrix) < 1.0
 
 
 def test_the_surface_of_a_block_is_its_outer_voxels() -> None:
@@ -166,32 +178,32 @@ def test_bone_cut_at_the_border_of_the_array_has_no_surface_there() -> None:
         (np.zeros((9, 9, 9)), {}, ParameterError, "float64"),
         (np.full((9, 9, 9), 77, np.uint8), {}, PoseError, r"hip_right \(78\)"),
         (np.ones((9, 9, 9), np.uint8), {"labels": {"left": 1}}, ParameterError, "hip_left"),
-        (LABELS, {"orientation": "prone"}, ParameterError, "orientation"),
-        (LABELS, {"pubis": "both"}, ParameterError, "pubis"),
+        (np.ones((9, 9, 9), bool), {"orientation": "prone"}, ParameterError, "orientation"),
+        (np.ones((9, 9, 9), bool), {"pubis": "both"}, ParameterError, "pubis"),
     ],
 )
 def test_what_is_no_mask_of_a_pelvis_is_refused_with_a_reason(
     mask: NDArray[np.generic], options: dict[str, object], error: type[RhoaError], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        from_mask(mask, VOLUME.affine, **options)
+        from_mask(mask, np.diag([2.0, 2, 2, 1]), **options)
 
 
 def test_a_singular_affine_is_refused() -> None:
     with pytest.raises(RhoaError, match="affine"):
-        from_mask(LABELS, np.zeros((4, 4)))
+        from_mask(label_map(), np.zeros((4, 4)))
 
 
 @pytest.mark.parametrize("form", ["volume", "path", "nibabel", "SimpleITK", "folder"])
 def test_a_mask_that_says_where_it_lies_needs_no_affine(form: str, tmp_path: Path) -> None:
     for library in ("nibabel", "SimpleITK"):
         pytest.importorskip(library)
-    labels = rhoa.Volume(LABELS, VOLUME.affine)
+    labels = rhoa.Volume(label_map(), scan().affine)
     image = labels.to_nibabel()
     image.to_filename(tmp_path / "all.nii.gz")
     (tmp_path / "each").mkdir()
     for name, value in {**TOTALSEGMENTATOR, "spine": 26}.items():
-        one = rhoa.Volume((value == LABELS).astype(np.uint8), VOLUME.affine)
+        one = rhoa.Volume((value == label_map()).astype(np.uint8), scan().affine)
         one.to_nibabel().to_filename(tmp_path / "each" / f"{name}.nii.gz")
     masks = {
         "volume": labels,
@@ -203,7 +215,7 @@ def test_a_mask_that_says_where_it_lies_needs_no_affine(form: str, tmp_path: Pat
 
     found = from_mask(masks[form])
 
-    expected = from_mask(LABELS, VOLUME.affine)
+    expected = from_mask(label_map(), scan().affine)
     np.testing.assert_allclose(found.matrix, expected.matrix, atol=1e-6)
     np.testing.assert_allclose(found.origin, expected.origin, atol=1e-4)
     assert found.flags == expected.flags
@@ -211,14 +223,16 @@ def test_a_mask_that_says_where_it_lies_needs_no_affine(form: str, tmp_path: Pat
 
 def test_an_affine_is_for_arrays_which_need_one() -> None:
     with pytest.raises(ParameterError, match="affine is needed with an array"):
-        from_mask(LABELS)
+        from_mask(label_map())
     with pytest.raises(ParameterError, match="affine is for arrays; the mask says itself"):
-        from_mask(rhoa.Volume(LABELS, VOLUME.affine), VOLUME.affine)
+        from_mask(rhoa.Volume(label_map(), scan().affine), scan().affine)
 
 
 def test_a_folder_without_hips_is_no_pelvis(tmp_path: Path) -> None:
     pytest.importorskip("nibabel")
-    rhoa.Volume(LABELS // 26, VOLUME.affine).to_nibabel().to_filename(tmp_path / "liver.nii.gz")
+    rhoa.Volume(label_map() // 26, scan().affine).to_nibabel().to_filename(
+        tmp_path / "liver.nii.gz"
+    )
 
     with pytest.raises(PoseError, match="neither hip_left nor hip_right is in it"):
         from_mask(tmp_path)
