@@ -138,12 +138,28 @@ def colonography(
 
 
 @pytest.fixture(scope="session")
-def painted_pelvis(real_data: Path, once: Callable[[str, Callable[[], Any]], Any]) -> Painted:
-    """A CT painted from the experts' pelvis z013, with contrast and stool against its bone."""
+def painted_pelves(
+    real_data: Path, once: Callable[[str, Callable[[], Any]], Any]
+) -> tuple[Painted, Painted]:
+    """CTs painted from the experts' pelvis z013: with contrast and stool on its bone, without."""
+    spacing_mm, angles = (2.0, 2.0, 2.0), (5.0, 2.0, -4.0)
 
-    def paint() -> tuple[Any, ...]:
-        made = painted(real_data, "z013", 31)
-        return made.volume.hu, made.volume.affine, made.reference.landmarks
+    def paint() -> list[tuple[Any, ...]]:
+        bare = frozenset({"spine", "ribs", "table"})
+        made = (
+            painted(real_data, "z013", 31),
+            painted(real_data, "z013", 3, contents=bare, angles=angles, spacing_mm=spacing_mm),
+        )
+        return [(one.volume.hu, one.volume.affine, one.reference.landmarks) for one in made]
 
-    hu, affine, landmarks = once("z013", paint)
-    return Painted("z013", rhoa.Volume(hu, affine), rhoa.pose.from_landmarks(landmarks))
+    one, other = (
+        Painted("z013", rhoa.Volume(hu, affine), rhoa.pose.from_landmarks(landmarks))
+        for hu, affine, landmarks in once("z013", paint)
+    )
+    return one, other
+
+
+@pytest.fixture(scope="session")
+def painted_pelvis(painted_pelves: tuple[Painted, Painted]) -> Painted:
+    """With contrast and stool against its bone."""
+    return painted_pelves[0]

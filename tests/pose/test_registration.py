@@ -110,7 +110,7 @@ class TestThingsThatAreNoPelvis:
         ids="-".join,
     )
     def test_what_patients_bring_loses_nobody(self, things: tuple[Thing, ...]) -> None:
-        case = phantom(3)
+        case = phantom()
 
         found = from_volume(with_things(case.volume, case.landmarks, things))
 
@@ -168,7 +168,7 @@ class TestPartOfAPelvis:
 
     @pytest.mark.parametrize("bottom_mm", [130, pytest.param(170, marks=pytest.mark.slow)])
     def test_a_scan_that_begins_above_the_pelvis_is_refused(self, bottom_mm: float) -> None:
-        case = phantom(reach_z=(bottom_mm, 420))
+        case = phantom(reach_z=(bottom_mm, 340))
 
         with pytest.raises(rhoa.errors.PoseError, match="no pelvis"):
             from_volume(case.volume)
