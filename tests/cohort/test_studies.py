@@ -716,3 +716,21 @@ def test_the_intake_mirrors_right_hips_whatever_the_pictures_are(
     assert intake.flow.images is not None
     assert intake.flow.images.films == 1
     assert "1 of those are films of both hips: crop their hips first" in str(intake.flow)
+
+
+@pytest.mark.parametrize("out", ["images/crops", "{here}/images/crops"])
+@pytest.mark.parametrize("images", ["images", "{here}/images", "link"])
+def test_crops_among_the_images_are_no_images_of_a_second_intake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: str, out: str
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "link").symlink_to("images")
+    (tmp_path / "images" / "1_V00_APL.png").write_bytes(encode_png(np.eye(20, dtype=np.uint8)))
+    (tmp_path / "t.csv").write_text("ID,SIDE,V00HKL\n1,2,3\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    images, out = (path.format(here=tmp_path) for path in (images, out))
+
+    first, second = (oai("t.csv", images, grade="V{visit}HKL", out=out) for _ in range(2))
+
+    assert len(first.manifest) == 1
+    assert second == first

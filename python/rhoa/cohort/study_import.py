@@ -460,10 +460,11 @@ def _images(request: Request) -> tuple[dict[HipId, Path], int, int]:
     folder = Path(request.images or ".")
     if not folder.is_dir():
         raise MissingFileError(f"{folder.name}: no such folder of images; check the path.")
+    crops = None if request.out is None else Path(request.out).resolve()
     paths: dict[HipId, Path] = {}
     others = again = films = 0
     for path in sorted(folder.rglob("*")):
-        own = request.out is not None and path.is_relative_to(request.out)
+        own = crops is not None and path.resolve().is_relative_to(crops)
         if path.suffix.lower() not in IMAGES or own or not path.is_file():
             continue
         hip = request.study.image(path.stem)
