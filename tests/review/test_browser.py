@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -315,6 +315,38 @@ def test_thirty_hips_are_graded_by_keyboard_on_a_page_of_400_px(page: Page, tmp_
     kls = [entry.action.kl for entry in journals_in(tmp_path / "review")["anna"]
            if isinstance(entry.action, Graded)]  # fmt: skip
     assert kls == [number % 5 for number in range(30)]
+
+
+def test_what_a_reader_does_is_written_down_and_shown_in_that_order(
+    page: Page, tmp_path: Path
+) -> None:
+    """However long the first request is on its way: a grade, another, an undo, another view."""
+    held: list[Route] = []
+    page.route("**/api/act", lambda route: route.continue_() if held else held.append(route))
+
+    with served(make_manifest(tmp_path, 3), "--reader", "anna", "--repeat", "0") as server:
+        page.goto(server.address)
+        page.wait_for_selector(".card")
+        page.keyboard.press("g")
+        for number, kl in enumerate("13"):
+            page.wait_for_selector(f".stage[data-hip='{number}']")
+            page.keyboard.press(kl)
+        page.wait_for_selector(".stage[data-hip='2']")
+        page.keyboard.press("u")
+        page.wait_for_timeout(300)
+        held[0].continue_()
+        told(page, "progress", "1 of 3 graded")
+        page.wait_for_selector(".stage[data-hip='1']")
+        held.clear()
+        page.keyboard.press("4")
+        page.keyboard.press("o")
+        page.wait_for_timeout(300)
+        held[0].continue_()
+        page.wait_for_selector(".card")
+        told(page, "progress", "2 of 3 graded")
+
+    done = [entry.action for entry in journals_in(tmp_path / "review")["anna"]][1:]
+    assert [getattr(one, "kl", one.do) for one in done] == [1, 3, "undo", 4]
 
 
 def test_keys_open_the_boxes_of_the_case_that_is_open(page: Page, tmp_path: Path) -> None:
