@@ -24,14 +24,20 @@ pub fn inside_mm<T: Sync>(
     let [rows, columns] = beam.shape;
     let mut output = parallel::zeros([1, rows, columns])?;
     let pixels = output.len();
-    parallel::for_each_block(&mut output.view_mut(), 16, pixels, machine, |first, out| {
-        machine.level.run(Rows {
-            beam,
-            lengths,
-            first,
-            out,
-        });
-    })?;
+    parallel::for_each_block(
+        &mut output.view_mut(),
+        16,
+        pixels,
+        machine,
+        &|first, out| {
+            machine.level.run(Rows {
+                beam,
+                lengths,
+                first,
+                out,
+            });
+        },
+    )?;
     Ok(output.index_axis_move(Axis(0), 0))
 }
 

@@ -10,7 +10,7 @@ use ndarray::{ArrayView3, ArrayViewMut3, Axis};
 
 use crate::accumulate::{accumulate_rows, cache_aligned, parts, prefetch_after, write};
 use crate::simd::Kernel;
-use crate::voxel::Combine;
+use crate::voxel::{Combine, LONGEST_I32_SUM};
 use crate::walk::{columns_adjoin, rows_adjoin};
 use crate::{Reduce, Voxel, Window};
 
@@ -34,7 +34,7 @@ pub(crate) struct Narrow<T> {
 impl<T: Voxel> Narrow<T> {
     /// The windows, where voxels clipped to each of them fit and sums of `length` of them fit `i32`.
     pub(crate) fn all(windows: &[Window], length: usize) -> Option<Vec<Self>> {
-        if !T::NARROW || length > T::LONGEST_I32_SUM {
+        if !T::NARROW || length > LONGEST_I32_SUM {
             return None;
         }
         windows.iter().map(|&window| Self::new(window)).collect()
@@ -47,7 +47,7 @@ impl<T: Voxel> Narrow<T> {
 
     /// The window of a slab, where a lane holds all of it and its sum fits `i32`.
     pub(crate) fn of_slab(window: Window, thickness: usize, reduce: Reduce) -> Option<Self> {
-        if !T::NARROW || thickness > T::LONGEST_I32_SUM {
+        if !T::NARROW || thickness > LONGEST_I32_SUM {
             return None;
         }
         Self::of_any_capacity(window)

@@ -40,7 +40,7 @@ pub fn summed<T: Voxel>(
     } else {
         lines_in_block(&volume)
     };
-    parallel::for_each_block(&mut out, lines, voxels, machine, |first, out| {
+    parallel::for_each_block(&mut out, lines, voxels, machine, &|first, out| {
         let lines = first..first + out.len_of(Axis(1));
         let volume = volume.slice(s![.., lines.clone(), ..]);
         let labels = labels.slice(s![.., lines, ..]);

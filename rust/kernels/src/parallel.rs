@@ -58,16 +58,13 @@ impl Machine {
 ///
 /// # Errors
 /// [`KernelError::Stopped`] where the machine was told to stop: some blocks are then not made.
-pub(crate) fn for_each_block<F>(
+pub(crate) fn for_each_block(
     output: &mut ArrayViewMut3<'_, f32>,
     lines: usize,
     voxels: usize,
     machine: Machine,
-    work: F,
-) -> Result<()>
-where
-    F: Fn(usize, ArrayViewMut3<'_, f32>) + Sync,
-{
+    work: &(dyn Fn(usize, ArrayViewMut3<'_, f32>) + Sync),
+) -> Result<()> {
     let lines = lines.max(1);
     let blocks = output.len_of(Axis(1)).div_ceil(lines);
     let threads = if voxels < LEAST_VOXELS {

@@ -136,7 +136,7 @@ pub fn projected_into<T: Voxel>(
         (MOST_SAMPLES / (length * columns).max(1)).clamp(1, ROWS),
         samples,
         machine,
-        |first, mut out| {
+        &|first, mut out| {
             let rows: Vec<_> = (first..first + out.len_of(Axis(1)))
                 .map(|z| source.rows(grid, z))
                 .collect();
@@ -214,7 +214,7 @@ pub fn stacked_into<T: Voxel>(
     require_shape(&out, grid.shape)?;
     let source = Source::new(volume, Window::ALL, outside, interpolation, machine)?;
     out.swap_axes(0, 1); // blocks run along the middle axis: one row z each
-    parallel::for_each_block(&mut out, 1, grid.samples(), machine, |z, out| {
+    parallel::for_each_block(&mut out, 1, grid.samples(), machine, &|z, out| {
         let rows = source.rows(grid, z);
         machine.level.run(Samples {
             source: &source,
@@ -261,7 +261,7 @@ impl<'a, T: Voxel> Source<'a, T> {
                 8,
                 voxels,
                 machine,
-                |first, mut out| {
+                &|first, mut out| {
                     let lines = first..first + out.len_of(Axis(1));
                     let voxels = volume.slice(s![.., lines, ..]);
                     out.zip_mut_with(&voxels, |value, &voxel| {

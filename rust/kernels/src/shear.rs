@@ -100,7 +100,7 @@ pub fn projected<T: Voxel>(
         8,
         taps,
         machine,
-        |first, mut out| {
+        &|first, mut out| {
             let images = sums.outer_iter().zip(out.outer_iter_mut());
             for (channel, (sums, out)) in channels.iter().zip(images) {
                 let outside = channel.outside() * (beam.depth_mm[1] - beam.depth_mm[0]);
@@ -237,7 +237,7 @@ impl<'a, T: Voxel> Stack<'a, T> {
             BLOCK,
             voxels,
             machine,
-            |first, out| {
+            &|first, out| {
                 machine.level.run(Block {
                     stack: self,
                     channels,

@@ -96,7 +96,7 @@ pub fn sliding_into<T: Voxel>(
         lines_in_block(&volume).min(CACHE / held.max(1)).max(1)
     };
     let narrow = Narrow::of_slab(window, slab.thickness, slab.reduce);
-    parallel::for_each_block(&mut out, lines, voxels, machine, |first, out| {
+    parallel::for_each_block(&mut out, lines, voxels, machine, &|first, out| {
         let lines = first..first + out.len_of(Axis(1));
         let voxels = volume.slice(s![.., lines, ..]);
         machine.level.run(Block {
@@ -157,7 +157,9 @@ impl<T: Voxel> Block<'_, T> {
             block: self,
             combine,
         };
-        if let Some(narrow) = narrow {
+        if T::NARROW
+            && let Some(narrow) = narrow
+        {
             let lows = C::of_lows(narrow.low, thickness);
             slabs.all(
                 |voxel| narrow.lane(voxel),

@@ -46,7 +46,7 @@ pub(crate) fn prefilter(
         samples.swap_axes(1, 2);
     }
     let voxels = samples.len();
-    parallel::for_each_block(&mut samples, LINES, voxels, machine, |_, lines| {
+    parallel::for_each_block(&mut samples, LINES, voxels, machine, &|_, lines| {
         machine.level.run(Filter { lines, times });
     })
 }

@@ -147,10 +147,12 @@ fn fill<T: Voxel, C: Combine>(
     let voxels = volume.len();
     let lines = lines_in_block(&volume);
     let narrow = Narrow::all(windows, volume.len_of(Axis(0)));
-    parallel::for_each_block(&mut out, lines, voxels, machine, |first, out| {
+    parallel::for_each_block(&mut out, lines, voxels, machine, &|first, out| {
         let lines = first..first + out.len_of(Axis(1));
         let volume = volume.slice(s![.., lines, ..]);
-        if let Some(narrow) = &narrow {
+        if T::NARROW
+            && let Some(narrow) = &narrow
+        {
             machine.level.run(Lanes {
                 volume,
                 out,

@@ -6,8 +6,9 @@ use crate::Window;
 
 /// An element of a volume.
 pub trait Voxel: Copy + Default + Send + Sync + 'static {
-    /// Longest sum of any such voxels that fits `i32`; zero where one voxel may not fit.
-    const LONGEST_I32_SUM: usize;
+    /// Whether the element is an integer. Where that is asked before anything that depends on a window,
+    /// what cannot be is not compiled.
+    const INTEGER: bool;
 
     /// Whether the element is an integer of at most 16 bits.
     const NARROW: bool;
@@ -49,9 +50,9 @@ pub trait Voxel: Copy + Default + Send + Sync + 'static {
 }
 
 macro_rules! integer_voxel {
-    ($($type:ty: $longest:expr, $narrow:expr);*) => {$(
+    ($($type:ty: $narrow:expr),*) => {$(
         impl Voxel for $type {
-            const LONGEST_I32_SUM: usize = $longest;
+            const INTEGER: bool = true;
             const NARROW: bool = $narrow;
 
             #[inline(always)]
@@ -108,19 +109,12 @@ macro_rules! integer_voxel {
     )*};
 }
 
-// 2^31 / 2^16 = 32768 voxels of at most 16 bits cannot overflow i32.
-integer_voxel!(
-    i8: 32_767, true;
-    u8: 32_767, true;
-    i16: 32_767, true;
-    u16: 32_767, true;
-    i32: 0, false
-);
+integer_voxel!(i8: true, u8: true, i16: true, u16: true, i32: false);
 
 macro_rules! float_voxel {
     ($($type:ty),*) => {$(
         impl Voxel for $type {
-            const LONGEST_I32_SUM: usize = 0;
+            const INTEGER: bool = false;
             const NARROW: bool = false;
 
             #[inline(always)]
@@ -247,44 +241,47 @@ pub(crate) trait Reduction<T: Voxel> {
     fn run<A: Number>(self, clip: impl Fn(T) -> A, exact: impl Fn(T) -> bool);
 }
 
-/// Runs `reduction` in the narrowest numbers in which a sum of `length` clipped voxels is exact.
+/// Voxels of [`Voxel::NARROW`] types of which `i32` holds any sum: `2^31 / 2^16` less one.
+pub(crate) const LONGEST_I32_SUM: usize = 32_767;
+
+/// Runs `reduction` in numbers in which a sum of `length` clipped voxels is exact, narrow ones where
+/// that is quick.
 #[inline(always)]
 pub(crate) fn in_exact_numbers<T: Voxel, R: Reduction<T>>(
     window: Window,
     length: usize,
     reduction: R,
 ) {
-    match T::integer_bounds(window) {
-        Some((low, high)) if length <= T::LONGEST_I32_SUM => {
-            let clip = |voxel: T| voxel.at_least(low).at_most(high).to_i64() as i32;
-            reduction.run(clip, |_| true);
-        }
-        Some((low, high)) => {
+    if T::INTEGER {
+        if let Some((low, high)) = T::integer_bounds(window) {
             let clip = |voxel: T| voxel.at_least(low).at_most(high).to_i64();
-            reduction.run(clip, |_| true);
+            if R::Combine::ANY_ORDER {
+                return reduction.run(|voxel| clip(voxel) as i32, |_| true);
+            } else if !T::NARROW {
+                return reduction.run(clip, |_| true);
+            } else if length <= LONGEST_I32_SUM {
+                return reduction.run(|voxel| clip(voxel) as i32, |_| true);
+            }
         }
-        None => match T::float_bounds(window) {
+    } else if let Some((low, high)) = T::float_bounds(window) {
+        let clip = |voxel: T| voxel.at_least(low).at_most(high);
+        if R::Combine::ANY_ORDER {
             // Rounding keeps the order: the largest may be rounded before it is known.
-            Some((low, high)) if R::Combine::ANY_ORDER => {
-                let clip = |voxel: T| voxel.at_least(low).at_most(high).to_f32();
-                reduction.run(clip, |_| true);
+            return reduction.run(|voxel| clip(voxel).to_f32(), |_| true);
+        }
+        let number = |voxel: T| clip(voxel).to_f64();
+        return match T::least_exact(window, length) {
+            Some(least) => {
+                reduction.run(number, |voxel| clip(voxel).is_zero_or_beyond(least));
             }
-            Some((low, high)) => {
-                let clip = |voxel: T| voxel.at_least(low).at_most(high);
-                match T::least_exact(window, length) {
-                    Some(least) => reduction.run(
-                        |voxel: T| clip(voxel).to_f64(),
-                        |voxel: T| clip(voxel).is_zero_or_beyond(least),
-                    ),
-                    None => reduction.run(|voxel: T| clip(voxel).to_f64(), |_| false),
-                }
-            }
-            None => reduction.run(
-                |voxel: T| window.clip(voxel.to_f64()),
-                |_| R::Combine::ANY_ORDER,
-            ),
-        },
+            None => reduction.run(number, |_| false),
+        };
     }
+    // Sums of narrow integers that are too long for i32 are exact in f64, too.
+    reduction.run(
+        |voxel| window.clip(voxel.to_f64()),
+        |_| R::Combine::ANY_ORDER,
+    );
 }
 
 /// How voxels become one number.

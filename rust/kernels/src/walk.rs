@@ -169,7 +169,7 @@ mod tests {
     }
 
     impl<const KIND: u8> Voxel for Logged<KIND> {
-        const LONGEST_I32_SUM: usize = 32_767;
+        const INTEGER: bool = KIND < FLOAT;
         const NARROW: bool = KIND == SIXTEEN_BITS;
 
         fn to_f64(self) -> f64 {

@@ -65,7 +65,9 @@ impl Window {
     /// How far clipped voxels lie above the window's low end; NaN stays NaN.
     #[inline(always)]
     pub(crate) fn above<T: Voxel>(self, voxels: ArrayView1<'_, T>, values: &mut [f32]) {
-        if let Some((low, high)) = T::integer_bounds(self) {
+        if T::INTEGER
+            && let Some((low, high)) = T::integer_bounds(self)
+        {
             let base = self.low as f32;
             accumulate(values, voxels, |value, voxel| {
                 *value = voxel.at_least(low).at_most(high).to_f32() - base;
