@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import html
 import io
@@ -21,7 +22,7 @@ from rhoa.errors import ManifestError, ParameterError
 from rhoa.evaluation import compare, evaluate, fit_temperature
 from rhoa.evaluation.saliency import OcclusionExample
 from rhoa.raster import encode_png
-from rhoa.report import write
+from rhoa.report import charts, write
 from rhoa.report.collect import read_runs
 from rhoa.report.write import write_report
 from tests.evaluation.studies import (
@@ -180,7 +181,12 @@ def test_the_page_needs_nothing_beside_itself(study: Study) -> None:
     addresses = re.findall(r'(?:src|<image href|url)="?\(?([^"\s)]*)', study.page)
 
     assert addresses
-    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    kinds, pictures = zip(*(address.split(";base64,") for address in addresses), strict=True)
+    assert set(kinds) == {"data:image/png", "data:image/svg+xml"}
+    for kind, picture in zip(kinds, pictures, strict=True):
+        if kind == "data:image/svg+xml":
+            named = re.findall(rb'(?:href="|url\()([^")]*)', base64.b64decode(picture))
+            assert all(part.startswith(b"#") for part in named)
     assert not re.search(r"<(script|link|iframe)|@import", study.page)
 
 
@@ -191,7 +197,13 @@ def test_every_chart_has_a_light_and_a_dark_face(study: Study) -> None:
 
     # two models' training; on two test sets their curves, reliability, net benefit; histograms
     assert len(faces) == 2 + 2 * 2 * 3 + 1
-    assert all(dark != light for light, dark in faces)
+    inks = [ink.encode() for ink in (charts.LIGHT.ink, charts.LIGHT.guide, *charts.LIGHT.series)]
+    light, dark = (
+        [base64.b64decode(face.partition(",")[2]) for face in drawn]
+        for drawn in zip(*faces, strict=True)
+    )
+    assert all(inks[0] in picture for picture in light)
+    assert not any(ink in picture for ink in inks for picture in dark)
 
 
 def test_the_same_study_gives_the_same_bytes(study: Study, tmp_path: Path) -> None:

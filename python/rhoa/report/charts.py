@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -78,37 +79,36 @@ def rank_curves(
     *,
     others: Sequence[RankCurve] = (),
     readers: Sequence[ReaderPoint] = (),
-    palette: Palette = LIGHT,
 ) -> Figure:
     """ROC and precision-recall curve of one model; the paper's Figure 3, one model a panel.
 
     Its band holds 95 % of the curves of resampled patients. ``others`` are thin grey lines behind
     it, ``readers`` crosses with their names.
     """
-    with _blank((3.4, 1.95), palette) as figure:
+    with _blank((3.4, 1.95)) as figure:
         panels = figure.subplots(1, 2)
-        panels[0].plot([0, 1], [0, 1], color=palette.guide, linewidth=0.8, linestyle=":")
-        panels[1].axhline(curve.truth.mean(), color=palette.guide, linewidth=0.8, linestyle=":")
+        panels[0].plot([0, 1], [0, 1], color=LIGHT.guide, linewidth=0.8, linestyle=":")
+        panels[1].axhline(curve.truth.mean(), color=LIGHT.guide, linewidth=0.8, linestyle=":")
         labels = ("1 \N{MINUS SIGN} specificity", "Recall"), ("Recall", "Precision")
         kinds: tuple[Literal["roc", "pr"], ...] = ("roc", "pr")
         for axes, kind, (across, up) in zip(panels, kinds, labels, strict=True):
             style: dict[str, Any] = {"drawstyle": "default" if kind == "roc" else "steps-post"}
             for other in others:
                 points = rank_points(other, kind)
-                axes.plot(*points, color=palette.guide, linewidth=0.5, alpha=0.7, **style)
+                axes.plot(*points, color=LIGHT.guide, linewidth=0.5, alpha=0.7, **style)
             band = None
             if curve.groups is not None:
                 band = curve_band(curve.truth, curve.score, curve.groups, kind)
             if band is not None:
-                axes.fill_between(*band, color=palette.series[0], alpha=0.18, linewidth=0)
-            axes.plot(*rank_points(curve, kind), color=palette.series[0], linewidth=1.6, **style)
+                axes.fill_between(*band, color=LIGHT.series[0], alpha=0.18, linewidth=0)
+            axes.plot(*rank_points(curve, kind), color=LIGHT.series[0], linewidth=1.6, **style)
             for number, reader in enumerate(readers):
                 x = 1 - reader.specificity if kind == "roc" else reader.recall
                 y = reader.recall if kind == "roc" else reader.precision
                 if math.isfinite(x) and math.isfinite(y):
                     name = _literal(reader.name)
                     place = (4, -8 if number % 2 else 3)
-                    axes.plot(x, y, "x", color=palette.series[1], markersize=5)
+                    axes.plot(x, y, "x", color=LIGHT.series[1], markersize=5)
                     axes.annotate(name, (x, y), place, textcoords="offset points", fontsize=6.5)
             axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
             axes.set(xticks=np.linspace(0, 1, 3), yticks=np.linspace(0, 1, 3))
@@ -118,30 +118,28 @@ def rank_curves(
     return figure
 
 
-def learning_curves(
-    history: Mapping[str, NDArray[np.float64]], *, palette: Palette = LIGHT
-) -> Figure:
+def learning_curves(history: Mapping[str, NDArray[np.float64]]) -> Figure:
     """Loss and accuracy by iteration and epoch, of training batches and of the validation set.
 
     The frame holds every validation loss; losses of single training batches may leave it.
     """
     iteration, epoch = history["iteration"], history["epoch"]
-    with _blank((1.7, 2.5), palette) as figure:
+    with _blank((1.7, 2.5)) as figure:
         above, below = figure.subplots(2, 1, sharex=True)
         for axes, quantity in ((above, "loss"), (below, "accuracy")):
             seen = np.isfinite(history[f"val_{quantity}"])
             train = history[f"train_{quantity}"]
-            axes.plot(iteration, train, color=palette.series[0], linewidth=0.7, alpha=0.75)
+            axes.plot(iteration, train, color=LIGHT.series[0], linewidth=0.7, alpha=0.75)
             axes.plot(
                 iteration[seen],
                 history[f"val_{quantity}"][seen],
-                color=palette.series[1],
+                color=LIGHT.series[1],
                 linewidth=1.3,
                 marker="o" if seen.sum() <= 25 else None,
                 markersize=2.2,
             )
             axes.set_ylabel(quantity.capitalize())
-        above.axhline(CHANCE_LOSS, color=palette.guide, linewidth=0.8, linestyle=":")
+        above.axhline(CHANCE_LOSS, color=LIGHT.guide, linewidth=0.8, linestyle=":")
         above.set_ylim(0, loss_top(history))
         below.set_ylim(0, 1.03)
         below.set_xlabel("Iteration")
@@ -161,20 +159,20 @@ def loss_top(history: Mapping[str, NDArray[np.float64]]) -> float:
     return 1.05 * float(np.max([CHANCE_LOSS, most, *val]))
 
 
-def reliability_diagram(bins: Sequence[ReliabilityBin], *, palette: Palette = LIGHT) -> Figure:
+def reliability_diagram(bins: Sequence[ReliabilityBin]) -> Figure:
     """The share of rHOA over the mean score of each bin, with intervals; hips a bin below.
 
     Grey bars are consistency bars: between their ends lies the share of rHOA of 95 % of calibrated
     models with these scores and patients.
     """
-    with _blank((1.7, 2.1), palette) as figure:
+    with _blank((1.7, 2.1)) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-        above.plot([0, 1], [0, 1], color=palette.guide, linewidth=0.8, linestyle=":")
+        above.plot([0, 1], [0, 1], color=LIGHT.guide, linewidth=0.8, linestyle=":")
         expected = [(tenth.expected_low, tenth.expected_high) for tenth in bins]
         above.vlines(
             [tenth.score for tenth in bins],
             *np.array(expected).reshape(-1, 2).T,
-            color=palette.guide,
+            color=LIGHT.guide,
             alpha=0.45,
             linewidth=6,
         )
@@ -186,7 +184,7 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], *, palette: Palette = LI
             score,
             share,
             np.maximum(reach.reshape(2, -1), 0),
-            color=palette.series[0],
+            color=LIGHT.series[0],
             marker="o",
             markersize=3.5,
             linestyle="none",
@@ -197,59 +195,55 @@ def reliability_diagram(bins: Sequence[ReliabilityBin], *, palette: Palette = LI
         edges = [tenth.low_edge for tenth in bins]
         widths = [tenth.high_edge - tenth.low_edge for tenth in bins]
         hips = [tenth.hips for tenth in bins]
-        below.bar(edges, hips, widths, align="edge", color=palette.guide, linewidth=0)
+        below.bar(edges, hips, widths, align="edge", color=LIGHT.guide, linewidth=0)
         below.set(xlabel="Probability of rHOA", ylabel="Hips")
     return figure
 
 
-def decision_curves(
-    curve: Sequence[NetBenefit], band: Band | None = None, *, palette: Palette = LIGHT
-) -> Figure:
+def decision_curves(curve: Sequence[NetBenefit], band: Band | None = None) -> Figure:
     """Net benefit of a model, of calling every hip rHOA and of calling none, by threshold.
 
     ``band`` is that of `benefit_band`.
     """
-    with _blank((1.7, 1.6), palette) as figure:
+    with _blank((1.7, 1.6)) as figure:
         axes = figure.subplots()
         threshold = [point.threshold for point in curve]
         everyone, model = ([getattr(at, name) for at in curve] for name in ("treat_all", "model"))
-        axes.plot(threshold, everyone, color=palette.guide, linewidth=0.9)
-        axes.axhline(0, color=palette.guide, linewidth=0.9, linestyle=":")
+        axes.plot(threshold, everyone, color=LIGHT.guide, linewidth=0.9)
+        axes.axhline(0, color=LIGHT.guide, linewidth=0.9, linestyle=":")
         if band is not None:
-            axes.fill_between(*band, color=palette.series[0], alpha=0.18, linewidth=0)
-        axes.plot(threshold, model, color=palette.series[0], linewidth=1.4)
+            axes.fill_between(*band, color=LIGHT.series[0], alpha=0.18, linewidth=0)
+        axes.plot(threshold, model, color=LIGHT.series[0], linewidth=1.4)
         top = max([0.05, *model])
         axes.set(xlim=(0, 1), ylim=(-0.4 * top, 1.1 * top))
         axes.set(xlabel="Threshold probability", ylabel="Net benefit")
     return figure
 
 
-def risk_curve(wrong_at: Mapping[float, float], *, palette: Palette = LIGHT) -> Figure:
+def risk_curve(wrong_at: Mapping[float, float]) -> Figure:
     """The share of wrong answers among the surest hips, by the share that is answered."""
-    with _blank((1.7, 1.6), palette) as figure:
+    with _blank((1.7, 1.6)) as figure:
         axes = figure.subplots()
         coverage, wrong = list(wrong_at), list(wrong_at.values())
-        axes.axhline(wrong_at[max(coverage)], color=palette.guide, linewidth=0.9, linestyle=":")
-        axes.plot(coverage, wrong, color=palette.series[0], linewidth=1.4, marker="o", markersize=2)
+        axes.axhline(wrong_at[max(coverage)], color=LIGHT.guide, linewidth=0.9, linestyle=":")
+        axes.plot(coverage, wrong, color=LIGHT.series[0], linewidth=1.4, marker="o", markersize=2)
         axes.set(xlim=(0, 1.03), ylim=(0, max(0.1, 1.1 * max(wrong))))
         axes.set(xlabel="Share of hips answered", ylabel="Wrong grades")
     return figure
 
 
-def window_histograms(
-    images: Mapping[str, NDArray[np.float32]], *, palette: Palette = LIGHT
-) -> Figure:
+def window_histograms(images: Mapping[str, NDArray[np.float32]]) -> Figure:
     """Histograms of one scan's CT-APs in several HU windows, each over its own range of grey.
 
     The paper's supplementary Figure 1: the full range is one narrow peak, the window is not.
     """
-    with _blank((5.2, 2.7), palette) as figure:
+    with _blank((5.2, 2.7)) as figure:
         axes = figure.subplots()
         for number, (name, image) in enumerate(images.items()):
             values = np.asarray(image, np.float64)
             spread = float(np.ptp(values)) or 1.0
             shares, edges = np.histogram((values - values.min()) / spread, bins=128, range=(0, 1))
-            color = palette.series[number % len(palette.series)]
+            color = LIGHT.series[number % len(LIGHT.series)]
             heights = 100 * shares / values.size
             axes.stairs(heights, edges, color=color, linewidth=1.3, label=_literal(name))
             axes.stairs(heights, edges, color=color, alpha=0.15, fill=True, linewidth=0)
@@ -259,7 +253,7 @@ def window_histograms(
     return figure
 
 
-def occlusion_maps(examples: Sequence[OcclusionExample], *, palette: Palette = LIGHT) -> Figure:
+def occlusion_maps(examples: Sequence[OcclusionExample]) -> Figure:
     """Occlusion maps over their crops, misclassified ones first; the paper's Figure 4.
 
     Ground truth top left, probability of rHOA top right; red where a part speaks for the class
@@ -270,7 +264,7 @@ def occlusion_maps(examples: Sequence[OcclusionExample], *, palette: Palette = L
     ordered = sorted(examples, key=lambda example: not example.misclassified)
     columns = max(1, min(4, len(ordered)))
     rows = max(1, -(-len(ordered) // columns))
-    with _blank((1.8 * columns, 1.95 * rows), palette) as figure:
+    with _blank((1.8 * columns, 1.95 * rows)) as figure:
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat:
             axes.set_axis_off()
@@ -278,7 +272,7 @@ def occlusion_maps(examples: Sequence[OcclusionExample], *, palette: Palette = L
             axes.imshow(overlay(example.image, example.map))
             truth = "rHOA" if example.label else "no-rHOA"
             axes.set_title(f"GT {truth}", loc="left", fontsize=7)
-            color = palette.series[1] if example.misclassified else palette.ink
+            color = LIGHT.series[1] if example.misclassified else LIGHT.ink
             axes.set_title(f"{example.probability:.2f}", loc="right", fontsize=7, color=color)
     return figure
 
@@ -296,13 +290,25 @@ def rank_points(
     return recall, precision
 
 
-def as_svg(figure: Figure) -> bytes:
-    """A figure as SVG, its texts as text: the same figure gives the same bytes."""
+def as_svg(figure: Figure, *, outlined: bool = False) -> bytes:
+    """A figure as SVG, its texts as text or ``outlined``: the same figure gives the same bytes."""
     matplotlib = require_extra("matplotlib", extra="report", purpose="a chart")
     buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "rhoa", "svg.fonttype": "none"}):
+    style = {"svg.hashsalt": "rhoa", "svg.fonttype": "path" if outlined else "none"}
+    with matplotlib.rc_context(style):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    figure.set_layout_engine("none")  # its parts have their places now
     return buffer.getvalue()
+
+
+def for_dark_pages(svg: bytes) -> bytes:
+    """The SVG of a chart with the inks of `DARK`."""
+    inks = dict(zip(_inks(LIGHT), _inks(DARK), strict=True))
+    return re.sub(b"|".join(inks), lambda found: inks[found[0]], svg)
+
+
+def _inks(palette: Palette) -> list[bytes]:
+    return [ink.encode() for ink in (palette.ink, palette.guide, *palette.series)]
 
 
 def _literal(name: str) -> str:
@@ -311,14 +317,14 @@ def _literal(name: str) -> str:
 
 
 @contextmanager
-def _blank(inches: tuple[float, float], palette: Palette) -> Iterator[Figure]:
+def _blank(inches: tuple[float, float]) -> Iterator[Figure]:
     """An empty figure, drawn on in rhoa's style whatever the user's own is."""
     matplotlib = require_extra("matplotlib", extra="report", purpose="a chart")
     figures = require_extra("matplotlib.figure", extra="report", purpose="a chart")
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(dict.fromkeys(inks, palette.ink))
+        matplotlib.rcParams.update(dict.fromkeys(inks, LIGHT.ink))
         matplotlib.rcParams.update(
             {
                 "font.size": FONT,

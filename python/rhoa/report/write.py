@@ -8,9 +8,8 @@ import json
 import math
 import re
 from collections import Counter
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +29,6 @@ from rhoa.projection import sweep
 from rhoa.radiograph import Radiograph
 from rhoa.raster import encode_png, resize
 from rhoa.report import charts, collect, tables
-from rhoa.report.charts import DARK, LIGHT
 from rhoa.report.collect import CLASSES, SOURCES, reference
 from rhoa.report.collect import failures as confident_failures
 from rhoa.report.tables import SOURCE_NAMES
@@ -45,18 +43,10 @@ if TYPE_CHECKING:
     from rhoa._types import Side
     from rhoa.cohort import Hip, Manifest
     from rhoa.radiograph import Box
-    from rhoa.report.charts import Palette
     from rhoa.report.collect import Run, Scores
     from rhoa.volume import Volume
 
     GalleryItem = tuple[str, Radiograph] | tuple[str, Radiograph, Mapping[Side, Box]]
-
-    class Draw(Protocol):
-        """A chart but for its inks."""
-
-        def __call__(self, *, palette: Palette) -> Figure:
-            """The figure."""
-            ...
 
     Numbers = Mapping[str, Any]
 
@@ -326,33 +316,35 @@ def _markdown(title: str, notes: Sequence[str], found: Iterable[tables.ReportTab
 class _Figures:
     """Charts of the page, each also as SVG by its name.
 
-    Charts are drawn twice, in ink for light and for dark pages; the page picks one.
+    On the page texts are outlines, for fonts that a reader lacks, and each chart is there twice, in
+    inks for light and for dark pages; the page picks one.
     """
 
     def __init__(self) -> None:
         self.svg: dict[str, bytes] = {}
 
-    def _chart(self, name: str, draw: Draw, alt: str) -> dict[str, object]:
+    def _chart(self, name: str, figure: Figure, alt: str) -> dict[str, object]:
         plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
         plain = plain if plain not in self.svg else f"{plain}-{len(self.svg)}"
-        light, dark = draw(palette=LIGHT), draw(palette=DARK)
-        self.svg[plain] = charts.as_svg(light)
-        width, height = (round(96 * inch) for inch in light.get_size_inches())
-        chart: dict[str, object] = {"alt": alt, "width": width, "height": height}
-        for ink, figure in (("light", light), ("dark", dark)):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
-            chart[ink] = _address(buffer.getvalue())
-        return chart
+        self.svg[plain] = charts.as_svg(figure)
+        light = charts.as_svg(figure, outlined=True)
+        width, height = (round(96 * inch) for inch in figure.get_size_inches())
+        return {
+            "alt": alt,
+            "width": width,
+            "height": height,
+            "light": _address(light, "image/svg+xml"),
+            "dark": _address(charts.for_dark_pages(light), "image/svg+xml"),
+        }
 
     def windows(self, windows: Mapping[str, NDArray[np.float32]]) -> dict[str, object]:
         """Histograms of one scan's CT-APs, where there are some."""
         names = " and ".join(windows)
         if not windows:
             return {}
-        draw = partial(charts.window_histograms, windows)
-        alt = f"Histograms of a CT-AP: {names}"
-        return {"names": names, "chart": self._chart("windows", draw, alt)}
+        figure = charts.window_histograms(windows)
+        chart = self._chart("windows", figure, f"Histograms of a CT-AP: {names}")
+        return {"names": names, "chart": chart}
 
     def training(self, models: Sequence[Run]) -> list[dict[str, object]]:
         """Learning curves: the paper's supplementary Figures 2 to 6."""
@@ -362,7 +354,7 @@ class _Figures:
                 "description": run.recipe.get("description", ""),
                 "chart": self._chart(
                     f"training-{run.name}",
-                    partial(charts.learning_curves, run.history),
+                    charts.learning_curves(run.history),
                     f"{run.name}: loss and accuracy",
                 ),
             }
@@ -394,9 +386,9 @@ class _Figures:
             ]
             for curve in curves:
                 others = [other for other in curves if other is not curve]
-                draw = partial(charts.rank_curves, curve, others=others, readers=readers)
+                figure = charts.rank_curves(curve, others=others, readers=readers)
                 alt = f"{curve.name}: curves on the {SOURCE_NAMES[source]} test dataset"
-                drawn.append(self._chart(f"curves-{source}-{curve.name}", draw, alt))
+                drawn.append(self._chart(f"curves-{source}-{curve.name}", figure, alt))
             if drawn:
                 found.append((source, drawn))
         return found
@@ -408,9 +400,8 @@ class _Figures:
             if one["partition"] == "test":
                 name, source = one["model"], one["source"]
                 points = {float(at): wrong for at, wrong in one["risk_at_coverage"].items()}
-                draw = partial(charts.risk_curve, points)
                 alt = f"{name}: wrong grades by share answered, {SOURCE_NAMES[source]}"
-                chart = self._chart(f"risk-{source}-{name}", draw, alt)
+                chart = self._chart(f"risk-{source}-{name}", charts.risk_curve(points), alt)
                 found.setdefault(source, []).append((name, chart))
         return list(found.items())
 
@@ -441,12 +432,12 @@ class _Figures:
         return (
             self._chart(
                 f"reliability-{name}",
-                partial(charts.reliability_diagram, bins),
+                charts.reliability_diagram(bins),
                 f"{run.name}: reliability {where}",
             ),
             self._chart(
                 f"decisions-{name}",
-                partial(charts.decision_curves, curve, band),
+                charts.decision_curves(curve, band),
                 f"{run.name}: decision curve {where}",
             ),
         )
@@ -459,8 +450,8 @@ def _value(numbers: Numbers) -> float:
     return math.nan if numbers["value"] is None else float(numbers["value"])
 
 
-def _address(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def _address(picture: bytes, kind: str = "image/png") -> str:
+    return f"data:{kind};base64," + base64.b64encode(picture).decode("ascii")
 
 
 def _grey(levels: NDArray[np.float32]) -> str:
