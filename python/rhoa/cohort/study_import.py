@@ -299,9 +299,16 @@ class Request:
     visits: frozenset[str] | None
     """None for all."""
     codes: Codes
-    out: str | PathLike[str] | None = None
-    readings: Readings = "same"
-    mirrored: bool = False
+    out: str | PathLike[str] | None
+    readings: Readings
+    mirrored: bool
+
+    def __post_init__(self) -> None:
+        require_choice("readings", self.readings, READINGS)
+        if self.out is not None and self.images is None:
+            raise ParameterError(
+                "out is for crops of images; pass images=, the folder they are in."
+            )
 
 
 class Faults:
@@ -350,6 +357,17 @@ def import_table(table: str, rows: int, entries: Iterable[TableEntry], request: 
             hips.append(Hip(path, hip.subject, hip.side, "xray", kl, hip.visit, label_of(kl)))
     if request.out is not None:
         hips = _standing_alike(hips, Path(request.out), mirrored=request.mirrored)
+    images = None
+    if paths is not None:
+        with_row = len(paths.keys() & {entry.hip for entry in entries})
+        images = ImageFlow(
+            found=len(paths) + others,
+            used=len(hips),
+            left_out=with_row - len(hips),
+            without_row=len(paths) - with_row,
+            other_names=others,
+            films=films,
+        )
     flow = TableFlow(
         rows=rows,
         hips=len(entries),
@@ -361,9 +379,7 @@ def import_table(table: str, rows: int, entries: Iterable[TableEntry], request: 
         without_image=len(graded) - len(hips),
         kept=len(hips),
         doubtful=sum(hip.kl == 1 for hip in hips),
-        images=None
-        if paths is None
-        else _image_flow(paths, (others, films), entries, kept=len(hips)),
+        images=images,
     )
     if not hips:
         raise ManifestError(f"{table}: no hip is left. What became of them:\n{flow}")
@@ -481,25 +497,6 @@ def _images(request: Request) -> tuple[dict[HipId, Path], int, int]:
     return paths, others, films
 
 
-def _image_flow(
-    paths: Mapping[HipId, Path],
-    others: tuple[int, int],
-    entries: Iterable[TableEntry],
-    *,
-    kept: int,
-) -> ImageFlow:
-    stated = {entry.hip for entry in entries}
-    with_row = len(paths.keys() & stated)
-    return ImageFlow(
-        found=len(paths) + others[0],
-        used=kept,
-        left_out=with_row - kept,
-        without_row=len(paths) - with_row,
-        other_names=others[0],
-        films=others[1],
-    )
-
-
 KNEES = re.compile(r"(V[0-9]{2})?XRKL", re.IGNORECASE)  # grades in the OAI's readings of knees
 
 
@@ -566,7 +563,6 @@ def check(
     codes
         What stands for a prosthesis and for a missing grade: 5 and 9, as far as published code on
         CHECK tells. Other numbers are errors until they are named here.
-
     out
         Folder for crops of the hips as 8-bit PNG, right ones mirrored, which the manifest then
         names: images may be PNG of 8 or 16 bits, TIFF, JPEG or DICOM. None where images are used as
@@ -607,7 +603,7 @@ def check(
     = 2 in the manifest, 1 of them KL 1 without a label
     """
     source = open_table(table)
-    request = _request(CHECK, images, _visits(visits, CHECK), codes, out, readings, mirrored)
+    request = Request(CHECK, images, _visits(visits, CHECK), codes, out, readings, mirrored)
     grades = _grade_columns(source, columns.wide, CHECK)
     is_long = None not in {source.find(columns.id), source.find(columns.grade)}
     is_wide = source.find(columns.subject) is not None and bool(grades)
@@ -661,23 +657,13 @@ def oai(
     codes
         What stands for a prosthesis and for a missing grade, beside the OAI's missing values
         (``.``, ``.A`` to ``.Z``, ``.: Missing Form/Incomplete Workbook``).
-
-    out
-        Folder for crops of the hips as 8-bit PNG, right ones mirrored, which the manifest then
-        names: images may be PNG of 8 or 16 bits, TIFF, JPEG or DICOM. None where images are used as
-        they are, and right hips are mirrored already.
-    readings
-        Of a hip that has several grades at a visit: ``"same"`` (they must be), ``"first"``,
-        ``"median"`` (of two in the middle the higher) or ``"highest"``. A missing reading beside
-        another one says nothing.
-    mirrored
-        Whether images of right hips are mirrored already, so that ``out`` leaves them so.
+    out, readings, mirrored
+        As of `check`.
 
     Returns
     -------
     Intake
-        ``manifest`` (source xray; in order of subject, visit and side; KL 1 is in it without a
-        label) and ``flow``.
+        As of `check`.
 
     Raises
     ------
@@ -709,24 +695,9 @@ def oai(
             f"by {'both' if columns.visit else 'neither'}; got grade={grade!r}."
         )
     source = open_table(table)
-    request = _request(OAI, images, _visits(visits, OAI), codes, out, readings, mirrored)
+    request = Request(OAI, images, _visits(visits, OAI), codes, out, readings, mirrored)
     rows, entries = _oai_hips(source, grade, columns)
     return import_table(source.path.name, rows, entries, request)
-
-
-def _request(
-    study: Study,
-    images: str | PathLike[str] | None,
-    visits: frozenset[str] | None,
-    codes: Codes,
-    out: str | PathLike[str] | None,
-    readings: Readings,
-    mirrored: bool,  # noqa: FBT001  # passed on
-) -> Request:
-    require_choice("readings", readings, READINGS)
-    if out is not None and images is None:
-        raise ParameterError("out is for crops of images; pass images=, the folder they are in.")
-    return Request(study, images, visits, codes, out, readings, mirrored)
 
 
 class _Grades(NamedTuple):
