@@ -324,6 +324,12 @@ def test_what_a_reader_does_is_written_down_and_shown_in_that_order(
     held: list[Route] = []
     page.route("**/api/act", lambda route: route.continue_() if held else held.append(route))
 
+    def let_through() -> None:
+        while not held:
+            page.wait_for_timeout(20)
+        page.wait_for_timeout(300)
+        held[0].continue_()
+
     with served(make_manifest(tmp_path, 3), "--reader", "anna", "--repeat", "0") as server:
         page.goto(server.address)
         page.wait_for_selector(".card")
@@ -333,15 +339,13 @@ def test_what_a_reader_does_is_written_down_and_shown_in_that_order(
             page.keyboard.press(kl)
         page.wait_for_selector(".stage[data-hip='2']")
         page.keyboard.press("u")
-        page.wait_for_timeout(300)
-        held[0].continue_()
+        let_through()
         told(page, "progress", "1 of 3 graded")
         page.wait_for_selector(".stage[data-hip='1']")
         held.clear()
         page.keyboard.press("4")
         page.keyboard.press("o")
-        page.wait_for_timeout(300)
-        held[0].continue_()
+        let_through()
         page.wait_for_selector(".card")
         told(page, "progress", "2 of 3 graded")
 
