@@ -396,8 +396,8 @@ class Registration:
     margin: float
 
 
-def registered_pelvis(scan: BoneEdges) -> Registration | None:
-    """The pelvis in a scan along the patient's axes; None where nothing resembles one at all."""
+def registered_pelvis(scan: BoneEdges, least_margin: float) -> Registration | None:
+    """The pelvis in a scan along the patient's axes; None where none has the least margin."""
     scan, model = scan.sample, pelvis_model()
     if len(scan.points) < LEAST_EDGES:
         return None
@@ -422,10 +422,13 @@ def registered_pelvis(scan: BoneEdges) -> Registration | None:
         return None
     best, *others = ends
     rivals = [fit.support for fit in others if _apart(fit, best, RIVAL_MM, RIVAL_DEG)]
+    margin = best.support - max(rivals, default=0.0)
+    if margin < least_margin:  # the rest of the fit, half of the work, changes nothing of it
+        return None
     fit = scan.registered(best, model.every, ALL_MM, modes=True)
     fit = scan.registered(fit, model.every, SMOOTH_MM, modes=True, smooth=True)
     fit = scan.support(fit, model.every, 4.0)
-    return Registration(fit, best.support - max(rivals, default=0.0))
+    return Registration(fit, margin)
 
 
 def _likeliest(fits: Iterable[Fit]) -> list[Fit]:
@@ -647,7 +650,7 @@ def from_volume(
 
 def _found(scan: BoneEdges) -> tuple[Registration, str | None]:
     """The pelvis, and how the patient lies where that is not as the scan's axes say."""
-    upright = registered_pelvis(scan)
+    upright = registered_pelvis(scan, LEAST_MARGIN)
     if (
         upright is not None
         and upright.margin >= SURE_MARGIN
@@ -655,14 +658,15 @@ def _found(scan: BoneEdges) -> tuple[Registration, str | None]:
     ):
         return upright, None
     for name, turn in TURNS.items():
-        found = registered_pelvis(scan.turned(turn))
-        if found is not None and found.margin > TURNED_MARGIN and found.fit.support > SURE_SUPPORT:
+        turned = scan.turned(turn)
+        found = registered_pelvis(turned, TURNED_MARGIN)
+        if found is not None and found.fit.support > SURE_SUPPORT:
             fit = found.fit
-            if not scan.turned(turn).inside(fit.hips).all():
+            if not turned.inside(fit.hips).all():
                 continue
             back = replace(fit, turn=turn.T @ fit.turn, place=turn.T @ fit.place)
             return replace(found, fit=back), name
-    if upright is None or upright.margin < LEAST_MARGIN or not scan.inside(upright.fit.hips).any():
+    if upright is None or not scan.inside(upright.fit.hips).any():
         raise PoseError(
             "volume: no pelvis was found in its bone; the scan must hold both hips, with the "
             "femoral heads; pass rhoa.Landmarks, or a mask of the hip bones to "
