@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from rhoa._types import Frozen
 from rhoa.errors import VolumeError, require_extra, require_positive, require_volume
 from rhoa.raster import encode_png, resize
 
@@ -222,7 +223,7 @@ class AnatomicalAxes(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Volume:
+class Volume(Frozen):
     """Hounsfield units on a regular grid in patient space.
 
     Parameters

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rhoa._types import SIDES
+from rhoa._types import SIDES, Frozen
 from rhoa.errors import (
     LandmarkError,
     MissingFileError,
@@ -69,7 +69,7 @@ WARNINGS = frozenset(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Landmarks:
+class Landmarks(Frozen):
     """Both anterior superior iliac spines and both pubic tubercles, in patient LPS mm.
 
     Raises
@@ -232,7 +232,7 @@ class Angles(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Alignment:
+class Alignment(Frozen):
     """The anterior pelvic (AP) frame of one pelvis: ``p_ap = matrix @ (p_lps - origin)``.
 
     The rows of ``matrix`` are x (toward the patient's left through both ASIS), y (posterior, the

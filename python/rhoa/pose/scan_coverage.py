@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rhoa._types import SIDES
+from rhoa._types import SIDES, Frozen
 from rhoa.errors import ParameterError, PoseError, VolumeError, require_positive
 from rhoa.files import html_view
 from rhoa.pose.alignment import Alignment, Landmarks, from_landmarks, tipped
@@ -74,7 +74,7 @@ HIP_REFUSALS: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class HipCoverage:
+class HipCoverage(Frozen):
     """Whether the hip of one side is inside the scan and fit for use.
 
     Flags that make it unusable: ``field_of_view`` (the scan lacks part of the joint),
@@ -158,7 +158,7 @@ class HipCoverage:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(Frozen):
     """What a scan covers and what is wrong with it: see `rhoa.pose.coverage`.
 
     ``hips`` and ``parts_mm`` are empty where no alignment was given. ``str(coverage)`` is a short
