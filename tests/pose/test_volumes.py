@@ -17,7 +17,7 @@ from tests.pose.painted import Painted, painted
 from tests.pose.pelves import plane_error_deg, turn_deg
 
 # The digital pelvis is simpler than a real one; tighten as it grows.
-PHANTOM_DEG = 2.0
+PHANTOM_DEG = 1.0
 
 
 @cache
@@ -50,12 +50,15 @@ def part(volume: rhoa.Volume, low: tuple[int, ...], high: tuple[int, ...]) -> rh
     "seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (0, 2))]
 )
 def test_a_digital_ct_is_posed_in_any_pose_and_resolution(seed: int) -> None:
-    """Its plane, and the femoral heads that its quality gives, each on its own side."""
+    """Its frame, and the femoral heads that its quality gives, each on its own side.
+
+    So two poses of one pelvis differ by the turn between them.
+    """
     case = phantom(seed)
 
     found = posed(seed)
 
-    assert plane_error_deg(found, from_landmarks(case.landmarks)) < PHANTOM_DEG
+    assert turn_deg(found.matrix, from_landmarks(case.landmarks).matrix) < PHANTOM_DEG
     assert not found.hard_flags
     for side in ("left", "right"):
         head = found.to_lps([found.quality[f"hip_{side}_{axis}_mm"] for axis in "xyz"])
@@ -163,7 +166,7 @@ def is_honest(found: rhoa.Alignment, case: Painted) -> bool:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("above_mm", [0, -20])
+@pytest.mark.parametrize("above_mm", [pytest.param(0, marks=pytest.mark.slow), -20])
 def test_a_scan_that_ends_at_the_spines_has_those_of_the_model(
     clean: Painted, above_mm: int
 ) -> None:
@@ -176,7 +179,7 @@ def test_a_scan_that_ends_at_the_spines_has_those_of_the_model(
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("above_mm", [5, 25])
+@pytest.mark.parametrize("above_mm", [pytest.param(5, marks=pytest.mark.slow), 25])
 def test_a_scan_that_begins_above_the_pubis_has_that_of_the_model(
     clean: Painted, above_mm: float
 ) -> None:
@@ -189,7 +192,7 @@ def test_a_scan_that_begins_above_the_pubis_has_that_of_the_model(
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("inward_mm", [0, 20])
+@pytest.mark.parametrize("inward_mm", [pytest.param(0, marks=pytest.mark.slow), 20])
 def test_a_spine_beside_the_field_of_view_is_the_models(clean: Painted, inward_mm: int) -> None:
     spine = clean.volume.to_index(clean.reference.landmarks.asis_left)
     k, j, _ = clean.volume.shape
@@ -279,12 +282,3 @@ def test_a_real_scan_that_ends_just_below_the_hips_keeps_its_pose(real_data: Pat
     assert not found.hard_flags
     assert max(abs(found.angles.tilt) - 10, abs(found.angles.obliquity) - 5, 0) == 0
     assert abs(found.angles.rotation) < 5
-
-
-def test_two_poses_of_one_pelvis_differ_by_the_turn_between_them() -> None:
-    other = ct(Anatomy.random(1), spacing_mm=(2.5, 2.5, 2.5), angles=(12, -4, -8))
-    true = from_landmarks(phantom().landmarks).matrix.T @ from_landmarks(other.landmarks).matrix
-
-    found = posed().matrix.T @ from_volume(other.volume).matrix
-
-    assert turn_deg(found, true) < PHANTOM_DEG
