@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -388,17 +387,3 @@ def test_names_of_patients_are_in_files_that_the_user_keeps_and_nowhere_on_the_p
 
     assert PATIENT not in json.dumps(told)
     assert PATIENT not in (cohort_folder / "review" / "anna.jsonl").read_text()
-
-
-@pytest.mark.torch
-def test_a_model_is_trained_from_what_was_exported(tmp_path: Path) -> None:
-    cohort = read_cohort(make_manifest(tmp_path, 24))
-    session = sitting(cohort)
-    grade_all(session, {(n, side): 2 * (n % 2) for n in range(1, 13) for side in ("left", "right")})
-    export(cohort, {"anna": session.state}, tmp_path / "out")
-    manifest = rhoa.cohort.read(tmp_path / "out" / "manifest.csv").split(seed=3)
-    tiny = dataclasses.replace(rhoa.recipes["model-1"], epochs=1, image_size=32, batch=4)
-
-    run = rhoa.train(manifest, tiny, tmp_path / "run", weights="none", device="cpu")
-
-    assert (run / "model.safetensors").is_file()
