@@ -65,3 +65,10 @@ def test_pixels_are_square_and_the_text_has_size_and_spacing() -> None:
         "coronal": (240, 120),
         "sagittal": (240, 120),
     }
+
+
+def test_a_volume_without_voxels_has_no_pictures() -> None:
+    volume = Volume.from_array(np.zeros((0, 40, 20), np.int16), (4.0, 0.5, 1.0))
+
+    assert "0 &times; 40 &times; 20 int16 voxels" in volume._repr_html_()
+    assert pictures(volume) == {}

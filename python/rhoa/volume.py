@@ -170,7 +170,7 @@ class Scan(Protocol):
 
 
 def preview(scan: Scan) -> str:
-    """HTML of an axial, a coronal and a sagittal slice, with size and spacing.
+    """HTML of an axial, a coronal and a sagittal slice, where there are some; size and spacing.
 
     Axial and coronal slices have the patient's right on the left of the picture; sagittal ones
     have the front on the left; the head is up.
@@ -180,11 +180,13 @@ def preview(scan: Scan) -> str:
     turned = scan.hu.transpose(order)[tuple(slice(None, None, sign) for sign in signs)]
     dk, dj, di = (scan.spacing_mm[axis] for axis in order)
     k, j, i = (length // 2 for length in turned.shape)
-    slices = {
-        "axial": (turned[k], (dj, di)),
-        "coronal": (turned[::-1, j], (dk, di)),
-        "sagittal": (turned[::-1, :, i], (dk, dj)),
-    }
+    slices = {}
+    if turned.size:
+        slices = {
+            "axial": (turned[k], (dj, di)),
+            "coronal": (turned[::-1, j], (dk, di)),
+            "sagittal": (turned[::-1, :, i], (dk, dj)),
+        }
     figures = "".join(
         f'<figure style="margin:0 8px 0 0"><img alt="{name} slice" src="data:image/png;base64,'
         f'{base64.b64encode(_png(pixels, steps)).decode()}">'

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rhoa._types import SIDES, Frozen
-from rhoa.errors import ParameterError, PoseError, VolumeError, require_positive
+from rhoa.errors import ParameterError, PoseError, require_positive
 from rhoa.files import html_view
 from rhoa.pose.alignment import Alignment, Landmarks, from_landmarks, tipped
 from rhoa.pose.bone import Faces
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from rhoa._types import Side
     from rhoa.pose.slice_quality import Reason, SliceFinding
     from rhoa.reading.reader import Scan
-    from rhoa.volume import Volume
 
 
 # Coverage records: what is inside a scan, and which hips can be used.
@@ -433,7 +432,7 @@ def coverage(
     slices: 61, none flagged
     """
     volume = as_volume(volume)
-    frame = _require_frame(volume, alignment)
+    frame = _require_frame(alignment)
     roi_mm = require_positive("roi_mm", roi_mm)
     downsampled = DownsampledScan.of(volume)
     defects = SliceDefects((), {}) if downsampled.is_doubtful else find_slice_defects(downsampled)
@@ -480,10 +479,8 @@ class _RegionAndMetal:
         return ends_below_metal(downsampled.slices, self.bright.highest_hu, cell_cm3)
 
 
-def _require_frame(volume: Volume, alignment: object) -> Alignment | None:
+def _require_frame(alignment: object) -> Alignment | None:
     """The alignment of a scan that can be judged."""
-    if 0 in volume.shape:
-        raise VolumeError(f"the volume is empty: its shape is {volume.shape}.")
     if isinstance(alignment, Landmarks):
         alignment = from_landmarks(alignment)
     if alignment is None:

@@ -28,7 +28,6 @@ from rhoa.projection.depth_and_grid import (
     oriented_view,
     output,
     projection_grid,
-    require_scan,
     require_view,
     spacing_triple,
 )
@@ -210,7 +209,6 @@ def coronal(
         If the pose cannot be used, ``order`` is not 0, 1 or 3, or a depth is given without a pose.
     """
     volume = as_volume(volume)
-    require_scan(volume)
     require_view(volume, None, pose, depth, None)
     require_choice("order", order, [0, 1, 3])
     frame = Alignment(np.eye(3), np.zeros(3)) if pose is None else alignment_for(volume, pose)
