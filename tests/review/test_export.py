@@ -178,6 +178,38 @@ def test_moved_landmarks_go_out_and_make_the_image(cohort_folder: Path, scans: P
     assert session.summary(case)["angles"] == pytest.approx(angles._asdict())
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sides exchanged", "not swapped"),
+        ("one point", "four separate landmarks"),
+        ("on a line", "collinear"),
+        ("depth beside the scan", "no ray meets"),
+    ],
+)
+def test_a_pose_without_an_image_is_refused_before_it_is_written(
+    cohort_folder: Path, scans: Path, name: str, message: str
+) -> None:
+    """The page, which shows the images of all cases, could not be loaded after it."""
+    session = sitting(read_cohort(cohort_folder, scans=scans))
+    case = session.cohort.cases[0]
+    asis_left, asis_right, *pubis = case.found.landmarks.as_array().tolist()
+    points = {
+        "sides exchanged": (asis_right, asis_left, *pubis[::-1]),
+        "one point": (asis_left,) * 4,
+        "on a line": (asis_left, asis_right) * 2,
+        "depth beside the scan": None,
+    }[name]
+    landmarks = None if points is None else rhoa.Landmarks(*points).as_dict()
+    depth = [900, 950] if points is None else None
+    before = session.snapshot()
+
+    with pytest.raises(rhoa.RhoaError, match=message):
+        session.act({"do": "pose", "case": case.key, "landmarks": landmarks, "depth_mm": depth})
+
+    assert session.snapshot() == before
+
+
 def test_a_rejected_case_is_left_out(cohort_folder: Path) -> None:
     cohort = read_cohort(cohort_folder)
     session = sitting(cohort)

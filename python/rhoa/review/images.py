@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa._types import Side
-    from rhoa.hips import ExtractedHips
-    from rhoa.pose import Alignment
-    from rhoa.projection.depth_and_grid import Depth
     from rhoa.review.cohort import ReviewCase
     from rhoa.review.events import CaseState, Posed
     from rhoa.volume import Volume
@@ -136,17 +133,6 @@ class Volumes:
             raise ReviewError(
                 f"the CT of case {case.number} cannot be read; rhoa inspect says why."
             ) from None
-
-
-def projected(volume: Volume, alignment: Alignment, depth: Depth = "all") -> Radiograph:
-    """The CT-AP through an alignment."""
-    image: Radiograph = ctap(volume, pose=alignment, depth=depth)
-    return image
-
-
-def extracted(volume: Volume, landmarks: Landmarks, depth: Depth = "all") -> ExtractedHips:
-    """The hips through a reader's landmarks, which stand as the reader placed them."""
-    return extract(volume, pose=from_landmarks(landmarks), accept=("pose_not_used",), depth=depth)
 
 
 def lateral(volume: Volume) -> Lateral:
@@ -297,10 +283,19 @@ class Pictures:
         """The view from the patient's left."""
         return self._laterals.get(case.key, lambda: lateral(self._volumes.of(case)))
 
-    def preview(self, case: ReviewCase, landmarks: Landmarks, depth_mm: DepthMm) -> Radiograph:
-        """The CT-AP through landmarks, at once and without its hips."""
-        alignment = from_landmarks(landmarks)
-        return projected(self._volumes.of(case), alignment, depth_mm or "all")
+    def preview(self, case: ReviewCase, pose: Posed) -> Radiograph:
+        """The CT-AP through a pose, at once and without its hips.
+
+        Raises
+        ------
+        RhoaError
+            If it makes no image.
+        """
+        alignment = from_landmarks(_landmarks_of(case, pose))
+        image: Radiograph = ctap(
+            self._volumes.of(case), pose=alignment, depth=pose.depth_mm or "all"
+        )
+        return image
 
     def landmarks(self, case: ReviewCase, state: CaseState) -> Landmarks | None:
         """The reader's landmarks, else those that were found."""
@@ -344,10 +339,12 @@ class Pictures:
             return Projected.stored(Radiograph.load(file))
         except ReadError:
             pass
-        landmarks = pose.as_landmarks() or case.found.landmarks
-        if landmarks is None:
-            raise ReviewError(f"case {case.number} has no landmarks to measure a depth from.")
-        found = extracted(self._volumes.of(case), landmarks, pose.depth_mm or "all")
+        found = extract(
+            self._volumes.of(case),
+            pose=from_landmarks(_landmarks_of(case, pose)),  # as the reader placed them
+            accept=("pose_not_used",),
+            depth=pose.depth_mm or "all",
+        )
         edges = {side: [b.top, b.left, b.bottom, b.right] for side, b in found.boxes.items()}
         refused = {
             side: ["; ".join(hip.refusals), hip.exclusion]
@@ -419,4 +416,9 @@ def _as_found(case: ReviewCase) -> Projected:
     return Projected(image, found)
 
 
-DepthMm = tuple[float, float] | None
+def _landmarks_of(case: ReviewCase, pose: Posed) -> Landmarks:
+    """Those of a pose, else those that were found."""
+    landmarks = pose.as_landmarks() or case.found.landmarks
+    if landmarks is None:
+        raise ReviewError(f"case {case.number} has no landmarks to measure a depth from.")
+    return landmarks
