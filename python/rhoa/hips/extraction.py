@@ -47,7 +47,7 @@ from rhoa.pose import (
     from_volume,
     tilted,
 )
-from rhoa.pose.alignment import pelvis_angles
+from rhoa.pose.alignment import pelvis_angles, require_upright
 from rhoa.pose.scan_coverage import HIP_REFUSALS, HIP_WARNINGS, flag_names
 from rhoa.projection import ctap
 from rhoa.radiograph import Box, squared
@@ -602,11 +602,7 @@ def _posed(volume: Volume, pose: object, tilt_offset_deg: float | None, *, force
 def _given(volume: Volume, pose: Alignment | Landmarks, offset: float, *, forced: bool) -> _Posed:
     """An alignment as it is; landmarks compared with what is found."""
     read = from_landmarks(pose) if isinstance(pose, Landmarks) else pose
-    if not read.upright:
-        raise PoseError(
-            "the alignment points the patient's left to the right, or the head down; "
-            "check that left and right landmarks are not swapped."
-        )
+    require_upright(read)
     what = "alignment is" if isinstance(pose, Alignment) else "landmarks are"
     note = f"the {what} flagged {flag_names(read.hard_flags)}" if read.hard_flags else ""
     used = not note or forced

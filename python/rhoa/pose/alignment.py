@@ -384,11 +384,7 @@ def usable_alignment(pose: object) -> Alignment:
             'pose must be None, "auto", a rhoa.Landmarks or a rhoa.Alignment; '
             f"got {type(pose).__name__}."
         )
-    if not alignment.upright:
-        raise PoseError(
-            "the alignment points the patient's left to the right, or the head down; "
-            "check that left and right landmarks are not swapped."
-        )
+    require_upright(alignment)
     doubtful = alignment.flags - {FUNCTIONAL_TILT}
     if doubtful:
         listed = ", ".join(sorted(doubtful))
@@ -396,6 +392,21 @@ def usable_alignment(pose: object) -> Alignment:
             f"the alignment is flagged: {listed}; check its landmarks before you use the image."
         )
     return alignment
+
+
+def require_upright(alignment: Alignment) -> None:
+    """Check that an alignment points the patient's left to the left, and the head up.
+
+    Raises
+    ------
+    PoseError
+        If it does not.
+    """
+    if not alignment.upright:
+        raise PoseError(
+            "the alignment points the patient's left to the right, or the head down; "
+            "check that left and right landmarks are not swapped."
+        )
 
 
 # Functional pose: the pelvis tipped about its hips, as when a patient stands up.

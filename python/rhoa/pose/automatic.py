@@ -366,7 +366,7 @@ class BoneEdges:
 
         matrix[6, 6] += 1 / SIZE_SD**2
         gradient[6] -= np.log(fit.size) / SIZE_SD**2
-        shape = np.concatenate([fit.modes if fit.modes is not None else np.zeros(len(model.modes))])
+        shape = fit.modes if fit.modes is not None else np.zeros(len(model.modes))
         bent = fit.smooth if fit.smooth is not None else np.zeros((len(model.smooth), 3))
         if modes:
             gradient[7:few] -= shape
@@ -471,10 +471,9 @@ def _between(model: PelvisModel, left: Points, right: Points, tilt_deg: float) -
     return Fit(model, turn, (left + right) / 2, size)
 
 
-def _apart(one: Fit, other: Fit, distance_mm: float, angle_deg: float) -> bool:
-    sine = float(np.linalg.norm(one.turn - other.turn) / np.sqrt(8))
-    turned = np.degrees(2 * np.arcsin(min(sine, 1.0)))
-    return bool(np.linalg.norm(one.place - other.place) > distance_mm or turned > angle_deg)
+def _apart(one: Fit, other: Fit, distance_mm: float, turned_deg: float) -> bool:
+    away = float(np.linalg.norm(one.place - other.place))
+    return away > distance_mm or angle_deg(one.turn, other.turn) > turned_deg
 
 
 # OpenBLAS does large products and solutions on threads of its own, which wait for each other longer

@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rhoa._types import SIDES, Frozen
-from rhoa.errors import ParameterError, PoseError, require_positive
+from rhoa.errors import ParameterError, require_positive
 from rhoa.files import html_view
-from rhoa.pose.alignment import Alignment, Landmarks, from_landmarks, tipped
+from rhoa.pose.alignment import (
+    Alignment,
+    Landmarks,
+    from_landmarks,
+    require_upright,
+    tipped,
+)
 from rhoa.pose.bone import Faces
 from rhoa.pose.population import PARTS_MM, hip_centre, measured_centre
 from rhoa.pose.slice_quality import (
@@ -490,11 +496,7 @@ def _require_frame(alignment: object) -> Alignment | None:
             "alignment must be None, a rhoa.Alignment or a rhoa.Landmarks; "
             f"got {type(alignment).__name__}."
         )
-    if not alignment.upright:
-        raise PoseError(
-            "the alignment points the patient's left to the right, or the head down; "
-            "check that left and right landmarks are not swapped."
-        )
+    require_upright(alignment)
     return alignment
 
 

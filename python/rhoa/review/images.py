@@ -257,8 +257,7 @@ class Pictures:
         ReviewError
             If there is none.
         """
-        untouched = state.pose is None and side not in state.boxes
-        if side in case.hips and (untouched or case.image is None):
+        if side in case.hips and (state.untouched(side) or case.image is None):
             return shown_crop(case.hips[side].crop)
         box = self.boxes(case, state).get(side)
         if box is None:
@@ -269,8 +268,7 @@ class Pictures:
         self, case: ReviewCase, side: Side, state: CaseState, rows: int
     ) -> float | None:
         """The pixel size of `hip`, which has ``rows`` rows; None where it is not known."""
-        untouched = state.pose is None and side not in state.boxes
-        if side in case.hips and (untouched or case.image is None):
+        if side in case.hips and (state.untouched(side) or case.image is None):
             text = crop_label(case.hips[side].crop).get("pixel_mm", "")
             return float(text) if text else None
         image = self.image(case, state)
@@ -323,10 +321,11 @@ class Pictures:
         return encode_png(np.rint(small).clip(0, 255).astype(np.uint8))
 
     def _made(self, case: ReviewCase, pose: Posed | None) -> Projected:
-        if case.image is None:
+        file = case.image
+        if file is None:
             raise ReviewError(f"case {case.number} has crops alone, no image of the pelvis.")
         if pose is None:
-            return self._images.get(case.key, lambda: _as_found(case))
+            return self._images.get(case.key, lambda: _as_found(file, case.found.boxes))
         content = json.dumps([pose.landmarks, pose.depth_mm], sort_keys=True)
         digest = hashlib.blake2s(content.encode(), digest_size=8).hexdigest()
         name = f"{case.key}-{digest}"
@@ -401,12 +400,10 @@ def _moved(box: Box, image: Radiograph, other: Radiograph) -> tuple[float, float
     return top + 0.5, left + 0.5, bottom + 0.5, right + 0.5
 
 
-def _as_found(case: ReviewCase) -> Projected:
-    if case.image is None:
-        raise ReviewError(f"case {case.number} has crops alone, no image of the pelvis.")
-    image = Radiograph.load(case.image)
-    if case.found.boxes is not None:
-        return Projected(image, case.found.boxes)
+def _as_found(file: Path, written: Mapping[Side, Box] | None) -> Projected:
+    image = Radiograph.load(file)
+    if written is not None:
+        return Projected(image, written)
     found: dict[Side, Box] = {}
     for side in SIDES:
         try:
