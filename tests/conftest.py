@@ -93,12 +93,11 @@ def poses_once(
     """The pose of equal voxels is searched once in a run: for tests of what is made of it."""
 
     def found(volume: rhoa.Volume, **options: Any) -> rhoa.Alignment:  # noqa: ANN401
-        def search() -> PoseError | tuple[object, ...]:
+        def search() -> PoseError | rhoa.Alignment:
             try:
-                pose = rhoa.pose.from_volume(volume, **options)
+                return rhoa.pose.from_volume(volume, **options)
             except PoseError as error:
                 return error.with_traceback(None)
-            return pose.matrix, pose.origin, pose.landmarks, dict(pose.quality), pose.flags
 
         if not isinstance(volume, rhoa.Volume):
             return rhoa.pose.from_volume(volume, **options)
@@ -107,7 +106,7 @@ def poses_once(
         made = once(f"pose-{hashlib.sha256(key).hexdigest()}", search)
         if isinstance(made, PoseError):
             raise made
-        return rhoa.Alignment(*made)
+        return made
 
     monkeypatch.setattr("rhoa.pose.automatic.from_volume", found)
     monkeypatch.setattr("rhoa.hips.extraction.from_volume", found)
@@ -125,16 +124,14 @@ def colonography(
     if not folder.is_dir():
         pytest.skip("no ct_colonography_02 in RHOA_DATA")
 
-    def read() -> tuple[tuple[Any, ...], list[str]]:
+    def read() -> tuple[rhoa.Volume, list[str]]:
         upwards = sorted(folder.iterdir(), key=lambda file: read_header(file).plane.position_mm[2])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             volume = rhoa.read_ct(upwards[::2])
-        parts = volume.hu, volume.affine, dict(volume.report)
-        return parts, [str(one.message) for one in caught]
+        return volume, [str(one.message) for one in caught]
 
-    parts, warned = once("colonography", read)
-    return rhoa.Volume(*parts), warned
+    return once("colonography", read)
 
 
 @pytest.fixture(scope="session")
@@ -144,19 +141,14 @@ def painted_pelves(
     """CTs painted from the experts' pelvis z013: with contrast and stool on its bone, without."""
     spacing_mm, angles = (2.0, 2.0, 2.0), (5.0, 2.0, -4.0)
 
-    def paint() -> list[tuple[Any, ...]]:
+    def paint() -> tuple[Painted, Painted]:
         bare = frozenset({"spine", "ribs", "table"})
-        made = (
+        return (
             painted(real_data, "z013", 31),
             painted(real_data, "z013", 3, contents=bare, angles=angles, spacing_mm=spacing_mm),
         )
-        return [(one.volume.hu, one.volume.affine, one.reference.landmarks) for one in made]
 
-    one, other = (
-        Painted("z013", rhoa.Volume(hu, affine), rhoa.pose.from_landmarks(landmarks))
-        for hu, affine, landmarks in once("z013", paint)
-    )
-    return one, other
+    return once("z013", paint)
 
 
 @pytest.fixture(scope="session")

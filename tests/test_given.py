@@ -79,6 +79,15 @@ class TestPaths:
         with pytest.raises(ParameterError, match="must be a rhoa.Volume.*from_array.*or pass the"):
             TAKES_A_SCAN[name](np.zeros((3, 3, 3)))
 
+    @pytest.mark.parametrize("name", sorted(TAKES_A_SCAN))
+    @pytest.mark.parametrize("axis", range(3))
+    def test_a_volume_without_voxels_is_empty(self, name: str, axis: int) -> None:
+        volume = phantom().volume
+        nothing = rhoa.Volume(volume.hu.take([], axis), volume.affine)
+
+        with pytest.raises(rhoa.RhoaError, match="the volume is empty"):
+            TAKES_A_SCAN[name](nothing)
+
 
 FLAGGED = rhoa.Landmarks((320, 0, 90), (-320, 0, 90), (25, 0, 0), (-25, 0, 0))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rhoa._types import SIDES, Side
+from rhoa._types import SIDES, Frozen, Side
 from rhoa.dicom.secondary_capture import secondary_capture, write_dicom
 from rhoa.errors import (
     MissingFileError,
@@ -52,7 +52,7 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, tokenize.TokenError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Radiograph:
+class Radiograph(Frozen):
     """A 2-D image: row 0 superior, column 0 the patient's right (radiological convention).
 
     Parameters

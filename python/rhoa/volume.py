@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from rhoa._types import Frozen
 from rhoa.errors import VolumeError, require_extra, require_positive, require_volume
 from rhoa.raster import encode_png, resize
 
@@ -169,7 +170,7 @@ class Scan(Protocol):
 
 
 def preview(scan: Scan) -> str:
-    """HTML of an axial, a coronal and a sagittal slice, with size and spacing.
+    """HTML of an axial, a coronal and a sagittal slice, where there are some; size and spacing.
 
     Axial and coronal slices have the patient's right on the left of the picture; sagittal ones
     have the front on the left; the head is up.
@@ -179,11 +180,13 @@ def preview(scan: Scan) -> str:
     turned = scan.hu.transpose(order)[tuple(slice(None, None, sign) for sign in signs)]
     dk, dj, di = (scan.spacing_mm[axis] for axis in order)
     k, j, i = (length // 2 for length in turned.shape)
-    slices = {
-        "axial": (turned[k], (dj, di)),
-        "coronal": (turned[::-1, j], (dk, di)),
-        "sagittal": (turned[::-1, :, i], (dk, dj)),
-    }
+    slices = {}
+    if turned.size:
+        slices = {
+            "axial": (turned[k], (dj, di)),
+            "coronal": (turned[::-1, j], (dk, di)),
+            "sagittal": (turned[::-1, :, i], (dk, dj)),
+        }
     figures = "".join(
         f'<figure style="margin:0 8px 0 0"><img alt="{name} slice" src="data:image/png;base64,'
         f'{base64.b64encode(_png(pixels, steps)).decode()}">'
@@ -222,7 +225,7 @@ class AnatomicalAxes(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Volume:
+class Volume(Frozen):
     """Hounsfield units on a regular grid in patient space.
 
     Parameters

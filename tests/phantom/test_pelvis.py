@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 import rhoa
-from rhoa.phantom import Anatomy, Phantom, ct
+from rhoa.phantom import Anatomy, Phantom, Surroundings, ct
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +98,13 @@ def test_tissues_have_their_hounsfield_units(pelvis: Phantom) -> None:
 
 def test_the_superior_joint_space_narrows_with_the_grade() -> None:
     """Measured on noiseless voxels: length without bone along a ray up from the head's middle."""
+    joint = Surroundings(reach_mm=((50, 130), (0, 100), (-20, 100)))
 
     def space_mm(kl: int) -> float:
         widths = []
         for seed in range(3):
-            phantom = ct(Anatomy.random(20 + seed, kl_left=kl), spacing_mm=(0.8, 3, 3), noise_hu=0)
+            anatomy = Anatomy.random(20 + seed, kl_left=kl)
+            phantom = ct(anatomy, spacing_mm=(0.8, 3, 3), noise_hu=0, surroundings=joint)
             centre = phantom.hip_centres["left"]
             up = np.arange(10, 45, 0.2)
             points = centre + np.outer(up, np.array([0.3, 0, 0.95]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -29,14 +31,19 @@ def plain() -> Phantom:
     return scan()
 
 
+@cache
+def frame() -> rhoa.Alignment:
+    """Of the plain pelvis."""
+    return rhoa.pose.from_landmarks(scan().landmarks)
+
+
 def cm3(mask: NDArray[np.bool_]) -> float:
     return float(mask.sum()) * VOXEL_MM**3 / 1000
 
 
 def ap(phantom: Phantom, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Voxels of a mask in the frame of the plain pelvis, through the volume's affine."""
-    frame = rhoa.pose.from_landmarks(scan().landmarks)
-    return frame.to_ap(phantom.volume.to_lps(np.argwhere(mask)))
+    return frame().to_ap(phantom.volume.to_lps(np.argwhere(mask)))
 
 
 def on_side(side: Side, x: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -142,8 +149,8 @@ def test_an_absent_hip_is_absent_and_the_other_is_as_it_was(side: Side, plain: P
 
 def test_a_displaced_hip_slides_whole_with_its_landmarks(plain: Phantom) -> None:
     phantom = scan(Surroundings(displaced="left", displacement_mm=(3, 12, 18)))
-    frame = rhoa.pose.from_landmarks(plain.landmarks)
-    moved = frame.to_ap(phantom.landmarks.as_array()) - frame.to_ap(plain.landmarks.as_array())
+    moved, still = (frame().to_ap(one.landmarks.as_array()) for one in (phantom, plain))
+    moved -= still
 
     np.testing.assert_allclose(moved[[0, 2]], [[3, 12, 18]] * 2, atol=1e-6)
     np.testing.assert_allclose(moved[[1, 3]], 0, atol=1e-6)

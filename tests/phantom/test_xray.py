@@ -73,7 +73,7 @@ def test_a_coarser_body_gives_about_the_same_image_and_the_same_boxes(image: XRa
 
 
 def test_the_default_pixel_is_0_2_mm() -> None:
-    image = xray(Anatomy.random(2))
+    image = xray(Anatomy.random(2), voxel_mm=6.0)
 
     assert image.radiograph.pixel_mm == (0.2, 0.2)
     assert image.radiograph.shape == (1500, 2000)

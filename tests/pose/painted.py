@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import (
     affine_transform,
+    binary_erosion,
     binary_fill_holes,
     distance_transform_edt,
     gaussian_filter,
@@ -26,6 +27,8 @@ from tests.pose.pelves import LANDMARKS, _sampled, experts
 
 BONES = ("left_hip", "right_hip", "sacrum", "left_femur", "right_femur")
 FINE_MM = 1.25
+CORTEX_MM = 2.5
+"""Of vertebrae and ribs."""
 FIELD_MM = ((-215.0, 215.0), (-95.0, 215.0), (-115.0, 290.0))
 """Of the scan about the pelvis, along the patient's axes: left, posterior, superior."""
 BODY_Y = 72.0
@@ -232,16 +235,21 @@ class _Canvas:
         cortex_mm = self.random.uniform(1.2, 2.2)
         shell = np.clip((cortex_mm - skeleton.depth) / FINE_MM + 0.5, 0, 1)
         value = core + shell * (cortex - core)
-        inner = self.turn.T @ self.affine[:3, :3] / FINE_MM
-        offset = (self.turn.T @ self.affine[:3, 3] - skeleton.low) / FINE_MM
+        inner = (self.turn.T @ self.affine[:3, :3] / FINE_MM)[::-1]
+        offset = ((self.turn.T @ self.affine[:3, 3] - skeleton.low) / FINE_MM)[::-1]
+        corners = np.indices((2, 2, 2)).reshape(3, 8).T * skeleton.share.shape
+        here = (corners - offset) @ np.linalg.inv(inner).T
+        start = np.clip(np.floor(here.min(axis=0)), 0, self.hu.shape).astype(int)
+        stop = np.clip(np.ceil(here.max(axis=0)) + 1, 0, self.hu.shape).astype(int)
+        hu = self.hu[tuple(slice(*ends) for ends in zip(start, stop, strict=True))]
         sampled = [
             affine_transform(
-                gaussian_filter(field, 0.5), inner[::-1], offset[::-1], self.hu.shape, order=1
+                gaussian_filter(field, 0.5), inner, offset + inner @ start, hu.shape, order=1
             )
             for field in (skeleton.share, skeleton.share * value)
         ]
         share = np.clip(sampled[0], 0, 1)
-        self.hu += np.where(share > 0, sampled[1] - share * self.hu, 0)
+        hu += np.where(share > 0, sampled[1] - share * hu, 0)
 
     def trunk(self, *, spine: bool, ribs: bool) -> None:
         """Lumbar column, perhaps bent to a side, and the lowest ribs."""
@@ -274,8 +282,10 @@ class _Canvas:
                 )
                 for start, end in pairwise(arc):
                     solid |= self.rod(start, end, 5.5)
-        depth = distance_transform_edt(solid, np.linalg.norm(self.affine[:3, :3], axis=0))
-        self.hu[solid] = np.where(depth[solid] < 2.5, 650, 170)
+        offsets = np.indices((5, 5, 5)).reshape(3, -1).T - 2
+        away = np.linalg.norm(offsets * np.linalg.norm(self.affine[:3, :3], axis=0), axis=1)
+        core = binary_erosion(solid, (away < CORTEX_MM).reshape(5, 5, 5), border_value=1)
+        self.hu[solid] = np.where(core[solid], 170, 650)
 
     def finished(self) -> NDArray[np.int16]:
         noise = self.random.uniform(12, 45)

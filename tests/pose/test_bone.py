@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import rhoa
 from rhoa.errors import PoseError
 from rhoa.pose.bone import BONE_HU, along_patient, around_body, body_of, bone_of, coarse, edges
+from tests.strategies import stored
 
 
 def test_a_block_of_voxels_becomes_its_mean() -> None:
@@ -94,14 +95,7 @@ def test_the_small_copy_does_not_depend_on_the_storage_order(
 ) -> None:
     hu = np.random.default_rng(0).integers(-1000, 1000, (8, 12, 16), dtype=np.int16)
     volume = rhoa.Volume.from_array(hu, (1, 1, 1))
-    affine = volume.affine[:, [*order, 3]].copy()
-    stored = hu.transpose(order)
-    for axis, flip in enumerate(flips):
-        if flip:
-            stored = np.flip(stored, axis)
-            affine[:, 3] += (stored.shape[axis] - 1) * affine[:, axis]
-            affine[:, axis] *= -1
-    other = rhoa.Volume(stored, affine)
+    other = stored(volume, tuple(order), flips)
 
     np.testing.assert_array_equal(along_patient(other).hu, hu)
     np.testing.assert_allclose(coarse(other).affine, coarse(volume).affine, atol=1e-12)

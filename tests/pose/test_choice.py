@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +71,24 @@ class TestAuto:
         assert told[0].filename == __file__
         assert image.alignment is not None
         assert "landmarks_outside" in image.alignment.warnings
+
+    def test_it_is_searched_once_for_all_masks(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Structures that overlap are summed one after the other."""
+        pytest.importorskip("nibabel", reason="needs extra nifti")
+        volume, found, searches = phantom().volume, posed(), []
+        for name, least in (("bone", 200), ("cortex", 500)):
+            mask = rhoa.Volume((volume.hu > least).astype(np.uint8), volume.affine)
+            mask.to_nibabel().to_filename(tmp_path / f"{name}.nii.gz")
+        monkeypatch.setattr(
+            "rhoa.pose.automatic.from_volume", lambda _: searches.append(1) or found
+        )
+
+        images = rhoa.ctap(volume, pose="auto", mask=tmp_path)
+
+        assert set(images) == {"bone", "cortex"}
+        assert len(searches) == 1
 
     @pytest.mark.parametrize("pose", ["automatic", "landmarks.json"])
     def test_another_word_is_named(self, pose: str) -> None:

@@ -52,7 +52,12 @@ def test_the_files_of_rhoa_ctap_are_read(tmp_path: Path) -> None:
 
 def test_a_study_is_read_with_its_images_and_scans(tmp_path: Path) -> None:
     table = write_cohort(
-        tmp_path / "cohort", ct_subjects=1, xray_subjects=1, spacing_mm=(6, 5, 5), pixel_mm=1.0
+        tmp_path / "cohort",
+        ct_subjects=1,
+        xray_subjects=1,
+        spacing_mm=(6, 5, 5),
+        pixel_mm=2.0,
+        voxel_mm=6.0,
     )
     build(table, tmp_path / "study")
 

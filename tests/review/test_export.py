@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -177,6 +176,38 @@ def test_moved_landmarks_go_out_and_make_the_image(cohort_folder: Path, scans: P
     np.testing.assert_array_equal(image.pixels, expected.pixels)
     angles = from_landmarks(landmarks).angles
     assert session.summary(case)["angles"] == pytest.approx(angles._asdict())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sides exchanged", "not swapped"),
+        ("one point", "four separate landmarks"),
+        ("on a line", "collinear"),
+        ("depth beside the scan", "no ray meets"),
+    ],
+)
+def test_a_pose_without_an_image_is_refused_before_it_is_written(
+    cohort_folder: Path, scans: Path, name: str, message: str
+) -> None:
+    """The page, which shows the images of all cases, could not be loaded after it."""
+    session = sitting(read_cohort(cohort_folder, scans=scans))
+    case = session.cohort.cases[0]
+    asis_left, asis_right, *pubis = case.found.landmarks.as_array().tolist()
+    points = {
+        "sides exchanged": (asis_right, asis_left, *pubis[::-1]),
+        "one point": (asis_left,) * 4,
+        "on a line": (asis_left, asis_right) * 2,
+        "depth beside the scan": None,
+    }[name]
+    landmarks = None if points is None else rhoa.Landmarks(*points).as_dict()
+    depth = [900, 950] if points is None else None
+    before = session.snapshot()
+
+    with pytest.raises(rhoa.RhoaError, match=message):
+        session.act({"do": "pose", "case": case.key, "landmarks": landmarks, "depth_mm": depth})
+
+    assert session.snapshot() == before
 
 
 def test_a_rejected_case_is_left_out(cohort_folder: Path) -> None:
@@ -388,17 +419,3 @@ def test_names_of_patients_are_in_files_that_the_user_keeps_and_nowhere_on_the_p
 
     assert PATIENT not in json.dumps(told)
     assert PATIENT not in (cohort_folder / "review" / "anna.jsonl").read_text()
-
-
-@pytest.mark.torch
-def test_a_model_is_trained_from_what_was_exported(tmp_path: Path) -> None:
-    cohort = read_cohort(make_manifest(tmp_path, 24))
-    session = sitting(cohort)
-    grade_all(session, {(n, side): 2 * (n % 2) for n in range(1, 13) for side in ("left", "right")})
-    export(cohort, {"anna": session.state}, tmp_path / "out")
-    manifest = rhoa.cohort.read(tmp_path / "out" / "manifest.csv").split(seed=3)
-    tiny = dataclasses.replace(rhoa.recipes["model-1"], epochs=1, image_size=32, batch=4)
-
-    run = rhoa.train(manifest, tiny, tmp_path / "run", weights="none", device="cpu")
-
-    assert (run / "model.safetensors").is_file()

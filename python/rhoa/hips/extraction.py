@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rhoa._types import SIDES, Side
+from rhoa._types import SIDES, Frozen, Side
 from rhoa.errors import (
     ParameterError,
     PoseError,
@@ -47,7 +47,7 @@ from rhoa.pose import (
     from_volume,
     tilted,
 )
-from rhoa.pose.alignment import pelvis_angles
+from rhoa.pose.alignment import pelvis_angles, require_upright
 from rhoa.pose.scan_coverage import HIP_REFUSALS, HIP_WARNINGS, flag_names
 from rhoa.projection import ctap
 from rhoa.radiograph import Box, squared
@@ -158,7 +158,7 @@ class HipCrop:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ExtractedHips:
+class ExtractedHips(Frozen):
     """The hips of one CT, and what they were cut from."""
 
     alignment: Alignment | None
@@ -182,6 +182,10 @@ class ExtractedHips:
     """Boxes that a person changed: see `corrected`."""
     scan: Mapping[str, object] = field(default_factory=dict)
     """``slice_spacing_mm`` and, where the files name them, ``kernel`` and ``scanner``."""
+
+    def __post_init__(self) -> None:
+        for name in ("hips", "joints", "accepted", "scan"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     @property
     def boxes(self) -> dict[Side, Box]:
@@ -230,7 +234,7 @@ class ExtractedHips:
             hips[side] = _judged(self, side, box, hips[side].flags - PLACE, hips[side].coverage)
         covered = {side: hip.coverage for side, hip in hips.items() if hip.coverage is not None}
         judged = replace(self.coverage, hips={**self.coverage.hips, **covered})
-        return replace(self, hips=MappingProxyType(hips), coverage=judged)
+        return replace(self, hips=hips, coverage=judged)
 
     def corrected(self, drawn: LabelledImage) -> ExtractedHips:
         """The same with the boxes that a person drew on the picture in place of those found.
@@ -504,7 +508,7 @@ def extract(
     )
     hips = {side: _hip(bare, side) for side in sides}
     judged = {side: hip.coverage for side, hip in hips.items() if hip.coverage is not None}
-    extracted = replace(bare, hips=MappingProxyType(hips), coverage=replace(covered, hips=judged))
+    extracted = replace(bare, hips=hips, coverage=replace(covered, hips=judged))
     return extracted if boxes is None else extracted.with_boxes(boxes)
 
 
@@ -598,11 +602,7 @@ def _posed(volume: Volume, pose: object, tilt_offset_deg: float | None, *, force
 def _given(volume: Volume, pose: Alignment | Landmarks, offset: float, *, forced: bool) -> _Posed:
     """An alignment as it is; landmarks compared with what is found."""
     read = from_landmarks(pose) if isinstance(pose, Landmarks) else pose
-    if not read.upright:
-        raise PoseError(
-            "the alignment points the patient's left to the right, or the head down; "
-            "check that left and right landmarks are not swapped."
-        )
+    require_upright(read)
     what = "alignment is" if isinstance(pose, Alignment) else "landmarks are"
     note = f"the {what} flagged {flag_names(read.hard_flags)}" if read.hard_flags else ""
     used = not note or forced

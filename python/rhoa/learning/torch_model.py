@@ -16,6 +16,7 @@ import torchvision
 from safetensors.torch import save
 
 from rhoa._core import __version__
+from rhoa._types import Frozen
 from rhoa.errors import ParameterError, WeightsError, require_count
 from rhoa.files import atomic_write, read_checksummed, shown
 from rhoa.learning.data import as_input
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Model(SingleModel):
+class Model(SingleModel, Frozen):
     """A trained network that grades crops of hips; `rhoa.load_model` makes one.
 
     Parameters
@@ -60,6 +61,9 @@ class Model(SingleModel):
     network: nn.Module = field(repr=False)
     card: Mapping[str, Any] = field(repr=False)
     device: torch.device
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "card", MappingProxyType(dict(self.card)))
 
     def compute(self, levels: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Probabilities of grey levels, see `SingleModel.compute`."""
@@ -153,7 +157,7 @@ def load_torch_model(folder: Path, *, device: str) -> Model:
         with_normalisation(network, *normalisation)
     place = choose_device(device)
     network.to(place).train(mode=False)
-    return Model(network, MappingProxyType(card), place)
+    return Model(network, card, place)
 
 
 def save_model(

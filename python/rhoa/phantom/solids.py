@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # superior) and evaluated only where they can matter: in the box of voxels around them.
 
 FAR_MM = np.float32(25.0)
+CORNERS = np.indices((2, 2, 2)).reshape(3, 8).T == 1
+"""Of a box: which of its ends, low or high, each has along x, y and z."""
 MARGIN_MM = 8.0
 
 
@@ -46,13 +48,10 @@ class Grid:
         self, low: NDArray[np.float64], high: NDArray[np.float64]
     ) -> tuple[slice, slice, slice]:
         """The voxels that cover an AP box."""
-        corners = np.stack(np.meshgrid(*zip(low, high, strict=True)), axis=-1).reshape(8, 3)
-        index = (corners - self.start) @ np.linalg.inv(self.steps)
-        first, last = np.floor(index.min(axis=0)), np.ceil(index.max(axis=0)) + 1
-        k, j, i = (
-            slice(int(np.clip(a, 0, n)), int(np.clip(b, 0, n)))
-            for a, b, n in zip(first, last, self.shape, strict=True)
-        )
+        index = (np.where(CORNERS, high, low) - self.start) @ np.linalg.inv(self.steps)
+        ends = np.stack([np.floor(index.min(axis=0)), np.ceil(index.max(axis=0)) + 1])
+        first, last = np.clip(ends, 0, self.shape).astype(int).tolist()
+        k, j, i = (slice(*ends) for ends in zip(first, last, strict=True))
         return k, j, i
 
     def moved(self, by_mm: NDArray[np.float64]) -> Grid:

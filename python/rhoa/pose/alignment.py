@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rhoa._types import SIDES
+from rhoa._types import SIDES, Frozen
 from rhoa.errors import (
     LandmarkError,
     MissingFileError,
@@ -69,7 +69,7 @@ WARNINGS = frozenset(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Landmarks:
+class Landmarks(Frozen):
     """Both anterior superior iliac spines and both pubic tubercles, in patient LPS mm.
 
     Raises
@@ -232,7 +232,7 @@ class Angles(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Alignment:
+class Alignment(Frozen):
     """The anterior pelvic (AP) frame of one pelvis: ``p_ap = matrix @ (p_lps - origin)``.
 
     The rows of ``matrix`` are x (toward the patient's left through both ASIS), y (posterior, the
@@ -384,11 +384,7 @@ def usable_alignment(pose: object) -> Alignment:
             'pose must be None, "auto", a rhoa.Landmarks or a rhoa.Alignment; '
             f"got {type(pose).__name__}."
         )
-    if not alignment.upright:
-        raise PoseError(
-            "the alignment points the patient's left to the right, or the head down; "
-            "check that left and right landmarks are not swapped."
-        )
+    require_upright(alignment)
     doubtful = alignment.flags - {FUNCTIONAL_TILT}
     if doubtful:
         listed = ", ".join(sorted(doubtful))
@@ -396,6 +392,21 @@ def usable_alignment(pose: object) -> Alignment:
             f"the alignment is flagged: {listed}; check its landmarks before you use the image."
         )
     return alignment
+
+
+def require_upright(alignment: Alignment) -> None:
+    """Check that an alignment points the patient's left to the left, and the head up.
+
+    Raises
+    ------
+    PoseError
+        If it does not.
+    """
+    if not alignment.upright:
+        raise PoseError(
+            "the alignment points the patient's left to the right, or the head down; "
+            "check that left and right landmarks are not swapped."
+        )
 
 
 # Functional pose: the pelvis tipped about its hips, as when a patient stands up.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -366,7 +366,7 @@ class BoneEdges:
 
         matrix[6, 6] += 1 / SIZE_SD**2
         gradient[6] -= np.log(fit.size) / SIZE_SD**2
-        shape = np.concatenate([fit.modes if fit.modes is not None else np.zeros(len(model.modes))])
+        shape = fit.modes if fit.modes is not None else np.zeros(len(model.modes))
         bent = fit.smooth if fit.smooth is not None else np.zeros((len(model.smooth), 3))
         if modes:
             gradient[7:few] -= shape
@@ -396,8 +396,8 @@ class Registration:
     margin: float
 
 
-def registered_pelvis(scan: BoneEdges) -> Registration | None:
-    """The pelvis in a scan along the patient's axes; None where nothing resembles one at all."""
+def registered_pelvis(scan: BoneEdges, least_margin: float) -> Registration | None:
+    """The pelvis in a scan along the patient's axes; None where none has the least margin."""
     scan, model = scan.sample, pelvis_model()
     if len(scan.points) < LEAST_EDGES:
         return None
@@ -422,10 +422,13 @@ def registered_pelvis(scan: BoneEdges) -> Registration | None:
         return None
     best, *others = ends
     rivals = [fit.support for fit in others if _apart(fit, best, RIVAL_MM, RIVAL_DEG)]
+    margin = best.support - max(rivals, default=0.0)
+    if margin < least_margin:  # the rest of the fit, half of the work, changes nothing of it
+        return None
     fit = scan.registered(best, model.every, ALL_MM, modes=True)
     fit = scan.registered(fit, model.every, SMOOTH_MM, modes=True, smooth=True)
     fit = scan.support(fit, model.every, 4.0)
-    return Registration(fit, best.support - max(rivals, default=0.0))
+    return Registration(fit, margin)
 
 
 def _likeliest(fits: Iterable[Fit]) -> list[Fit]:
@@ -468,10 +471,9 @@ def _between(model: PelvisModel, left: Points, right: Points, tilt_deg: float) -
     return Fit(model, turn, (left + right) / 2, size)
 
 
-def _apart(one: Fit, other: Fit, distance_mm: float, angle_deg: float) -> bool:
-    sine = float(np.linalg.norm(one.turn - other.turn) / np.sqrt(8))
-    turned = np.degrees(2 * np.arcsin(min(sine, 1.0)))
-    return bool(np.linalg.norm(one.place - other.place) > distance_mm or turned > angle_deg)
+def _apart(one: Fit, other: Fit, distance_mm: float, turned_deg: float) -> bool:
+    away = float(np.linalg.norm(one.place - other.place))
+    return away > distance_mm or angle_deg(one.turn, other.turn) > turned_deg
 
 
 # OpenBLAS does large products and solutions on threads of its own, which wait for each other longer
@@ -647,7 +649,7 @@ def from_volume(
 
 def _found(scan: BoneEdges) -> tuple[Registration, str | None]:
     """The pelvis, and how the patient lies where that is not as the scan's axes say."""
-    upright = registered_pelvis(scan)
+    upright = registered_pelvis(scan, LEAST_MARGIN)
     if (
         upright is not None
         and upright.margin >= SURE_MARGIN
@@ -655,14 +657,15 @@ def _found(scan: BoneEdges) -> tuple[Registration, str | None]:
     ):
         return upright, None
     for name, turn in TURNS.items():
-        found = registered_pelvis(scan.turned(turn))
-        if found is not None and found.margin > TURNED_MARGIN and found.fit.support > SURE_SUPPORT:
+        turned = scan.turned(turn)
+        found = registered_pelvis(turned, TURNED_MARGIN)
+        if found is not None and found.fit.support > SURE_SUPPORT:
             fit = found.fit
-            if not scan.turned(turn).inside(fit.hips).all():
+            if not turned.inside(fit.hips).all():
                 continue
             back = replace(fit, turn=turn.T @ fit.turn, place=turn.T @ fit.place)
             return replace(found, fit=back), name
-    if upright is None or upright.margin < LEAST_MARGIN or not scan.inside(upright.fit.hips).any():
+    if upright is None or not scan.inside(upright.fit.hips).any():
         raise PoseError(
             "volume: no pelvis was found in its bone; the scan must hold both hips, with the "
             "femoral heads; pass rhoa.Landmarks, or a mask of the hip bones to "
@@ -776,7 +779,9 @@ class _LandmarkReading:
             reach[np.isin(rows, fit.model.near(spine))] = SPINE_MM
         low, high = hips.min(axis=0) - SPINE_MM, hips.max(axis=0) + SPINE_MM
         points = points[((points > low) & (points < high)).all(axis=1)]
-        away, nearest = cKDTree(hips).query(points, distance_upper_bound=SPINE_MM)
+        # A tree that is built quickly beats one that is searched quickly.
+        tree = partial(cKDTree, balanced_tree=False, compact_nodes=False)
+        away, nearest = tree(hips).query(points, distance_upper_bound=SPINE_MM)
         points = points[away < np.append(reach, 0)[nearest]]
         if not len(points):
             return None
@@ -784,7 +789,7 @@ class _LandmarkReading:
         within = max(TRUSTED_MM, 1.75 * voxel_mm)
         edges = self.scan.points
         edges = edges[((edges > low) & (edges < high)).all(axis=1)]
-        trusted = cKDTree(edges).query(points, distance_upper_bound=within)[0]
+        trusted = tree(edges).query(points, distance_upper_bound=within)[0]
         try:
             found = refined(
                 points[np.isfinite(trusted)],

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from rhoa._types import SIDES
-from rhoa.errors import ParameterError, PoseError, VolumeError, require_positive
+from rhoa._types import SIDES, Frozen
+from rhoa.errors import ParameterError, require_positive
 from rhoa.files import html_view
-from rhoa.pose.alignment import Alignment, Landmarks, from_landmarks, tipped
+from rhoa.pose.alignment import (
+    Alignment,
+    Landmarks,
+    from_landmarks,
+    require_upright,
+    tipped,
+)
 from rhoa.pose.bone import Faces
 from rhoa.pose.population import PARTS_MM, hip_centre, measured_centre
 from rhoa.pose.slice_quality import (
@@ -39,7 +45,6 @@ if TYPE_CHECKING:
     from rhoa._types import Side
     from rhoa.pose.slice_quality import Reason, SliceFinding
     from rhoa.reading.reader import Scan
-    from rhoa.volume import Volume
 
 
 # Coverage records: what is inside a scan, and which hips can be used.
@@ -74,7 +79,7 @@ HIP_REFUSALS: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class HipCoverage:
+class HipCoverage(Frozen):
     """Whether the hip of one side is inside the scan and fit for use.
 
     Flags that make it unusable: ``field_of_view`` (the scan lacks part of the joint),
@@ -158,7 +163,7 @@ class HipCoverage:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(Frozen):
     """What a scan covers and what is wrong with it: see `rhoa.pose.coverage`.
 
     ``hips`` and ``parts_mm`` are empty where no alignment was given. ``str(coverage)`` is a short
@@ -433,7 +438,7 @@ def coverage(
     slices: 61, none flagged
     """
     volume = as_volume(volume)
-    frame = _require_frame(volume, alignment)
+    frame = _require_frame(alignment)
     roi_mm = require_positive("roi_mm", roi_mm)
     downsampled = DownsampledScan.of(volume)
     defects = SliceDefects((), {}) if downsampled.is_doubtful else find_slice_defects(downsampled)
@@ -480,10 +485,8 @@ class _RegionAndMetal:
         return ends_below_metal(downsampled.slices, self.bright.highest_hu, cell_cm3)
 
 
-def _require_frame(volume: Volume, alignment: object) -> Alignment | None:
+def _require_frame(alignment: object) -> Alignment | None:
     """The alignment of a scan that can be judged."""
-    if 0 in volume.shape:
-        raise VolumeError(f"the volume is empty: its shape is {volume.shape}.")
     if isinstance(alignment, Landmarks):
         alignment = from_landmarks(alignment)
     if alignment is None:
@@ -493,11 +496,7 @@ def _require_frame(volume: Volume, alignment: object) -> Alignment | None:
             "alignment must be None, a rhoa.Alignment or a rhoa.Landmarks; "
             f"got {type(alignment).__name__}."
         )
-    if not alignment.upright:
-        raise PoseError(
-            "the alignment points the patient's left to the right, or the head down; "
-            "check that left and right landmarks are not swapped."
-        )
+    require_upright(alignment)
     return alignment
 
 

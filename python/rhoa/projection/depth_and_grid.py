@@ -289,12 +289,6 @@ def _require_step(name: str, value: object) -> float:
     return step
 
 
-def require_scan(volume: Volume) -> None:
-    """Check that ``volume`` has voxels."""
-    if 0 in volume.shape:
-        raise ParameterError(f"the volume is empty: its shape is {volume.shape}.")
-
-
 def require_view(
     volume: object,
     axis: int | None,
@@ -319,7 +313,8 @@ def require_view(
         return
     if axis is not None:
         raise ParameterError("axis is for arrays; a Volume knows which of its axes is front-back.")
-    require_scan(volume)
+    if 0 in volume.shape:
+        raise ParameterError(f"the volume is empty: its shape is {volume.shape}.")
     if pose is None and measured:
         raise ParameterError("depth and pixel_mm are measured in the AP frame; pass pose= as well.")
 

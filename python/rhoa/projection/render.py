@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from rhoa.pose import Alignment
     from rhoa.pose.automatic import Pose
     from rhoa.reading.masks import Layer
     from rhoa.reading.reader import Scan, SliceSource
@@ -452,8 +453,8 @@ def ctap(
     """
     given, source = open_source(volume, whole=pose is not None or mask is not None)
     content, threads = content_of(given, [window], reduce, transform), thread_count(threads)
-    view = _View(axis, pose, depth, pixel_mm, method, order)
     contents = [content] if mask is None else masked(content, given, mask, threads)
+    view = _view_of(given, content, axis, pose, depth, pixel_mm, method, order)
     images: dict[int | str, Any] = {}
     for one in contents:
         images |= zip(one.names, _images(given, one, view, threads, source), strict=True)
@@ -518,7 +519,7 @@ def sweep(
         raise ParameterError("windows must hold at least one (low, high).")
     given, source = open_source(volume, whole=pose is not None)
     content = content_of(given, windows, "sum", "hu")
-    view = _View(axis, pose, depth, pixel_mm, "shear", 1)
+    view = _view_of(given, content, axis, pose, depth, pixel_mm)
     images = _images(given, content, view, thread_count(threads), source)
     if source is not None:
         source.warn()
@@ -529,16 +530,34 @@ def sweep(
 class _View:
     """Which way, and how."""
 
-    axis: int | None
-    pose: Pose
+    axis: int
+    alignment: Alignment | None
     depth: Depth
     pixel_mm: float | None
     method: Method
     order: Literal[1, 3]
 
-    def __post_init__(self) -> None:
-        require_choice("method", self.method, ["shear", "reslice"])
-        require_choice("order", self.order, [1, 3])
+
+def _view_of(
+    volume: Volume | ArrayLike,
+    content: ProjectionChannels,
+    axis: int | None,
+    pose: Pose,
+    depth: Depth,
+    pixel_mm: float | None,
+    method: Method = "shear",
+    order: Literal[1, 3] = 1,
+) -> _View:
+    """What is asked for, checked; the pose is found once, however many images there are."""
+    require_choice("method", method, ["shear", "reslice"])
+    require_choice("order", order, [1, 3])
+    require_view(volume, axis, pose, depth, pixel_mm)
+    alignment = None
+    if pose is not None:
+        require_finite_low(content.windows)
+        alignment = alignment_for(cast("Volume", volume), pose)
+    along = require_axis(1 if axis is None else axis)
+    return _View(along, alignment, depth, pixel_mm, method, order)
 
 
 def _images(
@@ -548,20 +567,16 @@ def _images(
     threads: int,
     source: SliceSource | None,
 ) -> list[Any]:
-    require_view(volume, view.axis, view.pose, view.depth, view.pixel_mm)
     if not isinstance(volume, Volume):
-        axis = require_axis(1 if view.axis is None else view.axis)
-        return list(reduced(as_kernel_array(volume), content.labels, content, axis, threads))
-    if view.pose is None:
+        return list(reduced(as_kernel_array(volume), content.labels, content, view.axis, threads))
+    if view.alignment is None:
         return project_as_scanned(volume, content, threads, source)
-    require_finite_low(content.windows)
-    return _posed(volume, content, view, threads)
+    return _posed(volume, content, view, view.alignment, threads)
 
 
 def _posed(
-    volume: Volume, content: ProjectionChannels, view: _View, threads: int
+    volume: Volume, content: ProjectionChannels, view: _View, alignment: Alignment, threads: int
 ) -> list[Radiograph]:
-    alignment = alignment_for(volume, view.pose)
     grid = projection_grid(volume, alignment, view.depth, view.pixel_mm)
     hu = as_kernel_array(volume.hu)
     rays = grid.rays(volume)

@@ -28,7 +28,6 @@ from rhoa.projection.depth_and_grid import (
     oriented_view,
     output,
     projection_grid,
-    require_scan,
     require_view,
     spacing_triple,
 )
@@ -167,7 +166,7 @@ def thin_slab(
     if bounds is None:
         bounds = (-math.inf if pose is None else OUTSIDE_HU, math.inf)
     count = slices.in_slab(thickness, thickness_mm)
-    return slices.slabs(bounds, _Slab(count, step, reduce), out, thread_count(threads))
+    return slices.slabs(bounds, count, step, reduce, out, thread_count(threads))
 
 
 def coronal(
@@ -210,7 +209,6 @@ def coronal(
         If the pose cannot be used, ``order`` is not 0, 1 or 3, or a depth is given without a pose.
     """
     volume = as_volume(volume)
-    require_scan(volume)
     require_view(volume, None, pose, depth, None)
     require_choice("order", order, [0, 1, 3])
     frame = Alignment(np.eye(3), np.zeros(3)) if pose is None else alignment_for(volume, pose)
@@ -229,15 +227,6 @@ def coronal(
         threads=thread_count(threads),
     )
     return Volume(hu, affine, volume.report)
-
-
-@dataclass(frozen=True, slots=True)
-class _Slab:
-    """How many slices, how far from one slab to the next, and what becomes of them."""
-
-    thickness: int
-    step: int
-    reduce: Reduce
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,28 +254,34 @@ class _Slices:
         return self._scaled(sums)
 
     def slabs(
-        self, window: Window, slab: _Slab, out: NDArray[np.float32] | None, threads: int
+        self,
+        window: Window,
+        thickness: int,
+        step: int,
+        reduce: Reduce,
+        out: NDArray[np.float32] | None,
+        threads: int,
     ) -> NDArray[np.float32]:
-        """The largest of each slab, its mean or its sum."""
-        maximum, step = slab.reduce == "max", min(slab.step, self.count)
-        slabs = self._output((self.count - slab.thickness) // step + 1, out)
+        """The largest of each slab, its mean or its sum; one for every ``step``-th slice."""
+        maximum, step = reduce == "max", min(step, self.count)
+        slabs = self._output((self.count - thickness) // step + 1, out)
         if self.samples is None:
             _core.sliding_slab(
                 self.hu,
                 window,
                 slabs,
                 axis=self.axis,
-                thickness=slab.thickness,
+                thickness=thickness,
                 step=step,
                 maximum=maximum,
                 threads=threads,
             )
         else:
             kind = "slab max" if maximum else "slab sum"
-            self._project(window, slabs, (kind, slab.thickness, step), threads)
-        if slab.reduce == "mean":
-            slabs /= np.float32(slab.thickness)
-        return self._scaled(slabs) if slab.reduce == "sum" else slabs
+            self._project(window, slabs, (kind, thickness, step), threads)
+        if reduce == "mean":
+            slabs /= np.float32(thickness)
+        return self._scaled(slabs) if reduce == "sum" else slabs
 
     def _output(self, images: int, out: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """``out``, or a new array, for so many images."""

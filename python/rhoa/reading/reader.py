@@ -18,6 +18,7 @@ from rhoa.errors import (
     GeometryError,
     ParameterError,
     PixelDataError,
+    VolumeError,
     WarningCollector,
     WriteError,
     require_count,
@@ -338,6 +339,8 @@ def as_volume(scan: Scan) -> Volume:
     ------
     ParameterError
         If it is none of these.
+    VolumeError
+        If it has no voxels.
     ReadError
         As `read_ct`.
 
@@ -354,6 +357,8 @@ def as_volume(scan: Scan) -> Volume:
             f"volume must be a rhoa.Volume; got {type(scan).__name__}. "
             "Build one with rhoa.Volume.from_array(hu, spacing_mm), or pass the path of a scan."
         )
+    if 0 in volume.shape:
+        raise VolumeError(f"the volume is empty: its shape is {volume.shape}.")
     return volume
 
 

@@ -477,6 +477,10 @@ class CaseState:
     """Of the sides whose box was drawn anew, or (None) deleted."""
     boxes_accepted: bool = False
 
+    def untouched(self, side: Side) -> bool:
+        """Whether a hip's crop is as it was found."""
+        return self.pose is None and side not in self.boxes
+
 
 @dataclass(frozen=True, slots=True)
 class State:

@@ -319,14 +319,17 @@ def _hips(
     out: Path,
 ) -> list[Hip]:
     hips = []
+
+    def row_of(side: Side) -> Hip:
+        return case.hips.get(side) or Hip(
+            out, subject_of(case), side, case.source, None, "", label=None
+        )
+
     for side in pictures.sides(case, state):
         label = found.get((case.key, side))
         file = out / "crops" / f"{file_name(case)}_{side}.png"
         _write_crop(file, case, side, state, pictures)
-        row = case.hips.get(side) or Hip(
-            file, subject_of(case), side, case.source, None, "", label=None
-        )
-        row = replace(row, image=file, sha256=sha256_of(file), refused="")
+        row = replace(row_of(side), image=file, sha256=sha256_of(file), refused="")
         if label is not None and label.kl is not None:
             row = replace(row, kl=label.kl, label=label_of(label.kl), exclusion=None)
         elif label is not None:
@@ -334,12 +337,8 @@ def _hips(
             row = replace(row, kl=None, label=None, exclusion=exclusion)
         hips.append(row)
     for side, why in pictures.refused(case, state).items():
-        listed = case.hips.get(side)
-        subject, visit = subject_of(case), "" if listed is None else listed.visit
-        row = Hip(None, subject, side, case.source, None, visit, label=None,
-                  exclusion=why.exclusion, refused=why.reasons)  # fmt: skip
-        hips.append(row if listed is None else replace(listed, image=None, sha256=None, label=None,
-                    exclusion=why.exclusion, refused=why.reasons))  # fmt: skip
+        row = replace(row_of(side), label=None, exclusion=why.exclusion, refused=why.reasons)
+        hips.append(replace(row, image=None, sha256=None))
     return hips
 
 
@@ -347,8 +346,7 @@ def _write_crop(
     file: Path, case: ReviewCase, side: Side, state: CaseState, pictures: Pictures
 ) -> None:
     """The crop as `rhoa.cohort.build` makes it; a manifest's own where nothing was changed."""
-    untouched = state.pose is None and side not in state.boxes
-    if case.image is None or (side in case.hips and untouched):
+    if case.image is None or (side in case.hips and state.untouched(side)):
         levels = stretch(pictures.hip(case, side, state), ends=(0, 255)).astype(np.uint8)
         label = rhoa_label(read_picture(case.hips[side].crop, CROP_REFUSALS).text)
         atomic_write(file, encode_png(levels, text=label))

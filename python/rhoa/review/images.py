@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rhoa._types import Side
-    from rhoa.hips import ExtractedHips
-    from rhoa.pose import Alignment
-    from rhoa.projection.depth_and_grid import Depth
     from rhoa.review.cohort import ReviewCase
     from rhoa.review.events import CaseState, Posed
     from rhoa.volume import Volume
@@ -136,17 +133,6 @@ class Volumes:
             raise ReviewError(
                 f"the CT of case {case.number} cannot be read; rhoa inspect says why."
             ) from None
-
-
-def projected(volume: Volume, alignment: Alignment, depth: Depth = "all") -> Radiograph:
-    """The CT-AP through an alignment."""
-    image: Radiograph = ctap(volume, pose=alignment, depth=depth)
-    return image
-
-
-def extracted(volume: Volume, landmarks: Landmarks, depth: Depth = "all") -> ExtractedHips:
-    """The hips through a reader's landmarks, which stand as the reader placed them."""
-    return extract(volume, pose=from_landmarks(landmarks), accept=("pose_not_used",), depth=depth)
 
 
 def lateral(volume: Volume) -> Lateral:
@@ -271,8 +257,7 @@ class Pictures:
         ReviewError
             If there is none.
         """
-        untouched = state.pose is None and side not in state.boxes
-        if side in case.hips and (untouched or case.image is None):
+        if side in case.hips and (state.untouched(side) or case.image is None):
             return shown_crop(case.hips[side].crop)
         box = self.boxes(case, state).get(side)
         if box is None:
@@ -283,8 +268,7 @@ class Pictures:
         self, case: ReviewCase, side: Side, state: CaseState, rows: int
     ) -> float | None:
         """The pixel size of `hip`, which has ``rows`` rows; None where it is not known."""
-        untouched = state.pose is None and side not in state.boxes
-        if side in case.hips and (untouched or case.image is None):
+        if side in case.hips and (state.untouched(side) or case.image is None):
             text = crop_label(case.hips[side].crop).get("pixel_mm", "")
             return float(text) if text else None
         image = self.image(case, state)
@@ -297,10 +281,19 @@ class Pictures:
         """The view from the patient's left."""
         return self._laterals.get(case.key, lambda: lateral(self._volumes.of(case)))
 
-    def preview(self, case: ReviewCase, landmarks: Landmarks, depth_mm: DepthMm) -> Radiograph:
-        """The CT-AP through landmarks, at once and without its hips."""
-        alignment = from_landmarks(landmarks)
-        return projected(self._volumes.of(case), alignment, depth_mm or "all")
+    def preview(self, case: ReviewCase, pose: Posed) -> Radiograph:
+        """The CT-AP through a pose, at once and without its hips.
+
+        Raises
+        ------
+        RhoaError
+            If it makes no image.
+        """
+        alignment = from_landmarks(_landmarks_of(case, pose))
+        image: Radiograph = ctap(
+            self._volumes.of(case), pose=alignment, depth=pose.depth_mm or "all"
+        )
+        return image
 
     def landmarks(self, case: ReviewCase, state: CaseState) -> Landmarks | None:
         """The reader's landmarks, else those that were found."""
@@ -328,10 +321,11 @@ class Pictures:
         return encode_png(np.rint(small).clip(0, 255).astype(np.uint8))
 
     def _made(self, case: ReviewCase, pose: Posed | None) -> Projected:
-        if case.image is None:
+        file = case.image
+        if file is None:
             raise ReviewError(f"case {case.number} has crops alone, no image of the pelvis.")
         if pose is None:
-            return self._images.get(case.key, lambda: _as_found(case))
+            return self._images.get(case.key, lambda: _as_found(file, case.found.boxes))
         content = json.dumps([pose.landmarks, pose.depth_mm], sort_keys=True)
         digest = hashlib.blake2s(content.encode(), digest_size=8).hexdigest()
         name = f"{case.key}-{digest}"
@@ -344,10 +338,12 @@ class Pictures:
             return Projected.stored(Radiograph.load(file))
         except ReadError:
             pass
-        landmarks = pose.as_landmarks() or case.found.landmarks
-        if landmarks is None:
-            raise ReviewError(f"case {case.number} has no landmarks to measure a depth from.")
-        found = extracted(self._volumes.of(case), landmarks, pose.depth_mm or "all")
+        found = extract(
+            self._volumes.of(case),
+            pose=from_landmarks(_landmarks_of(case, pose)),  # as the reader placed them
+            accept=("pose_not_used",),
+            depth=pose.depth_mm or "all",
+        )
         edges = {side: [b.top, b.left, b.bottom, b.right] for side, b in found.boxes.items()}
         refused = {
             side: ["; ".join(hip.refusals), hip.exclusion]
@@ -404,12 +400,10 @@ def _moved(box: Box, image: Radiograph, other: Radiograph) -> tuple[float, float
     return top + 0.5, left + 0.5, bottom + 0.5, right + 0.5
 
 
-def _as_found(case: ReviewCase) -> Projected:
-    if case.image is None:
-        raise ReviewError(f"case {case.number} has crops alone, no image of the pelvis.")
-    image = Radiograph.load(case.image)
-    if case.found.boxes is not None:
-        return Projected(image, case.found.boxes)
+def _as_found(file: Path, written: Mapping[Side, Box] | None) -> Projected:
+    image = Radiograph.load(file)
+    if written is not None:
+        return Projected(image, written)
     found: dict[Side, Box] = {}
     for side in SIDES:
         try:
@@ -419,4 +413,9 @@ def _as_found(case: ReviewCase) -> Projected:
     return Projected(image, found)
 
 
-DepthMm = tuple[float, float] | None
+def _landmarks_of(case: ReviewCase, pose: Posed) -> Landmarks:
+    """Those of a pose, else those that were found."""
+    landmarks = pose.as_landmarks() or case.found.landmarks
+    if landmarks is None:
+        raise ReviewError(f"case {case.number} has no landmarks to measure a depth from.")
+    return landmarks

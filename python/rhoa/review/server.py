@@ -372,11 +372,7 @@ def _preview(session: Session, body: dict[str, Any]) -> Response:
     posed = as_action({"do": Posed.do, **body})
     if not isinstance(posed, Posed):
         raise ReviewError("a preview is of landmarks.")
-    case = session.cohort.case(posed.case)
-    landmarks = posed.as_landmarks() or case.found.landmarks
-    if landmarks is None:
-        raise ReviewError(f"case {case.number} has no landmarks yet.")
-    image = session.pictures.preview(case, landmarks, posed.depth_mm)
+    image = session.pictures.preview(session.cohort.case(posed.case), posed)
     return _levels(shown_image(image), place_of(image))
 
 

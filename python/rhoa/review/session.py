@@ -243,10 +243,14 @@ class Session:
                 action = replace(action, box=(box.top, box.left, box.bottom, box.right))
             if isinstance(action, BoxesAccepted | Judged) and case.image is None:
                 raise ReviewError(f"case {case.number} has crops alone.")
-            if isinstance(action, Posed) and case.scan is None:
-                raise ReviewError(
-                    f"the CT of case {case.number} is not known; start rhoa review with --scans."
-                )
+            if isinstance(action, Posed):
+                if case.scan is None:
+                    raise ReviewError(
+                        f"the CT of case {case.number} is not known; start rhoa review with "
+                        "--scans."
+                    )
+                if action.landmarks is not None or action.depth_mm is not None:
+                    self.pictures.preview(case, action)  # without an image nothing can be shown
             self._append(action)
             done: dict[str, Any] = {"case": self.summary(case)}
             if isinstance(action, Graded) and self.started.training:
