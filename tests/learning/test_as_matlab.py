@@ -181,20 +181,6 @@ class TestNormalisation:
         with pytest.raises(WeightsError, match="preprocessing is not the one"):
             rhoa.load_model(folder, device="cpu")
 
-    def test_an_exported_model_has_it_in_its_graph(
-        self, run: tuple[Squares, Path], tmp_path: Path
-    ) -> None:
-        pytest.importorskip("onnxscript")
-        pytest.importorskip("onnxruntime")
-
-        out = rhoa.learning.export_onnx(run[1], tmp_path / "exported")
-
-        levels = [np.full((40, 40), grey, np.float32) for grey in (0.0, 90.0, 255.0)]
-        by_torch = rhoa.load_model(run[1], device="cpu").predict_proba(levels)
-        assert rhoa.load_model(out, runtime="onnx").predict_proba(levels) == pytest.approx(
-            by_torch, abs=1e-5
-        )
-
 
 class TestTheLastLayer:
     def test_glorots_rule_is_uniform_within_its_bound_and_leaves_the_body(self) -> None:

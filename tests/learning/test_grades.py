@@ -21,6 +21,7 @@ from rhoa.learning import Augmentation, Ensemble, load_ensemble, load_model, mon
 from rhoa.report import write_report
 from tests.commands import run as command
 from tests.learning.brightnesses import BRIGHT, CROWE, brief, bright, brightnesses
+from tests.learning.squares import TINY
 
 pytestmark = pytest.mark.torch
 
@@ -40,19 +41,19 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture(scope="module")
 def trained(cohort: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ordinal, with Crowe's grade and dropout, exported."""
-    recipe = replace(BRIGHT, backbone="resnet18", head="ordinal", dropout=0.2)
+    """Ordinal, with Crowe's grade and dropout, normalised by its training crops, exported."""
+    recipe = replace(BRIGHT, head="ordinal", dropout=0.2, normalisation="training")
     folder = tmp_path_factory.mktemp("run") / "bright"
-    rhoa.train(cohort, recipe, folder, weights="none", device="cpu")
+    rhoa.train(cohort, recipe, folder, weights="none", device="cpu", seed=1)
     rhoa.learning.export_onnx(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def unseen() -> tuple[NDArray[np.intp], Images]:
-    """Two hundred more, of which one of eleven is nearer to another grade's brightness."""
+    """Five hundred more, of which one of eleven is nearer to another grade's brightness."""
     random = np.random.default_rng(7)
-    grades = np.arange(200) % 5
+    grades = np.arange(500) % 5
     return grades, [bright(kl, random, spread=16) for kl in grades.tolist()]
 
 
@@ -109,7 +110,7 @@ class TestModel:
         probabilities = model.predict_kl(images)
         found = evaluate_grades(grades, probabilities)
 
-        assert probabilities.shape == (200, 5)
+        assert probabilities.shape == (500, 5)
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-12)
         np.testing.assert_allclose(
             probabilities[:, 2:].sum(axis=1), model.predict_proba(images)[:, 1], atol=1e-12
@@ -164,6 +165,7 @@ class TestModel:
     def test_onnx_equals_torch(
         self, trained: Path, unseen: tuple[NDArray[np.intp], Images]
     ) -> None:
+        """Of a network of timm, whose normalisation is in its graph."""
         images = unseen[1][:9]
         one, other = (load_model(trained, runtime=name, device="cpu") for name in ("torch", "onnx"))
 
@@ -434,12 +436,13 @@ def test_a_stage_of_grades_begins_with_that_of_grades_or_of_classes(
     from rhoa.learning.network import build_network, read_weights
 
     given = read_weights(trained)
-    same = build_network(trained, outputs=7)
+    same = build_network(trained, outputs=7, backbone=TINY)
     assert torch.equal(same.fc.weight, given["fc.weight"])
     with pytest.warns(RhoaWarning, match="its last layer starts at random"):
-        other = build_network(trained, outputs=2, seed=3)
-    assert torch.equal(other.conv1.weight, given["conv1.weight"])
-    assert torch.equal(other.fc.weight, build_network(seed=3).fc.weight)
+        other = build_network(trained, outputs=2, seed=3, backbone=TINY)
+    stem = "body.conv1.0.weight"
+    assert torch.equal(other.get_parameter(stem), given[stem])
+    assert torch.equal(other.fc.weight, build_network(seed=3, backbone=TINY).fc.weight)
     staged = replace(brief(), name="second", first=brief(target="rhoa"))
     with pytest.warns(RhoaWarning, match="its last layer starts at random"):
         run = rhoa.train(cohort, staged, tmp_path / "run", weights="none", device="cpu")
