@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tests.learning.runs import seal
+from tests.learning.squares import TINY
 
 if TYPE_CHECKING:
     import torch
 
+STEM = "body.conv1.0.weight"
+"""Of the small network."""
 TRACE = "trace"
 """A file that stands only where code of an artefact ran, or was led outside."""
 SPARE_BYTES = 768 << 20
@@ -55,12 +58,12 @@ def f32(shape: list[int], start: int, stop: int) -> dict[str, Any]:
 
 
 def state_of(change: Callable[[dict[str, Any]], object]) -> bytes:
-    """The safetensors file of a ResNet18 in which something is changed."""
+    """The safetensors file of a small network in which something is changed."""
     from safetensors.torch import save
 
     from rhoa.learning.network import build_network
 
-    state = dict(build_network().state_dict())
+    state = dict(build_network(backbone=TINY).state_dict())
     change(state)
     return save(state)
 
@@ -248,13 +251,15 @@ def sealed_weights() -> Iterator[tuple[str, bytes]]:
     )
     yield (
         "whole numbers for weights",
-        state_of(lambda state: state.update({"conv1.weight": state["conv1.weight"].long()})),
+        state_of(lambda state: state.update({STEM: state[STEM].long()})),
     )
     yield (
         "weights that are not finite",
-        state_of(lambda state: state["layer3.0.conv1.weight"].view(-1)[7:8].fill_(float("nan"))),
+        state_of(
+            lambda state: state["body.layer3.0.conv1.weight"].view(-1)[7:8].fill_(float("nan"))
+        ),
     )
-    yield "a variance below zero", state_of(lambda state: state["bn1.running_var"].fill_(-1))
+    yield "a variance below zero", state_of(lambda state: state["body.bn1.running_var"].fill_(-1))
     yield (
         "another shape",
         state_of(lambda state: state.update({"fc.weight": state["fc.weight"].T.contiguous()})),
@@ -321,7 +326,8 @@ def write_artefacts(folder: Path) -> dict[str, str]:
         (place / file).write_bytes(content)
         told[name] = f"weights:{place / file}"
     for number, (name, content) in enumerate(sealed_weights()):
-        told[name] = f"folder:{seal(folder / f'sealed-{number}', content)}"
+        place = seal(folder / f"sealed-{number}", content, architecture=TINY)
+        told[name] = f"folder:{place}"
     for number, (name, text) in enumerate(cards(b"")):
         place = seal(folder / f"card-{number}", b"")
         (place / "model.json").write_bytes(text)
@@ -345,7 +351,7 @@ def _links_and_devices(folder: Path) -> dict[str, str]:
     }
     told = {}
     for number, (name, what) in enumerate(places.items()):
-        place = seal(folder / f"link-{number}", good if number < 2 else b"")
+        place = seal(folder / f"link-{number}", good if number < 2 else b"", architecture=TINY)
         card = place / "model.json"
         if what.startswith("model"):
             (place / what).rename(folder / f"linked-{number}")
@@ -373,9 +379,10 @@ def load_all(told: dict[str, str]) -> dict[str, str]:
     from rhoa.learning import load_model, loading
     from rhoa.learning.network import build_network
 
-    loading.MOST_TRIAL_SECONDS = 2.0
+    loading.MOST_TRIAL_SECONDS = 0.5
     torch.set_num_threads(1)
-    build_network()
+    for backbone in ("resnet18", TINY):
+        build_network(backbone=backbone)
     taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = taken * resource.getpagesize() + SPARE_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

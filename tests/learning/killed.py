@@ -19,6 +19,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import timm  # noqa: F401  # here, and then in no child
 import torch
 
 from rhoa.learning import Execution, Recipe, train

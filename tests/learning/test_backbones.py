@@ -14,7 +14,7 @@ timm = pytest.importorskip("timm", reason="needs timm (extra timm)")
 
 import rhoa  # noqa: E402
 from rhoa.errors import MissingExtraError, ParameterError, WeightsError  # noqa: E402
-from rhoa.learning import export_onnx, load_model, recipes, train  # noqa: E402
+from rhoa.learning import load_model, recipes, train  # noqa: E402
 from tests.learning.squares import QUICK, TINY, squares  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -42,19 +42,15 @@ def test_a_run_says_which_network_it_is_and_loads_as_trained(run: Path) -> None:
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
 
 
-def test_it_is_exported_and_explained(run: Path, tmp_path: Path) -> None:
+def test_it_is_explained(run: Path) -> None:
     from rhoa.evaluation.saliency import grad_cam
 
     image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
     model = load_model(run, device="cpu", runtime="torch")
-    export_onnx(run, tmp_path)
-    exported = load_model(tmp_path, runtime="onnx")
 
-    difference = model.predict_proba([image]) - exported.predict_proba([image])
     seen = grad_cam(model, image)
     map_ = rhoa.occlusion(model, image, patch=32, stride=32)
 
-    assert np.abs(difference).max() <= 1e-5
     assert seen.shape == map_.shape == image.shape
     assert seen.min() >= 0
 

@@ -18,9 +18,10 @@ from rhoa.errors import ManifestError, ParameterError, RhoaWarning, WeightsError
 from rhoa.evaluation import evaluate_grades, risk_coverage
 from rhoa.hips.crop_files import encode_crop
 from rhoa.learning import Augmentation, Ensemble, load_ensemble, load_model, monte_carlo_dropout
-from rhoa.report import write_report
 from tests.commands import run as command
 from tests.learning.brightnesses import BRIGHT, CROWE, brief, bright, brightnesses
+from tests.learning.runs import write_run
+from tests.learning.squares import TINY
 
 pytestmark = pytest.mark.torch
 
@@ -40,19 +41,25 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture(scope="module")
 def trained(cohort: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ordinal, with Crowe's grade and dropout, exported."""
-    recipe = replace(BRIGHT, backbone="resnet18", head="ordinal", dropout=0.2)
+    """Ordinal, with Crowe's grade and dropout, normalised by its training crops, exported."""
+    recipe = replace(BRIGHT, head="ordinal", dropout=0.2, normalisation="training")
     folder = tmp_path_factory.mktemp("run") / "bright"
-    rhoa.train(cohort, recipe, folder, weights="none", device="cpu")
+    rhoa.train(cohort, recipe, folder, weights="none", device="cpu", seed=1)
     rhoa.learning.export_onnx(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of target "rhoa", without dropout and validation hips."""
+    return write_run(tmp_path_factory.mktemp("untrained"))
+
+
+@pytest.fixture(scope="module")
 def unseen() -> tuple[NDArray[np.intp], Images]:
-    """Two hundred more, of which one of eleven is nearer to another grade's brightness."""
+    """Five hundred more, of which one of eleven is nearer to another grade's brightness."""
     random = np.random.default_rng(7)
-    grades = np.arange(200) % 5
+    grades = np.arange(500) % 5
     return grades, [bright(kl, random, spread=16) for kl in grades.tolist()]
 
 
@@ -109,7 +116,7 @@ class TestModel:
         probabilities = model.predict_kl(images)
         found = evaluate_grades(grades, probabilities)
 
-        assert probabilities.shape == (200, 5)
+        assert probabilities.shape == (500, 5)
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-12)
         np.testing.assert_allclose(
             probabilities[:, 2:].sum(axis=1), model.predict_proba(images)[:, 1], atol=1e-12
@@ -164,6 +171,7 @@ class TestModel:
     def test_onnx_equals_torch(
         self, trained: Path, unseen: tuple[NDArray[np.intp], Images]
     ) -> None:
+        """Of a network of timm, whose normalisation is in its graph."""
         images = unseen[1][:9]
         one, other = (load_model(trained, runtime=name, device="cpu") for name in ("torch", "onnx"))
 
@@ -202,10 +210,8 @@ class TestModel:
         with pytest.raises(ParameterError, match="2 classes"):
             grad_cam(model, image, target=2)  # type: ignore[arg-type]
 
-    def test_a_model_of_rhoa_knows_no_grade_and_no_dropout(self, tmp_path: Path) -> None:
-        from tests.learning.runs import write_run
-
-        model = load_model(write_run(tmp_path / "run"), device="cpu")
+    def test_a_model_of_rhoa_knows_no_grade_and_no_dropout(self, untrained: Path) -> None:
+        model = load_model(untrained, device="cpu")
 
         with pytest.raises(ParameterError, match='train one with target="kl"'):
             model.predict_kl([np.zeros((32, 32), np.uint8)])
@@ -214,17 +220,16 @@ class TestModel:
 
 
 class TestAbstention:
-    @pytest.mark.parametrize("share", [0.025, 0.1, 0.25, 0.5, 0.9])
     def test_it_leaves_out_the_asked_share_of_the_validation_hips(
-        self, trained: Path, cohort: Manifest, share: float
+        self, trained: Path, cohort: Manifest
     ) -> None:
         crops = [rhoa.hips.read_crop(hip.crop) for hip in cohort if hip.partition == "val"]
         for model in (load_model(trained, device="cpu", runtime="torch"), load_model(trained)):
             entropy = model.draws(crops, views=1).entropy_nats
 
-            left_out = (entropy > model.abstention_threshold(share)).sum()
-
-            assert left_out == math.floor(share * len(crops))
+            for share in (0.025, 0.1, 0.25, 0.5, 0.9):
+                left_out = (entropy > model.abstention_threshold(share)).sum()
+                assert left_out == math.floor(share * len(crops))
 
     def test_several_models_have_the_threshold_of_their_mean(
         self, trained: Path, cohort: Manifest, tmp_path: Path
@@ -242,42 +247,44 @@ class TestAbstention:
         with pytest.raises(ParameterError, match="validated on different hips"):
             unlike.abstention_threshold(0.2)
 
-    @pytest.mark.parametrize("share", [0, 1, -0.1, 2, float("nan"), "0.1", 0.001])
-    def test_shares_that_are_none_are_refused(self, trained: Path, share: float) -> None:
-        with pytest.raises(ParameterError, match="abstain="):
-            load_model(trained).abstention_threshold(share)
+    def test_shares_that_are_none_are_refused(self, trained: Path) -> None:
+        model = load_model(trained)
+        for share in (0, 1, -0.1, 2, float("nan"), "0.1", 0.001):
+            with pytest.raises(ParameterError, match="abstain="):
+                model.abstention_threshold(share)  # type: ignore[arg-type]
 
-    def test_a_model_without_validation_hips_has_no_threshold(self, tmp_path: Path) -> None:
-        from tests.learning.runs import write_run
-
+    def test_a_model_without_validation_hips_has_no_threshold(self, untrained: Path) -> None:
         with pytest.raises(ParameterError, match="no probabilities of validation hips"):
-            load_model(write_run(tmp_path / "run"), device="cpu").abstention_threshold(0.1)
+            load_model(untrained, device="cpu").abstention_threshold(0.1)
 
     @pytest.mark.parametrize(
-        "record",
-        [1, {}, {"probabilities": [], "hips_sha256": "a"}, {"probabilities": ["0.5 0.5"]}]
-        + [{"probabilities": [text], "hips_sha256": "a"} for text in ("1 x", "nan 1", "2 0", "1")],
+        ("changes", "message"),
+        [
+            *(
+                ({"validation": record}, "record of validation hips is damaged")
+                for record in (
+                    *(1, {}, {"probabilities": [], "hips_sha256": "a"}),
+                    {"probabilities": ["0.5 0.5"]},
+                    *(
+                        {"probabilities": [text], "hips_sha256": "a"}
+                        for text in ("1 x", "nan 1", "2 0", "1")
+                    ),
+                )
+            ),
+            *(
+                ({"outputs": outputs}, "outputs must be one of 2, 4, 5, 7, 9")
+                for outputs in (3, 0, True, "2", 1e9)
+            ),
+        ],
     )
-    def test_a_damaged_record_is_refused(self, tmp_path: Path, record: object) -> None:
-        from tests.learning.runs import write_run
+    def test_a_card_that_no_training_wrote_is_refused(
+        self, untrained: Path, tmp_path: Path, changes: dict[str, object], message: str
+    ) -> None:
+        card = json.loads((untrained / "model.json").read_text("utf-8"))
+        (tmp_path / "model.json").write_text(json.dumps(card | changes))
 
-        run = write_run(tmp_path / "run")
-        card = json.loads((run / "model.json").read_text("utf-8")) | {"validation": record}
-        (run / "model.json").write_text(json.dumps(card))
-
-        with pytest.raises(WeightsError, match="record of validation hips is damaged"):
-            load_model(run, device="cpu")
-
-    @pytest.mark.parametrize("outputs", [3, 0, True, "2", 1e9])
-    def test_outputs_that_no_network_has_are_refused(self, tmp_path: Path, outputs: object) -> None:
-        from tests.learning.runs import write_run
-
-        run = write_run(tmp_path / "run")
-        card = json.loads((run / "model.json").read_text("utf-8")) | {"outputs": outputs}
-        (run / "model.json").write_text(json.dumps(card))
-
-        with pytest.raises(WeightsError, match="outputs must be one of 2, 4, 5, 7, 9"):
-            load_model(run, device="cpu")
+        with pytest.raises(WeightsError, match=message):
+            load_model(tmp_path, device="cpu")
 
     def test_the_shell_says_why_there_is_no_answer(
         self,
@@ -286,13 +293,13 @@ class TestAbstention:
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        grades, images = unseen
+        images = unseen[1][:40]
         files = []
-        for number, pixels in enumerate(images[:40]):
+        for number, pixels in enumerate(images):
             files.append(tmp_path / f"{number}.png")
             files[-1].write_bytes(encode_crop(pixels, side="left", source="ct"))
         model = load_model(trained)
-        draws = model.draws(images[:40], views=1)
+        draws = model.draws(images, views=1)
         threshold = model.abstention_threshold(0.3)
 
         words = ("predict", *files, "--model", trained, "--abstain", 0.3)
@@ -313,18 +320,14 @@ class TestAbstention:
                 assert [row[f"kl_{n}"] for n in range(5)] == pytest.approx(kl.tolist(), abs=2e-6)
         table = table_of(tmp_path / "out" / "predictions.csv")
         assert {"kl_0", "kl_4", "kl_expected", "crowe_4", "entropy_nats"} <= table[0].keys()
-        del grades
 
     def test_an_unknown_threshold_is_an_error_before_anything_is_read(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        from tests.learning.runs import write_run
-
-        run = write_run(tmp_path / "run")
         (tmp_path / "a.png").write_bytes(
             encode_crop(np.zeros((50, 50), np.uint8), side="left", source="ct")
         )
-        words = ("predict", tmp_path / "a.png", "--model", run, "--abstain", 0.1)
+        words = ("predict", tmp_path / "a.png", "--model", untrained, "--abstain", 0.1)
         code, _, err = command(capsys, *words)
 
         assert code == 2
@@ -396,30 +399,15 @@ def test_a_stopped_run_goes_on_to_the_same_bits(cohort: Manifest, tmp_path: Path
     recipe = brief(head="ordinal", dropout=0.3)
     each = Execution(checkpoint_minutes=0)
 
-    def stop(done: int, total: int, text: str) -> None:
-        del total, text
+    def stop(done: int, *_: object) -> None:
         if done == 3:
             raise KeyboardInterrupt
 
+    options = {"weights": "none", "device": "cpu", "execution": each}
     with pytest.raises(KeyboardInterrupt):
-        rhoa.train(
-            cohort,
-            recipe,
-            tmp_path / "a",
-            weights="none",
-            device="cpu",
-            execution=each,
-            progress=stop,
-        )
-    cards = [
-        json.loads((run / "model.json").read_text("utf-8"))
-        for run in (
-            rhoa.train(
-                cohort, recipe, tmp_path / name, weights="none", device="cpu", execution=each
-            )
-            for name in ("a", "b")
-        )
-    ]
+        rhoa.train(cohort, recipe, tmp_path / "a", progress=stop, **options)
+    runs = [rhoa.train(cohort, recipe, tmp_path / name, **options) for name in ("a", "b")]
+    cards = [json.loads((run / "model.json").read_text("utf-8")) for run in runs]
 
     assert cards[0]["weights_sha256"] == cards[1]["weights_sha256"]
     assert cards[0]["validation"] == cards[1]["validation"]
@@ -434,12 +422,13 @@ def test_a_stage_of_grades_begins_with_that_of_grades_or_of_classes(
     from rhoa.learning.network import build_network, read_weights
 
     given = read_weights(trained)
-    same = build_network(trained, outputs=7)
+    same = build_network(trained, outputs=7, backbone=TINY)
     assert torch.equal(same.fc.weight, given["fc.weight"])
     with pytest.warns(RhoaWarning, match="its last layer starts at random"):
-        other = build_network(trained, outputs=2, seed=3)
-    assert torch.equal(other.conv1.weight, given["conv1.weight"])
-    assert torch.equal(other.fc.weight, build_network(seed=3).fc.weight)
+        other = build_network(trained, outputs=2, seed=3, backbone=TINY)
+    stem = "body.conv1.0.weight"
+    assert torch.equal(other.get_parameter(stem), given[stem])
+    assert torch.equal(other.fc.weight, build_network(seed=3, backbone=TINY).fc.weight)
     staged = replace(brief(), name="second", first=brief(target="rhoa"))
     with pytest.warns(RhoaWarning, match="its last layer starts at random"):
         run = rhoa.train(cohort, staged, tmp_path / "run", weights="none", device="cpu")
@@ -447,53 +436,38 @@ def test_a_stage_of_grades_begins_with_that_of_grades_or_of_classes(
     assert "1" not in {row["kl"] for row in rows}
 
 
-def test_evaluate_prints_and_stores_the_grades(
+def test_evaluate_prints_and_reports_the_grades_of_the_model_that_knows_them(
     cohort: Manifest, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """And how uncertainty ranks its errors; beside it a model of classes, which has no grades."""
+    classes = rhoa.train(
+        cohort, brief(target="rhoa"), tmp_path / "run", weights="none", device="cpu"
+    )
     cohort.write(tmp_path / "manifest.csv")
+    out = tmp_path / "out"
 
-    words = ("evaluate", trained, "--manifest", tmp_path / "manifest.csv", "-o", tmp_path / "out")
+    words = ("evaluate", trained, classes, "--manifest", tmp_path / "manifest.csv", "-o", out)
     code, printed, err = command(capsys, *words)
 
     assert code in {0, 4}, err
     assert "within_one" in printed
-    stored = json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8"))["grading"]
-    assert [(one["source"], one["partition"], one["hips"]) for one in stored] == [
-        ("ct", "val", 40),
-        ("ct", "test", 10),
-    ]
-    assert np.array(stored[0]["confusion"]).sum(axis=1).tolist() == [8] * 5
-
-
-def test_the_report_shows_grades_answered_and_how_uncertainty_ranks_errors(
-    cohort: Manifest, trained: Path, tmp_path: Path
-) -> None:
-    report = write_report(tmp_path, manifest=cohort, runs=[trained])
-
-    metrics = json.loads((tmp_path / "metrics.json").read_text("utf-8"))
-    (test,) = (one for one in metrics["grading"] if one["partition"] == "test")
-    (row,) = table_of(tmp_path / "tables" / "grading.csv")
+    val, test = json.loads((out / "metrics.json").read_text("utf-8"))["grading"]
+    assert (val["source"], val["partition"], val["hips"]) == ("ct", "val", 40)
+    assert (test["source"], test["partition"], test["hips"]) == ("ct", "test", 10)
+    assert np.array(val["confusion"]).sum(axis=1).tolist() == [8] * 5
+    (row,) = table_of(out / "tables" / "grading.csv")
     for head, name in (("Exact", "exact"), ("Quadratic kappa", "kappa"), ("AURC", "aurc")):
         assert row[head] == f"{test[name]['value']:.2f}"
         ends = [test[name][end] for end in ("low", "high")]
         given = [row.get(f"{head}, {end}", "") for end in ("low", "high")]
         assert given == ["" if end is None else f"{end:.2f}" for end in ends]
-    answered = table_of(tmp_path / "tables" / "answered-grades.csv")
+    answered = table_of(out / "tables" / "answered-grades.csv")
     counts = [[int(row[f"Answered KL {kl}"]) for kl in range(5)] for row in answered]
     assert counts == test["confusion"]
     assert sum(map(sum, counts)) == test["hips"]
-    assert len(list((tmp_path / "figures").glob("risk-ct-*.svg"))) == 1
-    page = report.read_text("utf-8")
+    assert len(list((out / "figures").glob("risk-*.svg"))) == 1
+    page = (out / "report.html").read_text("utf-8")
     assert "share of grades that are not exact among the surest hips" in page
-
-
-def test_a_report_of_classes_has_no_grades(cohort: Manifest, tmp_path: Path) -> None:
-    run = rhoa.train(cohort, brief(target="rhoa"), tmp_path / "run", weights="none", device="cpu")
-
-    write_report(tmp_path / "out", manifest=cohort, runs=[run])
-
-    assert not list((tmp_path / "out" / "tables").glob("*grading*"))
-    assert not list((tmp_path / "out" / "figures").glob("risk-*"))
 
 
 def test_another_cohort_is_graded_with_its_hips_of_kl_1(

@@ -28,27 +28,37 @@ class InterruptedRunError(Exception):
     """What ends a run in these tests."""
 
 
-def stopped_run(cohort: Squares, out: Path, *, after: int, **changes: object) -> None:
-    """A run of `QUICK` that ends after some iterations, with a checkpoint of each."""
-
-    def progress(done: int, *_: object) -> None:
-        if done > after:
-            raise InterruptedRunError
-
-    with pytest.raises(InterruptedRunError):
-        rhoa.train(
-            cohort,
-            replace(QUICK, **changes),
-            out,
-            weights="none",
-            execution=Execution(checkpoint_minutes=0),
-            progress=progress,
-        )
-
-
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Squares:
     return squares(tmp_path_factory.mktemp("crops"))
+
+
+@pytest.fixture(scope="module")
+def finished(cohort: Squares, tmp_path_factory: pytest.TempPathFactory) -> tuple[Squares, Path]:
+    run = tmp_path_factory.mktemp("finished") / "run"
+    rhoa.train(cohort, replace(QUICK, epochs=1), run, weights="none")
+    return cohort, run
+
+
+@pytest.fixture(scope="module")
+def interrupted(cohort: Squares, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of `QUICK` that ended after its first iteration, with a checkpoint."""
+
+    def progress(done: int, *_: object) -> None:
+        if done > 1:
+            raise InterruptedRunError
+
+    run, each = tmp_path_factory.mktemp("interrupted") / "run", Execution(checkpoint_minutes=0)
+    with pytest.raises(InterruptedRunError):
+        rhoa.train(cohort, QUICK, run, weights="none", execution=each, progress=progress)
+    return run
+
+
+@pytest.fixture
+def checkpoint(interrupted: Path, tmp_path: Path) -> Path:
+    """That of a copy of it, in the folder ``run``."""
+    run = shutil.copytree(interrupted, tmp_path / "run")
+    return run / "unfinished" / "checkpoint.safetensors"
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
@@ -97,11 +107,10 @@ def test_a_finished_run_is_left_as_it_is_unless_asked(cohort: Squares, tmp_path:
 
 
 def test_a_finished_run_whose_weights_changed_is_trained_again(
-    cohort: Squares, tmp_path: Path
+    finished: tuple[Squares, Path], tmp_path: Path
 ) -> None:
-    recipe = replace(QUICK, epochs=1)
-    rhoa.train(cohort, recipe, tmp_path / "run", weights="none")
-    weights = tmp_path / "run" / "model.safetensors"
+    cohort, recipe = finished[0], replace(QUICK, epochs=1)
+    weights = shutil.copytree(finished[1], tmp_path / "run") / "model.safetensors"
     sound = weights.read_bytes()
     weights.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
 
@@ -147,13 +156,6 @@ def test_a_finished_run_is_not_written_over_by_other_words(
         )
 
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-
-
-@pytest.fixture(scope="module")
-def finished(cohort: Squares, tmp_path_factory: pytest.TempPathFactory) -> tuple[Squares, Path]:
-    run = tmp_path_factory.mktemp("finished") / "run"
-    rhoa.train(cohort, replace(QUICK, epochs=1), run, weights="none")
-    return cohort, run
 
 
 def test_a_run_made_with_other_versions_and_threads_is_finished_all_the_same(
@@ -211,15 +213,15 @@ def test_two_processes_do_not_train_in_one_folder(cohort: Squares, tmp_path: Pat
     assert not (tmp_path / "run" / ".lock").exists()
 
 
-def test_a_flipped_bit_in_a_checkpoint_is_found(cohort: Squares, tmp_path: Path) -> None:
-    stopped_run(cohort, tmp_path / "run", after=1)
-    file = tmp_path / "run" / "unfinished" / "checkpoint.safetensors"
-    sound = file.read_bytes()
+def test_a_flipped_bit_in_a_checkpoint_is_found(
+    cohort: Squares, checkpoint: Path, tmp_path: Path
+) -> None:
+    sound = checkpoint.read_bytes()
 
     for share in (0.02, 0.3, 0.6, 0.99):
         content = bytearray(sound)
         content[int(share * len(content))] ^= 4
-        file.write_bytes(content)
+        checkpoint.write_bytes(content)
         with pytest.raises(WeightsError, match=r"checkpoint\.safetensors: not a checkpoint"):
             rhoa.train(cohort, QUICK, tmp_path / "run", weights="none")
 
@@ -239,12 +241,12 @@ def test_predictions_that_were_changed_are_not_reported(
         read_runs([tmp_path / "run"], cohort.hips)
 
 
+@pytest.mark.usefixtures("checkpoint")
 def test_a_checkpoint_of_another_number_of_threads_goes_on_with_a_warning(
     cohort: Squares, tmp_path: Path
 ) -> None:
     import torch
 
-    stopped_run(cohort, tmp_path / "run", after=1)
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     try:
@@ -254,10 +256,10 @@ def test_a_checkpoint_of_another_number_of_threads_goes_on_with_a_warning(
         torch.set_num_threads(threads)
 
 
+@pytest.mark.usefixtures("checkpoint")
 def test_a_checkpoint_of_another_recipe_is_refused_or_begun_anew(
     cohort: Squares, tmp_path: Path
 ) -> None:
-    stopped_run(cohort, tmp_path / "run", after=1)
     changed = replace(QUICK, epochs=1)
 
     with pytest.raises(WeightsError, match=r"another run \(recipe differ\).*resume=False"):
@@ -279,28 +281,24 @@ def test_a_damaged_checkpoint_is_refused(cohort: Squares, tmp_path: Path, conten
 
 
 def test_a_checkpoint_with_tensors_of_another_shape_is_refused(
-    cohort: Squares, tmp_path: Path
+    cohort: Squares, checkpoint: Path, tmp_path: Path
 ) -> None:
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
-    stopped_run(cohort, tmp_path / "run", after=1)
-    file = tmp_path / "run" / "unfinished" / "checkpoint.safetensors"
-    tensors = load_file(file)
-    with safe_open(file, "pt") as opened:
+    tensors = load_file(checkpoint)
+    with safe_open(checkpoint, "pt") as opened:
         header = opened.metadata()
     tensors["network.fc.weight"] = tensors["network.fc.weight"][:1]
-    save_file(tensors, file, metadata=header)
+    save_file(tensors, checkpoint, metadata=header)
 
     with pytest.raises(WeightsError, match=r"checkpoint\.safetensors: not a checkpoint"):
         rhoa.train(cohort, QUICK, tmp_path / "run", weights="none")
 
 
-def test_a_link_is_no_checkpoint(cohort: Squares, tmp_path: Path) -> None:
-    stopped_run(cohort, tmp_path / "run", after=1)
-    file = tmp_path / "run" / "unfinished" / "checkpoint.safetensors"
-    file.rename(tmp_path / "elsewhere")
-    file.symlink_to(tmp_path / "elsewhere")
+def test_a_link_is_no_checkpoint(cohort: Squares, checkpoint: Path, tmp_path: Path) -> None:
+    checkpoint.rename(tmp_path / "elsewhere")
+    checkpoint.symlink_to(tmp_path / "elsewhere")
 
     with pytest.raises(WeightsError, match="is a link"):
         rhoa.train(cohort, QUICK, tmp_path / "run", weights="none")

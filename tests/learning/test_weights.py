@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rhoa.errors import WeightsError
+from tests.learning.squares import TINY
 
 pytestmark = pytest.mark.torch
 
@@ -93,11 +94,11 @@ def test_honest_state_dicts_load_whatever_their_format(
 
     from rhoa.learning.network import build_network
 
-    network = build_network(seed=6)
+    network = build_network(seed=6, backbone=TINY)
     state = network.to(getattr(torch, kind)).state_dict()
     torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=not legacy)
 
-    loaded = build_network(tmp_path / "w.pth", seed=7)
+    loaded = build_network(tmp_path / "w.pth", seed=7, backbone=TINY)
 
     assert torch.equal(loaded.fc.weight, state["fc.weight"].float())
 
@@ -108,12 +109,12 @@ def test_parameters_and_views_load(tmp_path: Path) -> None:
 
     from rhoa.learning.network import build_network
 
-    network = build_network(seed=6)
+    network = build_network(seed=6, backbone=TINY)
     state = dict(network.named_parameters()) | dict(network.named_buffers())
     state["fc.bias"] = torch.arange(10.0)[4:6]
     torch.save(state, tmp_path / "w.pth")
 
-    assert build_network(tmp_path / "w.pth").fc.bias.tolist() == [4, 5]
+    assert build_network(tmp_path / "w.pth", backbone=TINY).fc.bias.tolist() == [4, 5]
 
 
 @given(data=st.data())

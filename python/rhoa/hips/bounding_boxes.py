@@ -209,12 +209,13 @@ class BoxRules(NamedTuple):
         rows, columns = np.shape(image)
         hips = hips_of(image) if hips is None else hips
         pixel_mm = image.pixel_mm if is_measured(image) else None
-        middle: float | None = sum(open_columns(image)) / 2
-        if isinstance(image, Radiograph) and image.alignment is not None:
-            middle = image.to_pixel(0.0, 0.0)[1] + 0.5  # from pixel centres to edges
-        elif isinstance(image, Radiograph) and image.scan_frame is not None:
-            middle = None  # of a CT as scanned: the patient may lie anywhere
-        return cls((rows, columns), pixel_mm, middle if hips.shows == "both" else None)
+        middle = None
+        if hips.shows == "both":
+            if isinstance(image, Radiograph) and image.alignment is not None:
+                middle = image.to_pixel(0.0, 0.0)[1] + 0.5  # from pixel centres to edges
+            elif not (isinstance(image, Radiograph) and image.scan_frame is not None):
+                middle = sum(open_columns(image)) / 2  # in a CT as scanned, it may lie anywhere
+        return cls((rows, columns), pixel_mm, middle)
 
 
 def checked_box(side: Side, edges: Sequence[float], rules: BoxRules, where: str = "") -> Box:

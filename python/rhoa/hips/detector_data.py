@@ -153,7 +153,7 @@ def as_examples(
     if shows == "half":
         rules = rules._replace(midline_px=None)
     elif rules.midline_px is not None:
-        rules = rules._replace(midline_px=sum(open_columns(image)) / 2)  # where halves are cut
+        rules = rules._replace(midline_px=sum(half.edge_px for half in seen) / 2)  # their cut
     for box in by_side.values():
         checked_box(box.side, (box.top, box.left, box.bottom, box.right), rules)
     return [

@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,7 @@ class Backbone(nn.Module):
         return outputs
 
 
+@cache
 def _require_known(timm: Any, name: str) -> str:  # noqa: ANN401  # a module
     """``name``, if timm knows it as a convolutional network of bearable size."""
     if not timm.is_model(name):
@@ -451,6 +453,15 @@ def build_network(
     MissingExtraError
         If it is timm's, and timm is not installed.
     """
+    if weights == "imagenet" and backbone != RESNET18:
+        own = backbone.removeprefix(TIMM)
+        raise WeightsError(
+            f'weights "imagenet" are those of {RESNET18}; for {backbone} pass weights=PATH, a file '
+            f'that timm publishes (https://huggingface.co/timm, {own}), or "none".'
+        )
+    given = None  # read before the network is made, which takes longer than to refuse a file
+    if weights != "none":
+        given = imagenet() if weights == "imagenet" else read_weights(Path(weights))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network: nn.Module = (
@@ -461,24 +472,12 @@ def build_network(
         if head_start == "glorot":
             nn.init.xavier_uniform_(network.get_parameter(HEAD[0]))
             nn.init.zeros_(network.get_parameter(HEAD[1]))
-    if weights == "none":
-        return network
-    if weights != "imagenet" and Path(weights).is_dir():
-        given = read_weights(Path(weights))
-        other_head = _shape(given.get(HEAD[0]))[:1] in {
-            (known,) for known in OUTPUTS if known != outputs
-        }
-        (start_from if other_head else load_into)(network, given, where=shown(weights))
-    elif weights != "imagenet":
-        start_from(network, read_weights(Path(weights)), where=shown(weights))
-    elif backbone == RESNET18:
-        start_from(network, imagenet(), where=IMAGENET.file)
-    else:
-        own = backbone.removeprefix(TIMM)
-        raise WeightsError(
-            f'weights "imagenet" are those of {RESNET18}; for {backbone} pass weights=PATH, a file '
-            f'that timm publishes (https://huggingface.co/timm, {own}), or "none".'
-        )
+    if given is not None:
+        of_rhoa = weights != "imagenet" and Path(weights).is_dir()
+        others = {(known,) for known in OUTPUTS if known != outputs}
+        whole = of_rhoa and _shape(given.get(HEAD[0]))[:1] not in others
+        where = IMAGENET.file if weights == "imagenet" else shown(weights)
+        (load_into if whole else start_from)(network, given, where=where)
     return network
 
 

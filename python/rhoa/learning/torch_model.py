@@ -146,13 +146,14 @@ def load_torch_model(folder: Path, *, device: str) -> Model:
     card = read_model_card(folder)
     content = read_checksummed(folder, WEIGHTS_FILE, card["weights_sha256"], card=CARD_FILE)
     where = f"{shown(folder)}/{WEIGHTS_FILE}"
+    given = read_safetensors(content, where=where)
     try:
         network = build_network(
             backbone=card["architecture"], outputs=card.get("outputs", len(CLASSES))
         )
     except ParameterError as error:
         raise WeightsError(f"{shown(folder)}/{CARD_FILE}: {error}") from None
-    load_into(network, read_safetensors(content, where=where), where=where)
+    load_into(network, given, where=where)
     if (normalisation := normalisation_of(card.get("preprocessing"))) is not None:
         with_normalisation(network, *normalisation)
     place = choose_device(device)
