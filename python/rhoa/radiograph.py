@@ -333,9 +333,6 @@ def _frame(content: Mapping[str, NDArray[Any]], name: str) -> Alignment | None:
     )
 
 
-_SAME_SIDE = 1e-9
-
-
 @dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle around the hip of one side, in pixel edges: pixel ``n`` covers [n, n + 1).

@@ -36,6 +36,14 @@ def judged(hu: NDArray[Any], report: dict[str, Any] | None = None) -> Coverage:
     return coverage(rhoa.Volume(hu, phantom().volume.affine, report), measured(phantom()))
 
 
+def is_caught(volume: rhoa.Volume) -> bool:
+    """Whether a scan is refused with what to do, or its pose has a hard flag."""
+    try:
+        return bool(rhoa.pose.from_volume(volume).hard_flags)
+    except rhoa.errors.PoseError as error:
+        return "rhoa.Landmarks" in str(error)
+
+
 def cut(volume: rhoa.Volume, axis: int, first: int, last: int) -> rhoa.Volume:
     """The part of a scan from index ``first`` up to ``last``."""
     index = [slice(None)] * 3

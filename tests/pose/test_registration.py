@@ -15,7 +15,7 @@ from rhoa.phantom.anatomy import Thing
 from rhoa.pose import from_landmarks, from_volume
 from rhoa.pose.automatic import FILE, pelvis_model
 from tests.pose.pelves import turn_deg
-from tests.pose.scans import with_ball
+from tests.pose.scans import is_caught, with_ball
 
 SIDES = ("left", "right")
 
@@ -221,10 +221,3 @@ class TestPosition:
         assert "turned_in_scan" in found.hard_flags
         true = from_landmarks(case.landmarks).matrix @ turn.T
         assert turn_deg(found.matrix, true) < 3
-
-
-def is_caught(volume: rhoa.Volume) -> bool:
-    try:
-        return bool(from_volume(volume).hard_flags)
-    except rhoa.errors.PoseError:
-        return True

@@ -152,12 +152,6 @@ def lateral(volume: Volume) -> Lateral:
     )
 
 
-def mean_pelvis_in(volume: Volume) -> Landmarks:
-    """Landmarks to begin with where none were found: a mean pelvis in the middle of the scan."""
-    middle = volume.to_lps((np.array(volume.shape) - 1) / 2)
-    return Landmarks(*(mean_landmarks_mm() + middle + BEFORE_MIDDLE_MM))
-
-
 # What is shown of a case: its image through the reader's pose, its boxes, crops of its hips.
 
 REMADE = ".remade"
@@ -301,8 +295,10 @@ class Pictures:
         return chosen or case.found.landmarks
 
     def some_landmarks(self, case: ReviewCase) -> Landmarks:
-        """A mean pelvis, for a reader to put in its place."""
-        return mean_pelvis_in(self._volumes.of(case))
+        """A mean pelvis in the middle of the scan, for a reader to put in its place."""
+        volume = self._volumes.of(case)
+        middle = volume.to_lps((np.array(volume.shape) - 1) / 2)
+        return Landmarks(*(mean_landmarks_mm() + middle + BEFORE_MIDDLE_MM))
 
     def thumbnail(self, case: ReviewCase, state: CaseState) -> bytes:
         """A small PNG of the image, or of the hips where there is none."""
