@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -302,12 +303,21 @@ class TestSecondLooks:
             assert (box.left, box.top) == (1, 2)
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from rhoa.hips.detector import Architecture, HipDetector
+
+    detector = HipDetector.untrained(Architecture(SMALL, 64))
+    return detector.save(tmp_path_factory.mktemp("saved") / "run")
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    """A copy of it, which a test may change."""
+    return shutil.copytree(saved, tmp_path / "run")
+
+
 class TestFiles:
-    def saved(self, folder: Path) -> Path:
-        from rhoa.hips.detector import Architecture, HipDetector
-
-        return HipDetector.untrained(Architecture(SMALL, 64)).save(folder / "run")
-
     def test_what_is_saved_finds_the_same(self, tmp_path: Path) -> None:
         from rhoa.hips.detector import Architecture, HipDetector
 
@@ -324,10 +334,11 @@ class TestFiles:
         assert card["versions"]["rhoa"] == rhoa.__version__
         assert card["architecture"]["image_size"] == 64
 
-    def test_weights_that_are_absent_or_damaged_are_refused(self, tmp_path: Path) -> None:
+    def test_weights_that_are_absent_or_damaged_are_refused(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
         from rhoa.hips.detector import HipDetector
 
-        folder = self.saved(tmp_path)
         weights = folder / "detector.safetensors"
         weights.write_bytes(weights.read_bytes()[:-1] + b"\xff")
 
@@ -339,13 +350,12 @@ class TestFiles:
         with pytest.raises(WeightsError, match=r"no detector\.json"):
             HipDetector.load(tmp_path)
 
-    def test_weights_of_another_network_are_refused(self, tmp_path: Path) -> None:
+    def test_weights_of_another_network_are_refused(self, folder: Path) -> None:
         """A card that tells another backbone, number of anchors, or tensors than the weights."""
         from safetensors.torch import load_file, save_file
 
         from rhoa.hips.detector import HipDetector
 
-        folder = self.saved(tmp_path)
         weights = folder / "detector.safetensors"
         card = json.loads((folder / "detector.json").read_text())
 
@@ -383,11 +393,10 @@ class TestFiles:
         ],
     )
     def test_a_damaged_card_is_refused(
-        self, tmp_path: Path, change: dict[str, object], message: str
+        self, folder: Path, change: dict[str, object], message: str
     ) -> None:
         from rhoa.hips.detector import HipDetector
 
-        folder = self.saved(tmp_path)
         card = json.loads((folder / "detector.json").read_text())
         (folder / "detector.json").write_text(json.dumps(card | change))
 

@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-timm = pytest.importorskip("timm", reason="needs timm (extra timm)")
-
-import rhoa  # noqa: E402
-from rhoa.errors import MissingExtraError, ParameterError, WeightsError  # noqa: E402
-from rhoa.learning import load_model, recipes, train  # noqa: E402
-from tests.learning.squares import QUICK, TINY, squares  # noqa: E402
+import rhoa
+from rhoa.errors import MissingExtraError, ParameterError, WeightsError
+from rhoa.learning import recipes
+from tests.learning.squares import QUICK, TINY, squares
 
 pytestmark = pytest.mark.torch
 
@@ -25,14 +23,16 @@ RECIPE = QUICK.varied(epochs=1, image_size=64)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("timm")
-    return train(squares(folder), RECIPE, folder / "run", weights="none", device="cpu")
+    return rhoa.train(squares(folder), RECIPE, folder / "run", weights="none", device="cpu")
 
 
 def test_a_run_says_which_network_it_is_and_loads_as_trained(run: Path) -> None:
     """Its own predictions are those of the weights that were saved."""
+    import timm
+
     card = json.loads((run / "model.json").read_text("utf-8"))
     record = json.loads((run / "run.json").read_text("utf-8"))
-    model = load_model(run, device="cpu", runtime="torch")
+    model = rhoa.load_model(run, device="cpu", runtime="torch")
 
     probabilities = model.predict_proba([np.zeros((64, 64), np.uint8)])
 
@@ -46,7 +46,7 @@ def test_it_is_explained(run: Path) -> None:
     from rhoa.evaluation.saliency import grad_cam
 
     image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
-    model = load_model(run, device="cpu", runtime="torch")
+    model = rhoa.load_model(run, device="cpu", runtime="torch")
 
     seen = grad_cam(model, image)
     map_ = rhoa.occlusion(model, image, patch=32, stride=32)
@@ -56,6 +56,7 @@ def test_it_is_explained(run: Path) -> None:
 
 
 def test_timms_own_file_gives_all_but_the_last_layer(tmp_path: Path) -> None:
+    import timm
     import torch
     from safetensors.torch import save_file
 

@@ -38,7 +38,7 @@ def saved_as(path: Path, kind: str, grey: NDArray[np.uint8]) -> Path:
     elif kind == "DICOM":
         import pydicom
 
-        write_xray(xray(Anatomy.random(5)), path)
+        write_xray(xray(Anatomy.random(5), pixel_mm=1.0, voxel_mm=3.0), path)
         file = pydicom.dcmread(path)
         file.Rows, file.Columns = grey.shape
         file.PixelData = grey.astype("<u2").tobytes()

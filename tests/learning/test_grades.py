@@ -17,7 +17,7 @@ from rhoa.cohort import Manifest
 from rhoa.errors import ManifestError, ParameterError, RhoaWarning, WeightsError
 from rhoa.evaluation import evaluate_grades, risk_coverage
 from rhoa.hips.crop_files import encode_crop
-from rhoa.learning import Augmentation, Ensemble, load_ensemble, load_model, monte_carlo_dropout
+from rhoa.learning import Augmentation, Ensemble, load_ensemble, load_model
 from tests.commands import run as command
 from tests.learning.brightnesses import BRIGHT, CROWE, brief, bright, brightnesses
 from tests.learning.runs import write_run
@@ -138,7 +138,7 @@ class TestModel:
         draws = {
             "alone": model.draws(images, views=1),
             "views": model.draws(images, views=4, changes=CLOSER),
-            "dropout": monte_carlo_dropout(model, samples=6).draws(images),
+            "dropout": rhoa.learning.monte_carlo_dropout(model, samples=6).draws(images),
         }
         for name, drawn in draws.items():
             assert drawn.grades is not None
@@ -159,9 +159,9 @@ class TestModel:
         model = load_model(trained, runtime="torch", device="cpu")
         before = model.network.fc.weight.detach().clone()
 
-        together = monte_carlo_dropout(model, samples=3, seed=1).draws(unseen[1][:4])
-        alone = monte_carlo_dropout(model, samples=3, seed=1).draws(unseen[1][3:4])
-        other = monte_carlo_dropout(model, samples=3, seed=2).draws(unseen[1][:4])
+        together = rhoa.learning.monte_carlo_dropout(model, samples=3, seed=1).draws(unseen[1][:4])
+        alone = rhoa.learning.monte_carlo_dropout(model, samples=3, seed=1).draws(unseen[1][3:4])
+        other = rhoa.learning.monte_carlo_dropout(model, samples=3, seed=2).draws(unseen[1][:4])
 
         np.testing.assert_allclose(together.samples[:, 3], alone.samples[:, 0], atol=1e-6)
         assert np.ptp(together.samples[:, :, 1], axis=0).min() > 0
@@ -216,7 +216,7 @@ class TestModel:
         with pytest.raises(ParameterError, match='train one with target="kl"'):
             model.predict_kl([np.zeros((32, 32), np.uint8)])
         with pytest.raises(ParameterError, match="trained without dropout"):
-            monte_carlo_dropout(model)  # type: ignore[arg-type]
+            rhoa.learning.monte_carlo_dropout(model)  # type: ignore[arg-type]
 
 
 class TestAbstention:

@@ -389,9 +389,9 @@ class HipDetector:
         if card.get("normalisation") != {"mean": list(MEAN), "std": list(STD)}:
             raise WeightsError(f"{where}: its normalisation is not the one that rhoa applies.")
         architecture = _architecture(card, where)
-        network = build_detector(architecture)
         content = read_checksummed(folder, WEIGHTS_FILE, card["weights_sha256"], card=CARD_FILE)
         weights = read_safetensors(content, where=f"{shown(folder)}/{WEIGHTS_FILE}")
+        network = build_detector(architecture)
         _load_into(network, weights, shown(folder))
         place = choose_device(device)
         network.to(place).train(mode=False)

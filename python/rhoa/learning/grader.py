@@ -151,11 +151,12 @@ class Grader(ABC):
     def members(self) -> Sequence[SingleModel]:
         """The models that grade together; of one model, itself."""
 
-    @abstractmethod
     def predict_proba(
         self, images: Sequence[ArrayLike], *, batch: int = IMAGES_AT_ONCE
     ) -> Probabilities:
         """Probabilities ``(n, 2)`` of no rHOA and rHOA; each row sums to one.
+
+        Of several models, the mean of theirs.
 
         Parameters
         ----------
@@ -173,6 +174,7 @@ class Grader(ABC):
         WeightsError
             If the model gives no finite number.
         """
+        return self.draws(images, views=1, batch=batch).probabilities
 
     def predict_kl(
         self, images: Sequence[ArrayLike], *, batch: int = IMAGES_AT_ONCE
@@ -254,8 +256,7 @@ class Grader(ABC):
         """Samples from ``views`` augmented views of each crop (test-time augmentation).
 
         The first view is the crop as it is; the others turn, shift and scale it as training did.
-        The changes depend on the seed alone: a hip's draws are the same
-        in any company.
+        The changes depend on the seed alone: a hip's draws are the same in any company.
 
         Parameters
         ----------
@@ -305,12 +306,6 @@ class SingleModel(Grader):
 
         ``(n, 2)`` of no rHOA and rHOA, or ``(n, 5)`` of KL 0 to 4, or ``(n, 9)`` of KL and Crowe.
         """
-
-    def predict_proba(
-        self, images: Sequence[ArrayLike], *, batch: int = IMAGES_AT_ONCE
-    ) -> Probabilities:
-        """Probabilities ``(n, 2)`` of no rHOA and rHOA, see `Grader.predict_proba`."""
-        return self.draws(images, views=1, batch=batch).probabilities
 
     def draws(
         self,
@@ -362,12 +357,6 @@ class Ensemble(Grader):
     def __post_init__(self) -> None:
         if not self.members:
             raise ParameterError("an ensemble needs at least one model.")
-
-    def predict_proba(
-        self, images: Sequence[ArrayLike], *, batch: int = IMAGES_AT_ONCE
-    ) -> Probabilities:
-        """The mean of the members' probabilities, see `Grader.predict_proba`."""
-        return self.draws(images, views=1, batch=batch).probabilities
 
     def draws(
         self,
