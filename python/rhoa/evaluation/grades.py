@@ -136,7 +136,7 @@ def _area(
     """ROC AUC; undefined where a class is absent."""
     if labels.all() or not labels.any():
         return Estimate(math.nan, math.nan, math.nan)
-    return evaluate(labels, scores, groups=groups).roc_auc
+    return evaluate(labels, scores, groups=groups, resamples=1).roc_auc
 
 
 # Grades against those of readers.
