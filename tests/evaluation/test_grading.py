@@ -157,6 +157,7 @@ def test_no_interval_is_of_four_subjects_and_each_absent_one_says_why() -> None:
         assert math.isnan(one.low)
         assert "4 subjects; at least 5" in one.note
     assert 0 <= eight.aurc.low < eight.aurc.value < eight.aurc.high <= 1
+    assert {type(part) for part in eight.aurc} == {float}
     assert eight.aurc.method.startswith("jackknife of subjects")
     assert "whichever subject" in none_wrong.aurc.note
     assert "one class" in none_wrong.error_auc.note

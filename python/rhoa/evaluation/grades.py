@@ -107,7 +107,7 @@ def risk_coverage(
     aurc = (
         Estimate(value, note=few) if few else jackknife(value, left_out, "plain", freedom=freedom)
     )
-    low, high = np.clip(aurc[1:], 0, 1)
+    low, high = np.clip(aurc[1:], 0, 1).tolist()
     places = np.ceil(np.array(COVERAGES) * errors.size).astype(int) - 1
     failures = np.sort(errors)
     return RiskCoverage(
