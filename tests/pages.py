@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
@@ -71,11 +72,16 @@ def objection(command: list[str]) -> str:
     return "" if known else f"{program} is no program that pages may use"
 
 
+@cache
+def _parser() -> ArgumentParser:
+    return cli.parser()
+
+
 def _refused_by_rhoa(words: list[str]) -> str:
     said = StringIO()
     try:
         with redirect_stderr(said), redirect_stdout(StringIO()):
-            cli.parser().parse_args(words)
+            _parser().parse_args(words)
     except SystemExit as leave:
         return said.getvalue() if leave.code else ""
     return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from itertools import permutations, product
 from typing import Any
 
@@ -38,6 +38,39 @@ def blobs() -> tuple[Blobs, rhoa.Volume]:
     empty = rhoa.Volume.from_array(np.zeros((160, 160, 160), np.int8), (1, 1, 1))
     form = Blobs.within(empty, (1.2, 5))
     return form, form.scan(empty.shape, empty.affine)
+
+
+@lru_cache(maxsize=1)  # the methods follow each other
+def stored_blobs(
+    order: tuple[int, ...], flips: tuple[int, ...]
+) -> tuple[Blobs, rhoa.Volume, rhoa.Alignment]:
+    """Anisotropic voxels whose axes run along those of the patient in any order and direction."""
+    affine = np.zeros((4, 4))
+    spacing, shape = (1.5, 0.8, 0.9), (70, 110, 100)
+    for axis, patient in enumerate(order):
+        affine[patient, axis] = spacing[axis] * flips[axis]
+    affine[:, 3] = [20, -30, 40, 1]
+    form = Blobs.within(rhoa.Volume(np.zeros(shape, np.int8), affine), (2.4, 4))
+    volume = form.scan(shape, affine)
+    return form, volume, posed(volume, rotation(9, -5, 6).T)
+
+
+@lru_cache(maxsize=1)
+def tilted_sheet(
+    angles: tuple[float, float, float], depth_mm: float
+) -> tuple[rhoa.Volume, rhoa.Alignment]:
+    empty = rhoa.Volume.from_array(np.zeros((64, 64, 64), np.int8), (1, 1, 1))
+    pose = posed(empty, rotation(*angles).T)
+    return sheet(empty.shape, pose, depth_mm), pose
+
+
+@cache
+def letter_images() -> list[tuple[dict[str, Any], NDArray[np.float32]]]:
+    """Options, and the image of the letter as it is first stored."""
+    reference = letter()
+    pose = posed(reference, rotation(6, -4, 5).T)
+    options = [{}, *({"pose": pose, **method} for method in (SHEAR, TRILINEAR, CUBIC))]
+    return [(one, rhoa.ctap(reference, **one).pixels) for one in options]
 
 
 class TestBlobs:
@@ -131,16 +164,10 @@ class TestBlobs:
     def test_anisotropic_flipped_and_left_handed_scans_are_integrated_right(
         self, order: tuple[int, ...], flips: tuple[int, ...], method: dict[str, object]
     ) -> None:
-        affine = np.zeros((4, 4))
-        spacing, shape = (1.5, 0.8, 0.9), (70, 110, 100)
-        for axis, patient in enumerate(order):
-            affine[patient, axis] = spacing[axis] * flips[axis]
-        affine[:, 3] = [20, -30, 40, 1]
-        form = Blobs.within(rhoa.Volume(np.zeros(shape, np.int8), affine), (2.4, 4))
-        volume = form.scan(shape, affine)
+        form, volume, pose = stored_blobs(order, flips)
         row_spacing = volume.spacing_mm[volume.axes.posterior]
 
-        image = rhoa.ctap(volume, pose=posed(volume, rotation(9, -5, 6).T), window=WINDOW, **method)
+        image = rhoa.ctap(volume, pose=pose, window=WINDOW, **method)
 
         expected = form.image(image) / row_spacing
         error = rms(image.pixels - expected) / expected.std()
@@ -170,9 +197,7 @@ class TestSheet:
         method: dict[str, object],
     ) -> None:
         """On average always; at steep tilts the voxels are a staircase to single rays."""
-        empty = rhoa.Volume.from_array(np.zeros((64, 64, 64), np.int8), (1, 1, 1))
-        pose = posed(empty, rotation(*angles).T)
-        volume = sheet(empty.shape, pose, depth_mm)
+        volume, pose = tilted_sheet(angles, depth_mm)
 
         image = rhoa.ctap(volume, pose=pose, window=(0, 600), **method)
 
@@ -211,13 +236,11 @@ class TestLetter:
     def test_it_reads_right_however_it_is_stored(
         self, order: tuple[int, ...], flips: tuple[int, ...]
     ) -> None:
-        volume, reference = letter(order, flips), letter()
-        pose = posed(reference, rotation(6, -4, 5).T)
+        volume = letter(order, flips)
 
-        for options in ({}, *({"pose": pose, **method} for method in (SHEAR, TRILINEAR, CUBIC))):
+        for options, expected in letter_images():
             image = rhoa.ctap(volume, **options)
 
-            expected = rhoa.ctap(reference, **options).pixels
             np.testing.assert_allclose(image.pixels, expected, atol=1e-4 * np.ptp(expected))
 
     @pytest.mark.parametrize("options", [{}, TRILINEAR, CUBIC, {"method": "shear"}])

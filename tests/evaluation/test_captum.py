@@ -83,12 +83,12 @@ def test_a_trained_kind_of_model_at_the_networks_size() -> None:
     def probabilities(levels: torch.Tensor) -> torch.Tensor:
         return network(as_input(levels[:, 0] / WHITE)).softmax(dim=1)
 
-    ours = rhoa.occlusion(model, image, patch=24, stride=12, target=1)
+    ours = rhoa.occlusion(model, image, patch=48, stride=24, target=1)
 
     theirs = attribution.Occlusion(probabilities).attribute(
         torch.from_numpy(image)[None, None],
-        sliding_window_shapes=(1, 24, 24),
-        strides=(1, 12, 12),
+        sliding_window_shapes=(1, 48, 48),
+        strides=(1, 24, 24),
         baselines=120.0,
         target=1,
     )

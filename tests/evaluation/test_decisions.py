@@ -22,15 +22,11 @@ def scored(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tried(labels: np.ndarray, scores: np.ndarray) -> list[tuple[float, float, float]]:
-    """Sensitivity, specificity and F1 of every way to part the hips by score."""
-    return [
-        (
-            metrics.recall_score(labels, scores >= cut),
-            metrics.recall_score(labels, scores >= cut, pos_label=0),
-            metrics.f1_score(labels, scores >= cut, zero_division=0),
-        )
-        for cut in [*np.unique(scores), np.inf]
-    ]
+    """Sensitivity, specificity and F1 of every way to part the hips by score, none called first."""
+    wrong, found, _ = metrics.roc_curve(labels, scores, drop_intermediate=False)
+    positives, negatives = labels.sum(), labels.size - labels.sum()
+    f1 = 2 * found * positives / (positives + found * positives + wrong * negatives)
+    return list(zip(found, 1 - wrong, f1, strict=True))
 
 
 class TestThreshold:
@@ -39,7 +35,7 @@ class TestThreshold:
         labels, scores = data
         tried = _tried(labels, scores)
         if scores.max() == 1:  # no threshold in [0, 1] calls none of them
-            tried.pop()
+            tried.pop(0)
 
         youden = choose_threshold(labels, scores)
         f1 = choose_threshold(labels, scores, rule="f1")

@@ -78,7 +78,7 @@ def test_a_fold_of_one_class_has_no_area_and_the_note_says_so() -> None:
     assert alone.roc_auc.note == "undefined: no fold has hips of both classes."
 
 
-@pytest.mark.parametrize("subjects", [30, 100])
+@pytest.mark.parametrize("subjects", [30, pytest.param(100, marks=pytest.mark.slow)])
 def test_intervals_hold_the_area_of_models_that_rank_alike_on_scales_of_their_own(
     subjects: int,
 ) -> None:

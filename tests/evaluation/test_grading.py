@@ -145,6 +145,24 @@ def test_what_is_undefined_is_nan() -> None:
     assert found.kappa.value == 1
 
 
+def test_no_interval_is_of_four_subjects_and_each_absent_one_says_why() -> None:
+    """As of every other figure; nor of an AURC that is the same whichever subject is left out."""
+    wrong, unsure = [0, 1, 0, 1, 0, 0, 1, 0], [0.1, 0.7, 0.2, 0.3, 0.6, 0.4, 0.9, 0.8]
+
+    four = risk_coverage(wrong, unsure, groups=[0, 0, 1, 1, 2, 2, 3, 3])
+    eight = risk_coverage(wrong, unsure)
+    none_wrong = risk_coverage([0] * 8, unsure)
+
+    for one in (four.aurc, four.error_auc):
+        assert math.isnan(one.low)
+        assert "4 subjects; at least 5" in one.note
+    assert 0 <= eight.aurc.low < eight.aurc.value < eight.aurc.high <= 1
+    assert {type(part) for part in eight.aurc} == {float}
+    assert eight.aurc.method.startswith("jackknife of subjects")
+    assert "whichever subject" in none_wrong.aurc.note
+    assert "one class" in none_wrong.error_auc.note
+
+
 @pytest.mark.parametrize(
     ("grades", "shares", "what"),
     [

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import t
+from scipy.stats import binom, t
 
 from rhoa.evaluation import evaluate
 from rhoa.evaluation.intervals import (
@@ -18,6 +18,7 @@ from rhoa.evaluation.intervals import (
     jackknife,
     left_out_weights,
     on_scale,
+    proportion_interval,
     resampled_weights,
 )
 from tests.evaluation.cohorts import Population
@@ -171,24 +172,20 @@ def test_intervals_cover_the_truth_of_two_hips_a_subject() -> None:
 def test_hips_taken_as_independent_are_not_covered() -> None:
     """Both hips of a patient are graded right, or neither, with chance .8.
 
-    About 95 % of intervals hold .8; taken as independent hips they are too narrow by the root of
-    two and should hold it in 83 % (1.96 / sqrt 2 normal deviations). Bounds are three standard
-    errors of 300 trials.
+    95 % of intervals hold .8; taken as independent hips they are too narrow by the root of two and
+    hold it in 83 % (1.96 / sqrt 2 normal deviations). Exact, over all numbers of right patients;
+    as shares are counts, coverage wavers with the number of patients, so it is a mean over these.
     """
-    covered: dict[str, int] = {}
-    trials, patients = 300, 80
-    for trial in range(trials):
-        random = np.random.default_rng(trial)
-        labels = np.repeat(random.integers(0, 2, patients), 2)
-        right = np.repeat(random.random(patients) < 0.8, 2)
-        scores = np.where(right, labels, 1 - labels).astype(float)
-        pairs = np.repeat(np.arange(patients), 2)
-        for name, groups in (("grouped", pairs), ("naive", None)):
-            estimate = evaluate(labels, scores, groups=groups, resamples=1).accuracy
-            covered[name] = covered.get(name, 0) + (estimate.low <= 0.8 <= estimate.high)
+    covered: dict[str, list[float]] = {"grouped": [], "naive": []}
+    for patients in range(61, 120, 3):
+        counts, pairs = np.arange(patients + 1), np.repeat(np.arange(patients), 2)
+        for name, groups in (("grouped", pairs), ("naive", np.arange(2 * patients))):
+            bounds = [proportion_interval(pairs < count, groups) for count in counts]
+            held = [low <= 0.8 <= high for low, high in bounds]
+            covered[name].append(binom.pmf(counts, patients, 0.8) @ held)
 
-    assert covered["grouped"] / trials == pytest.approx(0.95, abs=0.038)
-    assert covered["naive"] / trials == pytest.approx(0.834, abs=0.064)
+    assert np.mean(covered["grouped"]) == pytest.approx(0.95, abs=0.01)
+    assert np.mean(covered["naive"]) == pytest.approx(0.834, abs=0.01)
 
 
 @pytest.mark.slow

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rhoa.errors import ManifestError, ParameterError
-from rhoa.evaluation.intervals import Estimate, left_out_weights, student
+from rhoa.evaluation.intervals import Estimate, jackknife, left_out_weights, too_few
 from rhoa.evaluation.metrics import evaluate, finite, ratio, require_groups
 from rhoa.evaluation.reader_agreement import kappa, mean, proportion
 from rhoa.tables import read_rows
@@ -103,24 +102,20 @@ def risk_coverage(
 
     everyone = np.ones((1, errors.size))
     value = float(area(everyone)[0])
-    left_out = [area(weights) for weights in left_out_weights(members)]
+    left_out = np.concatenate([area(weights) for weights in left_out_weights(members)])
+    few, freedom = too_few(members), left_out.size - 1
+    aurc = (
+        Estimate(value, note=few) if few else jackknife(value, left_out, "plain", freedom=freedom)
+    )
+    low, high = np.clip(aurc[1:], 0, 1).tolist()
     places = np.ceil(np.array(COVERAGES) * errors.size).astype(int) - 1
     failures = np.sort(errors)
     return RiskCoverage(
-        aurc=_jackknifed(value, np.concatenate([np.empty(0), *left_out])),
+        aurc=Estimate(value, low, high, note=aurc.note, method=aurc.method),
         best=float((failures.cumsum() / np.arange(1, errors.size + 1)).mean()),
         error_auc=_area(errors > 0, _ranked(unsure), members),
         curve=tuple(risks(everyone)[0][places].tolist()),
     )
-
-
-def _jackknifed(value: float, left_out: NDArray[np.float64]) -> Estimate:
-    """A share with its interval over subjects: Student's t, within 0 and 1."""
-    count = left_out.size
-    if count < 2 or not np.ptp(left_out):
-        return Estimate(value, math.nan, math.nan)
-    reach = student(count - 1) * math.sqrt((count - 1) * float(left_out.var()))
-    return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
 
 
 def _ranked(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -133,10 +128,7 @@ def _ranked(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _area(
     labels: NDArray[np.bool_], scores: NDArray[np.float64], groups: NDArray[np.intp]
 ) -> Estimate:
-    """ROC AUC; undefined where a class is absent."""
-    if labels.all() or not labels.any():
-        return Estimate(math.nan, math.nan, math.nan)
-    return evaluate(labels, scores, groups=groups).roc_auc
+    return evaluate(labels, scores, groups=groups, resamples=1).roc_auc
 
 
 # Grades against those of readers.

@@ -200,9 +200,8 @@ class Averages(NamedTuple):
 
 def ratio(top: Counts, bottom: Counts) -> Counts:
     """``top / bottom``, NaN where ``bottom`` is zero."""
-    top, bottom = np.broadcast_arrays(np.asarray(top, np.float64), np.asarray(bottom, np.float64))
-    quotient: Counts = np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom != 0)
-    return quotient
+    quotient: Counts = np.full(np.broadcast(top, bottom).shape, np.nan)
+    return np.divide(top, bottom, out=quotient, where=np.not_equal(bottom, 0))
 
 
 def harmonic_mean(first: Counts, second: Counts) -> Counts:

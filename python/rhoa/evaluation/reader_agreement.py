@@ -171,7 +171,7 @@ def mean(
 ) -> Estimate:
     """The mean of ``values``; its interval ends where they do, at ``least`` and ``most``."""
     found = ratio(values, np.ones_like(values, np.float64), groups=groups)
-    low, high = np.clip(found[1:], least, most)
+    low, high = np.clip(found[1:], least, most).tolist()
     return Estimate(found.value, low, high, note=found.note, method=found.method)
 
 

@@ -66,6 +66,8 @@ AREAS = ("roc_auc", "pr_auc")
 CALIBRATION = ("calibration_slope", "calibration_intercept", "oe_ratio", "calibration_error")
 SAME_ANSWER = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "pr_auc", "roc_auc")
 """Figures of who gives every hip the same answer."""
+NO_DRAWS = 1
+"""Resamples where no ECE is reported: nothing else is drawn, and draws take most of the time."""
 HISTORY = ("iteration", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "epoch")
 PREDICTIONS = ("subject", "side", "source", "visit", "label", "partition", "score")
 FOLD, FOLD_THRESHOLD = "fold", "fold_threshold"
@@ -417,7 +419,9 @@ def subgroups(manifest: Manifest, runs: Sequence[Run], by: Sequence[str]) -> lis
     for run, source, scores in _on_test_sets(runs):
         for column in by:
             values = _banded([hip.value(plain_name(column)) for hip in scores.hips])
-            found = evaluate_by(scores.truth, scores.score, values, groups=scores.groups)
+            found = evaluate_by(
+                scores.truth, scores.score, values, groups=scores.groups, resamples=NO_DRAWS
+            )
             for name, one in found.items():
                 positives = one.confusion.tp + one.confusion.fn
                 rows.append(
@@ -445,7 +449,8 @@ def grades(runs: Sequence[Run]) -> list[dict[str, Any]]:
         of_hips = np.array([-1 if hip.kl is None else hip.kl for hip in scores.hips])
         for kl in sorted({*of_hips.tolist()} - {-1}):
             own = of_hips == kl
-            found = evaluate(scores.truth[own], scores.score[own], groups=scores.groups[own])
+            truth, score, groups = scores.truth[own], scores.score[own], scores.groups[own]
+            found = evaluate(truth, score, groups=groups, resamples=NO_DRAWS)
             rows.append(
                 {"model": run.name, "source": source, "kl": kl}
                 | {"hips": found.hips, "subjects": found.groups}
@@ -566,7 +571,7 @@ def _operating(
     truth: NDArray[np.int_], answer: NDArray[np.int_], groups: NDArray[np.intp]
 ) -> dict[str, Any]:
     """Recall, specificity, precision and kappa with the label, of answers 0 and 1."""
-    found = evaluate(truth, answer, groups=groups)
+    found = evaluate(truth, answer, groups=groups, resamples=NO_DRAWS)
     same = kappa(answer, truth, groups=groups.tolist(), categories=2)
     named = ("recall", "specificity", "precision")
     return {name: _plain(getattr(found, name)) for name in named} | {"with_label": _plain(same)}
@@ -813,9 +818,13 @@ def _calibration(run: Run, source: str) -> dict[str, Any]:
         temperature = fit_temperature(val.truth, val.score, partition=partition)
         line = fit_recalibration(val.truth, val.score, partition=partition)
     point = choose_threshold(val.truth, val.score, partition=partition)
-    scaled = evaluate(test.truth, temperature.apply(test.score), groups=test.groups)
-    mended = evaluate(test.truth, line.apply(test.score), groups=test.groups)
-    moved = evaluate(test.truth, test.score, groups=test.groups, threshold=point.threshold)
+    scaled = evaluate(
+        test.truth, temperature.apply(test.score), groups=test.groups, resamples=NO_DRAWS
+    )
+    mended = evaluate(test.truth, line.apply(test.score), groups=test.groups, resamples=NO_DRAWS)
+    moved = evaluate(
+        test.truth, test.score, groups=test.groups, threshold=point.threshold, resamples=NO_DRAWS
+    )
     return {
         "model": run.name,
         "temperature": temperature.value,
