@@ -94,9 +94,9 @@ def rows_of(file: Path, key: str = "scan") -> dict[tuple[str, str], dict[str, st
 @pytest.mark.parametrize(
     "names",
     [
-        ("implant", "no-pelvis", "one-sided", "thick"),
+        ("implant", "no-pelvis", "one-sided", "sound"),
         pytest.param(
-            ("blank", "cut-above", "cut-below", "feet", "lumbar", "offset", "sound", "turned"),
+            ("blank", "cut-above", "cut-below", "feet", "lumbar", "offset", "thick", "turned"),
             marks=pytest.mark.slow,
         ),
     ],

@@ -22,7 +22,7 @@ from rhoa.radiograph import Radiograph
 from rhoa.raster import encode_png
 from rhoa.report import charts, write
 from rhoa.report.write import write_report
-from tests.evaluation.studies import hips_of, occlusion_examples, radiograph
+from tests.evaluation.studies import hips_of, radiograph
 
 if TYPE_CHECKING:
     from rhoa.report.write import GalleryItem
@@ -102,14 +102,6 @@ def test_the_areas_under_the_drawn_curves_are_the_printed_ones(
     assert np.trapezoid(sensitivity, false_positive) == pytest.approx(result.roc_auc.value)
     # Steps keep the height of the point before: recall falls from 1 to 0.
     assert -np.sum(np.diff(recall) * precision[:-1]) == pytest.approx(result.pr_auc.value)
-
-
-def test_misclassified_maps_come_first_with_truth_left_and_probability_right() -> None:
-    figure = charts.occlusion_maps(occlusion_examples())
-
-    titles = [(axes.get_title("left"), axes.get_title("right")) for axes in figure.axes]
-    assert titles[:3] == [("GT rHOA", "0.31"), ("GT no-rHOA", "0.64"), ("GT rHOA", "0.91")]
-    assert sum(bool(axes.images) for axes in figure.axes) == 6
 
 
 @given(

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from rhoa.evaluation.calibration import ReliabilityBin
     from rhoa.evaluation.decision_curves import NetBenefit
     from rhoa.evaluation.intervals import Band
-    from rhoa.evaluation.saliency import OcclusionExample
 
 DOTS_PER_INCH = 160
 CHANCE_LOSS = math.log(2)  # of a model that answers 0.5 for every hip
@@ -250,30 +249,6 @@ def window_histograms(images: Mapping[str, NDArray[np.float32]]) -> Figure:
         axes.set(xlim=(0, 1), xlabel="Grey level, black to white", ylabel="Pixels (%)")
         axes.set_yscale("symlog", linthresh=1)
         axes.legend(frameon=False)
-    return figure
-
-
-def occlusion_maps(examples: Sequence[OcclusionExample]) -> Figure:
-    """Occlusion maps over their crops, misclassified ones first; the paper's Figure 4.
-
-    Ground truth top left, probability of rHOA top right; red where a part speaks for the class
-    that the model calls, blue where it speaks against it.
-    """
-    from rhoa.evaluation.saliency import overlay
-
-    ordered = sorted(examples, key=lambda example: not example.misclassified)
-    columns = max(1, min(4, len(ordered)))
-    rows = max(1, -(-len(ordered) // columns))
-    with _blank((1.8 * columns, 1.95 * rows)) as figure:
-        grid = figure.subplots(rows, columns, squeeze=False)
-        for axes in grid.flat:
-            axes.set_axis_off()
-        for axes, example in zip(grid.flat, ordered, strict=False):
-            axes.imshow(overlay(example.image, example.map))
-            truth = "rHOA" if example.label else "no-rHOA"
-            axes.set_title(f"GT {truth}", loc="left", fontsize=7)
-            color = LIGHT.series[1] if example.misclassified else LIGHT.ink
-            axes.set_title(f"{example.probability:.2f}", loc="right", fontsize=7, color=color)
     return figure
 
 
