@@ -165,6 +165,10 @@ def test_a_table_of_subjects_must_be_whole(
         (["none.csv"], 1, "none.csv: no such table"),
         (["none.json"], 1, "none.json: no such file"),
         (["--phantoms", "1", "--backbone", "vgg"], 2, "backbone must be one of"),
+        (["boxes.csv", "--hip-class", "hip"], 2, "--hip-class is for COCO JSON"),
+        (["--phantoms", "1", "--hip-class", "hip"], 2, "--hip-class is for COCO JSON"),
+        (["--phantoms", "1", "--subjects", "s.csv"], 2, "--subjects is for files of boxes"),
+        (["--phantoms", "1", "--images", "films"], 2, "--images is for files of boxes"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -305,6 +305,15 @@ def detector(options: Namespace) -> VerbResult:
             "there is nothing to learn from: pass files of boxes (COCO JSON, boxes.csv of "
             "--review, or a table of MATLAB), or --phantoms N for digital pelves."
         )
+    of_files = {"--subjects": options.subjects, "--images": options.images}
+    for flag, given in of_files.items():
+        if given is not None and not options.labels:
+            raise ParameterError(f"{flag} is for files of boxes; pass some, or leave it out.")
+    if options.hip_class and not any(file.suffix.lower() == ".json" for file in options.labels):
+        raise ParameterError(
+            "--hip-class is for COCO JSON; boxes.csv and tables of MATLAB hold hips alone: leave it "
+            "out."
+        )
     asked = {
         name: getattr(options, name)
         for name in ("backbone", "image_size", "epochs", "batch", "learning_rate", "test_share")
