@@ -275,7 +275,7 @@ def test_verbs_write_and_say_the_same_with_and_without(
     monkeypatch: pytest.MonkeyPatch,
     verb: str,
 ) -> None:
-    phantom = ct(Anatomy.random(8), spacing_mm=(5, 4, 4))
+    phantom = ct(Anatomy.random(8), spacing_mm=(4, 3, 3))
     write_dicom(phantom.volume, tmp_path / "ct")
     monkeypatch.chdir(tmp_path)
     seen = []

@@ -547,10 +547,10 @@ class TestScansThatTheReaderChanged:
         tmp_path: Path,
     ) -> None:
         row, column = PATIENT_POSITIONS[position]
-        made = VoxelGrid(row, column, (2.0, 1.5, 1.2), (0, 0, 0), (24, 40, 44))
+        made = VoxelGrid(row, column, (2.0, 1.5, 1.2), (0, 0, 0), (16, 40, 44))
         middle = made.lps().reshape(-1, 3).mean(axis=0)
         series = VoxelGrid(row, column, (2.0, 1.5, 1.2), (12, 3, 70) - middle, made.shape)
-        heights = [2.0 * k + uneven * (k % 2) for k in range(24) if k != missing]
+        heights = [2.0 * k + uneven * (k % 2) for k in range(16) if k != missing]
         write_slices(tmp_path, boxed, series, heights, shear=shear)
 
         scan = rhoa.read_ct(tmp_path, repair=repair)

@@ -62,30 +62,25 @@ class TestTruth:
         ],
     )
     def test_a_volume_that_is_wrong_anywhere_is_told_from_the_truth(
-        self, wrong: object, tmp_path: Path
+        self, wrong: object, whole: Series
     ) -> None:
-        series = make_series(tmp_path)
-
-        assert series.is_right(series.hu, series.affine)
-        assert not series.is_right(wrong(series.hu), series.affine)
+        assert whole.is_right(whole.hu, whole.affine)
+        assert not whole.is_right(wrong(whole.hu), whole.affine)
 
     @pytest.mark.parametrize(
         "scale", [(1.01, 1, 1), (1, 1.1, 1), (1, 1, 1.1), (-1, 1, 1), (1, 0, 1), (np.nan, 1, 1)]
     )
     def test_a_volume_in_the_wrong_place_is_told_from_the_truth(
-        self, scale: tuple[float, float, float], tmp_path: Path
+        self, scale: tuple[float, float, float], whole: Series
     ) -> None:
-        series = make_series(tmp_path)
+        assert not whole.is_right(whole.hu, whole.affine @ np.diag([*scale, 1]))
 
-        assert not series.is_right(series.hu, series.affine @ np.diag([*scale, 1]))
+    def test_a_volume_too_short_or_too_long_is_told_from_the_truth(self, whole: Series) -> None:
+        longer = np.concatenate([whole.hu, whole.hu[-1:] + 100])
 
-    def test_a_volume_too_short_or_too_long_is_told_from_the_truth(self, tmp_path: Path) -> None:
-        series = make_series(tmp_path)
-        longer = np.concatenate([series.hu, series.hu[-1:] + 100])
-
-        assert not series.is_right(series.hu[:-1], series.affine)
-        assert not series.is_right(longer, series.affine)
-        assert not series.is_right(series.hu[0], series.affine)
+        assert not whole.is_right(whole.hu[:-1], whole.affine)
+        assert not whole.is_right(longer, whole.affine)
+        assert not whole.is_right(whole.hu[0], whole.affine)
 
     @given(order=st.permutations(range(3)), flips=st.tuples(*[st.booleans()] * 3))
     def test_the_order_of_axes_is_no_difference_where_the_affine_follows(
@@ -104,13 +99,12 @@ class TestTruth:
 
         assert whole.is_right(turned, place)
 
-    def test_another_grid_is_no_difference_where_its_values_are_right(self, tmp_path: Path) -> None:
-        series = make_series(tmp_path)
-        middle = (series.hu[:-1] + series.hu[1:]) / 2
-        finer = np.empty((2 * len(series.hu) - 1, *series.hu.shape[1:]))
-        finer[::2], finer[1::2] = series.hu, middle
+    def test_another_grid_is_no_difference_where_its_values_are_right(self, whole: Series) -> None:
+        middle = (whole.hu[:-1] + whole.hu[1:]) / 2
+        finer = np.empty((2 * len(whole.hu) - 1, *whole.hu.shape[1:]))
+        finer[::2], finer[1::2] = whole.hu, middle
 
-        assert series.is_right(finer, series.affine @ np.diag([0.5, 1, 1, 1]))
+        assert whole.is_right(finer, whole.affine @ np.diag([0.5, 1, 1, 1]))
 
     def test_where_nothing_is_true_everything_is_wrong(self, tmp_path: Path) -> None:
         series = make_series(tmp_path, defect="mr")
