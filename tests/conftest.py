@@ -9,6 +9,7 @@ import os
 import pickle
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ import pytest
 import rhoa
 from rhoa.dicom.header import read_header
 from rhoa.errors import PoseError
+from rhoa.testing import Series, make_series
 from tests.pose.painted import Painted, painted
+from tests.reading.series import SMALL
 
 # A test fails for what was changed, never for what was drawn: each run draws the same examples.
 # RHOA_HYPOTHESIS=random draws others, "full" many others; what fails there becomes an @example.
@@ -66,6 +69,17 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real scans: set RHOA_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def defective(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Series]:
+    """``defective(name)``: a small series with this defect, written once, to be left as it is."""
+
+    @cache
+    def written(name: str) -> Series:
+        return make_series(tmp_path_factory.mktemp(name) / "scan", defect=name, shape=SMALL)
+
+    return written
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pydicom
@@ -24,6 +25,7 @@ END = 0xFFFFFFFF
 Bomb = Callable[[Path], Path]
 
 
+@cache
 def zeros(mebibytes: int) -> bytes:
     """A raw deflate stream of so many zeros."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -87,16 +89,16 @@ def sized_stream(side: int, place: int, code: str) -> Callable[[int, FileDataset
     return edit
 
 
-def deflated(stream: bytes) -> Callable[[bytes], bytes]:
+def deflated(mebibytes: int) -> Callable[[bytes], bytes]:
     def change(data: bytes) -> bytes:
-        return data[: 144 + struct.unpack("<I", data[140:144])[0]] + stream
+        return data[: 144 + struct.unpack("<I", data[140:144])[0]] + zeros(mebibytes)
 
     return change
 
 
 def undeclared_deflate(data: bytes) -> bytes:
     """The group length hides the transfer syntax from who trusts it."""
-    return data[:140] + struct.pack("<I", 0) + deflated(zeros(100))(data)[144:]
+    return data[:140] + struct.pack("<I", 0) + deflated(100)(data)[144:]
 
 
 def four_gigabytes(data: bytes) -> bytes:
@@ -202,10 +204,8 @@ BOMBS: dict[str, Bomb] = {
         lambda data: before_rows(data, packed(0x00280008, b"IS", b"2000000000"))
     ),
     "a text of 4 GB": changed(four_gigabytes),
-    "a deflate bomb": changed(deflated(zeros(300)), uid.DeflatedExplicitVRLittleEndian),
-    "a deflate bomb below the limit": changed(
-        deflated(zeros(3)), uid.DeflatedExplicitVRLittleEndian
-    ),
+    "a deflate bomb": changed(deflated(300), uid.DeflatedExplicitVRLittleEndian),
+    "a deflate bomb below the limit": changed(deflated(3), uid.DeflatedExplicitVRLittleEndian),
     "a deflate bomb that hides its syntax": changed(
         undeclared_deflate, uid.DeflatedExplicitVRLittleEndian
     ),

@@ -26,6 +26,7 @@ __all__ = [
     "INTERCEPT",
     "PATIENT_POSITIONS",
     "ROOT",
+    "SMALL",
     "SYNTAXES",
     "VoxelGrid",
     "decimals",
@@ -46,6 +47,9 @@ SYNTAXES = [
     uid.JPEG2000Lossless,
 ]
 """Transfer syntaxes that lose nothing and can be written here."""
+
+SMALL = (9, 40, 36)
+"""Voxels of a series with a defect that is one at any size."""
 
 
 def ramp(lps: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,7 +44,6 @@ SLOW = {"deflate-bomb", "rows-8000-rle", *(n for n in DEFECTS if n.startswith(("
 REPAIRABLE = sorted(name for name in DEFECTS if CATALOGUE[name].repair)
 NOT_ONE_FILE = ("series 0", "in the given files")
 """How a message begins that is about no one file."""
-SMALL = (9, 40, 36)
 HARMLESS_LOSS = 0.6
 """Share of the true voxels that a repaired volume must hold: a sheared one may lose corners."""
 
@@ -81,9 +81,12 @@ def assert_discreet(text: str, series: Series) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DEFECTS))
-def test_a_series_is_read_right_or_refused_for_its_defect(name: str, tmp_path: Path) -> None:
-    size = {} if name in ANATOMICAL else {"shape": SMALL}
-    assert_verdict(make_series(tmp_path / "scan", defect=name, **size))
+def test_a_series_is_read_right_or_refused_for_its_defect(
+    name: str, defective: Callable[[str], Series], tmp_path: Path
+) -> None:
+    anatomical = name in ANATOMICAL
+
+    assert_verdict(make_series(tmp_path, defect=name) if anatomical else defective(name))
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])

@@ -20,7 +20,7 @@ from rhoa.reading import inspect, read_ct
 from tests.reading.fuzz import harness
 from tests.reading.fuzz.elements import elements, replaced
 from tests.reading.fuzz.mutations import DICOM
-from tests.reading.fuzz.seeds import LARGEST_FILE, all_seeds, nifti
+from tests.reading.fuzz.seeds import LARGEST_FILE, Seed, all_seeds, nifti
 from tests.reading.fuzz.volumes import NIFTI
 from tests.reading.series import VoxelGrid, write_series
 
@@ -51,8 +51,12 @@ def test_damaged_files_are_volumes_or_errors_of_our_own(tmp_path: Path, inputs: 
     assert not (tmp_path / "findings").exists()
 
 
-def test_the_same_seed_makes_the_same_inputs() -> None:
-    seeds = all_seeds()
+@pytest.fixture(scope="module")
+def seeds() -> list[Seed]:
+    return all_seeds()
+
+
+def test_the_same_seed_makes_the_same_inputs(seeds: list[Seed]) -> None:
     first, again, other = (
         [harness.make(seeds, harness.recipe(seeds, seed, n)).files for n in range(30)]
         for seed in (7, 7, 8)
@@ -62,9 +66,7 @@ def test_the_same_seed_makes_the_same_inputs() -> None:
     assert first != other
 
 
-def test_there_are_seeds_of_every_kind() -> None:
-    seeds = all_seeds()
-
+def test_there_are_seeds_of_every_kind(seeds: list[Seed]) -> None:
     assert len(seeds) >= 60
     assert len({seed.name for seed in seeds}) > 60
     assert max(len(content) for seed in seeds for _, content in seed.files) <= LARGEST_FILE * 2

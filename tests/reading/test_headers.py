@@ -22,12 +22,17 @@ WHOLE = [uid.ExplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian, uid.JPE
 
 
 @pytest.fixture(scope="module")
-def slices(tmp_path_factory: pytest.TempPathFactory) -> dict[uid.UID, bytes]:
-    """One slice in each of several syntaxes."""
+def series(tmp_path_factory: pytest.TempPathFactory) -> dict[uid.UID, list[Path]]:
+    """A series in each of several syntaxes."""
     return {
-        syntax: write_series(tmp_path_factory.mktemp("s"), GRID, syntax=syntax)[4].read_bytes()
-        for syntax in WHOLE
+        syntax: write_series(tmp_path_factory.mktemp("s"), GRID, syntax=syntax) for syntax in WHOLE
     }
+
+
+@pytest.fixture(scope="module")
+def slices(series: dict[uid.UID, list[Path]]) -> dict[uid.UID, bytes]:
+    """The last slice of each, whole."""
+    return {syntax: paths[4].read_bytes() for syntax, paths in series.items()}
 
 
 def read_with(folder: Path, content: bytes) -> None:
@@ -41,17 +46,16 @@ def read_with(folder: Path, content: bytes) -> None:
 def test_a_file_cut_anywhere_is_an_error_even_where_it_leaves_no_gap(
     syntax: uid.UID,
     slices: dict[uid.UID, bytes],
-    tmp_path_factory: pytest.TempPathFactory,
+    series: dict[uid.UID, list[Path]],
     data: st.DataObject,
 ) -> None:
     whole = slices[syntax]
     cut = data.draw(st.integers(132, len(whole) - 9))  # up to an end mark of 8 bytes
-    folder = tmp_path_factory.mktemp("cut")
-    paths = write_series(folder, GRID, syntax=syntax)
-    paths[4].write_bytes(whole[:cut])
+    last = series[syntax][4]
+    last.write_bytes(whole[:cut])
 
-    with pytest.raises(errors.ReadError, match=paths[4].name):
-        read_ct(folder)
+    with pytest.raises(errors.ReadError, match=last.name):
+        read_ct(last.parent)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from rhoa.phantom import Anatomy, Phantom, Surroundings, ct, write_dicom
 from rhoa.pose import coverage
 from rhoa.reading import inspect, read_ct
 from rhoa.reading.quality import (
+    SliceStats,
     implausibility,
     quality_report,
     slice_stats,
@@ -46,11 +47,18 @@ def coarse_phantom() -> Phantom:
     return ct(Anatomy.random(1), spacing_mm=PELVIS_MM)
 
 
-def judged(hu: NDArray[Any], **options: bool) -> tuple[dict[str, Any], list[str]]:
+@pytest.fixture(scope="module", name="seen")
+def seen_of_the_body(body: NDArray[np.int16]) -> list[SliceStats]:
+    return [slice_stats(one) for one in body]
+
+
+def reported(seen: list[SliceStats], **options: bool) -> tuple[dict[str, Any], list[str]]:
     findings = WarningCollector()
-    return quality_report(
-        [slice_stats(one) for one in hu], SPACING, findings, **options
-    ), findings.warnings
+    return quality_report(seen, SPACING, findings, **options), findings.warnings
+
+
+def judged(hu: NDArray[Any], **options: bool) -> tuple[dict[str, Any], list[str]]:
+    return reported([slice_stats(one) for one in hu], **options)
 
 
 def test_a_body_in_the_middle_of_its_field_deserves_none(body: NDArray[np.int16]) -> None:
@@ -176,12 +184,18 @@ class TestMotion:
         ),
     )
     def test_a_jump_of_three_pixels_is_found_where_it_is(
-        self, body: NDArray[np.int16], k: int, count: int, pixels: tuple[int, int]
+        self,
+        body: NDArray[np.int16],
+        seen: list[SliceStats],
+        k: int,
+        count: int,
+        pixels: tuple[int, int],
     ) -> None:
-        moved = body.copy()
-        moved[k : k + count] = np.roll(moved[k : k + count], pixels, axis=(1, 2))
+        moved = [slice_stats(np.roll(one, pixels, axis=(0, 1))) for one in body[k : k + count]]
 
-        assert judged(moved)[0]["moved_slices"] == [k, k + count]
+        report, _ = reported([*seen[:k], *moved, *seen[k + count :]])
+
+        assert report["moved_slices"] == [k, k + count]
 
     def test_one_that_stays_is_one_jump(self, body: NDArray[np.int16]) -> None:
         moved = body.copy()
@@ -268,18 +282,16 @@ class TestHounsfield:
     def test_values_that_are_no_hounsfield_units_are_a_warning_and_strictly_an_error(
         self, body: NDArray[np.int16], kind: str
     ) -> None:
-        values = NO_HU[kind](body).astype(np.float32)
+        seen = [slice_stats(one) for one in NO_HU[kind](body).astype(np.float32)]
 
-        report, warnings = judged(values)
+        report, warnings = reported(seen)
 
         assert report["plausible_hu"] is False
         assert report["metal_cm3"] is None
         (warning,) = warnings
         assert "no Hounsfield units" in warning
         with pytest.raises(PixelDataError, match="strict=True"):
-            quality_report(
-                [slice_stats(one) for one in values], SPACING, WarningCollector(strict=True)
-            )
+            quality_report(seen, SPACING, WarningCollector(strict=True))
 
     @pytest.mark.parametrize("offset", [1000, 1024, 8192])
     def test_a_forgotten_offset_is_named(self, body: NDArray[np.int16], offset: int) -> None:
@@ -370,17 +382,26 @@ class TestHounsfield:
         assert err.count("Unit of values: not judged") == (len(part) > 1 or part[0].stop == 4)
 
 
+@pytest.fixture(scope="module", params=["masked", "turned", "band"])
+def outside(body: NDArray[np.int16], request: pytest.FixtureRequest) -> NDArray[np.bool_]:
+    """The background of a scan, its corners, or one edge."""
+    k, j, i = np.indices(body.shape)
+    rows, columns = body.shape[1:]
+    if request.param == "masked":
+        return ~np.stack([binary_fill_holes(one > -300) for one in body])
+    if request.param == "turned":
+        return np.abs(j - rows / 2) / rows + np.abs(i - columns / 2) / columns > 0.8
+    return j < 10 + k // 20
+
+
 class TestBackground:
     """Resampled with, or masked to, one value that tissue has."""
 
     @pytest.mark.parametrize("fill", [0, -500, 100, -150])
-    @pytest.mark.parametrize("shape", ["masked", "turned", "band"])
     def test_it_is_reported_and_does_not_count_as_a_body(
-        self, body: NDArray[np.int16], fill: int, shape: str
+        self, body: NDArray[np.int16], outside: NDArray[np.bool_], fill: int
     ) -> None:
-        filled = background(body, fill, shape)
-
-        report, warnings = judged(filled)
+        report, warnings = judged(np.where(outside, fill, body).astype(np.int16))
 
         assert report["plausible_hu"] is True
         assert report["filled_hu"] == fill
@@ -388,21 +409,20 @@ class TestBackground:
         (warning,) = warnings
         assert warning.startswith(f"the background is filled with {fill} HU")
 
-    @pytest.mark.parametrize("shape", ["masked", "turned", "band"])
     def test_what_is_read_has_air_there_and_the_tissue_it_had(
-        self, body: NDArray[np.int16], shape: str, tmp_path: Path
+        self, body: NDArray[np.int16], outside: NDArray[np.bool_], tmp_path: Path
     ) -> None:
         nibabel = pytest.importorskip("nibabel", reason="pip install 'rhoa[nifti]'")
-        filled = background(body, 0, shape)
+        filled = np.where(outside, 0, body).astype(np.int16)
         affine = np.diag([-2.0, -2, 3, 1])
         nibabel.save(nibabel.Nifti1Image(filled.T, affine), tmp_path / "filled.nii.gz")
 
         with pytest.warns(RhoaWarning, match="the background is filled with 0 HU"):
             volume = read_ct(tmp_path / "filled.nii.gz")
 
-        outside = filled != body
-        inside = ~outside & (body != 0)
-        assert (volume.hu[outside & (filled == 0)] == -1024).all()
+        changed = filled != body
+        inside = ~changed & (body != 0)
+        assert (volume.hu[changed] == -1024).all()
         np.testing.assert_array_equal(volume.hu[inside], body[inside])
 
     def test_hips_in_it_were_not_scanned(self, pelvis: Phantom) -> None:
@@ -416,16 +436,13 @@ class TestBackground:
         assert found.hips["right"].inside_fraction == 1
 
 
-def background(body: NDArray[np.int16], fill: int, shape: str) -> NDArray[np.int16]:
-    """A scan whose background, corners, or one edge has one value."""
-    k, j, i = np.indices(body.shape)
-    rows, columns = body.shape[1:]
-    outside = {
-        "masked": ~np.stack([binary_fill_holes(one > -300) for one in body]),
-        "turned": np.abs(j - rows / 2) / rows + np.abs(i - columns / 2) / columns > 0.8,
-        "band": j < 10 + k // 20,
-    }[shape]
-    return np.where(outside, fill, body).astype(np.int16)
+@pytest.fixture(scope="module")
+def hip(pelvis: Phantom) -> NDArray[np.bool_]:
+    """A ball about the left hip's centre."""
+    volume = pelvis.volume
+    places = volume.to_lps(np.moveaxis(np.indices(volume.shape), 0, -1))
+    near: NDArray[np.bool_] = np.linalg.norm(places - pelvis.hip_centres["left"], axis=-1) < 18
+    return near
 
 
 class TestWrappedMetal:
@@ -433,17 +450,15 @@ class TestWrappedMetal:
 
     @pytest.mark.parametrize("value", [-30000, -31000, -32768, -20000, -5000, -2000])
     def test_in_the_body_it_is_metal_and_the_hip_unusable(
-        self, pelvis: Phantom, value: int, tmp_path: Path
+        self, pelvis: Phantom, hip: NDArray[np.bool_], value: int, tmp_path: Path
     ) -> None:
         nibabel = pytest.importorskip("nibabel", reason="pip install 'rhoa[nifti]'")
-        volume, shape = pelvis.volume, pelvis.volume.shape
-        places = volume.to_lps(np.argwhere(np.ones(shape)))
-        away = np.linalg.norm(places - pelvis.hip_centres["left"], axis=1).reshape(shape)
-        hu = np.where(away < 18, value, volume.hu.astype(np.int64))
+        volume = pelvis.volume
+        hu = np.where(hip, value, volume.hu.astype(np.int64))
         ras = np.diag([-1.0, -1, 1, 1]) @ volume.affine
         image = nibabel.Nifti1Image(hu.T.astype(np.int16), ras[:, [2, 1, 0, 3]])
         nibabel.save(image, tmp_path / "metal.nii")
-        grid = VoxelGrid(spacing_mm=PELVIS_MM, origin_mm=volume.affine[:3, 3], shape=shape)
+        grid = VoxelGrid(spacing_mm=PELVIS_MM, origin_mm=volume.affine[:3, 3], shape=hu.shape)
         write_series(
             tmp_path / "series", grid, hu=hu, edit=lambda k, image: stored_signed(image, hu[k])
         )

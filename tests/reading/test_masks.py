@@ -511,6 +511,16 @@ def boxed(lps: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where((np.abs(lps - (12, 3, 70)) < BOX_MM).all(axis=-1), 400.0, 0.0)
 
 
+@pytest.fixture(scope="module")
+def mask() -> rhoa.Volume:
+    """The box on a fine grid about it."""
+    fine = rhoa.Volume.from_array(np.zeros((90, 90, 90), np.int16), (0.7, 0.7, 0.7))
+    affine = fine.affine.copy()
+    affine[:3, 3] = np.array([12, 3, 70]) - fine.to_lps([44.5, 44.5, 44.5])
+    lps = fine.to_lps(np.moveaxis(np.indices(fine.shape), 0, -1)) + affine[:3, 3]
+    return rhoa.Volume((boxed(lps) > 0).astype(np.int16), affine)
+
+
 class TestScansThatTheReaderChanged:
     """The box is bright in the scan and marked in a mask, each on a grid of its own."""
 
@@ -533,19 +543,15 @@ class TestScansThatTheReaderChanged:
         uneven: float,
         missing: int | None,
         position: str,
+        mask: rhoa.Volume,
         tmp_path: Path,
     ) -> None:
         row, column = PATIENT_POSITIONS[position]
-        made = VoxelGrid(row, column, (2.0, 1.5, 1.2), (0, 0, 0), (24, 40, 44))
+        made = VoxelGrid(row, column, (2.0, 1.5, 1.2), (0, 0, 0), (16, 40, 44))
         middle = made.lps().reshape(-1, 3).mean(axis=0)
         series = VoxelGrid(row, column, (2.0, 1.5, 1.2), (12, 3, 70) - middle, made.shape)
-        heights = [2.0 * k + uneven * (k % 2) for k in range(24) if k != missing]
+        heights = [2.0 * k + uneven * (k % 2) for k in range(16) if k != missing]
         write_slices(tmp_path, boxed, series, heights, shear=shear)
-        fine = rhoa.Volume.from_array(np.zeros((90, 90, 90), np.int16), (0.7, 0.7, 0.7))
-        affine = fine.affine.copy()
-        affine[:3, 3] = np.array([12, 3, 70]) - fine.to_lps([44.5, 44.5, 44.5])
-        lps = fine.to_lps(np.moveaxis(np.indices(fine.shape), 0, -1)) + affine[:3, 3]
-        mask = rhoa.Volume((boxed(lps) > 0).astype(np.int16), affine)
 
         scan = rhoa.read_ct(tmp_path, repair=repair)
         placed = rhoa.resample_mask(mask, scan) > 0

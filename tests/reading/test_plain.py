@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,7 +16,7 @@ from pydicom import uid
 
 from rhoa.dicom.header import ELEMENTS as PLAIN
 from rhoa.dicom.header import HEAD_BYTES, WANTED, Header, NotPlainError, plain_elements, read_header
-from rhoa.testing import DEFECTS, make_series
+from rhoa.testing import DEFECTS, Series
 from tests.reading.series import write_series
 
 
@@ -49,11 +49,9 @@ def test_it_looks_at_the_same_elements() -> None:
 
 @pytest.mark.parametrize("name", sorted(DEFECTS))
 def test_every_series_with_a_defect_has_the_headers_that_pydicom_finds(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, defective: Callable[[str], Series], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    series = make_series(tmp_path / "scan", defect=name, shape=(8, 32, 32))
-
-    for path in series.paths:
+    for path in defective(name).paths:
         if path.is_file():
             assert outcome(lambda path=path: read_header(path)) == outcome(
                 lambda path=path: by_pydicom(path, monkeypatch)
@@ -100,18 +98,22 @@ def test_what_is_as_in_a_header_before_is_not_parsed_again(tmp_path: Path) -> No
     assert len({header.plane.position_mm for header in headers}) == len(headers)
 
 
+@pytest.fixture(scope="module")
+def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, bytes]:
+    """The files of a series, each as it was before a test damaged it."""
+    return {path: path.read_bytes() for path in write_series(tmp_path_factory.mktemp("s"))}
+
+
 @given(random=st.randoms(use_true_random=False))
-def test_headers_read_before_change_nothing(
-    random: Random, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_headers_read_before_change_nothing(random: Random, contents: dict[Path, bytes]) -> None:
     """Files like the one before, with a byte changed in some."""
     known: dict[Hashable, Header] = {}
-    for path in write_series(tmp_path_factory.mktemp("s")):
-        content = bytearray(path.read_bytes())
+    for path, whole in contents.items():
+        content = bytearray(whole)
         if random.random() < 0.6:
             place = random.randrange(132, content.index(b"\xe0\x7f\x10\x00") + 12)
             content[place] = random.choice([*b"0123456789.\\ -", random.randrange(256)])
-            path.write_bytes(content)
+        path.write_bytes(content)
 
         assert outcome(lambda path=path: read_header(path, known)) == outcome(
             lambda path=path: read_header(path)
@@ -120,12 +122,12 @@ def test_headers_read_before_change_nothing(
 
 @given(random=st.randoms(use_true_random=False))
 def test_damage_never_makes_it_find_what_pydicom_does_not(
-    random: Random, tmp_path_factory: pytest.TempPathFactory
+    random: Random, contents: dict[Path, bytes]
 ) -> None:
     """Bytes of the header are changed, taken out or put in; what is still plain reads the same."""
     monkeypatch = pytest.MonkeyPatch()
-    path = write_series(tmp_path_factory.mktemp("s"))[0]
-    content = bytearray(path.read_bytes())
+    path = min(contents)
+    content = bytearray(contents[path])
     end = content.index(b"\xe0\x7f\x10\x00")
     for _ in range(random.randint(1, 3)):
         place = random.randrange(132, end)

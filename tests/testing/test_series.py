@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from rhoa import errors
 from rhoa.testing import DEFECTS, NIFTI_DEFECTS, Series, make_nifti, make_series
 from rhoa.testing.synthetic import CATALOGUE, PATIENT_POSITIONS
+from tests.reading.series import SMALL
 
 CASES = {f"{n:02d}" for n in range(1, 48)}
 """The numbered rows of the table of failure modes."""
@@ -60,30 +62,25 @@ class TestTruth:
         ],
     )
     def test_a_volume_that_is_wrong_anywhere_is_told_from_the_truth(
-        self, wrong: object, tmp_path: Path
+        self, wrong: object, whole: Series
     ) -> None:
-        series = make_series(tmp_path)
-
-        assert series.is_right(series.hu, series.affine)
-        assert not series.is_right(wrong(series.hu), series.affine)
+        assert whole.is_right(whole.hu, whole.affine)
+        assert not whole.is_right(wrong(whole.hu), whole.affine)
 
     @pytest.mark.parametrize(
         "scale", [(1.01, 1, 1), (1, 1.1, 1), (1, 1, 1.1), (-1, 1, 1), (1, 0, 1), (np.nan, 1, 1)]
     )
     def test_a_volume_in_the_wrong_place_is_told_from_the_truth(
-        self, scale: tuple[float, float, float], tmp_path: Path
+        self, scale: tuple[float, float, float], whole: Series
     ) -> None:
-        series = make_series(tmp_path)
+        assert not whole.is_right(whole.hu, whole.affine @ np.diag([*scale, 1]))
 
-        assert not series.is_right(series.hu, series.affine @ np.diag([*scale, 1]))
+    def test_a_volume_too_short_or_too_long_is_told_from_the_truth(self, whole: Series) -> None:
+        longer = np.concatenate([whole.hu, whole.hu[-1:] + 100])
 
-    def test_a_volume_too_short_or_too_long_is_told_from_the_truth(self, tmp_path: Path) -> None:
-        series = make_series(tmp_path)
-        longer = np.concatenate([series.hu, series.hu[-1:] + 100])
-
-        assert not series.is_right(series.hu[:-1], series.affine)
-        assert not series.is_right(longer, series.affine)
-        assert not series.is_right(series.hu[0], series.affine)
+        assert not whole.is_right(whole.hu[:-1], whole.affine)
+        assert not whole.is_right(longer, whole.affine)
+        assert not whole.is_right(whole.hu[0], whole.affine)
 
     @given(order=st.permutations(range(3)), flips=st.tuples(*[st.booleans()] * 3))
     def test_the_order_of_axes_is_no_difference_where_the_affine_follows(
@@ -102,13 +99,12 @@ class TestTruth:
 
         assert whole.is_right(turned, place)
 
-    def test_another_grid_is_no_difference_where_its_values_are_right(self, tmp_path: Path) -> None:
-        series = make_series(tmp_path)
-        middle = (series.hu[:-1] + series.hu[1:]) / 2
-        finer = np.empty((2 * len(series.hu) - 1, *series.hu.shape[1:]))
-        finer[::2], finer[1::2] = series.hu, middle
+    def test_another_grid_is_no_difference_where_its_values_are_right(self, whole: Series) -> None:
+        middle = (whole.hu[:-1] + whole.hu[1:]) / 2
+        finer = np.empty((2 * len(whole.hu) - 1, *whole.hu.shape[1:]))
+        finer[::2], finer[1::2] = whole.hu, middle
 
-        assert series.is_right(finer, series.affine @ np.diag([0.5, 1, 1, 1]))
+        assert whole.is_right(finer, whole.affine @ np.diag([0.5, 1, 1, 1]))
 
     def test_where_nothing_is_true_everything_is_wrong(self, tmp_path: Path) -> None:
         series = make_series(tmp_path, defect="mr")
@@ -135,8 +131,11 @@ class TestCatalogue:
             assert entry.error is None or issubclass(getattr(errors, entry.error), errors.RhoaError)
 
     @pytest.mark.parametrize("name", DEFECTS)
-    def test_one_seed_writes_one_series(self, name: str, tmp_path: Path) -> None:
-        one, two = (make_series(tmp_path / n, defect=name, seed=5) for n in "ab")
+    def test_one_seed_writes_one_series(
+        self, name: str, defective: Callable[[str], Series], tmp_path: Path
+    ) -> None:
+        one = defective(name)
+        two = make_series(tmp_path / "again", defect=name, shape=SMALL)
 
         assert [path.name for path in one.paths] == [path.name for path in two.paths]
         for first, second in zip(one.paths, two.paths, strict=True):
