@@ -311,8 +311,8 @@ def detector(options: Namespace) -> VerbResult:
             raise ParameterError(f"{flag} is for files of boxes; pass some, or leave it out.")
     if options.hip_class and not any(file.suffix.lower() == ".json" for file in options.labels):
         raise ParameterError(
-            "--hip-class is for COCO JSON; boxes.csv and tables of MATLAB hold hips alone: leave it "
-            "out."
+            "--hip-class is for COCO JSON; boxes.csv and tables of MATLAB hold hips alone; "
+            "leave it out."
         )
     asked = {
         name: getattr(options, name)
