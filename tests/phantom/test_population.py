@@ -91,9 +91,7 @@ def test_the_pose_that_is_found_is_the_true_one(subjects: int) -> None:
     errors, tubercles = [], []
     for seed in range(subjects):
         angles = tuple(np.random.default_rng(seed).uniform(-1, 1, 3) * (15, 5, 8))
-        phantom = ct(
-            Anatomy.random(seed), spacing_mm=(3, 3, 3), angles=angles, noise_hu=0, table=False
-        )
+        phantom = ct(Anatomy.random(seed), angles=angles, noise_hu=0, table=False)
         found = rhoa.pose.from_mask(phantom.labels, phantom.volume.affine)
         true = rhoa.pose.from_landmarks(phantom.landmarks)
         assert found.ok, seed
